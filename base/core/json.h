@@ -1,0 +1,44 @@
+/* jansson with limits and error text; the rest of the product uses jansson's json_t itself. */
+#pragma once
+
+#include "base/core/buf.h"
+#include "base/core/err.h"
+
+#define CM_JSON_DEPTH_MAX 32
+#define CM_JSON_INT_MAX   INT64_C(9007199254740991) /* 2^53-1: exact in every JSON reader */
+
+void cm_json_free(json_t **v);
+#define CM_AUTO_JSON __attribute__((cleanup(cm_json_free))) json_t *
+
+/* Parses one complete JSON value: UTF-8, duplicate members refused, depth <= CM_JSON_DEPTH_MAX,
+ * integers within +-(2^53-1), no NUL in strings; reals refused unless allow_real.  Returns 0,
+ * CM_EMALF or CM_ELIMIT. */
+int cm_json_parse(const char *text, size_t len, json_t **ret, struct cm_err *err);
+int cm_json_parse_lax(const char *text, size_t len, json_t **ret,
+                      struct cm_err *err); /* reals ok */
+
+/* Getters: NULL / fallback when absent or of another type; borrowed results. */
+const char *cm_json_str(const json_t *obj, const char *key);
+const char *cm_json_str_or(const json_t *obj, const char *key, const char *fallback);
+int64_t cm_json_int(const json_t *obj, const char *key, int64_t fallback);
+bool cm_json_bool(const json_t *obj, const char *key, bool fallback);
+json_t *cm_json_obj(const json_t *obj, const char *key);
+json_t *cm_json_arr(const json_t *obj, const char *key);
+/* Milliseconds of an RFC 3339 member; fallback when absent or malformed. */
+int64_t cm_json_time(const json_t *obj, const char *key, int64_t fallback);
+/* Is `text` one of the strings of the array? */
+bool cm_json_has_str(const json_t *arr, const char *text);
+
+/* Setters on an object (value copied). */
+void cm_json_set_str(json_t *obj, const char *key, const char *value); /* NULL removes the member */
+void cm_json_set_int(json_t *obj, const char *key, int64_t value);
+void cm_json_set_bool(json_t *obj, const char *key, bool value);
+void cm_json_set_time(json_t *obj, const char *key, int64_t ms); /* 0 removes the member */
+void cm_json_set(json_t *obj, const char *key, json_t *take);    /* steals take; NULL removes */
+
+/* Compact text of a value; the caller frees with cm_free. */
+char *cm_json_dump(const json_t *v, size_t *ret_len);
+
+/* RFC 8785 canonical JSON (members sorted by UTF-16 code units, minimal escapes); integers only.
+ * Appends to out.  Returns 0, CM_EINVAL (a real or an integer out of range) or CM_ELIMIT. */
+int cm_json_canonical(const json_t *v, struct cm_buf *out, struct cm_err *err);

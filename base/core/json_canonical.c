@@ -1,0 +1,134 @@
+/* RFC 8785 canonical JSON for the integer-only documents that are signed. */
+#include "base/core/json.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/core/mem.h"
+
+static int put_value(const json_t *v, unsigned depth, struct cm_buf *out, struct cm_err *err);
+
+/* Section 3.2.2.2: only what must be escaped, the short form where one exists. */
+static void put_string(const char *text, size_t len, struct cm_buf *out)
+{
+    cm_buf_putc(out, '"');
+    for (size_t i = 0; i < len; i++) {
+        unsigned char c = (unsigned char)text[i];
+        static const char short_form[] = "btn?fr"; /* 0x08..0x0d */
+        if (c == '"' || c == '\\') {
+            cm_buf_putc(out, '\\');
+            cm_buf_putc(out, (char)c);
+        } else if (c >= 0x08 && c <= 0x0d && c != 0x0b) {
+            cm_buf_putc(out, '\\');
+            cm_buf_putc(out, short_form[c - 0x08]);
+        } else if (c < 0x20) {
+            cm_buf_printf(out, "\\u%04x", c);
+        } else {
+            cm_buf_putc(out, (char)c);
+        }
+    }
+    cm_buf_putc(out, '"');
+}
+
+/* Section 3.2.3: order by UTF-16 code units.  UTF-8 bytes give code point order, which differs only
+ * where U+E000..U+FFFF (lead 0xEE, 0xEF) meets U+10000.. (lead 0xF0..), a surrogate in UTF-16. */
+static int compare_keys(const void *pa, const void *pb)
+{
+    const unsigned char *a = *(const unsigned char *const *)pa;
+    const unsigned char *b = *(const unsigned char *const *)pb;
+    while (*a && *a == *b) {
+        a++;
+        b++;
+    }
+    if (*a >= 0xee && *b >= 0xee && (*a >= 0xf0) != (*b >= 0xf0))
+        return *a >= 0xf0 ? -1 : 1;
+    return (int)*a - (int)*b;
+}
+
+static int put_object(const json_t *obj, unsigned depth, struct cm_buf *out, struct cm_err *err)
+{
+    size_t count = json_object_size(obj), n = 0;
+    const char **keys = cm_calloc(count, sizeof(*keys));
+    /* jansson's iterator takes a non-const object but does not change it. */
+    json_t *iterable = (json_t *)(uintptr_t)obj;
+    for (void *it = json_object_iter(iterable); it; it = json_object_iter_next(iterable, it))
+        keys[n++] = json_object_iter_key(it);
+    qsort(keys, n, sizeof(*keys), compare_keys);
+
+    int rc = 0;
+    cm_buf_putc(out, '{');
+    for (size_t i = 0; i < n && rc == 0; i++) {
+        if (i > 0)
+            cm_buf_putc(out, ',');
+        put_string(keys[i], strlen(keys[i]), out);
+        cm_buf_putc(out, ':');
+        rc = put_value(json_object_get(obj, keys[i]), depth, out, err);
+    }
+    cm_buf_putc(out, '}');
+    cm_free(keys);
+    return rc;
+}
+
+static int put_array(const json_t *arr, unsigned depth, struct cm_buf *out, struct cm_err *err)
+{
+    int rc = 0;
+    cm_buf_putc(out, '[');
+    for (size_t i = 0; i < json_array_size(arr) && rc == 0; i++) {
+        if (i > 0)
+            cm_buf_putc(out, ',');
+        rc = put_value(json_array_get(arr, i), depth, out, err);
+    }
+    cm_buf_putc(out, ']');
+    return rc;
+}
+
+static int put_integer(const json_t *v, struct cm_buf *out, struct cm_err *err)
+{
+    json_int_t n = json_integer_value(v);
+    if (n > CM_JSON_INT_MAX || n < -CM_JSON_INT_MAX)
+        return cm_fail(err, CM_EINVAL, "canonical JSON: an integer is outside +-(2^53-1)");
+    cm_buf_printf(out, "%" JSON_INTEGER_FORMAT, n);
+    return 0;
+}
+
+static int put_value(const json_t *v, unsigned depth, struct cm_buf *out, struct cm_err *err)
+{
+    if (!v)
+        return cm_fail(err, CM_EINVAL, "canonical JSON: no value");
+    if (depth >= CM_JSON_DEPTH_MAX && (json_is_object(v) || json_is_array(v)))
+        return cm_fail(err, CM_ELIMIT, "canonical JSON: nested deeper than %d levels",
+                       CM_JSON_DEPTH_MAX);
+    switch (json_typeof(v)) {
+    case JSON_OBJECT:
+        return put_object(v, depth + 1, out, err);
+    case JSON_ARRAY:
+        return put_array(v, depth + 1, out, err);
+    case JSON_STRING:
+        put_string(json_string_value(v), json_string_length(v), out);
+        return 0;
+    case JSON_INTEGER:
+        return put_integer(v, out, err);
+    case JSON_REAL:
+        return cm_fail(err, CM_EINVAL, "canonical JSON: only integers are allowed as numbers");
+    case JSON_TRUE:
+        cm_buf_puts(out, "true");
+        return 0;
+    case JSON_FALSE:
+        cm_buf_puts(out, "false");
+        return 0;
+    case JSON_NULL:
+        cm_buf_puts(out, "null");
+        return 0;
+    }
+    return cm_fail(err, CM_EINVAL, "canonical JSON: unknown kind of value");
+}
+
+int cm_json_canonical(const json_t *v, struct cm_buf *out, struct cm_err *err)
+{
+    int rc = put_value(v, 0, out, err);
+    if (rc < 0)
+        return rc;
+    if (out->failed)
+        return cm_fail(err, CM_ELIMIT, "canonical JSON: longer than %zu bytes", out->max);
+    return 0;
+}
