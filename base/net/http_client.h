@@ -1,0 +1,64 @@
+/*
+ * Outgoing HTTP: one libcurl multi handle on the loop.  The only file that sees libcurl.
+ *
+ * https only unless the caller allows http; redirects are never followed here; every call has a
+ * deadline and a cap on the reply; text from outside goes nowhere but into the result.
+ */
+#pragma once
+
+#include "base/core/buf.h"
+#include "base/net/loop.h"
+
+#define HTTP_CALL_REPLY_MAX   (1u << 20)  /* default cap (reference/acme.md 3.1) */
+#define HTTP_CALL_HEADERS_MAX (64u << 10)
+#define HTTP_CALL_TIMEOUT_MS  30000
+
+struct http_client;
+struct http_call;
+
+struct http_result {
+    int status;            /* 0 when no reply came */
+    const char *headers;   /* raw header block, lines end in CRLF */
+    const char *body;      /* NUL-terminated; empty when on_data took it */
+    size_t body_len;
+    const char *remote_ip; /* address connected to, or "" */
+    struct cm_err *err;    /* code != 0: no reply (CM_ENET, CM_ETIMEOUT, CM_ELIMIT, CM_EDENIED) */
+};
+/* Called exactly once, never from inside http_call().  The result is borrowed for the call. */
+typedef void (*http_done_fn)(void *arg, const struct http_result *res);
+/* Streaming bodies: return 0, or negative to abort the call (done follows with CM_ECLOSED). */
+typedef int (*http_data_fn)(void *arg, const void *data, size_t len);
+
+struct http_call_opts {
+    const char *method;             /* "GET", "POST", "HEAD", "PUT"; NULL = GET */
+    const char *url;
+    const char *const *headers;     /* "Name: value" lines, NULL-terminated; may be NULL */
+    const void *body;               /* copied; NULL = none */
+    size_t body_len;
+    int timeout_ms;                 /* whole call; 0 = default, -1 = none (long feeds) */
+    int silence_ms;                 /* abort when no byte came for so long; 0 = off */
+    size_t reply_max;               /* 0 = default; also caps what on_data gets between pauses */
+    bool allow_http;                /* plain http:// allowed */
+    const char *ca_bundle;          /* PEM file; NULL = system */
+    const char *ca_pem;             /* PEM text of the accepted CAs (in memory); wins over ca_bundle */
+    const char *pin_spki;           /* hex SHA-256 of the only accepted SPKI: replaces CA checks */
+    const char *cert_file, *key_file; /* client certificate */
+    const char *resolve;            /* "address" to connect to instead of resolving the host */
+    const char *unix_socket;
+    http_data_fn on_data;           /* optional */
+};
+
+struct http_client *http_client_new(struct cm_loop *loop);
+void http_client_free(struct http_client *client); /* cancels what runs (done is called) */
+/* Starts a call.  NULL + err only for a refused URL or option.  done(arg) follows. */
+struct http_call *http_call(struct http_client *client, const struct http_call_opts *opts,
+                            http_done_fn done, void *arg, struct cm_err *err);
+/* Ends a call; done is NOT called any more. */
+void http_call_cancel(struct http_call *call);
+
+/* Finds header `name` (any case) in a raw block: copies the trimmed value of the nth occurrence
+ * (0 = first) into out; returns false when absent or too long. */
+bool http_header_get(const char *headers, const char *name, unsigned nth, char *out, size_t size);
+/* Retry-After of a reply in both forms (RFC 9110 10.2.3) as wall-clock ms, 0 = absent; capped to
+ * one year. */
+int64_t http_retry_after(const char *headers, int64_t now_ms);

@@ -1,0 +1,58 @@
+/*
+ * HTTP/1.1 request head: a pure parser over one complete header block (RFC 9112).
+ *
+ * The block ends at the first CRLF CRLF, which the caller found within HTTP_HEAD_MAX bytes.
+ * Strictness: docs/adr/0003-http-server.md; the leniency table is tests/unit/net/test_http_parse.c.
+ */
+#pragma once
+
+#include "base/core/err.h"
+#include <stddef.h>
+
+#define HTTP_HEAD_MAX    16384 /* request line + fields + CRLFCRLF */
+#define HTTP_FIELDS_MAX  64
+#define HTTP_TARGET_MAX  8192
+#define HTTP_QUERY_MAX   64    /* decoded query or form parameters */
+
+enum http_method {
+    HTTP_GET,
+    HTTP_HEAD,
+    HTTP_POST,
+    HTTP_PUT,
+    HTTP_PATCH,
+    HTTP_DELETE,
+    HTTP_OPTIONS,
+    HTTP_METHOD_COUNT
+};
+
+struct http_field {
+    const char *name;  /* lower-cased token */
+    const char *value; /* trimmed, no control bytes */
+};
+
+/* A parsed head.  All strings live in `store`, one allocation, freed by http_head_fini(). */
+struct http_head {
+    enum http_method method;
+    int minor;               /* 1, or 0 (then the connection closes after the reply) */
+    const char *target;      /* as sent, origin-form */
+    const char *path;        /* percent-decoded; %2F stays "%2F"; no "." or ".." segments, no NUL */
+    const char *query;       /* raw text behind '?', or "" */
+    const char *host;        /* the one Host field */
+    struct http_field field[HTTP_FIELDS_MAX];
+    size_t field_count;
+    int64_t content_length;  /* 0 when absent */
+    bool has_body;           /* Content-Length present */
+    bool keep_alive;
+    bool expect_continue;
+    char *store;
+};
+
+/* Parses block[0..len), which ends in CRLFCRLF.  On refusal returns CM_EMALF/CM_ELIMIT and sets
+ * *ret_status to the status to send: 400, 405 (unknown method), 413, 414, 417, 431, 501 (any
+ * Transfer-Encoding), 505. */
+int http_head_parse(const char *block, size_t len, struct http_head *ret, int *ret_status,
+                    struct cm_err *err);
+void http_head_fini(struct http_head *head);
+/* Value of a field (name in lower case) or NULL. */
+const char *http_head_field(const struct http_head *head, const char *name);
+const char *http_method_name(enum http_method method);

@@ -1,0 +1,82 @@
+/*
+ * HTTP/1.1 server on the loop: listeners (TCP, TLS, Unix), connections, exchanges.
+ *
+ * One exchange at a time per connection.  A handler may answer at once, later (the exchange is
+ * *parked*: on_close tells when the client vanished), or as a stream with back-pressure.
+ */
+#pragma once
+
+#include "base/net/http_parse.h"
+#include "base/net/loop.h"
+#include "base/net/tls.h"
+
+#define HTTP_HANDSHAKE_MS    10000 /* TLS handshake deadline */
+#define HTTP_HEADER_MS       10000 /* first byte to complete header block */
+#define HTTP_BODY_MS         30000 /* whole body */
+#define HTTP_IDLE_MS         60000 /* between exchanges */
+#define HTTP_WRITE_MS        60000 /* no progress while output is pending */
+#define HTTP_CONNS_MAX       2048  /* per listener */
+#define HTTP_CONNS_PER_ADDR  256   /* per listener and client address (not for Unix sockets) */
+#define HTTP_BODY_MAX        (16u << 20) /* absolute cap; routes ask for less */
+#define HTTP_OUT_HIGH        (256u << 10) /* stream back-pressure mark */
+
+struct http_listener;
+struct http_exchange;
+
+struct http_request {
+    struct http_head head;
+    const char *body;      /* NUL-terminated; "" when none */
+    size_t body_len;
+    const char *remote;    /* "127.0.0.1:1234" or "unix" */
+    const char *peer_spki; /* hex SHA-256 of the client certificate's SPKI, or NULL */
+    bool tls;
+    bool unix_socket;
+    uint32_t peer_uid;     /* of a Unix socket client (SO_PEERCRED), else (uint32_t)-1 */
+};
+
+/* Called when the head is complete, before the body is read.  Returns the largest body allowed for
+ * this request (0 = none), or a negative HTTP status to refuse with at once (-401, -404, …). */
+typedef int64_t (*http_limit_fn)(void *arg, const struct http_request *req);
+/* Called when the request is complete.  Must lead to exactly one reply sooner or later. */
+typedef void (*http_handler_fn)(void *arg, struct http_exchange *ex);
+
+struct http_listen_opts {
+    const char *address;   /* "127.0.0.1:8443", "[::1]:80", "unix:/path" – or NULL with fd */
+    int fd;                /* an already listening socket (from the supervisor), or -1 */
+    struct tls_server *tls; /* NULL = plain; borrowed, outlives the listener */
+    http_limit_fn limit;   /* NULL = no bodies */
+    http_handler_fn handler;
+    void *arg;
+    int conns_max, conns_per_addr;  /* 0 = the defaults above */
+    int handshake_ms, header_ms, body_ms, idle_ms; /* 0 = the defaults above (tests lower them) */
+};
+
+int http_listen(struct cm_loop *loop, const struct http_listen_opts *opts,
+                struct http_listener **ret, struct cm_err *err);
+/* The bound address ("127.0.0.1:34567"), for port 0. */
+const char *http_listener_address(const struct http_listener *listener);
+/* Closes the socket and all its connections (parked exchanges get on_close). */
+void http_listener_free(struct http_listener *listener);
+size_t http_listener_connections(const struct http_listener *listener);
+
+const struct http_request *http_ex_request(const struct http_exchange *ex);
+/* Adds a reply header; name and value are copied; CR/LF in the value is refused (bug). */
+void http_ex_header(struct http_exchange *ex, const char *name, const char *value);
+/* Complete reply; body is copied.  After this ex must not be used.  content_type may be NULL. */
+void http_ex_reply(struct http_exchange *ex, int status, const char *content_type,
+                   const void *body, size_t len);
+/* Stream: chunked for HTTP/1.1.  write returns 0, or CM_EBUSY when more than HTTP_OUT_HIGH is
+ * pending (the data was taken all the same: stop until on_drain). */
+void http_ex_stream(struct http_exchange *ex, int status, const char *content_type);
+int http_ex_write(struct http_exchange *ex, const void *data, size_t len);
+void http_ex_on_drain(struct http_exchange *ex, cm_fn fn, void *arg);
+void http_ex_end(struct http_exchange *ex); /* after this ex must not be used */
+/* fn(arg) is called at most once, if the client vanishes or the listener is freed before the reply
+ * has been handed over; ex is gone when it returns. */
+void http_ex_on_close(struct http_exchange *ex, cm_fn fn, void *arg);
+/* Free slot for the handler chain (authenticated user, …); borrowed. */
+void http_ex_set_user(struct http_exchange *ex, void *user);
+void *http_ex_user(const struct http_exchange *ex);
+
+/* Replies {"error":…} style bodies are the callers' business; this is the reason phrase. */
+const char *http_status_text(int status);

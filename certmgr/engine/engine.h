@@ -1,0 +1,85 @@
+/*
+ * The CertMgr task on the manager and its use-cases: submit, process, retry.
+ *
+ * Flows are data: plan() says what a document needs next and when; drive runs one idempotent step
+ * machine per credential whose state is saved after every step.  UI, API, CLI and replicated
+ * requests all go through the functions here.
+ */
+#pragma once
+
+#include "base/net/dns.h"
+#include "base/net/http_client.h"
+#include "base/net/loop.h"
+#include "certstore/store.h"
+#include "keyfile/port.h"
+#include "keyfile/trust.h"
+
+#define ENG_NAMES_MAX      30
+#define ENG_RENEW_DAYS_MAX 365
+#define ENG_JOBS_MAX       32  /* orders open at a time */
+#define ENG_STEPS_SHOWN    500 /* newest step-log lines kept per credential */
+
+/* Everything the engine needs from its surroundings; pointers outlive the engine. */
+struct eng_env {
+    struct cm_loop *loop;
+    struct cs_store *store;
+    struct http_client *http;
+    struct dns_client *dns;
+    struct kf_agent agent;
+    const char *self;                    /* this server's name */
+    bool manager;                        /* process requests here */
+    bool lab_http;                       /* accept http:// ACME URLs on loopback (tests) */
+    const struct kf_trust *(*trust)(void *arg); /* current trust root, never NULL */
+    void *trust_arg;
+};
+
+struct engine;
+struct engine *eng_new(const struct eng_env *env);
+void eng_free(struct engine *engine);
+
+/* Who asks: written into the request. */
+struct eng_actor {
+    const char *who;  /* user name, or "root" over the Unix socket */
+    const char *via;  /* "form", "api", "cli" */
+};
+
+/* Checks the form's fields without writing.  fields: {host_names: [typed…] or one text separated by
+ * blanks, commas or lines, provider, account, key_type, servers: [..], keyring_file, target,
+ * renew_days}; missing ones take the defaults of settings:global.  *ret_fields (owned): normalised,
+ * with host_names_ascii; *ret_errors (owned): [{"field","value"?,"message"}], empty when fine;
+ * *ret_notes (owned): [text] such as "duplicate folded: www.example.com".  Never fails. */
+void eng_check(struct engine *engine, const json_t *fields, json_t **ret_fields,
+               json_t **ret_errors, json_t **ret_notes);
+
+/* Submit Request: eng_check(), then a signed request: document.  credential = new ULID.  On field
+ * errors done gets them and err (CM_EINVAL). */
+typedef void (*eng_submit_fn)(void *arg, const char *credential, const json_t *field_errors,
+                              const json_t *notes, const struct cm_err *err);
+void eng_submit(struct engine *engine, const json_t *fields, const struct eng_actor *actor,
+                eng_submit_fn done, void *arg);
+
+typedef void (*eng_done_fn)(void *arg, const struct cm_err *err);
+/* Retry now: a request: document with action "retry" for an existing credential. */
+void eng_retry(struct engine *engine, const char *credential, const struct eng_actor *actor,
+               eng_done_fn done, void *arg);
+/* ACME account document (manager): fields {name, directory, contacts: [mail…], terms_agreed: bool,
+ * ca_pem, self_check, http_port}; the key is made by the agent; registration happens at first use.
+ * An existing account of that name keeps its key when the directory is the same. */
+void eng_account_put(struct engine *engine, const json_t *fields, const struct eng_actor *actor,
+                     eng_done_fn done, void *arg);
+/* Trusted root (manager): one PEM certificate. */
+void eng_root_put(struct engine *engine, const char *pem, eng_done_fn done, void *arg);
+/* Form defaults (manager): members of settings:global. */
+void eng_settings_put(struct engine *engine, const json_t *fields, eng_done_fn done, void *arg);
+/* Defaults of the form: settings:global over built-in ones (owned). */
+json_t *eng_defaults(struct engine *engine);
+
+/* One credential as UI, API and CLI show it (owned; NULL = neither credential nor request exists):
+ * {credential: {…without sealed_key}, request: {…}, receipts: [..], steps: [..],
+ *  challenge: [tokens' hosts], next: "sentence: what comes next and when"}. */
+json_t *eng_view(struct engine *engine, const char *credential);
+/* Adds a line to the step log of a credential (also used by deploy). */
+void eng_step(struct engine *engine, const char *credential, int level, const char *fmt, ...)
+    __attribute__((format(printf, 4, 5)));
+/* {jobs, waiting, next_due_at} for status pages. */
+json_t *eng_status(struct engine *engine);

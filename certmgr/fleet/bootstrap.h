@@ -1,0 +1,16 @@
+/*
+ * Making a server's state directory, before any daemon runs: `certmgr init` and `certmgr join`.
+ *
+ * The key agent is started as a child and asked for keys over its socket pair, as in production: keys
+ * exist in the clear nowhere else.  Each step can be killed and the command run again.
+ */
+#pragma once
+
+#include "base/core/err.h"
+#include "certmgr/config.h"
+
+/* First server of a fleet: identity, TLS key, trust:root v1, store, one-time set-up token.
+ * *ret_setup_url (cm_free): "https://…/setup?token=…".  CM_ECONFLICT when the state exists. */
+int fleet_init(const struct config *config, char **ret_setup_url, struct cm_err *err);
+/* Joins with a token: identity for the token's name, POST /join, pins the answer, makes the store. */
+int fleet_join(const struct config *config, const char *token, struct cm_err *err);

@@ -1,0 +1,45 @@
+/*
+ * The fleet: this server's view of trust:root, joining, inviting, renewing; and the store's verify
+ * and sign ports.
+ */
+#pragma once
+
+#include "base/net/http_server.h"
+#include "base/net/loop.h"
+#include "certstore/store.h"
+#include "keyfile/port.h"
+#include "keyfile/trust.h"
+
+#define FLEET_INVITE_S     3600
+#define FLEET_TRUST_WARN_S 86400 /* no fresh trust root for so long: yellow */
+
+struct fleet;
+struct fleet_opts {
+    struct cm_loop *loop;
+    struct kf_agent agent;
+    const char *self;
+    const json_t *trust;      /* trust:root as kept by init or join (kv "state"/"trust") */
+};
+int fleet_new(const struct fleet_opts *opts, struct fleet **ret, struct cm_err *err);
+void fleet_free(struct fleet *fleet);
+
+/* Ports of the store (arg = struct fleet *). */
+void fleet_verify(void *fleet, const json_t *body, bool deleted, struct cs_verdict *ret);
+void fleet_sign(void *fleet, json_t *take_body, bool deleted, cs_signed_fn done, void *done_arg);
+/* Joins fleet and store: follows trust:root changes (agent trust.update, quarantine retry), renews
+ * the trust root daily on the manager.  on_change(arg) after each new trust root. */
+void fleet_attach(struct fleet *fleet, struct cs_store *store, cm_fn on_change, void *arg);
+
+const struct kf_trust *fleet_trust(void *fleet); /* never NULL */
+bool fleet_is_manager(const struct fleet *fleet);
+
+/* Invitation: the join token as one line of text for `certmgr join` (base64url JSON: url, spki, name,
+ * secret, expires_at). */
+typedef void (*fleet_invite_fn)(void *arg, const char *token, const char *expires_at,
+                                const struct cm_err *err);
+void fleet_invite(struct fleet *fleet, const char *name, fleet_invite_fn done, void *arg);
+typedef void (*fleet_done_fn)(void *arg, const struct cm_err *err);
+void fleet_remove(struct fleet *fleet, const char *name, fleet_done_fn done, void *arg);
+
+/* POST /join of the replication listener (http_handler_fn, arg = struct fleet *). */
+void fleet_handle_join(void *fleet, struct http_exchange *ex);

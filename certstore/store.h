@@ -1,0 +1,196 @@
+/*
+ * The certificate store: JSON documents with CouchDB revision trees in one LMDB environment.
+ *
+ * Reading order: design section 5-7 (docs/documents.md, docs/store-format.md).  One process opens
+ * the store.  All writes of one loop turn share one transaction (group commit): a put takes effect
+ * at once for the writer, becomes durable at the commit, and only then do replies, remote steps
+ * and feeds see it.
+ *
+ * The *effective leaf* is, among all leaves, the validly signed one with the highest serial; every
+ * view, index and edit uses it.  CouchDB's winner is shown only by the replication routes.
+ */
+#pragma once
+
+#include "base/core/err.h"
+#include "base/core/json.h"
+
+#define CS_ID_MAX        400          /* bytes of a document id (LMDB keys end at 511) */
+#define CS_REV_MAX       64           /* "N-" + 32 hex, or foreign text */
+#define CS_DOC_MAX       (256u << 10) /* bytes of one document's JSON */
+#define CS_GENERATION_MAX 999999999999999LL
+#define CS_GENERATION_JUMP 10000      /* a peer may be so far ahead of what we know */
+#define CS_LEAVES_MAX    10           /* per document; beyond, the oldest non-effective is dropped */
+#define CS_REVS_LIMIT    1000
+#define CS_BATCH_MAX     1000         /* documents of one _bulk_docs */
+#define CS_QUARANTINE_MAX 1000
+#define CS_KV_KEY_MAX    200
+
+struct cs_store;
+
+/* What the verify port says about one revision. */
+struct cs_verdict {
+    bool valid;
+    int64_t serial;          /* of the body; 0 when absent */
+    char reason[160];        /* why not valid */
+};
+/* body: the document without "_" members but _id.  Must be fast and free of side effects. */
+typedef void (*cs_verify_fn)(void *arg, const json_t *body, bool deleted, struct cs_verdict *ret);
+
+/* Signs a body (sets `signature`, or `signatures` for trust:root).  done is called exactly once, in
+ * the order of the calls. */
+typedef void (*cs_signed_fn)(void *done_arg, const json_t *signed_body, const struct cm_err *err);
+typedef void (*cs_sign_fn)(void *arg, json_t *take_body, bool deleted, cs_signed_fn done,
+                           void *done_arg);
+
+struct cs_opts {
+    const char *dir;         /* made with mode 0700 when missing */
+    size_t map_size;         /* 0 = 16 GiB, sparse */
+    bool create;             /* make a new store when none is there */
+    bool policy;             /* signatures, schema and types are enforced (off: certstore-lab) */
+    cs_verify_fn verify;     /* with policy */
+    cs_sign_fn sign;         /* with cs_publish() */
+    void *port_arg;
+    void (*arm)(void *arg);  /* asks for cs_commit() at the end of this loop turn; NULL = the caller
+                                commits by itself */
+    void *arm_arg;
+};
+
+int cs_open(const struct cs_opts *opts, struct cs_store **ret, struct cm_err *err);
+void cs_close(struct cs_store *store); /* commits what is open; NULL allowed */
+
+/* Stable id of this store (32 hex) and of its incarnation (8 hex, new after a restore). */
+const char *cs_uuid(const struct cs_store *store);
+const char *cs_epoch(const struct cs_store *store);
+/* Newest durable update sequence. */
+int64_t cs_seq(const struct cs_store *store);
+int64_t cs_doc_count(const struct cs_store *store);     /* effective, not deleted */
+int64_t cs_deleted_count(const struct cs_store *store);
+
+/* ---- documents ---------------------------------------------------------------------------- */
+
+struct cs_doc {
+    char id[CS_ID_MAX + 1];
+    char rev[CS_REV_MAX + 1];
+    bool deleted;
+    int64_t seq;
+    int64_t serial;
+    json_t *body;            /* owned; with _id, without other "_" members */
+};
+void cs_doc_fini(struct cs_doc *doc);
+
+/* The effective leaf.  CM_ENOENT when there is none or it is a tombstone. */
+int cs_get(struct cs_store *store, const char *id, struct cs_doc *ret, struct cm_err *err);
+/* Same, body only; NULL when absent (new reference). */
+json_t *cs_get_body(struct cs_store *store, const char *id);
+
+/* Outcome of one write. */
+struct cs_result {
+    int code;                /* 0, CM_ECONFLICT, CM_EDENIED (quarantined), CM_ELIMIT, CM_EMALF … */
+    char rev[CS_REV_MAX + 1];
+    bool changed;            /* false: the revision was known already */
+    char reason[160];
+};
+
+/* A signed document of our own: becomes a child of the effective leaf (or of the winner).  Refused
+ * with CM_ECONFLICT when its serial is not above the effective one's. doc has `_id`, and
+ * `_deleted: true` for a signed tombstone. */
+int cs_put(struct cs_store *store, const json_t *doc, struct cs_result *ret, struct cm_err *err);
+
+/* One replicated document (new_edits=false): `_id`, `_rev`, optional `_revisions`, `_deleted`.
+ * Never a batch error: the outcome of this document is in *ret; a refused one is kept in the
+ * quarantine with the peer's name.  Returns negative only when the store itself failed. */
+int cs_put_replicated(struct cs_store *store, const json_t *doc, const char *peer,
+                      struct cs_result *ret, struct cm_err *err);
+
+/* Interactive CouchDB edit (new_edits=true; certstore-lab): `_rev` must be a leaf. */
+int cs_put_edit(struct cs_store *store, const json_t *doc, struct cs_result *ret,
+                struct cm_err *err);
+
+/* Commits the open batch now; then after-commit callbacks and change listeners run.  0 when
+ * nothing was open. */
+int cs_commit(struct cs_store *store, struct cm_err *err);
+/* fn(arg, code, err) once everything put so far is durable (or failed). */
+typedef void (*cs_commit_fn)(void *arg, int code, const struct cm_err *err);
+void cs_after_commit(struct cs_store *store, cs_commit_fn fn, void *arg);
+
+/* Gives the body a serial = max(last known + 1, wall clock ms), has it signed, puts it, waits for
+ * the commit.  doc: `_id`, `type`, members (and `_deleted`).  base_serial: serial of the version
+ * the caller edited, 0 = the document must not exist yet, -1 = do not care; stale = CM_ECONFLICT.
+ * done may be NULL. */
+typedef void (*cs_published_fn)(void *arg, const struct cs_doc *doc, const struct cm_err *err);
+void cs_publish(struct cs_store *store, json_t *take_doc, int64_t base_serial,
+                cs_published_fn done, void *arg);
+
+/* ---- indexes over effective leaves ---------------------------------------------------------- */
+
+enum cs_index {
+    CS_BY_TYPE = 1,   /* key: type, then id */
+    CS_BY_HOST,       /* credential: reversed labels of each ASCII name ("com.example.www") */
+    CS_BY_EXPIRY,     /* credential: not_after (RFC 3339 text) */
+    CS_BY_STATUS,     /* credential: status */
+    CS_BY_SERVER,     /* credential: each server with access */
+    CS_BY_DUE,        /* credential: next_action_at */
+    CS_BY_TOKEN,      /* challenge: each token */
+    CS_BY_CREDENTIAL, /* request, receipt: the credential's ULID */
+};
+/* Entries of an index in key order, those whose key begins with prefix, strictly after `after`
+ * ("key\0id" cursor as handed to fn, or NULL).  fn gets a durable or own-batch view; returning
+ * non-zero stops (and is returned).  fn must not write to the store. */
+typedef int (*cs_index_fn)(void *arg, const char *key, const char *id);
+int cs_each(struct cs_store *store, enum cs_index index, const char *prefix, const char *after_key,
+            const char *after_id, cs_index_fn fn, void *arg);
+
+/* ---- change feed ------------------------------------------------------------------------------ */
+
+struct cs_change {
+    int64_t seq;
+    const char *id;
+    bool deleted;                 /* of the winner */
+    size_t leaf_count;
+    const char *const *leaf_rev;  /* winner first; deleted leaves too */
+};
+/* Durable changes with seq > since, oldest first, at most limit.  fn: non-zero stops. */
+typedef int (*cs_change_fn)(void *arg, const struct cs_change *change);
+int cs_changes(struct cs_store *store, int64_t since, size_t limit, cs_change_fn fn, void *arg,
+               struct cm_err *err);
+/* fn(arg, id) for every document changed, after each commit; fn may write. */
+typedef void (*cs_listener_fn)(void *arg, const char *id);
+void cs_listen(struct cs_store *store, cs_listener_fn fn, void *arg);
+
+/* ---- replication reads -------------------------------------------------------------------------- */
+
+/* One revision as CouchDB shows it: body + _id, _rev, [_deleted], [_revisions].  rev NULL = the
+ * winner.  latest: the leaf at or below rev instead.  CM_ENOENT when body or revision is missing.
+ * *ret owned by the caller. */
+int cs_read_rev(struct cs_store *store, const char *id, const char *rev, bool revs, bool latest,
+                json_t **ret, struct cm_err *err);
+/* Every leaf (winner first), documents as above; *ret is an array. CM_ENOENT = unknown id. */
+int cs_read_leaves(struct cs_store *store, const char *id, bool revs, json_t **ret,
+                   struct cm_err *err);
+/* Is this revision known (leaf or ancestor)? */
+bool cs_has_rev(struct cs_store *store, const char *id, const char *rev);
+
+/* ---- quarantine ---------------------------------------------------------------------------------- */
+
+/* Array of {id, rev, peer, reason, at, count}, newest first. */
+json_t *cs_quarantine(struct cs_store *store);
+/* Tries every quarantined document again (after trust:root changed). */
+int cs_quarantine_retry(struct cs_store *store, struct cm_err *err);
+
+/* ---- manager-local tables (never replicated) --------------------------------------------------------- */
+
+/* Tables in use: "local" (checkpoints, _local documents), "order", "log", "user", "session",
+ * "setup", "invite", "state".  Keys are text up to CS_KV_KEY_MAX. */
+int cs_kv_put(struct cs_store *store, const char *table, const char *key, const json_t *value,
+              struct cm_err *err);
+json_t *cs_kv_get(struct cs_store *store, const char *table, const char *key); /* NULL = absent */
+int cs_kv_del(struct cs_store *store, const char *table, const char *key, struct cm_err *err);
+typedef int (*cs_kv_fn)(void *arg, const char *key, const json_t *value);
+int cs_kv_each(struct cs_store *store, const char *table, const char *prefix, cs_kv_fn fn,
+               void *arg);
+
+/* ---- care ------------------------------------------------------------------------------------------------ */
+
+/* Reads everything: checksums, trees, indexes against documents, sequences.  *ret_report (owned):
+ * {documents, revisions, problems: [text…]}.  Returns 0 also when problems were found. */
+int cs_check(struct cs_store *store, json_t **ret_report, struct cm_err *err);

@@ -1,0 +1,56 @@
+/*
+ * trust:root and document signatures: what both the agent and the front verify with.  Pure: JSON and
+ * public keys in, verdicts out.  Format: docs/documents.md.
+ */
+#pragma once
+
+#include "base/core/err.h"
+#include <jansson.h>
+
+#define KF_NAME_MAX      64  /* server names: 1-63 of a-z 0-9 . - */
+#define KF_SERVERS_MAX   3000
+#define KF_TRUST_DAYS    30
+#define KF_KEY_ID_TEXT   33  /* 32 hex + NUL */
+#define KF_SPKI_HEX      65
+
+enum kf_server_state { KF_ACTIVE, KF_RETIRING, KF_REMOVED };
+
+struct kf_server {
+    const char *name;
+    bool manager, standby;
+    enum kf_server_state state;
+    const char *seal_b64, *sign_b64, *tls_b64; /* SPKI DER, base64 */
+    char sign_id[KF_KEY_ID_TEXT];
+    char tls_spki[KF_SPKI_HEX];                /* hex SHA-256 of the TLS SPKI */
+    const char *url, *ui_url;                  /* or NULL */
+};
+
+/* A parsed trust root; immutable.  Verification keys are parsed once and cached inside. */
+struct kf_trust;
+int kf_trust_parse(const json_t *document, struct kf_trust **ret, struct cm_err *err);
+void kf_trust_free(struct kf_trust *trust);
+const json_t *kf_trust_document(const struct kf_trust *trust);
+int64_t kf_trust_version(const struct kf_trust *trust);
+int64_t kf_trust_expires_ms(const struct kf_trust *trust);
+size_t kf_trust_count(const struct kf_trust *trust);
+const struct kf_server *kf_trust_at(const struct kf_trust *trust, size_t i);
+const struct kf_server *kf_trust_server(const struct kf_trust *trust, const char *name);
+/* The active or retiring server with this TLS key (hex SPKI hash), or NULL. */
+const struct kf_server *kf_trust_by_tls(const struct kf_trust *trust, const char *spki_hex);
+/* The first active manager, or NULL. */
+const struct kf_server *kf_trust_manager(const struct kf_trust *trust);
+/* Recovery key's SPKI (base64) or NULL. */
+const char *kf_trust_recovery(const struct kf_trust *trust);
+
+/* Is `next` signed as `current` demands (threshold of its root signers), newer and consistent?  With
+ * current == NULL: self-consistent (signed by its own root signers). */
+int kf_trust_accept(const struct kf_trust *current, const struct kf_trust *next,
+                    struct cm_err *err);
+
+/* Verifies a document's signature under the trust root: the signer exists, is active (or retiring),
+ * and its role may write this type (and name).  Returns 0 or CM_EDENIED with the reason. trust:root
+ * itself is judged by kf_trust_accept(). */
+int kf_doc_verify(const struct kf_trust *trust, const json_t *body, bool deleted,
+                  struct cm_err *err);
+/* The bytes that are signed (RFC 8785 canonical form, docs/documents.md).  cm_free. */
+int kf_doc_bytes(const json_t *body, bool deleted, char **ret, size_t *ret_len, struct cm_err *err);
