@@ -27,7 +27,7 @@ enum http_method {
 
 struct http_field {
     const char *name;  /* lower-cased token */
-    const char *value; /* trimmed, no control bytes */
+    const char *value; /* trimmed UTF-8, no control bytes but tabs */
 };
 
 /* A parsed head.  All strings live in `store`, one allocation, freed by http_head_fini(). */
@@ -35,9 +35,10 @@ struct http_head {
     enum http_method method;
     int minor;               /* 1, or 0 (then the connection closes after the reply) */
     const char *target;      /* as sent, origin-form */
-    const char *path;        /* percent-decoded; %2F stays "%2F"; no "." or ".." segments, no NUL */
-    const char *query;       /* raw text behind '?', or "" */
-    const char *host;        /* the one Host field */
+    const char *path;        /* percent-decoded UTF-8 without control bytes and dot segments;
+                                %2F stays "%2F" (as "%252F" does: `target` tells them apart) */
+    const char *query;       /* raw printable text behind '?' with well-formed escapes, or "" */
+    const char *host;        /* the one Host field, never empty */
     struct http_field field[HTTP_FIELDS_MAX];
     size_t field_count;
     int64_t content_length;  /* 0 when absent */
@@ -47,6 +48,11 @@ struct http_head {
     char *store;
 };
 
+/* Looks for the end of a header block in the data[0..len) received so far; *seen (0 at first)
+ * remembers how far earlier calls looked.  Returns the length of the block, 0 while it is
+ * incomplete, or CM_EMALF/CM_ELIMIT with *ret_status as soon as no acceptable head can come of it. */
+int http_head_scan(const char *data, size_t len, size_t *seen, int *ret_status,
+                   struct cm_err *err);
 /* Parses block[0..len), which ends in CRLFCRLF.  On refusal returns CM_EMALF/CM_ELIMIT and sets
  * *ret_status to the status to send: 400, 405 (unknown method), 413, 414, 417, 431, 501 (any
  * Transfer-Encoding), 505. */

@@ -7,10 +7,10 @@
 #pragma once
 
 #include "base/core/err.h"
-#include "certmgr/config.h"
+#include "certmgr/config/config.h"
 
-/* First server of a fleet: identity, TLS key, trust:root v1, store, one-time set-up token.
- * *ret_setup_url (cm_free): "https://…/setup?token=…".  CM_ECONFLICT when the state exists. */
-int fleet_init(const struct config *config, char **ret_setup_url, struct cm_err *err);
+/* First server of a fleet: identity, TLS key, trust:root v1, store.  CM_ECONFLICT when the state is
+ * complete already.  (The one-time set-up link is made by the caller: web_setup_token().) */
+int fleet_init(const struct config *config, struct cm_err *err);
 /* Joins with a token: identity for the token's name, POST /join, pins the answer, makes the store. */
 int fleet_join(const struct config *config, const char *token, struct cm_err *err);
