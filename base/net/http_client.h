@@ -1,5 +1,6 @@
 /*
- * Outgoing HTTP: one libcurl multi handle on the loop.  The only file that sees libcurl.
+ * Outgoing HTTP: one libcurl multi handle on the loop.  Only http_client.c and
+ * http_failure.c see libcurl.
  *
  * https only unless the caller allows http; redirects are never followed here; every call has a
  * deadline and a cap on the reply; text from outside goes nowhere but into the result.
@@ -9,7 +10,7 @@
 #include "base/core/buf.h"
 #include "base/net/loop.h"
 
-#define HTTP_CALL_REPLY_MAX   (1u << 20)  /* default cap (reference/acme.md 3.1) */
+#define HTTP_CALL_REPLY_MAX   (1u << 20) /* default cap (reference/acme.md 3.1) */
 #define HTTP_CALL_HEADERS_MAX (64u << 10)
 #define HTTP_CALL_TIMEOUT_MS  30000
 
@@ -17,35 +18,38 @@ struct http_client;
 struct http_call;
 
 struct http_result {
-    int status;            /* 0 when no reply came */
-    const char *headers;   /* raw header block, lines end in CRLF */
-    const char *body;      /* NUL-terminated; empty when on_data took it */
+    int status;          /* 0 when no status line came; valid also when the body broke off */
+    const char *headers; /* raw header block, lines end in CRLF */
+    const char *body;    /* NUL-terminated; empty when on_data took it */
     size_t body_len;
     const char *remote_ip; /* address connected to, or "" */
     struct cm_err *err;    /* code != 0: no reply (CM_ENET, CM_ETIMEOUT, CM_ELIMIT, CM_EDENIED) */
 };
-/* Called exactly once, never from inside http_call().  The result is borrowed for the call. */
+/* Called exactly once, never from inside http_call().  The result is borrowed for the call.  It may
+ * start and cancel calls, but not free the client. */
 typedef void (*http_done_fn)(void *arg, const struct http_result *res);
-/* Streaming bodies: return 0, or negative to abort the call (done follows with CM_ECLOSED). */
+/* Streaming bodies of 2xx replies (all others are collected in `body`); the total is not capped.
+ * Return 0, or negative to abort the call (done follows with CM_ECLOSED).  May start and cancel
+ * calls. */
 typedef int (*http_data_fn)(void *arg, const void *data, size_t len);
 
 struct http_call_opts {
-    const char *method;             /* "GET", "POST", "HEAD", "PUT"; NULL = GET */
+    const char *method; /* "GET", "POST", "HEAD", "PUT"; NULL = GET */
     const char *url;
-    const char *const *headers;     /* "Name: value" lines, NULL-terminated; may be NULL */
-    const void *body;               /* copied; NULL = none */
+    const char *const *headers; /* "Name: value" lines, NULL-terminated; may be NULL */
+    const void *body;           /* copied; NULL = none */
     size_t body_len;
-    int timeout_ms;                 /* whole call; 0 = default, -1 = none (long feeds) */
-    int silence_ms;                 /* abort when no byte came for so long; 0 = off */
-    size_t reply_max;               /* 0 = default; also caps what on_data gets between pauses */
-    bool allow_http;                /* plain http:// allowed */
-    const char *ca_bundle;          /* PEM file; NULL = system */
-    const char *ca_pem;             /* PEM text of the accepted CAs (in memory); wins over ca_bundle */
-    const char *pin_spki;           /* hex SHA-256 of the only accepted SPKI: replaces CA checks */
+    int timeout_ms;        /* whole call; 0 = default, -1 = none (long feeds) */
+    int silence_ms;        /* abort when no byte came for so long; 0 = off */
+    size_t reply_max;      /* cap of `body`; 0 = default */
+    bool allow_http;       /* plain http:// allowed */
+    const char *ca_bundle; /* PEM file; NULL = system */
+    const char *ca_pem;    /* PEM text of the accepted CAs (in memory); wins over ca_bundle */
+    const char *pin_spki;  /* hex SHA-256 of the only accepted SPKI: replaces CA checks */
     const char *cert_file, *key_file; /* client certificate */
-    const char *resolve;            /* "address" to connect to instead of resolving the host */
+    const char *resolve;              /* "address" to connect to instead of resolving the host */
     const char *unix_socket;
-    http_data_fn on_data;           /* optional */
+    http_data_fn on_data; /* optional */
 };
 
 struct http_client *http_client_new(struct cm_loop *loop);

@@ -1,0 +1,564 @@
+/*
+ * Outgoing HTTP: libcurl's multi interface, driven by the loop's watches and timers.
+ *
+ * libcurl forbids most of its functions inside its own callbacks, so on_data may start or cancel
+ * calls only by marking them; `kick` does the work in the next turn.  libcurl 7.88 closes losing
+ * sockets of a connection race without telling, and the descriptor may come back at once: the
+ * open-socket callback therefore renews a watch that exists for the same number.
+ */
+#include "base/net/http_client.h"
+
+#include <curl/curl.h>
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/socket.h>
+
+#include "base/core/bytes.h"
+#include "base/core/mem.h"
+#include "base/net/hostname.h"
+#include "base/net/http_failure.h"
+#include "base/net/url.h"
+
+#define CONNECT_TIMEOUT_MS  30000
+#define CONNS_PER_HOST_MAX  16L
+#define CONNS_MAX           256L
+#define CONNS_IDLE_MAX      32L
+#define REQUEST_HEADERS_MAX 64
+#define KEEPALIVE_S         60L
+
+struct http_socket {
+    struct http_socket *next;
+    struct http_client *client;
+    curl_socket_t fd;
+    struct cm_watch *watch;
+    int events;
+};
+
+struct http_client {
+    struct cm_loop *loop;
+    CURLM *multi;
+    struct cm_timer *timer; /* libcurl's */
+    struct cm_timer *kick;  /* marked work that could not be done inside a callback */
+    struct http_call *calls;
+    struct http_socket *sockets;
+    bool in_curl;   /* inside curl_multi_socket_action(), so possibly inside a callback */
+    bool finishing; /* inside a done function */
+    bool closing;
+};
+
+struct http_call {
+    struct http_call *prev, *next;
+    struct http_client *client;
+    CURL *easy;
+    struct curl_slist *headers, *connect_to;
+    http_done_fn done;
+    http_data_fn on_data;
+    void *arg;
+    char *body; /* of the request */
+    size_t body_len;
+    char *host;
+    int port, timeout_ms, silence_ms;
+    struct cm_timer *silence;
+    struct cm_buf head, reply;
+    bool client_cert;
+    bool added;     /* the multi handle has it */
+    bool head_done; /* final or interim header block complete */
+    bool cancelled; /* done is not called any more */
+    bool finished;  /* done is running */
+    int fault;      /* our own reason for ending the transfer, 0 = none */
+    char why[CURL_ERROR_SIZE];
+};
+
+/* ---- end of a call ------------------------------------------------------------------------ */
+
+static void call_free(struct http_call *call)
+{
+    struct http_client *client = call->client;
+    if (call->added)
+        curl_multi_remove_handle(client->multi, call->easy);
+    if (call->prev)
+        call->prev->next = call->next;
+    else
+        client->calls = call->next;
+    if (call->next)
+        call->next->prev = call->prev;
+    curl_easy_cleanup(call->easy);
+    curl_slist_free_all(call->headers);
+    curl_slist_free_all(call->connect_to);
+    cm_timer_free(call->silence);
+    cm_free_secret(call->body, call->body_len);
+    cm_buf_fini(&call->head);
+    cm_buf_fini(&call->reply);
+    cm_free(call->host);
+    cm_free(call);
+}
+
+static void explain(const struct http_call *call, CURLcode rc, struct cm_err *err)
+{
+    const struct http_failure failure = {
+        .curl = rc,
+        .fault = call->fault,
+        .host = call->host,
+        .port = call->port,
+        .timeout_ms = call->timeout_ms > 0 ? call->timeout_ms : CONNECT_TIMEOUT_MS,
+        .silence_ms = call->silence_ms,
+        .client_cert = call->client_cert,
+        .why = call->why,
+    };
+    http_failure_explain(&failure, err);
+}
+
+static void call_finish(struct http_call *call, CURLcode rc)
+{
+    struct cm_err err = CM_ERR_INIT;
+    struct http_result res = {.headers = cm_buf_str(&call->head),
+                              .body = cm_buf_str(&call->reply),
+                              .body_len = call->reply.len,
+                              .remote_ip = "",
+                              .err = &err};
+    long status = 0;
+    const char *ip = NULL;
+    curl_easy_getinfo(call->easy, CURLINFO_RESPONSE_CODE, &status);
+    curl_easy_getinfo(call->easy, CURLINFO_PRIMARY_IP, &ip);
+    res.status = (int)status;
+    if (ip)
+        res.remote_ip = ip;
+    if (rc != CURLE_OK || call->fault)
+        explain(call, rc, &err);
+    /* Out of the multi handle first: done may do anything with the client. */
+    if (call->added)
+        curl_multi_remove_handle(call->client->multi, call->easy);
+    call->added = false;
+    call->finished = true;
+    bool outer = call->client->finishing;
+    call->client->finishing = true;
+    call->done(call->arg, &res);
+    call->client->finishing = outer;
+    cm_err_fini(&err);
+    call_free(call);
+}
+
+static void reap(struct http_client *client)
+{
+    CURLMsg *msg;
+    int left;
+    while ((msg = curl_multi_info_read(client->multi, &left)) != NULL) {
+        CURLcode rc = msg->data.result;
+        struct http_call *call = NULL;
+        curl_easy_getinfo(msg->easy_handle, CURLINFO_PRIVATE, (char **)&call);
+        if (call->cancelled)
+            call_free(call);
+        else
+            call_finish(call, rc);
+    }
+}
+
+/* ---- libcurl on the loop ------------------------------------------------------------------ */
+
+static void act(struct http_client *client, curl_socket_t fd, int mask)
+{
+    int running;
+    client->in_curl = true;
+    curl_multi_socket_action(client->multi, fd, mask, &running);
+    client->in_curl = false;
+    reap(client);
+}
+
+static void on_timer(void *arg)
+{
+    act(arg, CURL_SOCKET_TIMEOUT, 0);
+}
+
+static void on_ready(void *arg, int events)
+{
+    struct http_socket *s = arg; /* may be gone after act() */
+    act(s->client, s->fd,
+        (events & CM_WATCH_READ ? CURL_CSELECT_IN : 0) |
+            (events & CM_WATCH_WRITE ? CURL_CSELECT_OUT : 0));
+}
+
+static int on_curl_timer(CURLM *multi, long timeout_ms, void *arg)
+{
+    struct http_client *client = arg;
+    (void)multi;
+    if (timeout_ms < 0)
+        cm_timer_stop(client->timer);
+    else
+        cm_timer_start(client->timer, timeout_ms);
+    return 0;
+}
+
+static struct http_socket **find_socket(struct http_client *client, curl_socket_t fd)
+{
+    struct http_socket **at = &client->sockets;
+    while (*at && (*at)->fd != fd)
+        at = &(*at)->next;
+    return at;
+}
+
+static void drop_socket(struct http_socket **at)
+{
+    struct http_socket *s = *at;
+    *at = s->next;
+    cm_watch_free(s->watch);
+    cm_free(s);
+}
+
+static int on_curl_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *socket_arg)
+{
+    struct http_client *client = arg;
+    struct http_socket **at = find_socket(client, fd);
+    (void)easy;
+    (void)socket_arg;
+    if (what == CURL_POLL_REMOVE) {
+        if (*at)
+            drop_socket(at);
+        return 0;
+    }
+    struct http_socket *s = *at;
+    if (!s) {
+        s = cm_calloc(1, sizeof(*s));
+        *s = (struct http_socket){.next = client->sockets, .client = client, .fd = fd};
+        s->watch = cm_watch_new(client->loop, fd, on_ready, s);
+        client->sockets = s;
+    }
+    s->events =
+        (what & CURL_POLL_IN ? CM_WATCH_READ : 0) | (what & CURL_POLL_OUT ? CM_WATCH_WRITE : 0);
+    cm_watch_set(s->watch, s->events);
+    return 0;
+}
+
+/* A descriptor number that comes back while we still watch its predecessor: watch anew. */
+static curl_socket_t on_curl_open(void *arg, curlsocktype purpose, struct curl_sockaddr *address)
+{
+    struct http_client *client = arg;
+    (void)purpose;
+    int fd = socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+    struct http_socket *s = fd >= 0 ? *find_socket(client, fd) : NULL;
+    if (s) {
+        cm_watch_free(s->watch);
+        s->watch = cm_watch_new(client->loop, fd, on_ready, s);
+        cm_watch_set(s->watch, s->events);
+    }
+    return fd >= 0 ? fd : CURL_SOCKET_BAD;
+}
+
+/* ---- data of one call --------------------------------------------------------------------- */
+
+static void on_silence(void *arg)
+{
+    struct http_call *call = arg;
+    call->fault = CM_ETIMEOUT;
+    call_finish(call, CURLE_OPERATION_TIMEDOUT);
+}
+
+static void heard(struct http_call *call)
+{
+    if (call->silence)
+        cm_timer_start(call->silence, call->silence_ms);
+}
+
+/* Keeps the last header block (interim 1xx blocks go, trailers are not taken). */
+static size_t on_curl_header(char *data, size_t one, size_t len, void *arg)
+{
+    struct http_call *call = arg;
+    (void)one;
+    heard(call);
+    size_t line = len;
+    while (line > 0 && (data[line - 1] == '\n' || data[line - 1] == '\r'))
+        line--;
+    if (call->head_done && (len < 5 || memcmp(data, "HTTP/", 5) != 0))
+        return len;
+    if (call->head_done)
+        cm_buf_reset(&call->head);
+    call->head_done = line == 0;
+    cm_buf_add(&call->head, data, line);
+    if (cm_buf_puts(&call->head, "\r\n") == 0)
+        return len;
+    call->fault = CM_ELIMIT;
+    return 0;
+}
+
+static size_t on_curl_data(char *data, size_t one, size_t len, void *arg)
+{
+    struct http_call *call = arg;
+    (void)one;
+    if (call->cancelled)
+        return 0;
+    heard(call);
+    long status = 0;
+    curl_easy_getinfo(call->easy, CURLINFO_RESPONSE_CODE, &status);
+    if (call->on_data && status >= 200 && status <= 299) {
+        if (call->on_data(call->arg, data, len) < 0)
+            call->fault = CM_ECLOSED;
+    } else if (cm_buf_add(&call->reply, data, len) < 0) {
+        call->fault = CM_ELIMIT;
+    }
+    return call->fault || call->cancelled ? 0 : len;
+}
+
+/* ---- options ------------------------------------------------------------------------------ */
+
+/* Allocation inside libcurl is all that can fail for the options set here. */
+#define SET(call, option, value)                                                                   \
+    CM_BUG_ON(curl_easy_setopt((call)->easy, CURLOPT_##option, value) != CURLE_OK)
+
+static void add_line(struct curl_slist **list, const char *line)
+{
+    struct curl_slist *longer = curl_slist_append(*list, line);
+    CM_BUG_ON(!longer);
+    *list = longer;
+}
+
+static int set_headers(struct http_call *call, const struct http_call_opts *opts,
+                       struct cm_err *err)
+{
+    bool has_type = false;
+    for (size_t i = 0; opts->headers && opts->headers[i]; i++) {
+        const char *line = opts->headers[i];
+        const char *colon = strchr(line, ':');
+        if (i >= REQUEST_HEADERS_MAX)
+            return cm_fail(err, CM_EINVAL, "more than %d request headers", REQUEST_HEADERS_MAX);
+        if (!colon || colon == line || strpbrk(line, "\r\n"))
+            return cm_fail(err, CM_EINVAL, "a request header is not one \"Name: value\" line");
+        has_type = has_type || strncasecmp(line, "Content-Type:", 13) == 0;
+        add_line(&call->headers, line);
+    }
+    add_line(&call->headers, "Expect:"); /* no 100-continue round trip */
+    if (!has_type)
+        add_line(&call->headers, "Content-Type:"); /* libcurl would invent one for POST */
+    SET(call, HTTPHEADER, call->headers);
+    return 0;
+}
+
+static int set_method(struct http_call *call, const struct http_call_opts *opts, struct cm_err *err)
+{
+    static const char *const known[] = {"GET", "POST", "HEAD", "PUT", "PATCH", "DELETE"};
+    const char *method = opts->method ? opts->method : "GET";
+    size_t i = 0;
+    while (i < sizeof(known) / sizeof(known[0]) && strcmp(method, known[i]) != 0)
+        i++;
+    if (i == sizeof(known) / sizeof(known[0]))
+        return cm_fail(err, CM_EINVAL, "unknown HTTP method \"%.20s\"", method);
+    bool sends = strcmp(method, "GET") != 0 && strcmp(method, "HEAD") != 0;
+    if (!sends && opts->body)
+        return cm_fail(err, CM_EINVAL, "%s requests have no body", method);
+    if (strcmp(method, "HEAD") == 0)
+        SET(call, NOBODY, 1L);
+    if (!sends)
+        return 0;
+    call->body_len = opts->body ? opts->body_len : 0;
+    call->body = cm_memdup(opts->body ? opts->body : "", call->body_len);
+    SET(call, POST, 1L);
+    SET(call, CUSTOMREQUEST, method);
+    SET(call, POSTFIELDSIZE_LARGE, (curl_off_t)call->body_len);
+    SET(call, POSTFIELDS, call->body);
+    return 0;
+}
+
+static int set_pin(struct http_call *call, const char *hex, struct cm_err *err)
+{
+    uint8_t digest[CM_SHA256_SIZE];
+    if (cm_hex_decode(hex, digest, sizeof(digest)) < 0)
+        return cm_fail(err, CM_EINVAL, "the pinned key of host %s is not a SHA-256 in hex",
+                       call->host);
+    CM_AUTO_STR base64 = cm_b64(digest, sizeof(digest));
+    CM_AUTO_STR pin = cm_asprintf("sha256//%s", base64);
+    SET(call, PINNEDPUBLICKEY, pin);
+    SET(call, SSL_VERIFYPEER, 0L);
+    SET(call, SSL_VERIFYHOST, 0L);
+    return 0;
+}
+
+static int set_tls(struct http_call *call, const struct http_call_opts *opts, struct cm_err *err)
+{
+    SET(call, SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
+    if (opts->ca_bundle) {
+        SET(call, CAINFO, opts->ca_bundle);
+        SET(call, CAPATH, NULL); /* else the system's directory would count as well */
+    }
+    call->client_cert = opts->cert_file != NULL;
+    if (opts->cert_file)
+        SET(call, SSLCERT, opts->cert_file);
+    if (opts->key_file)
+        SET(call, SSLKEY, opts->key_file);
+    return opts->pin_spki ? set_pin(call, opts->pin_spki, err) : 0;
+}
+
+static int set_target(struct http_call *call, const struct http_call_opts *opts, struct cm_err *err)
+{
+    SET(call, URL, opts->url);
+    SET(call, PROTOCOLS_STR, opts->allow_http ? "http,https" : "https");
+    SET(call, DISALLOW_USERNAME_IN_URL, 1L);
+    SET(call, PATH_AS_IS, 1L);
+    SET(call, FOLLOWLOCATION, 0L);
+    SET(call, PROXY, ""); /* the environment does not decide where requests go */
+    if (opts->unix_socket &&
+        curl_easy_setopt(call->easy, CURLOPT_UNIX_SOCKET_PATH, opts->unix_socket) != CURLE_OK)
+        return cm_fail(err, CM_EINVAL, "socket path %s cannot be used", opts->unix_socket);
+    if (!opts->resolve)
+        return 0;
+    if (!hostname_is_ip(opts->resolve))
+        return cm_fail(err, CM_EINVAL, "\"%.100s\" is not an IP address to connect to",
+                       opts->resolve);
+    bool v6 = strchr(opts->resolve, ':') != NULL;
+    CM_AUTO_STR rule = cm_asprintf("::%s%s%s:", v6 ? "[" : "", opts->resolve, v6 ? "]" : "");
+    add_line(&call->connect_to, rule);
+    SET(call, CONNECT_TO, call->connect_to);
+    return 0;
+}
+
+static void set_limits(struct http_call *call, const struct http_call_opts *opts)
+{
+    size_t reply_max = opts->reply_max ? opts->reply_max : HTTP_CALL_REPLY_MAX;
+    cm_buf_init(&call->head, HTTP_CALL_HEADERS_MAX);
+    cm_buf_init(&call->reply, reply_max);
+    if (!call->on_data)
+        SET(call, MAXFILESIZE_LARGE, (curl_off_t)reply_max);
+    call->timeout_ms = opts->timeout_ms ? opts->timeout_ms : HTTP_CALL_TIMEOUT_MS;
+    if (call->timeout_ms > 0)
+        SET(call, TIMEOUT_MS, (long)call->timeout_ms);
+    SET(call, CONNECTTIMEOUT_MS, (long)CONNECT_TIMEOUT_MS);
+    /* Ending a call must not wait for a resolver thread that hangs. */
+    SET(call, QUICK_EXIT, 1L);
+    call->silence_ms = opts->silence_ms;
+    if (call->silence_ms > 0)
+        call->silence = cm_timer_new(call->client->loop, on_silence, call);
+}
+
+static void set_callbacks(struct http_call *call)
+{
+    SET(call, PRIVATE, call);
+    SET(call, ERRORBUFFER, call->why);
+    SET(call, HEADERFUNCTION, on_curl_header);
+    SET(call, HEADERDATA, call);
+    SET(call, WRITEFUNCTION, on_curl_data);
+    SET(call, WRITEDATA, call);
+    SET(call, OPENSOCKETFUNCTION, on_curl_open);
+    SET(call, OPENSOCKETDATA, call->client);
+    SET(call, NOSIGNAL, 1L);
+    SET(call, USERAGENT, "certmgr");
+    SET(call, HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
+    SET(call, TCP_NODELAY, 1L);
+    SET(call, TCP_KEEPALIVE, 1L);
+    SET(call, TCP_KEEPIDLE, KEEPALIVE_S);
+}
+
+/* ---- public ------------------------------------------------------------------------------- */
+
+static void call_start(struct http_call *call)
+{
+    CM_BUG_ON(curl_multi_add_handle(call->client->multi, call->easy) != CURLM_OK);
+    call->added = true;
+    heard(call);
+}
+
+/* What was asked for inside a callback.  The list may change under done, which never runs here. */
+static void on_kick(void *arg)
+{
+    struct http_client *client = arg;
+    for (struct http_call *call = client->calls, *next; call; call = next) {
+        next = call->next;
+        if (call->cancelled)
+            call_free(call);
+        else if (!call->added && !call->finished)
+            call_start(call);
+    }
+}
+
+struct http_client *http_client_new(struct cm_loop *loop)
+{
+    static bool ready;
+    if (!ready)
+        CM_BUG_ON(curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK);
+    ready = true;
+    struct http_client *client = cm_calloc(1, sizeof(*client));
+    client->loop = loop;
+    client->multi = curl_multi_init();
+    CM_BUG_ON(!client->multi);
+    client->timer = cm_timer_new(loop, on_timer, client);
+    client->kick = cm_timer_new(loop, on_kick, client);
+    curl_multi_setopt(client->multi, CURLMOPT_SOCKETFUNCTION, on_curl_socket);
+    curl_multi_setopt(client->multi, CURLMOPT_SOCKETDATA, client);
+    curl_multi_setopt(client->multi, CURLMOPT_TIMERFUNCTION, on_curl_timer);
+    curl_multi_setopt(client->multi, CURLMOPT_TIMERDATA, client);
+    curl_multi_setopt(client->multi, CURLMOPT_MAX_HOST_CONNECTIONS, CONNS_PER_HOST_MAX);
+    curl_multi_setopt(client->multi, CURLMOPT_MAX_TOTAL_CONNECTIONS, CONNS_MAX);
+    curl_multi_setopt(client->multi, CURLMOPT_MAXCONNECTS, CONNS_IDLE_MAX);
+    return client;
+}
+
+void http_client_free(struct http_client *client)
+{
+    if (!client)
+        return;
+    CM_BUG_ON(client->in_curl || client->finishing);
+    client->closing = true;
+    while (client->calls) {
+        struct http_call *call = client->calls;
+        call->fault = CM_ECLOSED;
+        if (call->cancelled)
+            call_free(call);
+        else
+            call_finish(call, CURLE_ABORTED_BY_CALLBACK);
+    }
+    curl_multi_cleanup(client->multi);
+    while (client->sockets)
+        drop_socket(&client->sockets);
+    cm_timer_free(client->timer);
+    cm_timer_free(client->kick);
+    cm_free(client);
+}
+
+struct http_call *http_call(struct http_client *client, const struct http_call_opts *opts,
+                            http_done_fn done, void *arg, struct cm_err *err)
+{
+    struct url url;
+    if (client->closing) {
+        cm_fail(err, CM_ECLOSED, "this process is shutting down: no new HTTP calls");
+        return NULL;
+    }
+    if (url_parse(opts->url, &url, err) < 0)
+        return NULL;
+    if (!url.https && !opts->allow_http) {
+        cm_fail(err, CM_EDENIED, "plain http:// is not allowed here: %.200s", opts->url);
+        return NULL;
+    }
+    struct http_call *call = cm_calloc(1, sizeof(*call));
+    *call = (struct http_call){.client = client, .done = done, .arg = arg, .next = client->calls};
+    call->on_data = opts->on_data;
+    call->host = cm_strdup(url.host);
+    call->port = url.port;
+    call->easy = curl_easy_init();
+    CM_BUG_ON(!call->easy);
+    if (client->calls)
+        client->calls->prev = call;
+    client->calls = call;
+    set_callbacks(call);
+    set_limits(call, opts);
+    if (set_target(call, opts, err) < 0 || set_method(call, opts, err) < 0 ||
+        set_headers(call, opts, err) < 0 || set_tls(call, opts, err) < 0) {
+        call_free(call);
+        return NULL;
+    }
+    if (client->in_curl)
+        cm_timer_start(client->kick, 0);
+    else
+        call_start(call);
+    return call;
+}
+
+void http_call_cancel(struct http_call *call)
+{
+    if (call->finished || call->cancelled)
+        return;
+    if (!call->client->in_curl) {
+        call_free(call);
+        return;
+    }
+    call->cancelled = true;
+    cm_timer_free(call->silence);
+    call->silence = NULL;
+    cm_timer_start(call->client->kick, 0);
+}
