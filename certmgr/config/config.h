@@ -1,18 +1,18 @@
 /*
  * Local configuration: /etc/certmgr/certmgr.conf (INI by libinih), below --root DIR when given.
  *
- * Unknown keys are errors with file, line and nearest match.  Paths, owners, modes and hook commands
- * exist here only, never in documents.
+ * Unknown keys are errors with file, line and nearest match.  Paths, owners, modes and hook
+ * commands exist here only, never in documents.
  */
 #pragma once
 
 #include "base/core/err.h"
 #include "keyfile/agent.h"
 
-#define CONFIG_PATH_MAX      1024
-#define CONFIG_LISTEN_MAX    8
-#define CONFIG_ARGV_MAX      32
-#define CONFIG_TARGETS_MAX   KF_TARGETS_MAX
+#define CONFIG_PATH_MAX    1024
+#define CONFIG_LISTEN_MAX  8
+#define CONFIG_ARGV_MAX    32
+#define CONFIG_TARGETS_MAX KF_TARGETS_MAX
 
 /* A hook: words, no shell. argv[0] == NULL = not configured. */
 struct config_argv {
@@ -21,8 +21,8 @@ struct config_argv {
 struct config_target {
     struct kf_target files;
     struct config_argv test, reload;
-    int hook_timeout_s;              /* default 60 */
-    char check[128];                 /* "address:port" or "" */
+    int hook_timeout_s; /* default 60 */
+    char check[128];    /* "address:port" or "" */
 };
 struct config {
     char root[CONFIG_PATH_MAX];      /* --root, or "" */
@@ -33,9 +33,10 @@ struct config {
     char listen_address[64];         /* [server] listen_address; default 0.0.0.0 */
     char ui_host[256];               /* [server] host: public host name in URLs; default: name */
     int ui_port, replication_port, challenge_port; /* 8443, 8444, 80; 0 = no listener */
-    char resolver[256];              /* [network] resolver "address:port", or "" */
-    bool lab_http;                   /* [acme] lab_http */
-    char origin[KF_ORIGINS_MAX][280]; /* [acme] allowed_cas; default: Let's Encrypt live + staging */
+    char resolver[256];                            /* [network] resolver "address:port", or "" */
+    bool lab_http;                                 /* [acme] lab_http */
+    char origin[KF_ORIGINS_MAX]
+               [280]; /* [acme] allowed_cas; default: Let's Encrypt live + staging */
     size_t origin_count;
     char front_user[64], agent_user[64]; /* [process] users when started as root */
     char log_level[16];

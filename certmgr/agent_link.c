@@ -1,0 +1,256 @@
+/* Frames to and from the key agent over the loop. */
+#include "certmgr/agent_link.h"
+
+#include "base/core/clock.h"
+#include "base/core/frame.h"
+#include "base/core/json.h"
+#include "base/core/log.h"
+#include "base/core/mem.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+/* Bytes not yet taken by the socket; more waiting requests stay in the list. */
+#define OUT_MAX (16u << 20)
+
+struct call {
+    struct call *next;
+    int64_t id;
+    json_t *request;
+    kf_reply_fn done;
+    void *done_arg;
+    int64_t deadline;
+    unsigned sends;
+    bool sent; /* on the present channel */
+};
+
+struct agent_link {
+    struct cm_loop *loop;
+    struct cm_watch *watch;
+    struct cm_timer *timer;
+    int fd;
+    struct cm_buf in, out;
+    struct call *head, **tail; /* in call order */
+    size_t count;
+    int64_t last_id;
+};
+
+static void finish(struct call *call, const json_t *reply, const struct cm_err *err)
+{
+    call->done(call->done_arg, reply, err);
+    json_decref(call->request);
+    cm_free(call);
+}
+
+static struct call *unlink_call(struct agent_link *link, int64_t id)
+{
+    for (struct call **p = &link->head; *p != NULL; p = &(*p)->next) {
+        struct call *call = *p;
+        if (call->id != id)
+            continue;
+        *p = call->next;
+        if (link->tail == &call->next)
+            link->tail = p;
+        link->count--;
+        return call;
+    }
+    return NULL;
+}
+
+static void fail_call(struct call *call, int code, const char *what)
+{
+    struct cm_err err = CM_ERR_INIT;
+    cm_fail(&err, code, "%s", what);
+    err.retry = CM_RETRY_TRANSIENT;
+    finish(call, NULL, &err);
+    cm_err_fini(&err);
+}
+
+static void disconnect(struct agent_link *link)
+{
+    if (link->fd < 0)
+        return;
+    cm_watch_free(link->watch);
+    link->watch = NULL;
+    close(link->fd);
+    link->fd = -1;
+    cm_buf_reset(&link->in);
+    cm_buf_reset(&link->out);
+    for (struct call *c = link->head; c != NULL; c = c->next)
+        c->sent = false;
+}
+
+static void flush(struct agent_link *link)
+{
+    while (link->fd >= 0 && link->out.len > 0) {
+        ssize_t n = send(link->fd, link->out.data, link->out.len, MSG_NOSIGNAL | MSG_DONTWAIT);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
+            break;
+        if (n <= 0) {
+            disconnect(link);
+            return;
+        }
+        cm_buf_consume(&link->out, (size_t)n);
+    }
+    if (link->watch != NULL)
+        cm_watch_set(link->watch, CM_WATCH_READ | (link->out.len > 0 ? CM_WATCH_WRITE : 0));
+}
+
+/* Writes what waits, as far as the buffer goes. */
+static void send_waiting(struct agent_link *link)
+{
+    for (struct call *c = link->head; c != NULL && link->fd >= 0; c = c->next) {
+        if (c->sent)
+            continue;
+        if (link->out.len > OUT_MAX / 2)
+            break;
+        CM_BUG_ON(cm_frame_encode(c->request, &link->out) != 0);
+        c->sent = true;
+        c->sends++;
+    }
+    flush(link);
+}
+
+static void give_up_poison(struct agent_link *link)
+{
+    for (struct call *c = link->head, *next = NULL; c != NULL; c = next) {
+        next = c->next;
+        if (c->sends <= AGENT_LINK_RESENDS)
+            continue;
+        fail_call(unlink_call(link, c->id), CM_EBUSY,
+                  "the key agent ended each time it was asked this; see its log");
+    }
+}
+
+static void on_reply(struct agent_link *link, const json_t *reply)
+{
+    struct call *call = unlink_call(link, cm_json_int(reply, "id", -1));
+    if (call == NULL)
+        return; /* answered too late: the caller was told about the time-out */
+    if (cm_json_bool(reply, "ok", false)) {
+        finish(call, reply, NULL);
+        return;
+    }
+    struct cm_err err = CM_ERR_INIT;
+    if (cm_err_from_json(&err, json_object_get(reply, "error")) != 0 || err.code == 0)
+        cm_fail(&err, CM_EPEER, "the key agent refused without a reason");
+    finish(call, NULL, &err);
+    cm_err_fini(&err);
+}
+
+static void read_frames(struct agent_link *link)
+{
+    char data[65536];
+    ssize_t n = recv(link->fd, data, sizeof(data), MSG_DONTWAIT);
+    if (n < 0 && (errno == EAGAIN || errno == EINTR))
+        return;
+    if (n <= 0 || cm_buf_add(&link->in, data, (size_t)n) != 0) {
+        cm_log(CM_LOG_WARN, "agent", NULL, "the key agent's channel closed");
+        disconnect(link);
+        return;
+    }
+    while (link->fd >= 0) {
+        CM_AUTO_JSON reply = NULL;
+        int rv = cm_frame_decode(&link->in, &reply, NULL);
+        if (rv < 0)
+            disconnect(link);
+        if (rv <= 0)
+            break;
+        on_reply(link, reply);
+    }
+}
+
+static void on_ready(void *arg, int events)
+{
+    struct agent_link *link = arg;
+    if ((events & CM_WATCH_READ) != 0)
+        read_frames(link);
+    if (link->fd >= 0)
+        send_waiting(link);
+}
+
+/* Deadlines are looked at once a second: they guard against a hung agent, not for timing. */
+static void on_tick(void *arg)
+{
+    struct agent_link *link = arg;
+    int64_t now = cm_mono_ms();
+    for (struct call *c = link->head, *next = NULL; c != NULL; c = next) {
+        next = c->next;
+        if (c->deadline <= now)
+            fail_call(unlink_call(link, c->id), CM_ETIMEOUT, "the key agent does not answer");
+    }
+    if (link->head != NULL)
+        cm_timer_start(link->timer, 1000);
+}
+
+static void call_agent(void *arg, json_t *take_request, kf_reply_fn done, void *done_arg)
+{
+    struct agent_link *link = arg;
+    struct call *call = cm_calloc(1, sizeof(*call));
+    call->id = ++link->last_id;
+    call->request = take_request;
+    call->done = done;
+    call->done_arg = done_arg;
+    call->deadline = cm_mono_ms() + AGENT_LINK_TIMEOUT_MS;
+    cm_json_set_int(call->request, "id", call->id);
+    if (link->count >= AGENT_LINK_PENDING_MAX)
+        call->deadline = 0; /* answered by the next tick, never from inside this call */
+    *link->tail = call;
+    link->tail = &call->next;
+    link->count++;
+    if (!cm_timer_active(link->timer))
+        cm_timer_start(link->timer, call->deadline == 0 ? 0 : 1000);
+    send_waiting(link);
+}
+
+struct agent_link *agent_link_new(struct cm_loop *loop)
+{
+    struct agent_link *link = cm_calloc(1, sizeof(*link));
+    link->loop = loop;
+    link->fd = -1;
+    link->tail = &link->head;
+    link->timer = cm_timer_new(loop, on_tick, link);
+    cm_buf_init(&link->in, 2 * CM_FRAME_MAX);
+    cm_buf_init(&link->out, OUT_MAX);
+    return link;
+}
+
+void agent_link_free(struct agent_link *link)
+{
+    if (link == NULL)
+        return;
+    disconnect(link);
+    while (link->head != NULL)
+        fail_call(unlink_call(link, link->head->id), CM_ECLOSED, "the server is stopping");
+    cm_timer_free(link->timer);
+    cm_buf_fini(&link->in);
+    cm_buf_fini(&link->out);
+    cm_free(link);
+}
+
+void agent_link_connect(struct agent_link *link, int take_fd)
+{
+    disconnect(link);
+    (void)fcntl(take_fd, F_SETFL, O_NONBLOCK); /* fails only for a descriptor that is none */
+    link->fd = take_fd;
+    link->watch = cm_watch_new(link->loop, take_fd, on_ready, link);
+    cm_watch_set(link->watch, CM_WATCH_READ);
+    give_up_poison(link);
+    send_waiting(link);
+}
+
+bool agent_link_connected(const struct agent_link *link)
+{
+    return link->fd >= 0;
+}
+
+struct kf_agent agent_link_port(struct agent_link *link)
+{
+    return (struct kf_agent){.arg = link, .call = call_agent};
+}

@@ -1,0 +1,342 @@
+/* Wires the front.  Every port handed to a lower layer is one small function here. */
+#include "certmgr/app.h"
+
+#include "base/core/json.h"
+#include "base/core/log.h"
+#include "base/core/mem.h"
+#include "base/net/dns.h"
+#include "base/net/http_client.h"
+#include "base/net/http_server.h"
+#include "base/net/loop.h"
+#include "certmgr/agent_link.h"
+#include "certmgr/app_listen.h"
+#include "certmgr/challenge/challenge.h"
+#include "certmgr/control.h"
+#include "certmgr/engine/deploy.h"
+#include "certmgr/engine/engine.h"
+#include "certmgr/fleet/fleet.h"
+#include "replicator/replicator.h"
+#include "web-ui/web.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+struct app {
+    const struct config *config;
+    struct cm_loop *loop;
+    struct control *control;
+    struct agent_link *link;
+    struct http_client *http;
+    struct dns_client *dns;
+    struct cs_store *store;
+    struct fleet *fleet;
+    struct engine *engine;
+    struct deployer *deployer;
+    struct rp_server *rp_server;
+    struct rp_client *rp_client;
+    struct web *web;
+    struct app_listeners *listeners;
+    struct dep_target targets[CONFIG_TARGETS_MAX];
+    char ui_url[320];
+    bool greeted, ready;
+    int status;
+};
+
+static void stop(struct app *app, int status)
+{
+    if (status != 0)
+        app->status = status;
+    cm_loop_stop(app->loop);
+}
+
+static void fail_start(struct app *app, struct cm_err *err)
+{
+    cm_log_err(CM_LOG_ERROR, "app", err);
+    stop(app, 1);
+}
+
+/* ---- ports of the store ---- */
+
+static void port_verify(void *arg, const json_t *body, bool deleted, struct cs_verdict *ret)
+{
+    struct app *app = arg;
+    fleet_verify(app->fleet, body, deleted, ret);
+}
+
+static void port_sign(void *arg, json_t *take_body, bool deleted, cs_signed_fn done, void *done_arg)
+{
+    struct app *app = arg;
+    fleet_sign(app->fleet, take_body, deleted, done, done_arg);
+}
+
+/* The end of the loop turn: one commit for everything written in it.  A store that cannot be
+ * written ends the process; the supervisor starts it again from the durable state (trust-and-tests
+ * A6). */
+static void commit(void *arg)
+{
+    struct app *app = arg;
+    struct cm_err err = CM_ERR_INIT;
+    int rv = cs_commit(app->store, &err);
+    if (rv != 0) {
+        cm_log_err(CM_LOG_ERROR, "store", &err);
+        if (rv == CM_EIO)
+            stop(app, 1);
+    }
+    cm_err_fini(&err);
+}
+
+static void port_arm(void *arg)
+{
+    struct app *app = arg;
+    cm_loop_defer(app->loop, commit, app);
+}
+
+/* ---- replication ---- */
+
+static bool port_peer(void *arg, const struct http_request *req, struct rp_peer *ret)
+{
+    struct app *app = arg;
+    const struct kf_server *server =
+        req->peer_spki != NULL ? kf_trust_by_tls(fleet_trust(app->fleet), req->peer_spki) : NULL;
+    if (server == NULL)
+        return false;
+    *ret = (struct rp_peer){.name = server->name, .manager = server->manager};
+    return true;
+}
+
+/* (Re)targets the client at the fleet's manager; the manager itself has no upstream. */
+static void follow_upstream(struct app *app)
+{
+    const struct kf_server *manager = kf_trust_manager(fleet_trust(app->fleet));
+    char url[400], cert[CONFIG_PATH_MAX + 32], key[CONFIG_PATH_MAX + 32];
+    if (fleet_is_manager(app->fleet) || manager == NULL || manager->url == NULL)
+        return;
+    snprintf(url, sizeof(url), "%.380s/certstore", manager->url);
+    if (app->rp_client != NULL) {
+        rp_client_retarget(app->rp_client, url, manager->tls_spki);
+        return;
+    }
+    config_tls_files(app->config, cert, key, sizeof(cert));
+    struct rp_client_opts opts = {.loop = app->loop,
+                                  .store = app->store,
+                                  .http = app->http,
+                                  .url = url,
+                                  .cert_file = cert,
+                                  .key_file = key,
+                                  .pin_spki = manager->tls_spki};
+    struct cm_err err = CM_ERR_INIT;
+    if (rp_client_new(&opts, &app->rp_client, &err) != 0)
+        cm_log_err(CM_LOG_ERROR, "replicator", &err);
+    cm_err_fini(&err);
+}
+
+static void on_trust_change(void *arg)
+{
+    follow_upstream(arg);
+}
+
+/* ---- status page ---- */
+
+static json_t *port_status(void *arg)
+{
+    struct app *app = arg;
+    json_t *v = json_object();
+    if (app->rp_client != NULL)
+        cm_json_set(v, "upstream", rp_client_status(app->rp_client));
+    if (app->rp_server != NULL)
+        cm_json_set(v, "peers", rp_server_peers(app->rp_server));
+    cm_json_set(v, "listeners", app_listeners_status(app->listeners));
+    cm_json_set_bool(v, "agent_connected", agent_link_connected(app->link));
+    return v;
+}
+
+/* ---- start, in the order of app.h ---- */
+
+static int open_store(struct app *app, struct cm_err *err)
+{
+    char dir[CONFIG_PATH_MAX + 32];
+    config_store_dir(app->config, dir, sizeof(dir));
+    struct cs_opts opts = {.dir = dir,
+                           .policy = true,
+                           .verify = port_verify,
+                           .sign = port_sign,
+                           .port_arg = app,
+                           .arm = port_arm,
+                           .arm_arg = app};
+    int rv = cs_open(&opts, &app->store, err);
+    return rv == 0 ? 0 : cm_wrap(err, rv, "the certificate store cannot be opened");
+}
+
+static int make_fleet(struct app *app, struct cm_err *err)
+{
+    CM_AUTO_JSON trust = cs_kv_get(app->store, "state", "trust");
+    if (trust == NULL)
+        return cm_fail(err, CM_ENOENT,
+                       "this server belongs to no fleet yet: run \"certmgr init\" or "
+                       "\"certmgr join TOKEN\"");
+    struct fleet_opts opts = {.loop = app->loop,
+                              .agent = agent_link_port(app->link),
+                              .self = app->config->name,
+                              .trust = trust};
+    int rv = fleet_new(&opts, &app->fleet, err);
+    if (rv == 0)
+        fleet_attach(app->fleet, app->store, on_trust_change, app);
+    return rv;
+}
+
+static void make_engine(struct app *app)
+{
+    struct eng_env env = {.loop = app->loop,
+                          .store = app->store,
+                          .http = app->http,
+                          .dns = app->dns,
+                          .agent = agent_link_port(app->link),
+                          .self = app->config->name,
+                          .manager = fleet_is_manager(app->fleet),
+                          .lab_http = app->config->lab_http,
+                          .trust = fleet_trust,
+                          .trust_arg = app->fleet};
+    struct dep_hooks hooks = control_hooks(app->control);
+    struct dep_wire wire = dep_wire_tls(app->loop);
+    for (size_t i = 0; i < app->config->target_count; i++) {
+        const struct config_target *t = &app->config->target[i];
+        app->targets[i] = (struct dep_target){.name = t->files.name,
+                                              .has_test = t->test.argv[0] != NULL,
+                                              .has_reload = t->reload.argv[0] != NULL,
+                                              .check = t->check[0] != '\0' ? t->check : NULL};
+    }
+    app->engine = eng_new(&env);
+    app->deployer =
+        dep_new(&env, app->engine, app->targets, app->config->target_count, &hooks, &wire);
+}
+
+static void make_servers(struct app *app)
+{
+    struct rp_server_opts rp = {
+        .loop = app->loop, .store = app->store, .db = "certstore", .peer = port_peer, .arg = app};
+    struct web_env web = {.loop = app->loop,
+                          .store = app->store,
+                          .engine = app->engine,
+                          .fleet = app->fleet,
+                          .self = app->config->name,
+                          .ui_url = app->ui_url,
+                          .status = port_status,
+                          .status_arg = app};
+    snprintf(app->ui_url, sizeof(app->ui_url), "https://%s:%d", app->config->ui_host,
+             app->config->ui_port);
+    if (fleet_is_manager(app->fleet))
+        app->rp_server = rp_server_new(&rp);
+    app->web = web_new(&web);
+    follow_upstream(app);
+}
+
+static int start(struct app *app, struct cm_err *err)
+{
+    const char *resolver = app->config->resolver[0] != '\0' ? app->config->resolver : NULL;
+    int rv = dns_client_new(app->loop, resolver, &app->dns, err);
+    if (rv == 0)
+        rv = open_store(app, err);
+    if (rv == 0)
+        rv = make_fleet(app, err);
+    if (rv != 0)
+        return rv;
+    app->http = http_client_new(app->loop);
+    make_engine(app);
+    make_servers(app);
+    struct app_services services = {.config = app->config,
+                                    .loop = app->loop,
+                                    .store = app->store,
+                                    .fleet = app->fleet,
+                                    .web = app->web,
+                                    .replication = app->rp_server};
+    app->ready = true;
+    cm_log(CM_LOG_INFO, "app", NULL, "server %s is up (%s)", app->config->name,
+           fleet_is_manager(app->fleet) ? "manager" : "server");
+    return app_listeners_start(app->listeners, &services, err);
+}
+
+static void on_hello(void *arg, const json_t *reply, const struct cm_err *err)
+{
+    struct app *app = arg;
+    struct cm_err why = CM_ERR_INIT;
+    if (err != NULL) {
+        cm_err_copy(&why, err);
+        cm_wrap(&why, CM_EBUSY, "the key agent does not greet");
+        fail_start(app, &why);
+    } else if (strcmp(cm_json_str_or(reply, "name", ""), app->config->name) != 0) {
+        cm_fail(&why, CM_EINVAL,
+                "the identity in %s belongs to server \"%s\", but [server] name is \"%s\"",
+                app->config->state_dir, cm_json_str_or(reply, "name", ""), app->config->name);
+        fail_start(app, &why);
+    } else if (start(app, &why) != 0) {
+        fail_start(app, &why);
+    }
+    cm_err_fini(&why);
+}
+
+/* ---- what the supervisor says ---- */
+
+static void on_agent(void *arg, int take_fd)
+{
+    struct app *app = arg;
+    agent_link_connect(app->link, take_fd);
+    if (app->greeted)
+        return;
+    app->greeted = true;
+    struct kf_agent agent = agent_link_port(app->link);
+    agent.call(agent.arg, json_pack("{s:s}", "op", "hello"), on_hello, app);
+}
+
+static void on_listener(void *arg, const char *name, const char *address, int take_fd,
+                        const char *error)
+{
+    struct app *app = arg;
+    app_listeners_add(app->listeners, name, address, take_fd, error);
+}
+
+static void on_supervisor_gone(void *arg)
+{
+    stop(arg, 0);
+}
+
+static void on_term(void *arg)
+{
+    stop(arg, 0);
+}
+
+/* Crash-only: every process may be killed at any moment, so a stop is a commit and an exit. Nothing
+ * is freed; the same path as a kill, only without the last loop turn being lost. */
+static void finish(struct app *app)
+{
+    if (app->ready)
+        commit(app);
+    cs_close(app->store);
+    fflush(NULL);
+    _exit(app->status);
+}
+
+int app_run(const struct config *config, int channel_fd)
+{
+    struct app app = {.config = config};
+    struct control_events events = {
+        .arg = &app, .agent = on_agent, .listener = on_listener, .closed = on_supervisor_gone};
+    struct rlimit no_core = {0, 0};
+    enum cm_level level = CM_LOG_INFO;
+    (void)cm_level_parse(config->log_level, &level); /* checked by main */
+    cm_log_init("front", level);
+    (void)setrlimit(RLIMIT_CORE, &no_core); /* it holds the TLS identity key */
+    (void)prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+    (void)signal(SIGPIPE, SIG_IGN);
+    app.loop = cm_loop_new();
+    app.link = agent_link_new(app.loop);
+    app.listeners = app_listeners_new();
+    app.control = control_new(app.loop, channel_fd, &events);
+    cm_loop_on_term(app.loop, on_term, &app);
+    cm_loop_run(app.loop);
+    finish(&app);
+    return app.status;
+}

@@ -1,0 +1,107 @@
+/* sendmsg/recvmsg with one JSON packet and at most one descriptor. */
+#include "certmgr/channel.h"
+
+#include "base/core/json.h"
+#include "base/core/mem.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+union control_space {
+    struct cmsghdr align;
+    char bytes[CMSG_SPACE(sizeof(int))];
+};
+
+static int send_bytes(int channel, void *data, size_t len, int fd)
+{
+    union control_space space = {.bytes = {0}};
+    struct iovec iov = {.iov_base = data, .iov_len = len};
+    struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
+    if (fd >= 0) {
+        msg.msg_control = space.bytes;
+        msg.msg_controllen = sizeof(space.bytes);
+        struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
+        c->cmsg_level = SOL_SOCKET;
+        c->cmsg_type = SCM_RIGHTS;
+        c->cmsg_len = CMSG_LEN(sizeof(int));
+        memcpy(CMSG_DATA(c), &fd, sizeof(fd));
+    }
+    ssize_t n;
+    do {
+        n = sendmsg(channel, &msg, MSG_NOSIGNAL);
+    } while (n < 0 && errno == EINTR);
+    return n == (ssize_t)len ? 0 : CM_ECLOSED;
+}
+
+/* Returns the number of bytes, 0 = end of file, -1 = nothing there, -2 = broken. */
+static ssize_t recv_bytes(int channel, void *data, size_t len, int *ret_fd)
+{
+    union control_space space;
+    struct iovec iov = {.iov_base = data, .iov_len = len};
+    struct msghdr msg = {.msg_iov = &iov,
+                         .msg_iovlen = 1,
+                         .msg_control = space.bytes,
+                         .msg_controllen = sizeof(space.bytes)};
+    *ret_fd = -1;
+    ssize_t n;
+    do {
+        n = recvmsg(channel, &msg, MSG_CMSG_CLOEXEC);
+    } while (n < 0 && errno == EINTR);
+    if (n < 0)
+        return errno == EAGAIN || errno == EWOULDBLOCK ? -1 : -2;
+    for (struct cmsghdr *c = CMSG_FIRSTHDR(&msg); c != NULL; c = CMSG_NXTHDR(&msg, c))
+        if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS)
+            memcpy(ret_fd, CMSG_DATA(c), sizeof(int));
+    if ((msg.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0) {
+        if (*ret_fd >= 0)
+            close(*ret_fd);
+        *ret_fd = -1;
+        return -2;
+    }
+    return n;
+}
+
+int channel_send(int channel, const json_t *packet, int fd)
+{
+    size_t len = 0;
+    CM_AUTO_STR text = cm_json_dump(packet, &len);
+    CM_BUG_ON(len > CHANNEL_PACKET_MAX);
+    return send_bytes(channel, text, len, fd);
+}
+
+int channel_recv(int channel, json_t **ret, int *ret_fd)
+{
+    char data[CHANNEL_PACKET_MAX];
+    ssize_t n = recv_bytes(channel, data, sizeof(data), ret_fd);
+    if (n == -1)
+        return 0;
+    if (n <= 0)
+        return CM_ECLOSED;
+    int rv = cm_json_parse(data, (size_t)n, ret, NULL);
+    if (rv == 0 && json_is_object(*ret))
+        return 1;
+    if (rv == 0)
+        json_decref(*ret);
+    *ret = NULL;
+    if (*ret_fd >= 0)
+        close(*ret_fd);
+    *ret_fd = -1;
+    return CM_EMALF;
+}
+
+int channel_send_fd(int channel, int fd)
+{
+    char byte = 'c';
+    return send_bytes(channel, &byte, 1, fd);
+}
+
+int channel_recv_fd(int channel)
+{
+    char byte = 0;
+    int fd = -1;
+    ssize_t n = recv_bytes(channel, &byte, 1, &fd);
+    return n == 1 && fd >= 0 ? fd : CM_ECLOSED;
+}

@@ -1,0 +1,231 @@
+/*
+ * Reads the configuration through a table of items: one row per key with its kind, range and
+ * default.  The file format is INI (libinih); a continuation line (leading blank) adds words.
+ */
+#include "certmgr/config/config.h"
+
+#include "base/core/buf.h"
+#include "base/core/file.h"
+#include "base/core/mem.h"
+#include "base/core/num.h"
+#include "certmgr/config/config_items.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <ini.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#define CONFIG_FILE_MAX (256u << 10)
+/* libinih's line buffer; longer lines would be cut silently, so they are refused. */
+#define CONFIG_LINE_MAX 198
+
+struct reader {
+    const char *text;
+    size_t pos, len;
+    int line;
+    struct config *config;
+    const char *file;
+    char last_section[80], last_key[80];
+    struct cm_err *err;
+    bool failed;
+};
+
+static void fail_at(struct reader *r, int code, const char *what)
+{
+    if (r->failed)
+        return;
+    r->failed = true;
+    cm_fail(r->err, code, "%s, line %d: %s", r->file, r->line, what);
+}
+
+/* fgets() look-alike over the text, counting lines (libinih's handler is not told the line). */
+static char *next_line(char *out, int size, void *arg)
+{
+    struct reader *r = arg;
+    if (r->failed || r->pos >= r->len)
+        return NULL;
+    const char *start = r->text + r->pos;
+    const char *nl = memchr(start, '\n', r->len - r->pos);
+    size_t n = nl != NULL ? (size_t)(nl - start) + 1 : r->len - r->pos;
+    r->line++;
+    r->pos += n;
+    if (n > CONFIG_LINE_MAX || n >= (size_t)size) {
+        fail_at(
+            r, CM_ELIMIT,
+            "the line is too long; continue it on the next line, which then begins with a blank");
+        return NULL;
+    }
+    memcpy(out, start, n);
+    out[n] = '\0';
+    return out;
+}
+
+static struct config_target *target_of(struct reader *r, const char *name)
+{
+    struct config *c = r->config;
+    for (size_t i = 0; i < c->target_count; i++)
+        if (strcmp(c->target[i].files.name, name) == 0)
+            return &c->target[i];
+    if (name[0] == '\0' || strlen(name) >= sizeof(c->target[0].files.name) ||
+        strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789._-") != strlen(name)) {
+        fail_at(r, CM_EINVAL, "a target's name is 1 to 63 of a-z 0-9 . _ -");
+        return NULL;
+    }
+    if (c->target_count == CONFIG_TARGETS_MAX) {
+        fail_at(r, CM_ELIMIT, "too many [target] sections");
+        return NULL;
+    }
+    struct config_target *t = &c->target[c->target_count++];
+    cm_strcpy(t->files.name, sizeof(t->files.name), name);
+    t->files.mode = 0600;
+    t->files.kyr = true;
+    t->files.pem = true;
+    t->hook_timeout_s = 60;
+    return t;
+}
+
+/* [target NAME] or [target] (= default): the blanks before the name are ours, not libinih's. */
+static const char *target_name(const char *section)
+{
+    if (strncmp(section, "target", 6) != 0 || (section[6] != '\0' && section[6] != ' '))
+        return NULL;
+    const char *name = section + 6 + strspn(section + 6, " ");
+    return name[0] == '\0' ? "default" : name;
+}
+
+static int on_value(void *arg, const char *section, const char *key, const char *value)
+{
+    struct reader *r = arg;
+    if (r->failed)
+        return 0;
+    bool again = strcmp(section, r->last_section) == 0 && strcmp(key, r->last_key) == 0;
+    cm_strcpy(r->last_section, sizeof(r->last_section), section);
+    cm_strcpy(r->last_key, sizeof(r->last_key), key);
+    const char *name = target_name(section);
+    void *base = r->config;
+    if (name != NULL) {
+        base = target_of(r, name);
+        if (base == NULL)
+            return 0;
+    }
+    const struct config_item *item = config_item_find(name != NULL ? "target" : section, key);
+    char text[CM_ERR_TEXT_MAX];
+    if (item == NULL) {
+        const char *near = config_item_nearest(name != NULL ? "target" : section, key);
+        snprintf(text, sizeof(text), "unknown setting \"%.60s\" in [%.60s]%s%s%s", key, section,
+                 near != NULL ? "; did you mean \"" : "", near != NULL ? near : "",
+                 near != NULL ? "\"?" : "");
+        fail_at(r, CM_EINVAL, text);
+        return 0;
+    }
+    struct cm_err why = CM_ERR_INIT;
+    int rv = config_item_set(item, base, value, again, &why);
+    if (rv != 0) {
+        snprintf(text, sizeof(text), "%.60s: %.400s", key, why.what);
+        fail_at(r, rv, text);
+    }
+    cm_err_fini(&why);
+    return rv == 0;
+}
+
+static int parse(struct config *config, const char *file, const char *text, size_t len,
+                 struct cm_err *err)
+{
+    struct reader r = {.text = text, .len = len, .config = config, .file = file, .err = err};
+    int rv = ini_parse_stream(next_line, &r, on_value, &r);
+    if (!r.failed && rv != 0)
+        return cm_fail(err, CM_EMALF, "%s, line %d: neither [section] nor name = value", file, rv);
+    return r.failed ? (err != NULL ? err->code : CM_EINVAL) : 0;
+}
+
+static int check(const struct config *c, struct cm_err *err)
+{
+    for (size_t i = 0; i < c->target_count; i++)
+        if (c->target[i].files.directory[0] != '/')
+            return cm_fail(err, CM_EINVAL, "%s: [target %s] needs an absolute directory",
+                           c->conf_file, c->target[i].files.name);
+    for (size_t i = 0; i < c->origin_count; i++)
+        if (strncmp(c->origin[i], "https://", 8) != 0 &&
+            !(c->lab_http && strncmp(c->origin[i], "http://127.", 11) == 0))
+            return cm_fail(err, CM_EINVAL, "%s: allowed_cas: %s is not an https:// origin",
+                           c->conf_file, c->origin[i]);
+    if (strspn(c->name, "abcdefghijklmnopqrstuvwxyz0123456789.-") != strlen(c->name) ||
+        c->name[0] == '\0')
+        return cm_fail(err, CM_EINVAL, "%s: [server] name \"%s\": use 1 to 63 of a-z 0-9 . -",
+                       c->conf_file, c->name);
+    return 0;
+}
+
+static void defaults(struct config *c, const char *root)
+{
+    cm_strcpy(c->root, sizeof(c->root), root != NULL ? root : "");
+    snprintf(c->conf_file, sizeof(c->conf_file), "%.900s/etc/certmgr/certmgr.conf", c->root);
+    snprintf(c->state_dir, sizeof(c->state_dir), "%.900s/var/lib/certmgr", c->root);
+    snprintf(c->socket, sizeof(c->socket), "%.900s/run/certmgr/certmgr.sock", c->root);
+    config_items_default(c);
+    if (gethostname(c->name, sizeof(c->name) - 1) != 0)
+        cm_strcpy(c->name, sizeof(c->name), "localhost");
+    for (char *p = c->name; *p != '\0'; p++)
+        *p = (char)tolower((unsigned char)*p);
+}
+
+int config_load(const char *root, bool must_exist, struct config *ret, struct cm_err *err)
+{
+    memset(ret, 0, sizeof(*ret));
+    defaults(ret, root);
+    if (root != NULL && strlen(root) > 900)
+        return cm_fail(err, CM_ELIMIT, "--root: the path is longer than 900 bytes");
+    if (!cm_path_exists(ret->conf_file) && !must_exist)
+        return config_items_finish(ret), check(ret, err);
+    CM_AUTO_STR text = NULL;
+    size_t len = 0;
+    int rv = cm_file_read(ret->conf_file, CONFIG_FILE_MAX, &text, &len, err);
+    if (rv != 0)
+        return cm_wrap(err, rv, "the configuration cannot be read");
+    rv = parse(ret, ret->conf_file, text, len, err);
+    config_items_finish(ret);
+    if (rv == 0)
+        rv = check(ret, err);
+    if (rv != 0)
+        config_fini(ret);
+    return rv;
+}
+
+void config_fini(struct config *config)
+{
+    for (size_t i = 0; i < config->target_count; i++) {
+        for (size_t k = 0; config->target[i].test.argv[k] != NULL; k++)
+            cm_free(config->target[i].test.argv[k]);
+        for (size_t k = 0; config->target[i].reload.argv[k] != NULL; k++)
+            cm_free(config->target[i].reload.argv[k]);
+    }
+    memset(config, 0, sizeof(*config));
+}
+
+void config_agent_dir(const struct config *config, char *out, size_t size)
+{
+    snprintf(out, size, "%s/agent", config->state_dir);
+}
+
+void config_store_dir(const struct config *config, char *out, size_t size)
+{
+    snprintf(out, size, "%s/store", config->state_dir);
+}
+
+void config_tls_files(const struct config *config, char *cert, char *key, size_t size)
+{
+    snprintf(cert, size, "%s/tls/cert.pem", config->state_dir);
+    snprintf(key, size, "%s/tls/key.pem", config->state_dir);
+}
+
+void config_agent(const struct config *config, struct kf_agent_config *ret)
+{
+    memset(ret, 0, sizeof(*ret));
+    config_agent_dir(config, ret->dir, sizeof(ret->dir));
+    for (size_t i = 0; i < config->target_count; i++)
+        ret->target[ret->target_count++] = config->target[i].files;
+    for (size_t i = 0; i < config->origin_count; i++)
+        cm_strcpy(ret->origin[ret->origin_count++], sizeof(ret->origin[0]), config->origin[i]);
+}

@@ -1,0 +1,85 @@
+/*
+ * certmgr: one binary.  `serve` is the supervisor; `front-process` and `agent-process` are its
+ * children (never started by hand); everything else is a command-line client (certmgr/cli).
+ */
+#include "base/core/log.h"
+#include "base/core/mem.h"
+#include "certmgr/app.h"
+#include "certmgr/channel.h"
+#include "certmgr/cli/cli.h"
+#include "certmgr/config/config.h"
+#include "certmgr/supervisor.h"
+#include "keyfile/agent.h"
+
+#include <openssl/crypto.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+/* CMS fixes this product relies on (CVE-2026-34182, CVE-2026-63072; trust-and-tests A2). */
+#define OPENSSL_OLDEST        "3.0.22"
+#define OPENSSL_OLDEST_NUMBER 0x30000160L
+
+/* --root DIR behind the subcommand, for the processes of `serve`. */
+static int load_config(int argc, char **argv, struct config *config)
+{
+    struct cm_err err = CM_ERR_INIT;
+    const char *root = argc == 4 && strcmp(argv[2], "--root") == 0 ? argv[3] : NULL;
+    enum cm_level level = CM_LOG_INFO;
+    int rv = argc == 2 || root != NULL
+                 ? config_load(root, false, config, &err)
+                 : cm_fail(&err, CM_EINVAL, "usage: certmgr %s [--root DIR]", argv[1]);
+    if (rv == 0 && cm_level_parse(config->log_level, &level) != 0)
+        rv = cm_fail(&err, CM_EINVAL, "log_level: write debug, info, warn or error");
+    if (rv != 0)
+        cm_log_err(CM_LOG_ERROR, "config", &err);
+    cm_err_fini(&err);
+    return rv;
+}
+
+static int serve(const struct config *config)
+{
+    if (OpenSSL_version_num() < OPENSSL_OLDEST_NUMBER)
+        fprintf(stderr,
+                "certmgr: warning: %s has known CMS faults; install libssl3 >= " OPENSSL_OLDEST
+                "\n",
+                OpenSSL_version(OPENSSL_VERSION));
+    return supervisor_run(config);
+}
+
+static int agent_process(const struct config *config)
+{
+    struct kf_agent_config *agent = cm_calloc(1, sizeof(*agent));
+    struct cm_err err = CM_ERR_INIT;
+    enum cm_level level = CM_LOG_INFO;
+    (void)cm_level_parse(config->log_level, &level); /* checked by load_config */
+    cm_log_init("agent", level);
+    (void)signal(SIGPIPE, SIG_IGN);
+    config_agent(config, agent);
+    int fd = channel_recv_fd(CHANNEL_FD);
+    if (fd >= 0 && kf_agent_lockdown(&err) != 0) {
+        cm_log_err(CM_LOG_ERROR, "agent", &err);
+        fd = -1;
+    }
+    int rv = fd >= 0 ? kf_agent_serve(agent, fd, CHANNEL_FD) : CM_ECLOSED;
+    cm_err_fini(&err);
+    cm_free(agent);
+    return rv == 0 ? 0 : 1;
+}
+
+int main(int argc, char **argv)
+{
+    struct config config;
+    umask(077);
+    if (argc < 2 || (strcmp(argv[1], "serve") != 0 && strcmp(argv[1], "front-process") != 0 &&
+                     strcmp(argv[1], "agent-process") != 0))
+        return cli_main(argc, argv);
+    if (load_config(argc, argv, &config) != 0)
+        return 2;
+    int status = strcmp(argv[1], "serve") == 0           ? serve(&config)
+                 : strcmp(argv[1], "front-process") == 0 ? app_run(&config, CHANNEL_FD)
+                                                         : agent_process(&config);
+    config_fini(&config);
+    return status;
+}

@@ -1,0 +1,188 @@
+/* fork + exec of our own binary with a control channel at CHANNEL_FD. */
+#include "certmgr/sup_child.h"
+
+#include "base/core/clock.h"
+#include "base/core/log.h"
+#include "base/core/mem.h"
+#include "certmgr/channel.h"
+#include "certmgr/supervisor.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <pwd.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+void sup_child_init(struct sup_child *child, const char *name, const char *command,
+                    const char *user)
+{
+    *child = (struct sup_child){.name = name,
+                                .command = command,
+                                .user = user,
+                                .channel = -1,
+                                .backoff_ms = SUP_RESTART_MIN_MS};
+}
+
+bool sup_child_due(const struct sup_child *child, int64_t now_ms)
+{
+    return child->pid == 0 && child->start_at <= now_ms;
+}
+
+static int drop_rights(const char *user)
+{
+    struct passwd *pw = getpwnam(user);
+    if (pw == NULL)
+        return -1;
+    if (initgroups(user, pw->pw_gid) != 0 || setgid(pw->pw_gid) != 0 || setuid(pw->pw_uid) != 0)
+        return -1;
+    return setuid(0) == 0 ? -1 : 0; /* it must not work any more */
+}
+
+static void exec_child(const struct sup_child *child, const struct config *config, int channel)
+{
+    sigset_t none;
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+    setpgid(0, 0); /* Ctrl-C reaches the supervisor alone, which stops us in order */
+    if (channel == CHANNEL_FD) {
+        (void)fcntl(channel, F_SETFD, 0); /* cannot fail on an open descriptor */
+    } else {
+        dup2(channel, CHANNEL_FD);
+    }
+    close_range(CHANNEL_FD + 1, ~0U, 0);
+    if (geteuid() == 0 && child->user[0] != '\0' && drop_rights(child->user) != 0) {
+        dprintf(2, "certmgr: cannot become user %s: errno %d\n", child->user, errno);
+        _exit(1);
+    }
+    if (config->root[0] != '\0')
+        execl("/proc/self/exe", "certmgr", child->command, "--root", config->root, (char *)NULL);
+    else
+        execl("/proc/self/exe", "certmgr", child->command, (char *)NULL);
+    dprintf(2, "certmgr: cannot start %s: errno %d\n", child->command, errno);
+    _exit(1);
+}
+
+bool sup_child_start(struct sup_child *child, const struct config *config)
+{
+    int pair[2];
+    int64_t now = cm_mono_ms();
+    child->start_at = now + child->backoff_ms;
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0) {
+        cm_log(CM_LOG_ERROR, "supervisor", child->name, "no socket pair: errno %d", errno);
+        return false;
+    }
+    pid_t pid = fork();
+    if (pid == 0)
+        exec_child(child, config, pair[1]);
+    close(pair[1]);
+    if (pid < 0) {
+        close(pair[0]);
+        cm_log(CM_LOG_ERROR, "supervisor", child->name, "cannot be started: errno %d", errno);
+        return false;
+    }
+    (void)fcntl(pair[0], F_SETFL, O_NONBLOCK); /* cannot fail on a socket */
+    child->pid = pid;
+    child->channel = pair[0];
+    child->started_at = now;
+    cm_log(CM_LOG_INFO, "supervisor", child->name, "started, pid %d", (int)pid);
+    return true;
+}
+
+bool sup_child_ended(struct sup_child *child, pid_t pid, int status, bool stopping)
+{
+    if (child->pid != pid)
+        return false;
+    int64_t now = cm_mono_ms();
+    child->pid = 0;
+    sup_child_close(child);
+    /* A child that ran for a while starts again at once; one that dies at its start waits longer.
+     */
+    if (now - child->started_at > SUP_RESTART_MAX_MS)
+        child->backoff_ms = SUP_RESTART_MIN_MS;
+    child->start_at = now + child->backoff_ms;
+    child->backoff_ms *= 2;
+    if (child->backoff_ms > SUP_RESTART_MAX_MS)
+        child->backoff_ms = SUP_RESTART_MAX_MS;
+    if (stopping)
+        return true;
+    if (WIFSIGNALED(status))
+        cm_log(CM_LOG_WARN, "supervisor", child->name, "ended by signal %d; started again",
+               WTERMSIG(status));
+    else
+        cm_log(CM_LOG_WARN, "supervisor", child->name, "ended with status %d; started again",
+               WEXITSTATUS(status));
+    return true;
+}
+
+void sup_child_kill(struct sup_child *child)
+{
+    if (child->pid != 0)
+        kill(child->pid, SIGKILL);
+}
+
+void sup_child_close(struct sup_child *child)
+{
+    if (child->channel >= 0)
+        close(child->channel);
+    child->channel = -1;
+}
+
+/* Hands a flat directory and its files to a user; missing ones are made by the user later. */
+static int give(const char *state_dir, const char *name, const struct passwd *pw)
+{
+    char path[CONFIG_PATH_MAX + 64];
+    snprintf(path, sizeof(path), "%s/%s", state_dir, name);
+    DIR *dir = opendir(path);
+    if (dir == NULL)
+        return errno == ENOENT ? 0 : -1;
+    int rv = fchown(dirfd(dir), pw->pw_uid, pw->pw_gid);
+    for (struct dirent *e = readdir(dir); rv == 0 && e != NULL; e = readdir(dir))
+        if (e->d_name[0] != '.')
+            rv = fchownat(dirfd(dir), e->d_name, pw->pw_uid, pw->pw_gid, AT_SYMLINK_NOFOLLOW);
+    closedir(dir);
+    return rv;
+}
+
+static int give_to(const struct config *config, const char *user, const char *const *names)
+{
+    struct passwd *pw = getpwnam(user);
+    if (pw == NULL) {
+        cm_log(CM_LOG_ERROR, "supervisor", NULL, "[process]: there is no user \"%s\"", user);
+        return -1;
+    }
+    for (size_t i = 0; names[i] != NULL; i++)
+        if (give(config->state_dir, names[i], pw) != 0) {
+            cm_log(CM_LOG_ERROR, "supervisor", NULL, "%s/%s cannot be given to %s: errno %d",
+                   config->state_dir, names[i], user, errno);
+            return -1;
+        }
+    return 0;
+}
+
+int sup_users_prepare(const struct config *config)
+{
+    static const char *const front_dirs[] = {"store", "tls", NULL};
+    static const char *const agent_dirs[] = {"agent", NULL};
+    if (geteuid() != 0) {
+        cm_log(CM_LOG_WARN, "supervisor", NULL,
+               "started without root: front and key agent run as one user, so the front's user "
+               "can read the key files");
+        return 0;
+    }
+    if (config->front_user[0] == '\0' || config->agent_user[0] == '\0')
+        cm_log(CM_LOG_WARN, "supervisor", NULL,
+               "[process] %s is not set: that process keeps running as root",
+               config->front_user[0] == '\0' ? "front_user" : "agent_user");
+    if (config->front_user[0] != '\0' && give_to(config, config->front_user, front_dirs) != 0)
+        return -1;
+    if (config->agent_user[0] != '\0' && give_to(config, config->agent_user, agent_dirs) != 0)
+        return -1;
+    return 0;
+}

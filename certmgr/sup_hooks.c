@@ -1,0 +1,195 @@
+/* fork + execve of configured commands. */
+#include "certmgr/sup_hooks.h"
+
+#include "base/core/clock.h"
+#include "base/core/json.h"
+#include "base/core/mem.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static const struct config_target *find_target(const struct config *config, const char *name)
+{
+    for (size_t i = 0; i < config->target_count; i++)
+        if (strcmp(config->target[i].files.name, name) == 0)
+            return &config->target[i];
+    return NULL;
+}
+
+/* In the child: nothing of ours is inherited but the three standard descriptors. */
+static void exec_hook(const struct config_target *target, const struct config_argv *argv,
+                      const char *step, int out)
+{
+    char name[96], what[32];
+    snprintf(name, sizeof(name), "CERTMGR_TARGET=%s", target->files.name);
+    snprintf(what, sizeof(what), "CERTMGR_STEP=%s", step);
+    char path[] = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+    char lang[] = "LC_ALL=C.UTF-8";
+    char *env[] = {path, lang, name, what, NULL};
+    sigset_t none;
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+    setpgid(0, 0);
+    int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+    dup2(null, 0);
+    dup2(out, 1);
+    dup2(out, 2);
+    close_range(3, ~0U, 0);
+    execve(argv->argv[0], argv->argv, env);
+    dprintf(2, "%s cannot be started: errno %d\n", argv->argv[0], errno);
+    _exit(127);
+}
+
+int sup_hook_start(struct sup_hooks *hooks, int64_t id, const char *target_name, const char *step,
+                   struct cm_err *err)
+{
+    const struct config_target *target = find_target(hooks->config, target_name);
+    if (target == NULL)
+        return cm_fail(err, CM_ENOENT, "no [target %.63s] in the configuration", target_name);
+    const struct config_argv *argv = strcmp(step, "test") == 0     ? &target->test
+                                     : strcmp(step, "reload") == 0 ? &target->reload
+                                                                   : NULL;
+    if (argv == NULL || argv->argv[0] == NULL)
+        return cm_fail(err, CM_ENOENT, "[target %.63s] has no %.16s command", target_name, step);
+    struct sup_hook *h = NULL;
+    for (size_t i = 0; i < SUP_HOOKS_MAX && h == NULL; i++)
+        if (!hooks->hook[i].used)
+            h = &hooks->hook[i];
+    if (h == NULL)
+        return cm_fail(err, CM_EBUSY, "%d hooks run already", SUP_HOOKS_MAX);
+    int fds[2];
+    if (pipe2(fds, O_CLOEXEC | O_NONBLOCK) != 0)
+        return cm_fail(err, CM_EIO, "no pipe for the hook: errno %d", errno);
+    pid_t pid = fork();
+    if (pid == 0)
+        exec_hook(target, argv, step, fds[1]);
+    close(fds[1]);
+    if (pid < 0) {
+        close(fds[0]);
+        return cm_fail(err, CM_EIO, "the hook cannot be started: errno %d", errno);
+    }
+    (void)setpgid(pid, pid); /* also done by the child; whoever comes first */
+    *h = (struct sup_hook){.used = true,
+                           .id = id,
+                           .pid = pid,
+                           .pipe = fds[0],
+                           .deadline_ms = cm_mono_ms() + 1000 * (int64_t)target->hook_timeout_s};
+    return 0;
+}
+
+static void keep_tail(struct sup_hook *h, const char *data, size_t n)
+{
+    if (n >= SUP_HOOK_OUTPUT) {
+        memcpy(h->output, data + n - SUP_HOOK_OUTPUT, SUP_HOOK_OUTPUT);
+        h->output_len = SUP_HOOK_OUTPUT;
+        return;
+    }
+    size_t over = h->output_len + n > SUP_HOOK_OUTPUT ? h->output_len + n - SUP_HOOK_OUTPUT : 0;
+    memmove(h->output, h->output + over, h->output_len - over);
+    memcpy(h->output + h->output_len - over, data, n);
+    h->output_len = h->output_len - over + n;
+}
+
+void sup_hook_read(struct sup_hook *hook)
+{
+    char data[4096];
+    while (hook->pipe >= 0) {
+        ssize_t n = read(hook->pipe, data, sizeof(data));
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0 && errno == EAGAIN)
+            return;
+        if (n <= 0) {
+            close(hook->pipe);
+            hook->pipe = -1;
+            return;
+        }
+        keep_tail(hook, data, (size_t)n);
+    }
+}
+
+int64_t sup_hooks_tick(struct sup_hooks *hooks, int64_t now_ms)
+{
+    int64_t next = 0;
+    for (size_t i = 0; i < SUP_HOOKS_MAX; i++) {
+        struct sup_hook *h = &hooks->hook[i];
+        if (!h->used || h->timed_out || h->exited)
+            continue;
+        if (h->deadline_ms <= now_ms) {
+            h->timed_out = true;
+            kill(-h->pid, SIGKILL);
+        } else if (next == 0 || h->deadline_ms < next) {
+            next = h->deadline_ms;
+        }
+    }
+    return next;
+}
+
+bool sup_hooks_reap(struct sup_hooks *hooks, pid_t pid, int status)
+{
+    for (size_t i = 0; i < SUP_HOOKS_MAX; i++) {
+        struct sup_hook *h = &hooks->hook[i];
+        if (!h->used || h->pid != pid)
+            continue;
+        h->exited = true;
+        h->status = status;
+        kill(-pid, SIGKILL); /* a daemonised rest of its group holds nothing of ours */
+        sup_hook_read(h);
+        return true;
+    }
+    return false;
+}
+
+/* The output as text: control bytes (and all others above ASCII
+ * when it is not UTF-8) become '?', so it always fits a packet. */
+static json_t *output_text(const struct sup_hook *h)
+{
+    char text[SUP_HOOK_OUTPUT + 1];
+    memcpy(text, h->output, h->output_len);
+    text[h->output_len] = '\0';
+    for (size_t i = 0; i < h->output_len; i++)
+        if ((unsigned char)text[i] < 0x20 && text[i] != '\n' && text[i] != '\t')
+            text[i] = '?';
+    json_t *v = json_string(text);
+    if (v != NULL)
+        return v;
+    for (size_t i = 0; i < h->output_len; i++)
+        if ((unsigned char)text[i] >= 0x80)
+            text[i] = '?';
+    return json_string(text);
+}
+
+json_t *sup_hook_result(struct sup_hook *hook)
+{
+    if (!hook->used || !hook->exited)
+        return NULL;
+    json_t *packet = json_object();
+    cm_json_set_str(packet, "op", "hook.done");
+    cm_json_set_int(packet, "id", hook->id);
+    cm_json_set(packet, "output", output_text(hook));
+    char why[64] = "";
+    if (hook->timed_out)
+        snprintf(why, sizeof(why), "ran longer than its time limit and was killed");
+    else if (WIFSIGNALED(hook->status))
+        snprintf(why, sizeof(why), "was ended by signal %d", WTERMSIG(hook->status));
+    else if (WEXITSTATUS(hook->status) != 0)
+        snprintf(why, sizeof(why), "ended with status %d", WEXITSTATUS(hook->status));
+    if (why[0] != '\0')
+        cm_json_set_str(packet, "error", why);
+    if (hook->pipe >= 0)
+        close(hook->pipe);
+    *hook = (struct sup_hook){.pipe = -1};
+    return packet;
+}
+
+void sup_hooks_kill_all(struct sup_hooks *hooks)
+{
+    for (size_t i = 0; i < SUP_HOOKS_MAX; i++)
+        if (hooks->hook[i].used && !hooks->hook[i].exited)
+            kill(-hooks->hook[i].pid, SIGKILL);
+}

@@ -1,0 +1,279 @@
+/*
+ * The supervisor's loop: children, listeners, hooks, signals.  Plain poll(), no library: this
+ * process may run as root, so it does as little as possible.
+ */
+#include "certmgr/supervisor.h"
+
+#include "base/core/clock.h"
+#include "base/core/file.h"
+#include "base/core/json.h"
+#include "base/core/log.h"
+#include "base/core/mem.h"
+#include "certmgr/channel.h"
+#include "certmgr/sup_child.h"
+#include "certmgr/sup_hooks.h"
+#include "certmgr/sup_listen.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+struct supervisor {
+    const struct config *config;
+    struct sup_child front, agent;
+    struct sup_listener listener[SUP_LISTENERS];
+    struct sup_hooks hooks;
+    int signals;
+    bool stopping;
+    int64_t stop_deadline, bind_at;
+};
+
+/* Gives front and agent a fresh channel to each other; the old one is closed by both. */
+static void connect_children(struct supervisor *s)
+{
+    int pair[2];
+    if (s->front.pid == 0 || s->agent.pid == 0)
+        return;
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0) {
+        cm_log(CM_LOG_ERROR, "supervisor", NULL, "no socket pair: errno %d", errno);
+        return;
+    }
+    CM_AUTO_JSON packet = json_pack("{s:s}", "op", "agent");
+    if (channel_send_fd(s->agent.channel, pair[0]) == 0)
+        (void)channel_send(s->front.channel, packet, pair[1]); /* a dead front is restarted */
+    close(pair[0]);
+    close(pair[1]);
+}
+
+static void send_listener(struct supervisor *s, const struct sup_listener *l)
+{
+    if (l->address[0] == '\0' || s->front.pid == 0)
+        return;
+    CM_AUTO_JSON packet =
+        json_pack("{s:s, s:s, s:s}", "op", l->fd >= 0 ? "listener" : "listener.failed", "name",
+                  l->name, "address", l->address);
+    if (l->fd < 0)
+        cm_json_set_str(packet, "error", l->error);
+    (void)channel_send(s->front.channel, packet, l->fd); /* a dead front gets them again */
+}
+
+/* Binds what is not bound; a taken port never stops the server (design section 8). */
+static void bind_listeners(struct supervisor *s)
+{
+    bool missing = false;
+    for (size_t i = 0; i < SUP_LISTENERS; i++) {
+        struct sup_listener *l = &s->listener[i];
+        if (l->address[0] == '\0' || l->fd >= 0)
+            continue;
+        char before[sizeof(l->error)];
+        memcpy(before, l->error, sizeof(before));
+        if (sup_listener_bind(l) != 0) {
+            missing = true;
+            if (strcmp(before, l->error) != 0)
+                cm_log(CM_LOG_WARN, "supervisor", NULL, "listener %s: %s; tried again every %d s",
+                       l->name, l->error, SUP_BIND_RETRY_MS / 1000);
+        } else if (before[0] != '\0') {
+            cm_log(CM_LOG_INFO, "supervisor", NULL, "listener %s: bound now", l->name);
+        }
+        send_listener(s, l);
+    }
+    s->bind_at = missing ? cm_mono_ms() + SUP_BIND_RETRY_MS : 0;
+}
+
+static void start_due(struct supervisor *s, int64_t now)
+{
+    bool started = false;
+    if (sup_child_due(&s->agent, now))
+        started = sup_child_start(&s->agent, s->config) || started;
+    if (sup_child_due(&s->front, now) && sup_child_start(&s->front, s->config)) {
+        started = true;
+        for (size_t i = 0; i < SUP_LISTENERS; i++)
+            send_listener(s, &s->listener[i]);
+    }
+    if (started)
+        connect_children(s);
+}
+
+static void send_hook_results(struct supervisor *s)
+{
+    for (size_t i = 0; i < SUP_HOOKS_MAX; i++) {
+        CM_AUTO_JSON packet = sup_hook_result(&s->hooks.hook[i]);
+        if (packet != NULL && s->front.pid != 0)
+            (void)channel_send(s->front.channel, packet, -1); /* a new front asks again */
+    }
+}
+
+static void on_front_packet(struct supervisor *s, const json_t *packet)
+{
+    const char *op = cm_json_str_or(packet, "op", "");
+    struct cm_err err = CM_ERR_INIT;
+    int64_t id = cm_json_int(packet, "id", -1);
+    if (strcmp(op, "hook") == 0 && id >= 0) {
+        if (sup_hook_start(&s->hooks, id, cm_json_str_or(packet, "target", ""),
+                           cm_json_str_or(packet, "step", ""), &err) == 0)
+            return;
+        CM_AUTO_JSON reply = json_pack("{s:s, s:I, s:s, s:s}", "op", "hook.done", "id",
+                                       (json_int_t)id, "output", "", "error", err.what);
+        (void)channel_send(s->front.channel, reply, -1); /* a dead front is restarted */
+    } else {
+        cm_log(CM_LOG_WARN, "supervisor", NULL, "the front sent an unknown packet; ignored");
+    }
+    cm_err_fini(&err);
+}
+
+static void read_front(struct supervisor *s)
+{
+    for (;;) {
+        CM_AUTO_JSON packet = NULL;
+        int fd = -1;
+        int rv = channel_recv(s->front.channel, &packet, &fd);
+        if (fd >= 0)
+            close(fd); /* the front has none to give */
+        if (rv < 0)
+            sup_child_kill(&s->front); /* its end is gone: it is dying; be sure */
+        if (rv <= 0)
+            return;
+        on_front_packet(s, packet);
+    }
+}
+
+static void reap(struct supervisor *s)
+{
+    int status = 0;
+    pid_t pid;
+    while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+        if (sup_hooks_reap(&s->hooks, pid, status))
+            continue;
+        if (!sup_child_ended(&s->front, pid, status, s->stopping))
+            (void)sup_child_ended(&s->agent, pid, status, s->stopping);
+    }
+}
+
+static void begin_stop(struct supervisor *s)
+{
+    if (s->stopping)
+        return;
+    cm_log(CM_LOG_INFO, "supervisor", NULL, "stopping");
+    s->stopping = true;
+    s->stop_deadline = cm_mono_ms() + SUP_STOP_MS;
+    sup_hooks_kill_all(&s->hooks);
+    if (s->front.pid != 0)
+        kill(s->front.pid, SIGTERM);
+    else
+        sup_child_close(&s->agent);
+}
+
+static void on_signals(struct supervisor *s)
+{
+    struct signalfd_siginfo info;
+    while (read(s->signals, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
+        if (info.ssi_signo == SIGCHLD)
+            reap(s);
+        else
+            begin_stop(s);
+    }
+}
+
+static int64_t earliest(int64_t a, int64_t b)
+{
+    return a == 0 || (b != 0 && b < a) ? b : a;
+}
+
+/* Handles what is due and returns the poll time-out in ms (-1 = none). */
+static int tick(struct supervisor *s)
+{
+    int64_t now = cm_mono_ms();
+    int64_t next = sup_hooks_tick(&s->hooks, now);
+    if (s->stopping) {
+        if (s->front.pid == 0)
+            sup_child_close(&s->agent); /* the agent ends when its control channel closes */
+        if (now >= s->stop_deadline) {
+            sup_child_kill(&s->front);
+            sup_child_kill(&s->agent);
+        }
+        next = earliest(next, s->stop_deadline);
+    } else {
+        if (s->bind_at != 0 && s->bind_at <= now)
+            bind_listeners(s);
+        start_due(s, now);
+        next = earliest(next, s->bind_at);
+        next = earliest(next, s->front.pid == 0 ? s->front.start_at : 0);
+        next = earliest(next, s->agent.pid == 0 ? s->agent.start_at : 0);
+    }
+    if (next == 0)
+        return -1;
+    return next <= now ? 1 : (int)(next - now > 60000 ? 60000 : next - now);
+}
+
+static void turn(struct supervisor *s)
+{
+    struct pollfd fds[2 + SUP_HOOKS_MAX];
+    struct sup_hook *hook[SUP_HOOKS_MAX];
+    nfds_t n = 0;
+    size_t hooks = 0;
+    int timeout = tick(s);
+    fds[n++] = (struct pollfd){.fd = s->signals, .events = POLLIN};
+    fds[n++] = (struct pollfd){.fd = s->front.pid != 0 ? s->front.channel : -1, .events = POLLIN};
+    for (size_t i = 0; i < SUP_HOOKS_MAX; i++) {
+        if (!s->hooks.hook[i].used || s->hooks.hook[i].pipe < 0)
+            continue;
+        hook[hooks++] = &s->hooks.hook[i];
+        fds[n++] = (struct pollfd){.fd = s->hooks.hook[i].pipe, .events = POLLIN};
+    }
+    if (poll(fds, n, timeout) < 0)
+        return;
+    for (size_t i = 0; i < hooks; i++)
+        if (fds[2 + i].revents != 0)
+            sup_hook_read(hook[i]);
+    if (fds[1].revents != 0)
+        read_front(s);
+    if (fds[0].revents != 0)
+        on_signals(s);
+    send_hook_results(s);
+}
+
+static int open_signals(void)
+{
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGCHLD);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    sigprocmask(SIG_BLOCK, &set, NULL);
+    return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+}
+
+int supervisor_run(const struct config *config)
+{
+    struct supervisor s = {.config = config, .hooks = {.config = config}};
+    enum cm_level level = CM_LOG_INFO;
+    (void)cm_level_parse(config->log_level, &level); /* checked by main */
+    cm_log_init("supervisor", level);
+    sup_child_init(&s.agent, "agent", "agent-process", config->agent_user);
+    sup_child_init(&s.front, "front", "front-process", config->front_user);
+    for (size_t i = 0; i < SUP_HOOKS_MAX; i++)
+        s.hooks.hook[i].pipe = -1;
+    s.signals = open_signals();
+    if (s.signals < 0) {
+        cm_log(CM_LOG_ERROR, "supervisor", NULL, "no signal descriptor: errno %d", errno);
+        return 1;
+    }
+    if (sup_users_prepare(config) != 0)
+        return 1;
+    sup_listeners_init(config, s.listener);
+    bind_listeners(&s);
+    while (!s.stopping || s.front.pid != 0 || s.agent.pid != 0)
+        turn(&s);
+    for (size_t i = 0; i < SUP_LISTENERS; i++)
+        if (s.listener[i].fd >= 0)
+            close(s.listener[i].fd);
+    (void)unlink(config->socket); /* gone already is fine */
+    close(s.signals);
+    return 0;
+}

@@ -1,0 +1,17 @@
+/*
+ * The supervisor: binds the listeners, starts and restarts front and key agent, runs hooks by name.
+ * It parses nothing from the network and holds no key.
+ */
+#pragma once
+
+#include "certmgr/config/config.h"
+
+#define SUP_RESTART_MIN_MS 100
+#define SUP_RESTART_MAX_MS 5000
+#define SUP_BIND_RETRY_MS  15000
+#define SUP_HOOKS_MAX      16    /* running at a time; more are refused */
+#define SUP_HOOK_OUTPUT    4096  /* last bytes kept of a hook's output */
+#define SUP_STOP_MS        10000 /* children that did not end by then are killed */
+
+/* Runs until SIGTERM or SIGINT; returns the exit status. */
+int supervisor_run(const struct config *config);
