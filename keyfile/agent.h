@@ -9,14 +9,14 @@
 /* A deployment target of the local configuration ([target NAME]). */
 struct kf_target {
     char name[64];
-    char directory[1024];   /* data directory; must exist, is never made */
-    bool kyr, pem;          /* formats written */
-    unsigned mode;          /* of key files; default 0600 */
+    char directory[1024];      /* data directory; must exist, is never made */
+    bool kyr, pem;             /* formats written */
+    unsigned mode;             /* of key files; default 0600 */
     char owner[64], group[64]; /* empty = the agent's own */
 };
 
 struct kf_agent_config {
-    char dir[1024];         /* identity directory, mode 0700 */
+    char dir[1024]; /* identity directory, mode 0700 */
     struct kf_target target[KF_TARGETS_MAX];
     size_t target_count;
     char origin[KF_ORIGINS_MAX][280]; /* allowed CA origins "https://host[:port]" */

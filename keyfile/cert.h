@@ -4,31 +4,30 @@
 #include "base/core/err.h"
 #include <jansson.h>
 
-#define KF_CHAIN_MAX 32           /* certificates (reference/acme.md 3.1) */
+#define KF_CHAIN_MAX 32 /* certificates (reference/acme.md 3.1) */
 #define KF_PEM_MAX   (256u << 10)
 
 /* What one leaf says about itself. */
 struct kf_cert_info {
-    char fingerprint[65];         /* hex SHA-256 of the DER */
-    char public_key_sha256[65];   /* hex SHA-256 of the SPKI */
-    char issuer[256];             /* issuer's CN or O */
+    char fingerprint[65];       /* hex SHA-256 of the DER */
+    char public_key_sha256[65]; /* hex SHA-256 of the SPKI */
+    char issuer[256];           /* issuer's CN or O */
     int64_t not_before_ms, not_after_ms;
-    json_t *san;                  /* owned: dNSName SANs, lower case, as in the certificate */
+    json_t *san; /* owned: dNSName SANs, lower case, as in the certificate */
 };
 void kf_cert_info_fini(struct kf_cert_info *info);
 
 /* A downloaded chain, split and checked (RFC 8555 7.4.2): strict PEM, only CERTIFICATE blocks, no
  * explanatory text, 1..KF_CHAIN_MAX certificates, first = leaf, each signed by the next. */
 struct kf_chain {
-    char *leaf, *intermediates;   /* PEM, owned; intermediates may be "" */
-    char *root;                   /* PEM or NULL when no trusted root was found */
+    char *leaf, *intermediates; /* PEM, owned; intermediates may be "" */
+    char *root;                 /* PEM or NULL when no trusted root was found */
     struct kf_cert_info info;
 };
 void kf_chain_fini(struct kf_chain *chain);
-/* names_ascii: exactly the SANs asked for (any order); spki: hex SHA-256 of our key; roots_pem: trusted
- * roots (PEM bundle, may be NULL) searched for the issuer of the topmost certificate, then the
- * system's ca-certificates.  A missing root is not an error (chain->root stays NULL). */
+/* names_ascii: exactly the SANs asked for (any order); spki: hex SHA-256 of our key; roots_pem:
+ * trusted roots (PEM bundle, may be NULL) searched for the issuer of the topmost certificate, then
+ * the system's ca-certificates.  A missing root is not an error (chain->root stays NULL). */
 int kf_chain_check(const char *pem, size_t len, const json_t *names_ascii, const char *spki,
-                   const char *roots_pem, int64_t now_ms, struct kf_chain *ret,
-                   struct cm_err *err);
+                   const char *roots_pem, int64_t now_ms, struct kf_chain *ret, struct cm_err *err);
 int kf_cert_info(const char *pem, struct kf_cert_info *ret, struct cm_err *err);

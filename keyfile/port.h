@@ -1,8 +1,8 @@
 /*
  * The door to the key agent as other folders see it: one asynchronous call.
  *
- * Requests and replies are JSON objects (docs/agent-protocol.md).  The front implements the port over
- * a socket pair; tests implement it in memory.
+ * Requests and replies are JSON objects (docs/agent-protocol.md).  The front implements the port
+ * over a socket pair; tests implement it in memory.
  */
 #pragma once
 

@@ -1,17 +1,17 @@
 /*
- * trust:root and document signatures: what both the agent and the front verify with.  Pure: JSON and
- * public keys in, verdicts out.  Format: docs/documents.md.
+ * trust:root and document signatures: what both the agent and the front verify with.  Pure: JSON
+ * and public keys in, verdicts out.  Format: docs/documents.md.
  */
 #pragma once
 
 #include "base/core/err.h"
 #include <jansson.h>
 
-#define KF_NAME_MAX      64  /* server names: 1-63 of a-z 0-9 . - */
-#define KF_SERVERS_MAX   3000
-#define KF_TRUST_DAYS    30
-#define KF_KEY_ID_TEXT   33  /* 32 hex + NUL */
-#define KF_SPKI_HEX      65
+#define KF_NAME_MAX    64 /* server names: 1-63 of a-z 0-9 . - */
+#define KF_SERVERS_MAX 3000
+#define KF_TRUST_DAYS  30
+#define KF_KEY_ID_TEXT 33 /* 32 hex + NUL */
+#define KF_SPKI_HEX    65
 
 enum kf_server_state { KF_ACTIVE, KF_RETIRING, KF_REMOVED };
 
@@ -21,8 +21,8 @@ struct kf_server {
     enum kf_server_state state;
     const char *seal_b64, *sign_b64, *tls_b64; /* SPKI DER, base64 */
     char sign_id[KF_KEY_ID_TEXT];
-    char tls_spki[KF_SPKI_HEX];                /* hex SHA-256 of the TLS SPKI */
-    const char *url, *ui_url;                  /* or NULL */
+    char tls_spki[KF_SPKI_HEX]; /* hex SHA-256 of the TLS SPKI */
+    const char *url, *ui_url;   /* or NULL */
 };
 
 /* A parsed trust root; immutable.  Verification keys are parsed once and cached inside. */
@@ -42,7 +42,7 @@ const struct kf_server *kf_trust_manager(const struct kf_trust *trust);
 /* Recovery key's SPKI (base64) or NULL. */
 const char *kf_trust_recovery(const struct kf_trust *trust);
 
-/* Is `next` signed as `current` demands (threshold of its root signers), newer and consistent?  With
+/* Is `next` signed as `current` demands (threshold of its root signers), newer and consistent? With
  * current == NULL: self-consistent (signed by its own root signers). */
 int kf_trust_accept(const struct kf_trust *current, const struct kf_trust *next,
                     struct cm_err *err);

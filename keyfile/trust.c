@@ -1,0 +1,394 @@
+/* The trust root: parsed once into sorted tables; keys become EVP_PKEYs at first use. */
+#include "keyfile/trust.h"
+
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/core/bytes.h"
+#include "base/core/json.h"
+#include "base/core/mem.h"
+#include "keyfile/docsig.h"
+#include "keyfile/pkey.h"
+
+#define SIGNERS_MAX 16
+#define URL_MAX     512
+#define ROLES_MAX   3
+
+struct entry {
+    struct kf_server pub; /* first: kf_trust_sign_key() goes back from it */
+    uint8_t sign_spki[KF_P256_SPKI_SIZE];
+    _Atomic(EVP_PKEY *) key; /* at first use: parsing 3000 keys would cost 0.1 s per version */
+};
+
+struct kf_trust {
+    json_t *doc;
+    int64_t version, expires_ms;
+    size_t threshold, signer_count;
+    const char *signer[SIGNERS_MAX]; /* key ids, borrowed from doc */
+    const char *recovery;
+    size_t count;
+    struct entry *server;
+    struct entry **by_name, **by_tls, **by_sign; /* sorted; the last two without removed ones */
+    size_t live;
+};
+
+bool kf_name_ok(const char *name)
+{
+    size_t len = strlen(name);
+    return len >= 1 && len < KF_NAME_MAX &&
+           strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789.-") == len;
+}
+
+static int order_name(const void *a, const void *b)
+{
+    const struct entry *const *x = a, *const *y = b;
+    return strcmp((*x)->pub.name, (*y)->pub.name);
+}
+
+static int order_tls(const void *a, const void *b)
+{
+    const struct entry *const *x = a, *const *y = b;
+    return strcmp((*x)->pub.tls_spki, (*y)->pub.tls_spki);
+}
+
+static int order_sign(const void *a, const void *b)
+{
+    const struct entry *const *x = a, *const *y = b;
+    return strcmp((*x)->pub.sign_id, (*y)->pub.sign_id);
+}
+
+static int parse_roles(const json_t *roles, struct kf_server *ret, struct cm_err *err)
+{
+    if (!json_is_array(roles) || json_array_size(roles) > ROLES_MAX)
+        return cm_fail(err, CM_EMALF, "server %s of the trust root has no list of roles",
+                       ret->name);
+    for (size_t i = 0; i < json_array_size(roles); i++) {
+        const char *role = json_string_value(json_array_get(roles, i));
+        if (role && strcmp(role, "manager") == 0)
+            ret->manager = true;
+        else if (role && strcmp(role, "standby") == 0)
+            ret->standby = true;
+        else if (!role || strcmp(role, "server") != 0)
+            return cm_fail(err, CM_EMALF, "server %s of the trust root has an unknown role",
+                           ret->name);
+    }
+    return 0;
+}
+
+static int parse_state(const char *text, struct kf_server *ret, struct cm_err *err)
+{
+    static const char *const names[] = {
+        [KF_ACTIVE] = "active", [KF_RETIRING] = "retiring", [KF_REMOVED] = "removed"};
+    for (size_t i = 0; text && i < sizeof(names) / sizeof(names[0]); i++) {
+        if (strcmp(text, names[i]) == 0) {
+            ret->state = (enum kf_server_state)i;
+            return 0;
+        }
+    }
+    return cm_fail(err, CM_EMALF, "server %s of the trust root has no known state", ret->name);
+}
+
+static int parse_keys(const json_t *obj, struct entry *ret, struct cm_err *err)
+{
+    struct kf_server *s = &ret->pub;
+    uint8_t spki[KF_P256_SPKI_SIZE];
+    s->seal_b64 = cm_json_str(obj, "seal");
+    s->sign_b64 = cm_json_str(obj, "sign");
+    s->tls_b64 = cm_json_str(obj, "tls");
+    if (!s->seal_b64 || !s->sign_b64 || !s->tls_b64)
+        return cm_fail(err, CM_EMALF, "server %s of the trust root lacks one of its three keys",
+                       s->name);
+    if (kf_p256_spki_b64(s->seal_b64, spki, err) < 0 ||
+        kf_p256_spki_b64(s->sign_b64, ret->sign_spki, err) < 0)
+        return cm_wrap(err, CM_EMALF, "server %s of the trust root has an unusable key", s->name);
+    /* The TLS key is compared by its hash only; any key type may stand there. */
+    uint8_t *tls;
+    size_t len;
+    size_t text_len = strlen(s->tls_b64);
+    if (text_len > KF_SPKI_MAX || cm_b64_decode(s->tls_b64, text_len, &tls, &len) < 0)
+        return cm_fail(err, CM_EMALF, "TLS key of server %s is not base64", s->name);
+    cm_sha256_hex(tls, len, s->tls_spki);
+    cm_free(tls);
+    kf_key_id(ret->sign_spki, sizeof(ret->sign_spki), s->sign_id);
+    return 0;
+}
+
+static int parse_url(const json_t *obj, const char *key, const char **ret, struct cm_err *err)
+{
+    const json_t *value = json_object_get(obj, key);
+    *ret = json_string_value(value);
+    if (value && !json_is_null(value) &&
+        (!*ret || strncmp(*ret, "https://", 8) != 0 || strlen(*ret) > URL_MAX))
+        return cm_fail(err, CM_EMALF, "%s of a server of the trust root is not an https URL", key);
+    return 0;
+}
+
+static int parse_server(const json_t *obj, struct entry *ret, struct cm_err *err)
+{
+    struct kf_server *s = &ret->pub;
+    s->name = cm_json_str(obj, "name");
+    if (!s->name || !kf_name_ok(s->name))
+        return cm_fail(err, CM_EMALF, "a server of the trust root has no valid name");
+    int rc = parse_roles(json_object_get(obj, "roles"), s, err);
+    if (rc == 0)
+        rc = parse_state(cm_json_str(obj, "state"), s, err);
+    if (rc == 0)
+        rc = parse_keys(obj, ret, err);
+    if (rc == 0)
+        rc = parse_url(obj, "url", &s->url, err);
+    if (rc == 0)
+        rc = parse_url(obj, "ui_url", &s->ui_url, err);
+    return rc;
+}
+
+static int parse_servers(struct kf_trust *t, struct cm_err *err)
+{
+    const json_t *list = cm_json_arr(t->doc, "servers");
+    size_t count = json_array_size(list);
+    if (count == 0 || count > KF_SERVERS_MAX)
+        return cm_fail(err, CM_EMALF, "a trust root lists 1 to %d servers", KF_SERVERS_MAX);
+    t->server = cm_calloc(count, sizeof(*t->server));
+    t->by_name = cm_calloc(count, sizeof(struct entry *));
+    t->by_tls = cm_calloc(count, sizeof(struct entry *));
+    t->by_sign = cm_calloc(count, sizeof(struct entry *));
+    t->count = count;
+    for (size_t i = 0; i < count; i++) {
+        struct entry *e = &t->server[i];
+        int rc = parse_server(json_array_get(list, i), e, err);
+        if (rc < 0)
+            return rc;
+        t->by_name[i] = e;
+        if (e->pub.state == KF_REMOVED)
+            continue;
+        t->by_tls[t->live] = e;
+        t->by_sign[t->live++] = e;
+    }
+    qsort(t->by_name, count, sizeof(struct entry *), order_name);
+    qsort(t->by_tls, t->live, sizeof(struct entry *), order_tls);
+    qsort(t->by_sign, t->live, sizeof(struct entry *), order_sign);
+    for (size_t i = 1; i < count; i++) {
+        if (order_name(&t->by_name[i - 1], &t->by_name[i]) == 0)
+            return cm_fail(err, CM_EMALF, "trust root lists server %s twice",
+                           t->by_name[i]->pub.name);
+    }
+    for (size_t i = 1; i < t->live; i++) {
+        if (order_tls(&t->by_tls[i - 1], &t->by_tls[i]) == 0 ||
+            order_sign(&t->by_sign[i - 1], &t->by_sign[i]) == 0)
+            return cm_fail(err, CM_EMALF, "trust root gives two servers the same key");
+    }
+    return 0;
+}
+
+/* A living server's entry by key id, or NULL. */
+static const struct entry *by_sign_id(const struct kf_trust *t, const char *id)
+{
+    struct entry want = {0};
+    const struct entry *key = &want;
+    if (cm_strcpy(want.pub.sign_id, sizeof(want.pub.sign_id), id) < 0)
+        return NULL;
+    struct entry **got = bsearch(&key, t->by_sign, t->live, sizeof(struct entry *), order_sign);
+    return got ? *got : NULL;
+}
+
+static int parse_signers(struct kf_trust *t, struct cm_err *err)
+{
+    const json_t *list = cm_json_arr(t->doc, "root_signers");
+    int64_t threshold = cm_json_int(t->doc, "threshold", 0);
+    t->signer_count = json_array_size(list);
+    if (t->signer_count == 0 || t->signer_count > SIGNERS_MAX)
+        return cm_fail(err, CM_EMALF, "a trust root has 1 to %d root signers", SIGNERS_MAX);
+    if (threshold < 1 || (size_t)threshold > t->signer_count)
+        return cm_fail(err, CM_EMALF, "threshold of the trust root is not 1 to %zu",
+                       t->signer_count);
+    t->threshold = (size_t)threshold;
+    for (size_t i = 0; i < t->signer_count; i++) {
+        t->signer[i] = json_string_value(json_array_get(list, i));
+        if (!t->signer[i] || !by_sign_id(t, t->signer[i]))
+            return cm_fail(err, CM_EMALF, "a root signer is no server of the trust root");
+        for (size_t k = 0; k < i; k++) {
+            if (strcmp(t->signer[i], t->signer[k]) == 0)
+                return cm_fail(err, CM_EMALF, "trust root names a root signer twice");
+        }
+    }
+    return 0;
+}
+
+static int parse_head(struct kf_trust *t, struct cm_err *err)
+{
+    int rc = kf_doc_shape(t->doc, err);
+    if (rc < 0)
+        return rc;
+    if (strcmp(cm_json_str(t->doc, "_id"), "trust:root") != 0)
+        return cm_fail(err, CM_EMALF, "not a trust:root document");
+    t->version = cm_json_int(t->doc, "version", 0);
+    t->expires_ms = cm_json_time(t->doc, "expires_at", 0);
+    if (t->version < 1 || t->expires_ms <= 0)
+        return cm_fail(err, CM_EMALF, "trust root has no version or no expires_at");
+    const json_t *recovery = json_object_get(t->doc, "recovery");
+    if (recovery && !json_is_null(recovery)) {
+        uint8_t spki[KF_P256_SPKI_SIZE];
+        t->recovery = json_string_value(recovery);
+        if (!t->recovery || kf_p256_spki_b64(t->recovery, spki, err) < 0)
+            return cm_wrap(err, CM_EMALF, "trust root has an unusable recovery key");
+    }
+    return 0;
+}
+
+int kf_trust_parse(const json_t *document, struct kf_trust **ret, struct cm_err *err)
+{
+    *ret = NULL;
+    if (!json_is_object(document))
+        return cm_fail(err, CM_EMALF, "a trust root is a JSON object");
+    struct kf_trust *t = cm_calloc(1, sizeof(*t));
+    t->doc = json_deep_copy(document);
+    int rc = parse_head(t, err);
+    if (rc == 0)
+        rc = parse_servers(t, err);
+    if (rc == 0)
+        rc = parse_signers(t, err);
+    if (rc < 0) {
+        kf_trust_free(t);
+        return rc;
+    }
+    *ret = t;
+    return 0;
+}
+
+void kf_trust_free(struct kf_trust *trust)
+{
+    if (!trust)
+        return;
+    for (size_t i = 0; i < trust->count; i++)
+        EVP_PKEY_free(atomic_load(&trust->server[i].key));
+    cm_free(trust->server);
+    cm_free(trust->by_name);
+    cm_free(trust->by_tls);
+    cm_free(trust->by_sign);
+    json_decref(trust->doc);
+    cm_free(trust);
+}
+
+const json_t *kf_trust_document(const struct kf_trust *trust)
+{
+    return trust->doc;
+}
+
+int64_t kf_trust_version(const struct kf_trust *trust)
+{
+    return trust->version;
+}
+
+int64_t kf_trust_expires_ms(const struct kf_trust *trust)
+{
+    return trust->expires_ms;
+}
+
+size_t kf_trust_count(const struct kf_trust *trust)
+{
+    return trust->count;
+}
+
+const struct kf_server *kf_trust_at(const struct kf_trust *trust, size_t i)
+{
+    return i < trust->count ? &trust->server[i].pub : NULL;
+}
+
+const struct kf_server *kf_trust_server(const struct kf_trust *trust, const char *name)
+{
+    struct entry want = {.pub.name = name};
+    const struct entry *key = &want;
+    struct entry **got =
+        bsearch(&key, trust->by_name, trust->count, sizeof(struct entry *), order_name);
+    return got ? &(*got)->pub : NULL;
+}
+
+const struct kf_server *kf_trust_by_tls(const struct kf_trust *trust, const char *spki_hex)
+{
+    struct entry want = {0};
+    const struct entry *key = &want;
+    if (cm_strcpy(want.pub.tls_spki, sizeof(want.pub.tls_spki), spki_hex) < 0)
+        return NULL;
+    struct entry **got =
+        bsearch(&key, trust->by_tls, trust->live, sizeof(struct entry *), order_tls);
+    return got ? &(*got)->pub : NULL;
+}
+
+const struct kf_server *kf_trust_manager(const struct kf_trust *trust)
+{
+    for (size_t i = 0; i < trust->count; i++) {
+        const struct kf_server *s = &trust->server[i].pub;
+        if (s->manager && s->state == KF_ACTIVE)
+            return s;
+    }
+    return NULL;
+}
+
+const char *kf_trust_recovery(const struct kf_trust *trust)
+{
+    return trust->recovery;
+}
+
+EVP_PKEY *kf_trust_sign_key(const struct kf_trust *trust, const struct kf_server *server)
+{
+    /* server points into the table of this root: its index leads to the writable entry. */
+    const struct entry *found = (const struct entry *)server;
+    struct entry *e = &trust->server[found - trust->server];
+    EVP_PKEY *key = atomic_load(&e->key);
+    if (key || kf_p256_from_spki(e->sign_spki, sizeof(e->sign_spki), &key, NULL) < 0)
+        return key;
+    EVP_PKEY *none = NULL;
+    if (!atomic_compare_exchange_strong(&e->key, &none, key)) {
+        EVP_PKEY_free(key); /* another thread was faster */
+        key = none;
+    }
+    return key;
+}
+
+/* Counts distinct root signers of `root` that validly signed the bytes; 0 or CM_EDENIED. */
+static int check_threshold(const struct kf_trust *root, const json_t *signatures, const char *bytes,
+                           size_t len, struct cm_err *err)
+{
+    size_t good = 0;
+    for (size_t i = 0; i < root->signer_count; i++) {
+        const struct entry *signer = by_sign_id(root, root->signer[i]);
+        EVP_PKEY *key = signer ? kf_trust_sign_key(root, &signer->pub) : NULL;
+        for (size_t k = 0; key && k < json_array_size(signatures); k++) {
+            const json_t *sig = json_array_get(signatures, k);
+            const char *id = cm_json_str(sig, "key");
+            if (!id || strcmp(id, root->signer[i]) != 0)
+                continue;
+            if (kf_doc_check_value(key, sig, bytes, len, NULL) == 0) {
+                good++;
+                break;
+            }
+        }
+    }
+    if (good >= root->threshold)
+        return 0;
+    return cm_fail(err, CM_EDENIED,
+                   "%zu of %zu signatures that trust root version %lld demands are valid", good,
+                   root->threshold, (long long)root->version);
+}
+
+int kf_trust_accept(const struct kf_trust *current, const struct kf_trust *next, struct cm_err *err)
+{
+    const json_t *signatures = cm_json_arr(next->doc, "signatures");
+    if (json_array_size(signatures) == 0 || json_array_size(signatures) > SIGNERS_MAX)
+        return cm_fail(err, CM_EDENIED, "trust root has no list of 1 to %d signatures",
+                       SIGNERS_MAX);
+    if (current && next->version <= current->version)
+        return cm_fail(err, CM_EDENIED, "trust root version %lld is not above the pinned %lld",
+                       (long long)next->version, (long long)current->version);
+    char *bytes;
+    size_t len;
+    int rc = kf_doc_bytes(next->doc, false, &bytes, &len, err);
+    if (rc < 0)
+        return rc;
+    /* As the old root demands, and as the new one says of itself (TUF's rule for its root). */
+    rc = current ? check_threshold(current, signatures, bytes, len, err) : 0;
+    if (rc == 0)
+        rc = check_threshold(next, signatures, bytes, len, err);
+    cm_free(bytes);
+    return rc;
+}
