@@ -68,6 +68,9 @@ static int check_numbers(const json_t *v, bool allow_real, struct cm_err *err)
 static int parse(const char *text, size_t len, bool allow_real, json_t **ret, struct cm_err *err)
 {
     *ret = NULL;
+    /* jansson takes a NUL byte behind the value for the end and ignores what follows. */
+    if (len > 0 && memchr(text, 0, len))
+        return cm_fail(err, CM_EMALF, "JSON does not parse: it holds a NUL byte");
     if (too_deep(text, len))
         return cm_fail(err, CM_ELIMIT, "JSON: nested deeper than %d levels", CM_JSON_DEPTH_MAX);
     json_error_t why;
