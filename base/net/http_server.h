@@ -12,13 +12,17 @@
 
 #define HTTP_HANDSHAKE_MS    10000 /* TLS handshake deadline */
 #define HTTP_HEADER_MS       10000 /* first byte to complete header block */
-#define HTTP_BODY_MS         30000 /* whole body */
+#define HTTP_BODY_MS         30000 /* whole body, plus one second for every HTTP_BODY_RATE bytes */
+#define HTTP_BODY_RATE       65536 /* slowest accepted upload, bytes a second */
 #define HTTP_IDLE_MS         60000 /* between exchanges */
 #define HTTP_WRITE_MS        60000 /* no progress while output is pending */
+#define HTTP_LINGER_MS       3000  /* after our last byte: time for the client to read it */
 #define HTTP_CONNS_MAX       2048  /* per listener */
 #define HTTP_CONNS_PER_ADDR  256   /* per listener and client address (not for Unix sockets) */
 #define HTTP_BODY_MAX        (16u << 20) /* absolute cap; routes ask for less */
+#define HTTP_BODIES_MAX      (128u << 20) /* all bodies held by one listener; beyond it 503 */
 #define HTTP_OUT_HIGH        (256u << 10) /* stream back-pressure mark */
+#define HTTP_OUT_MAX         (64u << 20)  /* output of one connection; beyond it it is cut */
 
 struct http_listener;
 struct http_exchange;
@@ -41,15 +45,21 @@ typedef int64_t (*http_limit_fn)(void *arg, const struct http_request *req);
 typedef void (*http_handler_fn)(void *arg, struct http_exchange *ex);
 
 struct http_listen_opts {
-    const char *address;   /* "127.0.0.1:8443", "[::1]:80", "unix:/path" – or NULL with fd */
-    int fd;                /* an already listening socket (from the supervisor), or -1 */
+    const char *address;   /* as for http_bind() – or NULL with fd */
+    int fd;                /* a bound stream socket (from the supervisor), or -1; the listener
+                              owns it from the call on */
     struct tls_server *tls; /* NULL = plain; borrowed, outlives the listener */
     http_limit_fn limit;   /* NULL = no bodies */
     http_handler_fn handler;
     void *arg;
     int conns_max, conns_per_addr;  /* 0 = the defaults above */
-    int handshake_ms, header_ms, body_ms, idle_ms; /* 0 = the defaults above (tests lower them) */
+    int handshake_ms, header_ms, body_ms, idle_ms, write_ms; /* 0 = defaults (tests lower them) */
 };
+
+/* Binds and listens on "127.0.0.1:8443", "[::1]:80" (IPv6 only, also for [::]) or "unix:/path" (mode
+ * 0660; a stale socket is replaced, a live one refused).  *ret_fd is the caller's (for a later
+ * http_listen).  Errors: CM_EINVAL, CM_ECONFLICT (taken), CM_EDENIED (port needs a right), CM_EIO. */
+int http_bind(const char *address, int *ret_fd, struct cm_err *err);
 
 int http_listen(struct cm_loop *loop, const struct http_listen_opts *opts,
                 struct http_listener **ret, struct cm_err *err);
@@ -60,9 +70,12 @@ void http_listener_free(struct http_listener *listener);
 size_t http_listener_connections(const struct http_listener *listener);
 
 const struct http_request *http_ex_request(const struct http_exchange *ex);
-/* Adds a reply header; name and value are copied; CR/LF in the value is refused (bug). */
+/* Adds a reply header; name and value are copied.  A malformed name or a control byte in the value
+ * is a bug of the caller: logged, the header is left out.  Framing headers are the server's own;
+ * "Connection: close" ends the connection after this reply. */
 void http_ex_header(struct http_exchange *ex, const char *name, const char *value);
-/* Complete reply; body is copied.  After this ex must not be used.  content_type may be NULL. */
+/* Complete reply; body is copied.  After this ex must not be used.  content_type may be NULL.  No
+ * handler and no on_close is ever called from inside the http_ex_* functions. */
 void http_ex_reply(struct http_exchange *ex, int status, const char *content_type,
                    const void *body, size_t len);
 /* Stream: chunked for HTTP/1.1.  write returns 0, or CM_EBUSY when more than HTTP_OUT_HIGH is

@@ -12,6 +12,7 @@
 struct tls_server;
 typedef struct ssl_st SSL;
 typedef struct ssl_ctx_st SSL_CTX;
+typedef struct x509_st X509;
 
 /* Decides whether a presented client certificate may connect (hex SHA-256 of its SPKI). */
 typedef bool (*tls_peer_fn)(void *arg, const char *spki_hex);
@@ -27,7 +28,12 @@ struct tls_server_opts {
 int tls_server_new(const struct tls_server_opts *opts, struct tls_server **ret, struct cm_err *err);
 void tls_server_free(struct tls_server *tls);
 SSL_CTX *tls_server_ctx(struct tls_server *tls);
+/* Reads the files again; connections of before keep what they have.  On failure the old certificate
+ * stays in force. */
+int tls_server_reload(struct tls_server *tls, struct cm_err *err);
 
+/* Hex SHA-256 of a certificate's SPKI.  Returns 0 or CM_ECRYPTO. */
+int tls_spki_of_cert(X509 *cert, char out[65]);
 /* Hex SHA-256 of the SPKI of a PEM certificate file. */
 int tls_spki_of_file(const char *cert_file, char out[65], struct cm_err *err);
 /* Makes a P-256 key and a self-signed certificate (CN = name, 100 years) as PEM files, key mode
