@@ -51,7 +51,7 @@ static ssize_t recv_bytes(int channel, void *data, size_t len, int *ret_fd)
         n = recvmsg(channel, &msg, MSG_CMSG_CLOEXEC);
     } while (n < 0 && errno == EINTR);
     if (n < 0)
-        return errno == EAGAIN || errno == EWOULDBLOCK ? -1 : -2;
+        return errno == EAGAIN ? -1 : -2;
     for (struct cmsghdr *c = CMSG_FIRSTHDR(&msg); c != NULL; c = CMSG_NXTHDR(&msg, c))
         if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS)
             memcpy(ret_fd, CMSG_DATA(c), sizeof(int));

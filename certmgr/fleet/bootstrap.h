@@ -1,8 +1,8 @@
 /*
  * Making a server's state directory, before any daemon runs: `certmgr init` and `certmgr join`.
  *
- * The key agent is started as a child and asked for keys over its socket pair, as in production: keys
- * exist in the clear nowhere else.  Each step can be killed and the command run again.
+ * The key agent is started as a child and asked for keys over its socket pair, as in production:
+ * keys exist in the clear nowhere else.  Each step can be killed and the command run again.
  */
 #pragma once
 
@@ -12,5 +12,6 @@
 /* First server of a fleet: identity, TLS key, trust:root v1, store.  CM_ECONFLICT when the state is
  * complete already.  (The one-time set-up link is made by the caller: web_setup_token().) */
 int fleet_init(const struct config *config, struct cm_err *err);
-/* Joins with a token: identity for the token's name, POST /join, pins the answer, makes the store. */
+/* Joins with a token: identity for the token's name, POST /join, pins the answer, makes the store.
+ */
 int fleet_join(const struct config *config, const char *token, struct cm_err *err);

@@ -18,7 +18,7 @@ struct fleet_opts {
     struct cm_loop *loop;
     struct kf_agent agent;
     const char *self;
-    const json_t *trust;      /* trust:root as kept by init or join (kv "state"/"trust") */
+    const json_t *trust; /* trust:root as kept by init or join (kv "state"/"trust") */
 };
 int fleet_new(const struct fleet_opts *opts, struct fleet **ret, struct cm_err *err);
 void fleet_free(struct fleet *fleet);
@@ -33,8 +33,8 @@ void fleet_attach(struct fleet *fleet, struct cs_store *store, cm_fn on_change, 
 const struct kf_trust *fleet_trust(void *fleet); /* never NULL */
 bool fleet_is_manager(const struct fleet *fleet);
 
-/* Invitation: the join token as one line of text for `certmgr join` (base64url JSON: url, spki, name,
- * secret, expires_at). */
+/* Invitation: the join token as one line of text for `certmgr join` (base64url JSON: url, spki,
+ * name, secret, expires_at). */
 typedef void (*fleet_invite_fn)(void *arg, const char *token, const char *expires_at,
                                 const struct cm_err *err);
 void fleet_invite(struct fleet *fleet, const char *name, fleet_invite_fn done, void *arg);

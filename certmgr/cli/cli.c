@@ -1,0 +1,170 @@
+/* Dispatch by table, options, errors. */
+#include "certmgr/cli/cli.h"
+
+#include "base/core/json.h"
+#include "base/core/log.h"
+#include "base/core/mem.h"
+#include "certmgr/cli/cli_internal.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static const struct cli_command *const tables[] = {cli_fleet_commands, cli_credential_commands,
+                                                   cli_admin_commands};
+
+static void print_help(FILE *out)
+{
+    fputs("usage: certmgr [--root DIR] COMMAND [--json] …\n\n"
+          "  serve                        run this server (supervisor, front, key agent)\n",
+          out);
+    for (size_t t = 0; t < sizeof(tables) / sizeof(tables[0]); t++)
+        for (const struct cli_command *c = tables[t]; c->name != NULL; c++) {
+            char line[80];
+            snprintf(line, sizeof(line), "%s %s", c->name, c->args);
+            fprintf(out, "  %-28s %s\n", line, c->help);
+        }
+    fputs("\nManual pages: certmgr(1), certmgr.conf(5).\n", out);
+}
+
+/* Matches one or two words; *ret_words tells how many. */
+static const struct cli_command *find(int argc, char **argv, int *ret_words)
+{
+    for (size_t t = 0; t < sizeof(tables) / sizeof(tables[0]); t++)
+        for (const struct cli_command *c = tables[t]; c->name != NULL; c++) {
+            const char *space = strchr(c->name, ' ');
+            size_t n = space != NULL ? (size_t)(space - c->name) : strlen(c->name);
+            if (argc < 1 || strlen(argv[0]) != n || strncmp(argv[0], c->name, n) != 0)
+                continue;
+            if (space == NULL) {
+                *ret_words = 1;
+                return c;
+            }
+            if (argc >= 2 && strcmp(argv[1], space + 1) == 0) {
+                *ret_words = 2;
+                return c;
+            }
+        }
+    return NULL;
+}
+
+static int run(struct cli *cli, int argc, char **argv)
+{
+    int words = 0;
+    const struct cli_command *command = find(argc, argv, &words);
+    if (command == NULL) {
+        fprintf(stderr, "certmgr: there is no command \"%s\"; \"certmgr help\" lists them\n",
+                argc > 0 ? argv[0] : "");
+        return CLI_USAGE;
+    }
+    cli->argc = argc - words;
+    cli->argv = argv + words;
+    int status = command->run(cli);
+    if (status == CLI_USAGE)
+        fprintf(stderr, "usage: certmgr %s %s\n", command->name, command->args);
+    return status;
+}
+
+int cli_main(int argc, char **argv)
+{
+    static struct cli cli; /* large: the configuration; zeroed */
+    struct cm_err err = CM_ERR_INIT;
+    const char *root = NULL;
+    int i = 1;
+    cm_log_init("certmgr", CM_LOG_WARN);
+    if (argc >= 3 && strcmp(argv[1], "--root") == 0) {
+        root = argv[2];
+        i = 3;
+    }
+    if (i >= argc || strcmp(argv[i], "help") == 0 || strcmp(argv[i], "--help") == 0) {
+        print_help(i >= argc ? stderr : stdout);
+        return i >= argc ? CLI_USAGE : CLI_OK;
+    }
+    if (config_load(root, false, &cli.config, &err) != 0)
+        return cli_error(&cli, &err);
+    int status = run(&cli, argc - i, argv + i);
+    config_fini(&cli.config);
+    return status;
+}
+
+int cli_error(const struct cli *cli, const struct cm_err *err)
+{
+    if (cli->json) {
+        CM_AUTO_JSON v = json_object();
+        cm_json_set(v, "error", cm_err_to_json(err));
+        cli_print_json(v);
+    }
+    fprintf(stderr, "certmgr: %s\n", err->what);
+    for (unsigned i = 0; i < err->cause_count; i++)
+        fprintf(stderr, "  because: %s\n", err->cause[i]);
+    if (err->hint[0] != '\0')
+        fprintf(stderr, "  %s\n", err->hint);
+    switch (err->code) {
+    case CM_ENOENT:
+        return CLI_NOT_FOUND;
+    case CM_ECONFLICT:
+        return CLI_CONFLICT;
+    case CM_EDENIED:
+        return CLI_DENIED;
+    case CM_ENET:
+    case CM_ETIMEOUT:
+        return CLI_UNREACHABLE;
+    default:
+        return CLI_FAILED;
+    }
+}
+
+int cli_usage(const struct cli *cli, const char *what)
+{
+    (void)cli;
+    fprintf(stderr, "certmgr: %s\n", what);
+    return CLI_USAGE;
+}
+
+void cli_print_json(const json_t *value)
+{
+    size_t len = 0;
+    CM_AUTO_STR text = cm_json_dump(value, &len);
+    printf("%s\n", text);
+}
+
+static struct cli_option *option_of(struct cli_option *options, const char *word)
+{
+    for (struct cli_option *o = options; o->name != NULL; o++)
+        if (strcmp(word, o->name) == 0 ||
+            (o->short_name != NULL && strcmp(word, o->short_name) == 0))
+            return o;
+    return NULL;
+}
+
+int cli_options(struct cli *cli, struct cli_option *options)
+{
+    int kept = 0;
+    char text[200];
+    for (int i = 0; i < cli->argc; i++) {
+        char *word = cli->argv[i];
+        struct cli_option *o = option_of(options, word);
+        if (strcmp(word, "--json") == 0) {
+            cli->json = true;
+        } else if (o == NULL && word[0] == '-' && word[1] != '\0') {
+            snprintf(text, sizeof(text), "unknown option %.100s", word);
+            return cli_usage(cli, text);
+        } else if (o == NULL) {
+            cli->argv[kept++] = word;
+        } else if (o->flag) {
+            o->count = 1;
+        } else if (i + 1 >= cli->argc || o->count == CLI_VALUES_MAX) {
+            snprintf(text, sizeof(text), "%.100s: %s", word,
+                     o->count == CLI_VALUES_MAX ? "given too often" : "a value is missing");
+            return cli_usage(cli, text);
+        } else {
+            o->value[o->count++] = cli->argv[++i];
+        }
+    }
+    cli->argc = kept;
+    return 0;
+}
+
+const char *cli_value(const struct cli_option *option, const char *fallback)
+{
+    return option->count > 0 ? option->value[option->count - 1] : fallback;
+}

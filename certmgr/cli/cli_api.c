@@ -1,0 +1,103 @@
+/* One synchronous call to the running server over its Unix socket. */
+#include "base/core/json.h"
+#include "base/core/mem.h"
+#include "base/net/http_client.h"
+#include "certmgr/cli/cli_internal.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define API_REPLY_MAX (16u << 20)
+
+struct answer {
+    struct cm_loop *loop;
+    int status;
+    json_t *body;
+    struct cm_err err;
+};
+
+static void on_answer(void *arg, const struct http_result *res)
+{
+    struct answer *a = arg;
+    a->status = res->status;
+    cm_err_copy(&a->err, res->err);
+    if (res->body_len > 0)
+        (void)cm_json_parse_lax(res->body, res->body_len, &a->body, NULL); /* told by status */
+    cm_loop_stop(a->loop);
+}
+
+/* Problem details (RFC 9457) of a refusal, field by field. */
+static int tell_problem(struct cli *cli, const struct answer *a)
+{
+    if (cli->json && a->body != NULL)
+        cli_print_json(a->body);
+    const char *title = cm_json_str_or(a->body, "title", "the server refused");
+    const char *detail = cm_json_str(a->body, "detail");
+    fprintf(stderr, "certmgr: %s%s%s\n", title, detail != NULL ? ": " : "",
+            detail != NULL ? detail : "");
+    json_t *error = NULL;
+    size_t i = 0;
+    json_array_foreach(cm_json_arr(a->body, "errors"), i, error)
+    {
+        const char *field = cm_json_str_or(error, "field", cm_json_str_or(error, "pointer", ""));
+        const char *message = cm_json_str(error, "message");
+        fprintf(stderr, "  %s: %s\n", field[0] == '/' ? field + 1 : field,
+                message != NULL ? message : cm_json_str_or(error, "detail", ""));
+    }
+    const char *hint = cm_json_str(cm_json_obj(a->body, "error"), "hint");
+    if (hint != NULL)
+        fprintf(stderr, "  %s\n", hint);
+    switch (a->status) {
+    case 404:
+        return CLI_NOT_FOUND;
+    case 409:
+    case 412:
+        return CLI_CONFLICT;
+    case 401:
+    case 403:
+        return CLI_DENIED;
+    case 503:
+        return CLI_UNREACHABLE;
+    default:
+        return CLI_FAILED;
+    }
+}
+
+static int finish(struct cli *cli, struct answer *a, json_t **ret)
+{
+    int status = CLI_OK;
+    if (a->err.code != 0) {
+        cm_wrap(&a->err, CM_ENET, "the server at %s does not answer", cli->config.socket);
+        cm_err_hint(&a->err, "Is \"certmgr serve\" running? Has the user of this shell access?");
+        status = cli_error(cli, &a->err);
+    } else if (a->status < 200 || a->status > 299) {
+        status = tell_problem(cli, a);
+    } else if (ret != NULL) {
+        *ret = json_incref(a->body);
+    }
+    cm_err_fini(&a->err);
+    json_decref(a->body);
+    return status;
+}
+
+int cli_api(struct cli *cli, const char *method, const char *path, const json_t *body, json_t **ret)
+{
+    CM_AUTO_STR text = body != NULL ? cm_json_dump(body, NULL) : NULL;
+    CM_AUTO_STR url = cm_asprintf("http://localhost/api/v1%s", path);
+    const char *headers[] = {"Content-Type: application/json", "Accept: application/json", NULL};
+    struct http_call_opts opts = {.method = method,
+                                  .url = url,
+                                  .headers = headers,
+                                  .body = text,
+                                  .body_len = text != NULL ? strlen(text) : 0,
+                                  .allow_http = true,
+                                  .reply_max = API_REPLY_MAX,
+                                  .unix_socket = cli->config.socket};
+    struct answer a = {.loop = cm_loop_new()};
+    struct http_client *client = http_client_new(a.loop);
+    if (http_call(client, &opts, on_answer, &a, &a.err) != NULL)
+        cm_loop_run(a.loop);
+    http_client_free(client);
+    cm_loop_free(a.loop);
+    return finish(cli, &a, ret);
+}

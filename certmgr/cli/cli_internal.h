@@ -1,0 +1,49 @@
+/* Shared by the subcommands: context, API calls, output. */
+#pragma once
+
+#include "base/core/err.h"
+#include "certmgr/cli/cli.h"
+
+#define CLI_VALUES_MAX 64
+
+struct cli {
+    struct config config;
+    bool json; /* --json */
+    int argc;  /* arguments behind the subcommand's words */
+    char **argv;
+};
+
+struct cli_command {
+    const char *name; /* "request", or two words: "server add" */
+    const char *args; /* for the usage line */
+    const char *help;
+    int (*run)(struct cli *cli);
+};
+
+/* Commands of each file, ended by a row without name. */
+extern const struct cli_command cli_fleet_commands[];
+extern const struct cli_command cli_credential_commands[];
+extern const struct cli_command cli_admin_commands[];
+
+/* Calls the running server's API.  Returns an exit status; on CLI_OK *ret is the reply (owned; may
+ * be NULL for 204).  Failures were told on stderr (or as JSON on stdout with --json). */
+int cli_api(struct cli *cli, const char *method, const char *path, const json_t *body,
+            json_t **ret);
+/* Tells an error and returns the matching exit status. */
+int cli_error(const struct cli *cli, const struct cm_err *err);
+int cli_usage(const struct cli *cli, const char *what);
+/* Prints a JSON value, one object per call, for --json. */
+void cli_print_json(const json_t *value);
+
+/* One option: "-d NAME", "--domain NAME"; repeated ones collect. */
+struct cli_option {
+    const char *name;       /* "--domain" */
+    const char *short_name; /* "-d" or NULL */
+    bool flag;              /* takes no value */
+    const char *value[CLI_VALUES_MAX];
+    size_t count;
+};
+/* Takes known options (ended by a row without name) out of argv; what is left are words.  Returns 0
+ * or CLI_USAGE (told). */
+int cli_options(struct cli *cli, struct cli_option *options);
+const char *cli_value(const struct cli_option *option, const char *fallback);

@@ -1,0 +1,195 @@
+/* account add|list, root add, settings, status, store check. */
+#include "base/core/file.h"
+#include "base/core/json.h"
+#include "base/core/mem.h"
+#include "base/core/num.h"
+#include "base/net/url.h"
+#include "certmgr/cli/cli_internal.h"
+#include "certstore/store.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define PEM_FILE_MAX (256u << 10)
+
+static int read_pem(struct cli *cli, const char *path, char **ret)
+{
+    struct cm_err err = CM_ERR_INIT;
+    int status = CLI_OK;
+    if (cm_file_read(path, PEM_FILE_MAX, ret, NULL, &err) != 0)
+        status = cli_error(cli, &err);
+    cm_err_fini(&err);
+    return status;
+}
+
+static int put(struct cli *cli, const char *collection, const char *name, const json_t *body)
+{
+    struct cm_buf path;
+    CM_AUTO_JSON reply = NULL;
+    cm_buf_init(&path, 4096);
+    cm_buf_puts(&path, collection);
+    url_encode(&path, name);
+    int status = cli_api(cli, "PUT", cm_buf_str(&path), body, &reply);
+    cm_buf_fini(&path);
+    if (status == CLI_OK && cli->json && reply != NULL)
+        cli_print_json(reply);
+    return status;
+}
+
+static int cmd_account_add(struct cli *cli)
+{
+    struct cli_option o[] = {{.name = "--directory"},
+                             {.name = "--contact"},
+                             {.name = "--agree-tos", .flag = true},
+                             {.name = "--ca-bundle"},
+                             {.name = "--no-self-check", .flag = true},
+                             {.name = "--http-port"},
+                             {.name = NULL}};
+    CM_AUTO_STR pem = NULL;
+    int64_t port = 80;
+    if (cli_options(cli, o) != 0 || cli->argc != 1)
+        return CLI_USAGE;
+    if (o[0].count == 0)
+        return cli_usage(cli, "--directory URL is missing");
+    if (cm_num_i64(cli_value(&o[5], "80"), 1, 65535, &port) != 0)
+        return cli_usage(cli, "--http-port takes 1 to 65535");
+    if (o[3].count > 0 && read_pem(cli, cli_value(&o[3], ""), &pem) != CLI_OK)
+        return CLI_FAILED;
+    CM_AUTO_JSON contacts = json_array();
+    for (size_t i = 0; i < o[1].count; i++)
+        json_array_append_new(contacts, json_string(o[1].value[i]));
+    CM_AUTO_JSON body = json_pack("{s:s, s:O, s:b, s:b, s:I}", "directory", cli_value(&o[0], ""),
+                                  "contacts", contacts, "terms_agreed", o[2].count > 0,
+                                  "self_check", o[4].count == 0, "http_port", (json_int_t)port);
+    cm_json_set_str(body, "ca_pem", pem);
+    int status = put(cli, "/accounts/", cli->argv[0], body);
+    if (status == CLI_OK && !cli->json)
+        printf("Account %s is ready; it is registered at the CA with the first order.\n",
+               cli->argv[0]);
+    return status;
+}
+
+static int cmd_account_list(struct cli *cli)
+{
+    struct cli_option o[] = {{.name = NULL}};
+    CM_AUTO_JSON reply = NULL;
+    if (cli_options(cli, o) != 0 || cli->argc != 0)
+        return CLI_USAGE;
+    int status = cli_api(cli, "GET", "/accounts", NULL, &reply);
+    if (status != CLI_OK)
+        return status;
+    if (cli->json) {
+        cli_print_json(reply);
+        return CLI_OK;
+    }
+    size_t i = 0;
+    json_t *a = NULL;
+    printf("%-20s %-8s %s\n", "NAME", "STATUS", "DIRECTORY");
+    json_array_foreach(cm_json_arr(reply, "accounts"), i, a)
+    {
+        printf("%-20s %-8s %s\n", cm_json_str_or(a, "name", ""), cm_json_str_or(a, "status", ""),
+               cm_json_str_or(a, "directory", ""));
+    }
+    return CLI_OK;
+}
+
+static int cmd_root_add(struct cli *cli)
+{
+    struct cli_option o[] = {{.name = NULL}};
+    CM_AUTO_STR pem = NULL;
+    CM_AUTO_JSON reply = NULL;
+    if (cli_options(cli, o) != 0 || cli->argc != 1)
+        return CLI_USAGE;
+    if (read_pem(cli, cli->argv[0], &pem) != CLI_OK)
+        return CLI_FAILED;
+    CM_AUTO_JSON body = json_pack("{s:s}", "pem", pem);
+    int status = body != NULL ? cli_api(cli, "POST", "/roots", body, &reply)
+                              : cli_usage(cli, "the file is not PEM text");
+    if (status == CLI_OK && cli->json && reply != NULL)
+        cli_print_json(reply);
+    else if (status == CLI_OK)
+        printf("Trusted root added.\n");
+    return status;
+}
+
+static int cmd_settings(struct cli *cli)
+{
+    struct cli_option o[] = {{.name = "--account"},      {.name = "--key-type"},
+                             {.name = "--renew-days"},   {.name = "--server", .short_name = "-s"},
+                             {.name = "--keyring-file"}, {.name = NULL}};
+    CM_AUTO_JSON reply = NULL;
+    CM_AUTO_JSON body = json_object();
+    int64_t days = 0;
+    if (cli_options(cli, o) != 0 || cli->argc != 0)
+        return CLI_USAGE;
+    if (o[2].count > 0 && cm_num_i64(cli_value(&o[2], ""), 1, 365, &days) != 0)
+        return cli_usage(cli, "--renew-days takes 1 to 365");
+    cm_json_set_str(body, "account", cli_value(&o[0], NULL));
+    cm_json_set_str(body, "key_type", cli_value(&o[1], NULL));
+    cm_json_set_str(body, "keyring_file", cli_value(&o[4], NULL));
+    if (days > 0)
+        cm_json_set_int(body, "renew_days", days);
+    if (o[3].count > 0) {
+        json_t *servers = json_array();
+        for (size_t i = 0; i < o[3].count; i++)
+            json_array_append_new(servers, json_string(o[3].value[i]));
+        cm_json_set(body, "servers", servers);
+    }
+    bool change = json_object_size(body) > 0;
+    int status = cli_api(cli, change ? "PUT" : "GET", "/settings", change ? body : NULL, &reply);
+    if (status == CLI_OK && reply != NULL)
+        cli_print_json(reply);
+    return status;
+}
+
+static int cmd_status(struct cli *cli)
+{
+    struct cli_option o[] = {{.name = NULL}};
+    CM_AUTO_JSON reply = NULL;
+    if (cli_options(cli, o) != 0 || cli->argc != 0)
+        return CLI_USAGE;
+    int status = cli_api(cli, "GET", "/status", NULL, &reply);
+    if (status != CLI_OK)
+        return status;
+    if (cli->json) {
+        cli_print_json(reply);
+        return CLI_OK;
+    }
+    char *text = json_dumps(reply, JSON_INDENT(2));
+    printf("%s\n", text != NULL ? text : "");
+    cm_free(text);
+    return CLI_OK;
+}
+
+/* Works on the files: the server must not run. */
+static int cmd_store_check(struct cli *cli)
+{
+    struct cli_option o[] = {{.name = NULL}};
+    struct cm_err err = CM_ERR_INIT;
+    struct cs_store *store = NULL;
+    CM_AUTO_JSON report = NULL;
+    char dir[CONFIG_PATH_MAX + 32];
+    if (cli_options(cli, o) != 0 || cli->argc != 0)
+        return CLI_USAGE;
+    config_store_dir(&cli->config, dir, sizeof(dir));
+    struct cs_opts opts = {.dir = dir};
+    int status = CLI_OK;
+    if (cs_open(&opts, &store, &err) != 0 || cs_check(store, &report, &err) != 0)
+        status = cli_error(cli, &err);
+    cs_close(store);
+    cm_err_fini(&err);
+    if (status != CLI_OK)
+        return status;
+    cli_print_json(report);
+    return json_array_size(cm_json_arr(report, "problems")) == 0 ? CLI_OK : CLI_FAILED;
+}
+
+const struct cli_command cli_admin_commands[] = {
+    {"account add", "NAME --directory URL …", "ACME account", cmd_account_add},
+    {"account list", "", "ACME accounts", cmd_account_list},
+    {"root add", "FILE", "trusted root certificate (PEM)", cmd_root_add},
+    {"settings", "[--account NAME …]", "show or change the form's defaults", cmd_settings},
+    {"status", "", "this server: replication, peers, listeners", cmd_status},
+    {"store check", "", "read the whole store (while no server runs)", cmd_store_check},
+    {0},
+};

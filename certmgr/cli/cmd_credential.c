@@ -1,0 +1,296 @@
+/* request, list, show, log, retry. */
+#include "base/core/clock.h"
+#include "base/core/json.h"
+#include "base/core/mem.h"
+#include "base/core/num.h"
+#include "certmgr/cli/cli_internal.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#define WAIT_LOOK_MS 500
+#define LIST_MAX     100000
+
+/* One path with a credential's ULID in it; the server refuses what is none. */
+static int credential_call(struct cli *cli, const char *method, const char *ulid, const char *tail,
+                           json_t **ret)
+{
+    if (strspn(ulid, "0123456789ABCDEFGHJKMNPQRSTVWXYZ") != strlen(ulid) || strlen(ulid) != 26)
+        return cli_usage(cli, "a credential is named by its 26-character id; see certmgr list");
+    CM_AUTO_STR path = cm_asprintf("/credentials/%s%s", ulid, tail);
+    CM_AUTO_JSON body = strcmp(method, "POST") == 0 ? json_object() : NULL;
+    return cli_api(cli, method, path, body, ret);
+}
+
+static json_t *list_of(const struct cli_option *o)
+{
+    json_t *v = json_array();
+    for (size_t i = 0; i < o->count; i++)
+        json_array_append_new(v, json_string(o->value[i]));
+    return v;
+}
+
+static void nap(void)
+{
+    struct timespec ts = {.tv_nsec = WAIT_LOOK_MS * 1000000L};
+    (void)nanosleep(&ts, NULL); /* an interrupted nap is a shorter one */
+}
+
+static bool in_motion(const char *status)
+{
+    return strcmp(status, "pending") == 0 || strcmp(status, "waiting") == 0 ||
+           strcmp(status, "renew") == 0;
+}
+
+/* Prints new step lines; remembers how many were shown. */
+static void print_steps(const json_t *view, size_t *shown)
+{
+    const json_t *steps = cm_json_arr(view, "steps");
+    for (; *shown < json_array_size(steps); (*shown)++) {
+        const json_t *step = json_array_get(steps, *shown);
+        printf("%s  %s\n", cm_json_str_or(step, "at", ""), cm_json_str_or(step, "text", ""));
+    }
+    fflush(stdout);
+}
+
+static const char *status_of(const json_t *view)
+{
+    return cm_json_str_or(cm_json_obj(view, "credential"), "status", "pending");
+}
+
+/* Follows a credential until nothing moves any more. */
+static int follow(struct cli *cli, const char *ulid)
+{
+    size_t shown = 0;
+    for (;;) {
+        CM_AUTO_JSON view = NULL;
+        int status = credential_call(cli, "GET", ulid, "", &view);
+        if (status != CLI_OK)
+            return status;
+        if (!cli->json)
+            print_steps(view, &shown);
+        if (in_motion(status_of(view))) {
+            nap();
+            continue;
+        }
+        if (cli->json)
+            cli_print_json(view);
+        else
+            printf("status: %s\n", status_of(view));
+        return strcmp(status_of(view), "issued") == 0 ? CLI_OK : CLI_FAILED;
+    }
+}
+
+static json_t *request_fields(const struct cli_option *o)
+{
+    static const char *const member[] = {"host_names",   "servers", "account",    "key_type",
+                                         "keyring_file", "target",  "renew_days", "provider"};
+    json_t *body = json_object();
+    int64_t days = 0;
+    for (size_t i = 0; i < sizeof(member) / sizeof(member[0]); i++) {
+        if (o[i].count == 0)
+            continue;
+        if (i < 2)
+            cm_json_set(body, member[i], list_of(&o[i]));
+        else if (strcmp(member[i], "renew_days") == 0 &&
+                 cm_num_i64(o[i].value[0], 0, INT32_MAX, &days) == 0)
+            cm_json_set_int(body, member[i], days);
+        else
+            cm_json_set_str(body, member[i], cli_value(&o[i], ""));
+    }
+    return body;
+}
+
+static int cmd_request(struct cli *cli)
+{
+    struct cli_option options[] = {{.name = "--domain", .short_name = "-d"},
+                                   {.name = "--server", .short_name = "-s"},
+                                   {.name = "--account"},
+                                   {.name = "--key-type"},
+                                   {.name = "--keyring-file"},
+                                   {.name = "--target"},
+                                   {.name = "--renew-days"},
+                                   {.name = "--provider"},
+                                   {.name = "--wait", .flag = true},
+                                   {.name = NULL}};
+    CM_AUTO_JSON reply = NULL;
+    if (cli_options(cli, options) != 0 || cli->argc != 0)
+        return CLI_USAGE;
+    if (options[0].count == 0)
+        return cli_usage(cli, "name at least one host with -d");
+    CM_AUTO_JSON body = request_fields(options);
+    int status = cli_api(cli, "POST", "/requests", body, &reply);
+    if (status != CLI_OK)
+        return status;
+    const char *ulid = cm_json_str_or(reply, "credential", "");
+    size_t i = 0;
+    json_t *note = NULL;
+    json_array_foreach(cm_json_arr(reply, "notes"), i, note)
+    {
+        fprintf(stderr, "note: %s\n", json_is_string(note) ? json_string_value(note) : "");
+    }
+    if (options[8].count > 0)
+        return follow(cli, ulid);
+    if (cli->json)
+        cli_print_json(reply);
+    else
+        printf("%s\n", ulid);
+    return CLI_OK;
+}
+
+static void print_row(const json_t *c)
+{
+    const json_t *names = cm_json_arr(c, "host_names");
+    const char *first = json_string_value(json_array_get(names, 0));
+    char more[32] = "";
+    if (json_array_size(names) > 1)
+        snprintf(more, sizeof(more), " (+%zu)", json_array_size(names) - 1);
+    printf("%-26s  %-10s  %-24s  %s%s\n", cm_json_str_or(c, "id", ""),
+           cm_json_str_or(c, "status", ""), cm_json_str_or(c, "not_after", "-"),
+           first != NULL ? first : "", more);
+}
+
+static int cmd_list(struct cli *cli)
+{
+    struct cli_option options[] = {{.name = "--view"}, {.name = NULL}};
+    CM_AUTO_JSON all = json_array();
+    char after[600] = "";
+    if (cli_options(cli, options) != 0 || cli->argc != 0)
+        return CLI_USAGE;
+    const char *view = cli_value(&options[0], "host");
+    if (strspn(view, "abcdefghijklmnopqrstuvwxyz") != strlen(view))
+        return cli_usage(cli, "--view takes host, expiry, status or server");
+    for (size_t page = 0; page < LIST_MAX; page++) {
+        CM_AUTO_JSON reply = NULL;
+        CM_AUTO_STR path =
+            cm_asprintf("/credentials?view=%s%s%s", view, after[0] != '\0' ? "&after=" : "", after);
+        int status = cli_api(cli, "GET", path, NULL, &reply);
+        if (status != CLI_OK)
+            return status;
+        json_array_extend(all, cm_json_arr(reply, "credentials"));
+        if (cm_json_str(reply, "next") == NULL ||
+            cm_strcpy(after, sizeof(after), cm_json_str(reply, "next")) != 0)
+            break;
+    }
+    if (cli->json) {
+        CM_AUTO_JSON out = json_pack("{s:O}", "credentials", all);
+        cli_print_json(out);
+        return CLI_OK;
+    }
+    size_t i = 0;
+    json_t *row = NULL;
+    printf("%-26s  %-10s  %-24s  %s\n", "ID", "STATUS", "EXPIRES", "HOST NAMES");
+    json_array_foreach(all, i, row)
+    {
+        print_row(row);
+    }
+    return CLI_OK;
+}
+
+static void print_list(const char *label, const json_t *values)
+{
+    size_t i = 0;
+    json_t *v = NULL;
+    json_array_foreach(values, i, v)
+    {
+        printf("%-22s %s\n", i == 0 ? label : "", json_is_string(v) ? json_string_value(v) : "");
+    }
+}
+
+static void print_line(const char *label, const char *value)
+{
+    if (value != NULL)
+        printf("%-22s %s\n", label, value);
+}
+
+static void print_error(const json_t *error)
+{
+    if (error == NULL)
+        return;
+    print_line("error:", cm_json_str(error, "what"));
+    print_list("  because:", cm_json_arr(error, "causes"));
+    print_line("  what to do:", cm_json_str(error, "hint"));
+    print_line("  next attempt:", cm_json_str(error, "next_attempt_at"));
+}
+
+static void print_view(const json_t *view)
+{
+    const json_t *c = cm_json_obj(view, "credential");
+    if (c == NULL)
+        c = cm_json_obj(cm_json_obj(view, "request"), "fields");
+    print_line("status:", status_of(view));
+    print_line("next:", cm_json_str(view, "next"));
+    print_list("host names:", cm_json_arr(c, "host_names"));
+    print_list("in the certificate:", cm_json_arr(c, "san"));
+    print_line("account:", cm_json_str(c, "account"));
+    print_line("key type:", cm_json_str(c, "key_type"));
+    print_list("servers with access:", cm_json_arr(c, "servers"));
+    print_line("keyring file:", cm_json_str(c, "keyring_file"));
+    print_line("issuer:", cm_json_str(c, "issuer"));
+    print_line("not before:", cm_json_str(c, "not_before"));
+    print_line("not after:", cm_json_str(c, "not_after"));
+    print_line("SHA-256:", cm_json_str(c, "fingerprint"));
+    print_error(cm_json_obj(c, "error"));
+    size_t i = 0;
+    json_t *r = NULL;
+    json_array_foreach(cm_json_arr(view, "receipts"), i, r)
+    {
+        printf("%-22s %s at %s\n", cm_json_str_or(r, "server", ""), cm_json_str_or(r, "state", ""),
+               cm_json_str_or(r, "at", ""));
+        print_error(cm_json_obj(r, "error"));
+    }
+}
+
+static int cmd_show(struct cli *cli)
+{
+    struct cli_option options[] = {{.name = NULL}};
+    CM_AUTO_JSON view = NULL;
+    if (cli_options(cli, options) != 0 || cli->argc != 1)
+        return CLI_USAGE;
+    int status = credential_call(cli, "GET", cli->argv[0], "", &view);
+    if (status == CLI_OK && cli->json)
+        cli_print_json(view);
+    else if (status == CLI_OK)
+        print_view(view);
+    return status;
+}
+
+static int cmd_log(struct cli *cli)
+{
+    struct cli_option options[] = {{.name = "--follow", .short_name = "-f", .flag = true},
+                                   {.name = NULL}};
+    CM_AUTO_JSON view = NULL;
+    size_t shown = 0;
+    if (cli_options(cli, options) != 0 || cli->argc != 1)
+        return CLI_USAGE;
+    if (options[0].count > 0)
+        return follow(cli, cli->argv[0]);
+    int status = credential_call(cli, "GET", cli->argv[0], "", &view);
+    if (status == CLI_OK && cli->json)
+        cli_print_json(json_object_get(view, "steps"));
+    else if (status == CLI_OK)
+        print_steps(view, &shown);
+    return status;
+}
+
+static int cmd_retry(struct cli *cli)
+{
+    struct cli_option options[] = {{.name = NULL}};
+    if (cli_options(cli, options) != 0 || cli->argc != 1)
+        return CLI_USAGE;
+    int status = credential_call(cli, "POST", cli->argv[0], "/retry", NULL);
+    if (status == CLI_OK && !cli->json)
+        printf("Asked for another attempt; follow it with: certmgr log --follow %s\n",
+               cli->argv[0]);
+    return status;
+}
+
+const struct cli_command cli_credential_commands[] = {
+    {"request", "-d NAME… -s SERVER… [--wait]", "submit a request", cmd_request},
+    {"list", "[--view host|expiry|status|server]", "credentials", cmd_list},
+    {"show", "ID", "one credential: status, certificate, receipts", cmd_show},
+    {"log", "[--follow] ID", "its steps", cmd_log},
+    {"retry", "ID", "attempt now", cmd_retry},
+    {0},
+};

@@ -1,0 +1,107 @@
+/* fork + exec of the agent, blocking frames. */
+#include "certmgr/fleet/agent_sync.h"
+
+#include "base/core/frame.h"
+#include "base/core/json.h"
+#include "base/core/mem.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define AGENT_CONTROL_FD 3 /* where the agent process finds its control channel */
+
+static void exec_agent(const struct config *config, int control)
+{
+    if (control == AGENT_CONTROL_FD)
+        (void)fcntl(control, F_SETFD, 0); /* cannot fail on an open descriptor */
+    else
+        dup2(control, AGENT_CONTROL_FD);
+    close_range(AGENT_CONTROL_FD + 1, ~0U, 0);
+    if (config->root[0] != '\0')
+        execl("/proc/self/exe", "certmgr", "agent-process", "--root", config->root, (char *)NULL);
+    else
+        execl("/proc/self/exe", "certmgr", "agent-process", (char *)NULL);
+    _exit(127);
+}
+
+/* The agent takes its channel from the control channel: one byte + descriptor. */
+static int hand_over(int control, int fd)
+{
+    char byte = 'c';
+    union {
+        struct cmsghdr align;
+        char bytes[CMSG_SPACE(sizeof(int))];
+    } space = {.bytes = {0}};
+    struct iovec iov = {.iov_base = &byte, .iov_len = 1};
+    struct msghdr msg = {.msg_iov = &iov,
+                         .msg_iovlen = 1,
+                         .msg_control = space.bytes,
+                         .msg_controllen = sizeof(space.bytes)};
+    struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
+    c->cmsg_level = SOL_SOCKET;
+    c->cmsg_type = SCM_RIGHTS;
+    c->cmsg_len = CMSG_LEN(sizeof(int));
+    memcpy(CMSG_DATA(c), &fd, sizeof(fd));
+    return sendmsg(control, &msg, MSG_NOSIGNAL) == 1 ? 0 : CM_EIO;
+}
+
+int agent_sync_start(const struct config *config, struct agent_sync *ret, struct cm_err *err)
+{
+    int control[2], channel[2];
+    *ret = (struct agent_sync){.control = -1, .fd = -1};
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, control) != 0)
+        return cm_fail(err, CM_EIO, "no socket pair for the key agent: errno %d", errno);
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, channel) != 0) {
+        close(control[0]);
+        close(control[1]);
+        return cm_fail(err, CM_EIO, "no socket pair for the key agent: errno %d", errno);
+    }
+    ret->pid = fork();
+    if (ret->pid == 0)
+        exec_agent(config, control[1]);
+    ret->control = control[0];
+    ret->fd = channel[0];
+    int rv = ret->pid > 0 ? hand_over(control[0], channel[1]) : CM_EIO;
+    close(control[1]);
+    close(channel[1]);
+    if (rv == 0)
+        return 0;
+    agent_sync_stop(ret);
+    return cm_fail(err, CM_EIO, "the key agent cannot be started: errno %d", errno);
+}
+
+int agent_sync_call(struct agent_sync *agent, json_t *take_request, json_t **ret_reply,
+                    struct cm_err *err)
+{
+    CM_AUTO_JSON request = take_request;
+    CM_AUTO_JSON reply = NULL;
+    cm_json_set_int(request, "id", ++agent->last_id);
+    int rv = cm_frame_write_fd(agent->fd, request, err);
+    if (rv == 0)
+        rv = cm_frame_read_fd(agent->fd, &reply, err);
+    if (rv != 0)
+        return cm_wrap(err, rv, "the key agent does not answer; see its messages above");
+    if (!cm_json_bool(reply, "ok", false)) {
+        if (cm_err_from_json(err, json_object_get(reply, "error")) != 0)
+            cm_fail(err, CM_EPEER, "the key agent refused without a reason");
+        return err != NULL && err->code != 0 ? err->code : CM_EPEER;
+    }
+    *ret_reply = json_incref(reply);
+    return 0;
+}
+
+void agent_sync_stop(struct agent_sync *agent)
+{
+    if (agent->fd >= 0)
+        close(agent->fd);
+    if (agent->control >= 0)
+        close(agent->control);
+    if (agent->pid > 0)
+        (void)waitpid(agent->pid, NULL, 0); /* it ends when its channels close */
+    *agent = (struct agent_sync){.control = -1, .fd = -1};
+}

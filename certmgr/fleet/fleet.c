@@ -1,0 +1,247 @@
+/* The current trust root, the store's ports on it, and its daily renewal. */
+#include "certmgr/fleet/fleet.h"
+
+#include "base/core/clock.h"
+#include "base/core/json.h"
+#include "base/core/log.h"
+#include "base/core/mem.h"
+#include "certmgr/fleet/fleet_internal.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define RENEW_LOOK_MS  (3600 * 1000)
+#define RENEW_AFTER_MS (24LL * 3600 * 1000)
+#define TRUST_LIFE_MS  ((int64_t)KF_TRUST_DAYS * 24 * 3600 * 1000)
+
+const struct kf_trust *fleet_trust(void *fleet)
+{
+    return ((struct fleet *)fleet)->trust;
+}
+
+bool fleet_is_manager(const struct fleet *fleet)
+{
+    const struct kf_server *self = kf_trust_server(fleet->trust, fleet->self);
+    return self != NULL && self->manager && self->state == KF_ACTIVE;
+}
+
+/* ---- ports of the store ---- */
+
+static int verify_trust(const struct fleet *fleet, const json_t *body, struct cm_err *err)
+{
+    struct kf_trust *next = NULL;
+    int rv = kf_trust_parse(body, &next, err);
+    if (rv != 0)
+        return rv;
+    /* The very document that is pinned already (it also arrives by replication) is fine. */
+    if (kf_trust_version(next) == kf_trust_version(fleet->trust) &&
+        json_equal(kf_trust_document(next), kf_trust_document(fleet->trust)))
+        rv = 0;
+    else
+        rv = kf_trust_accept(fleet->trust, next, err);
+    kf_trust_free(next);
+    return rv;
+}
+
+void fleet_verify(void *arg, const json_t *body, bool deleted, struct cs_verdict *ret)
+{
+    struct fleet *fleet = arg;
+    struct cm_err err = CM_ERR_INIT;
+    int rv = 0;
+    *ret = (struct cs_verdict){.serial = cm_json_int(body, "serial", 0)};
+    if (strcmp(cm_json_str_or(body, "_id", ""), "trust:root") == 0)
+        rv = deleted ? cm_fail(&err, CM_EDENIED, "the trust root cannot be deleted")
+                     : verify_trust(fleet, body, &err);
+    else if (kf_trust_expires_ms(fleet->trust) <= cm_now_ms())
+        rv = cm_fail(&err, CM_EDENIED,
+                     "the trust root has expired; new documents wait for a fresh one");
+    else
+        rv = kf_doc_verify(fleet->trust, body, deleted, &err);
+    ret->valid = rv == 0;
+    if (rv != 0)
+        snprintf(ret->reason, sizeof(ret->reason), "%.150s", err.what);
+    cm_err_fini(&err);
+}
+
+struct signing {
+    cs_signed_fn done;
+    void *done_arg;
+};
+
+static void on_signed(void *arg, const json_t *reply, const struct cm_err *err)
+{
+    struct signing *s = arg;
+    struct cm_err why = CM_ERR_INIT;
+    const json_t *body = cm_json_obj(reply, "body");
+    if (err == NULL && body == NULL) {
+        cm_fail(&why, CM_EPEER, "the key agent returned no signed document");
+        err = &why;
+    }
+    s->done(s->done_arg, err == NULL ? body : NULL, err);
+    cm_err_fini(&why);
+    cm_free(s);
+}
+
+void fleet_sign(void *arg, json_t *take_body, bool deleted, cs_signed_fn done, void *done_arg)
+{
+    struct fleet *fleet = arg;
+    struct signing *s = cm_calloc(1, sizeof(*s));
+    *s = (struct signing){.done = done, .done_arg = done_arg};
+    json_t *request =
+        json_pack("{s:s, s:o, s:b}", "op", "doc.sign", "body", take_body, "deleted", deleted);
+    fleet->agent.call(fleet->agent.arg, request, on_signed, s);
+}
+
+/* ---- following the trust root ---- */
+
+static void on_agent_updated(void *arg, const json_t *reply, const struct cm_err *err)
+{
+    (void)arg;
+    (void)reply;
+    if (err != NULL) /* front and agent disagree: the agent is right, and deployments will say so */
+        cm_log_err(CM_LOG_WARN, "fleet", err);
+}
+
+int fleet_adopt(struct fleet *fleet, const json_t *document, struct cm_err *err)
+{
+    struct kf_trust *next = NULL;
+    int rv = kf_trust_parse(document, &next, err);
+    if (rv != 0)
+        return rv;
+    if (kf_trust_version(next) <= kf_trust_version(fleet->trust)) {
+        kf_trust_free(next);
+        return 0;
+    }
+    rv = kf_trust_accept(fleet->trust, next, err);
+    if (rv == 0)
+        rv = cs_kv_put(fleet->store, "state", "trust", document, err);
+    if (rv != 0) {
+        kf_trust_free(next);
+        return rv;
+    }
+    kf_trust_free(fleet->trust);
+    fleet->trust = next;
+    cm_log(CM_LOG_INFO, "fleet", "trust:root", "version %lld, %zu servers",
+           (long long)kf_trust_version(next), kf_trust_count(next));
+    return 0;
+}
+
+/* The agent pins the same version; on the server that made it, it has it already. */
+static void tell_agent(struct fleet *fleet)
+{
+    json_t *request =
+        json_pack("{s:s, s:O}", "op", "trust.update", "document", kf_trust_document(fleet->trust));
+    fleet->agent.call(fleet->agent.arg, request, on_agent_updated, fleet);
+}
+
+static void follow(struct fleet *fleet)
+{
+    struct cm_err err = CM_ERR_INIT;
+    int64_t before = kf_trust_version(fleet->trust);
+    CM_AUTO_JSON body = cs_get_body(fleet->store, "trust:root");
+    if (body != NULL && fleet_adopt(fleet, body, &err) != 0)
+        cm_log_err(CM_LOG_ERROR, "fleet", &err);
+    if (kf_trust_version(fleet->trust) != before) {
+        if (!fleet_is_manager(fleet))
+            tell_agent(fleet);
+        if (cs_quarantine_retry(fleet->store, &err) != 0)
+            cm_log_err(CM_LOG_ERROR, "fleet", &err);
+        if (fleet->on_change != NULL)
+            fleet->on_change(fleet->change_arg);
+    }
+    cm_err_fini(&err);
+}
+
+static void on_document(void *arg, const char *id)
+{
+    if (strcmp(id, "trust:root") == 0)
+        follow(arg);
+}
+
+/* ---- renewal on the manager ---- */
+
+static void on_stored(void *arg, const struct cm_err *err)
+{
+    (void)arg;
+    if (err != NULL)
+        cm_log_err(CM_LOG_ERROR, "fleet", err);
+}
+
+static void on_renewed(void *arg, const json_t *reply, const struct cm_err *err)
+{
+    struct fleet *fleet = arg;
+    if (err != NULL)
+        cm_log_err(CM_LOG_ERROR, "fleet", err);
+    else
+        fleet_store_trust(fleet, cm_json_obj(reply, "document"), on_stored, NULL);
+}
+
+static void renew_when_due(void *arg)
+{
+    struct fleet *fleet = arg;
+    int64_t made = kf_trust_expires_ms(fleet->trust) - TRUST_LIFE_MS;
+    if (fleet_is_manager(fleet) && made + RENEW_AFTER_MS <= cm_now_ms())
+        fleet->agent.call(fleet->agent.arg, json_pack("{s:s}", "op", "trust.renew"), on_renewed,
+                          fleet);
+    cm_timer_start(fleet->renewal, RENEW_LOOK_MS);
+}
+
+/* At the start the agent may be ahead of the store (killed between signing and storing), or behind
+ * it (killed between storing and pinning). */
+static void on_agent_trust(void *arg, const json_t *reply, const struct cm_err *err)
+{
+    struct fleet *fleet = arg;
+    const json_t *document = cm_json_obj(reply, "document");
+    if (err != NULL || document == NULL) {
+        cm_log_err(CM_LOG_WARN, "fleet", err);
+        return;
+    }
+    int64_t version = cm_json_int(document, "version", 0);
+    if (version > kf_trust_version(fleet->trust))
+        fleet_store_trust(fleet, document, on_stored, NULL);
+    else if (version < kf_trust_version(fleet->trust))
+        tell_agent(fleet);
+}
+
+/* ---- life ---- */
+
+int fleet_new(const struct fleet_opts *opts, struct fleet **ret, struct cm_err *err)
+{
+    struct fleet *fleet = cm_calloc(1, sizeof(*fleet));
+    fleet->loop = opts->loop;
+    fleet->agent = opts->agent;
+    int rv = cm_strcpy(fleet->self, sizeof(fleet->self), opts->self);
+    if (rv == 0)
+        rv = kf_trust_parse(opts->trust, &fleet->trust, err);
+    if (rv == 0 && kf_trust_server(fleet->trust, fleet->self) == NULL)
+        rv = cm_fail(err, CM_EDENIED, "the trust root does not know a server named \"%s\"",
+                     fleet->self);
+    if (rv != 0) {
+        fleet_free(fleet);
+        return cm_wrap(err, rv, "this server's place in the fleet cannot be read");
+    }
+    *ret = fleet;
+    return 0;
+}
+
+void fleet_free(struct fleet *fleet)
+{
+    if (fleet == NULL)
+        return;
+    cm_timer_free(fleet->renewal);
+    kf_trust_free(fleet->trust);
+    cm_free(fleet);
+}
+
+void fleet_attach(struct fleet *fleet, struct cs_store *store, cm_fn on_change, void *arg)
+{
+    fleet->store = store;
+    fleet->on_change = on_change;
+    fleet->change_arg = arg;
+    follow(fleet);
+    cs_listen(store, on_document, fleet);
+    fleet->agent.call(fleet->agent.arg, json_pack("{s:s}", "op", "trust.get"), on_agent_trust,
+                      fleet);
+    fleet->renewal = cm_timer_new(fleet->loop, renew_when_due, fleet);
+    cm_timer_start(fleet->renewal, 1000);
+}

@@ -1,0 +1,21 @@
+/* Shared by the files of certmgr/fleet only. */
+#pragma once
+
+#include "certmgr/fleet/fleet.h"
+
+struct fleet {
+    struct cm_loop *loop;
+    struct kf_agent agent;
+    char self[KF_NAME_MAX];
+    struct kf_trust *trust;   /* current; replaced as a whole */
+    struct cs_store *store;   /* NULL until attached */
+    struct cm_timer *renewal; /* manager: looks hourly whether the trust root is a day old */
+    cm_fn on_change;
+    void *change_arg;
+};
+
+/* Makes a newer trust root current (keeps it in kv "state"/"trust"); an older or equal one changes
+ * nothing.  Returns 0 or the refusal. */
+int fleet_adopt(struct fleet *fleet, const json_t *document, struct cm_err *err);
+/* Puts a trust root that the agent has just signed into the store; done after the commit. */
+void fleet_store_trust(struct fleet *fleet, const json_t *document, fleet_done_fn done, void *arg);

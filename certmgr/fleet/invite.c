@@ -1,0 +1,221 @@
+/*
+ * Inviting, admitting and removing servers on the manager.  The agent keeps the invitations, checks
+ * the proof and signs the new trust root; here are only the store and the wire.
+ */
+#include "base/core/bytes.h"
+#include "base/core/clock.h"
+#include "base/core/json.h"
+#include "base/core/log.h"
+#include "base/core/mem.h"
+#include "certmgr/fleet/fleet_internal.h"
+
+#include <string.h>
+
+/* ---- a signed trust root into the store ---- */
+
+struct storing {
+    struct fleet *fleet;
+    json_t *document;
+    fleet_done_fn done;
+    void *arg;
+};
+
+static void on_committed(void *arg, int code, const struct cm_err *err)
+{
+    struct storing *s = arg;
+    struct cm_err why = CM_ERR_INIT;
+    if (code == 0 && fleet_adopt(s->fleet, s->document, &why) != 0)
+        err = &why;
+    s->done(s->arg, code == 0 && why.code == 0 ? NULL : err);
+    cm_err_fini(&why);
+    json_decref(s->document);
+    cm_free(s);
+}
+
+void fleet_store_trust(struct fleet *fleet, const json_t *document, fleet_done_fn done, void *arg)
+{
+    struct cm_err err = CM_ERR_INIT;
+    struct cs_result result;
+    CM_AUTO_JSON stored = cs_get_body(fleet->store, "trust:root");
+    int rv = document == NULL ? cm_fail(&err, CM_EPEER, "the key agent returned no trust root") : 0;
+    if (rv == 0 && (stored == NULL || !json_equal(stored, document)))
+        rv = cs_put(fleet->store, document, &result, &err);
+    if (rv != 0) {
+        cm_wrap(&err, rv, "the new trust root cannot be stored");
+        done(arg, &err);
+        cm_err_fini(&err);
+        return;
+    }
+    struct storing *s = cm_calloc(1, sizeof(*s));
+    *s = (struct storing){
+        .fleet = fleet, .done = done, .arg = arg, .document = json_deep_copy(document)};
+    cs_after_commit(fleet->store, on_committed, s);
+}
+
+/* ---- invite ---- */
+
+struct inviting {
+    struct fleet *fleet;
+    char name[KF_NAME_MAX];
+    fleet_invite_fn done;
+    void *arg;
+};
+
+/* One line a person can copy: base64url of a small JSON object. */
+static char *token_text(const struct inviting *in, const json_t *reply)
+{
+    const struct kf_server *self = kf_trust_server(in->fleet->trust, in->fleet->self);
+    CM_AUTO_JSON token = json_pack("{s:i, s:s, s:s, s:s, s:s, s:s}", "v", 1, "url",
+                                   self->url != NULL ? self->url : "", "spki", self->tls_spki,
+                                   "name", in->name, "secret", cm_json_str_or(reply, "secret", ""),
+                                   "expires_at", cm_json_str_or(reply, "expires_at", ""));
+    size_t len = 0;
+    char *text = cm_json_dump(token, &len);
+    char *line = cm_b64url(text, len);
+    cm_free_secret(text, len);
+    return line;
+}
+
+static void on_invited(void *arg, const json_t *reply, const struct cm_err *err)
+{
+    struct inviting *in = arg;
+    if (err != NULL) {
+        in->done(in->arg, NULL, NULL, err);
+    } else {
+        char *line = token_text(in, reply);
+        in->done(in->arg, line, cm_json_str(reply, "expires_at"), NULL);
+        cm_free_secret(line, strlen(line));
+    }
+    cm_free(in);
+}
+
+void fleet_invite(struct fleet *fleet, const char *name, fleet_invite_fn done, void *arg)
+{
+    struct inviting *in = cm_calloc(1, sizeof(*in));
+    *in = (struct inviting){.fleet = fleet, .done = done, .arg = arg};
+    /* A name too long is cut here and refused by the agent's rule for names. */
+    (void)cm_strcpy(in->name, sizeof(in->name), name);
+    json_t *request =
+        json_pack("{s:s, s:s, s:i}", "op", "trust.invite", "name", name, "ttl_s", FLEET_INVITE_S);
+    fleet->agent.call(fleet->agent.arg, request, on_invited, in);
+}
+
+/* ---- remove ---- */
+
+struct removing {
+    struct fleet *fleet;
+    fleet_done_fn done;
+    void *arg;
+};
+
+static void on_removed(void *arg, const json_t *reply, const struct cm_err *err)
+{
+    struct removing *r = arg;
+    if (err != NULL)
+        r->done(r->arg, err);
+    else
+        fleet_store_trust(r->fleet, cm_json_obj(reply, "document"), r->done, r->arg);
+    cm_free(r);
+}
+
+void fleet_remove(struct fleet *fleet, const char *name, fleet_done_fn done, void *arg)
+{
+    struct removing *r = cm_calloc(1, sizeof(*r));
+    *r = (struct removing){.fleet = fleet, .done = done, .arg = arg};
+    json_t *request = json_pack("{s:s, s:s}", "op", "trust.remove", "name", name);
+    fleet->agent.call(fleet->agent.arg, request, on_removed, r);
+}
+
+/* ---- POST /join ---- */
+
+struct joining {
+    struct fleet *fleet;
+    struct http_exchange *ex; /* NULL: the client went away */
+    json_t *document;
+};
+
+static void join_free(struct joining *j)
+{
+    json_decref(j->document);
+    cm_free(j);
+}
+
+static void reply_json(struct http_exchange *ex, int status, const json_t *body)
+{
+    size_t len = 0;
+    CM_AUTO_STR text = cm_json_dump(body, &len);
+    http_ex_header(ex, "Cache-Control", "no-store");
+    http_ex_reply(ex, status, "application/json", text, len);
+}
+
+static void reply_err(struct http_exchange *ex, const struct cm_err *err)
+{
+    CM_AUTO_JSON body = json_object();
+    int status = err->code == CM_EDENIED     ? 403
+                 : err->code == CM_ECONFLICT ? 409
+                 : err->code == CM_ENOENT    ? 403
+                 : err->code == CM_EBUSY     ? 503
+                                             : 400;
+    cm_json_set(body, "error", cm_err_to_json(err));
+    reply_json(ex, status, body);
+}
+
+static void on_join_stored(void *arg, const struct cm_err *err)
+{
+    struct joining *j = arg;
+    if (j->ex != NULL && err != NULL) {
+        reply_err(j->ex, err);
+    } else if (j->ex != NULL) {
+        CM_AUTO_JSON body = json_pack("{s:O}", "document", j->document);
+        reply_json(j->ex, 200, body);
+    }
+    join_free(j);
+}
+
+static void on_admitted(void *arg, const json_t *reply, const struct cm_err *err)
+{
+    struct joining *j = arg;
+    if (err != NULL) {
+        cm_log_err(CM_LOG_WARN, "fleet", err);
+        on_join_stored(j, err);
+        return;
+    }
+    j->document = json_deep_copy(cm_json_obj(reply, "document"));
+    fleet_store_trust(j->fleet, j->document, on_join_stored, j);
+}
+
+static void on_join_closed(void *arg)
+{
+    ((struct joining *)arg)->ex = NULL;
+}
+
+/* Members of the body, all strings; handed to the agent as they are, which checks each strictly. */
+static const char *const join_members[] = {"name", "seal", "sign", "tls", "proof"};
+
+void fleet_handle_join(void *arg, struct http_exchange *ex)
+{
+    struct fleet *fleet = arg;
+    const struct http_request *req = http_ex_request(ex);
+    CM_AUTO_JSON body = NULL;
+    struct cm_err err = CM_ERR_INIT;
+    json_t *request = json_pack("{s:s}", "op", "trust.admit");
+    int rv = req->head.method != HTTP_POST ? cm_fail(&err, CM_EINVAL, "/join takes POST")
+                                           : cm_json_parse(req->body, req->body_len, &body, &err);
+    for (size_t i = 0; rv == 0 && i < sizeof(join_members) / sizeof(join_members[0]); i++) {
+        const char *value = cm_json_str(body, join_members[i]);
+        if (value == NULL)
+            rv = cm_fail(&err, CM_EMALF, "/join: member \"%s\" is missing", join_members[i]);
+        else
+            cm_json_set_str(request, join_members[i], value);
+    }
+    if (rv != 0) {
+        reply_err(ex, &err);
+        cm_err_fini(&err);
+        json_decref(request);
+        return;
+    }
+    struct joining *j = cm_calloc(1, sizeof(*j));
+    *j = (struct joining){.fleet = fleet, .ex = ex};
+    http_ex_on_close(ex, on_join_closed, j);
+    fleet->agent.call(fleet->agent.arg, request, on_admitted, j);
+}
