@@ -1,0 +1,510 @@
+"""A fleet in the laboratory: real certmgr servers, Pebble (an ACME CA), its DNS, nginx.
+
+Everything runs on loopback addresses with settings that a user has too; each server has its own
+--root directory. Used by the integration tests and by script/demo. Standard library only.
+"""
+
+import hashlib
+import http.cookiejar
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+from pathlib import Path
+
+SOURCE = Path(__file__).resolve().parents[2]
+CERTMGR = Path(os.environ.get("CERTMGR", SOURCE / "build/dev/certmgr/certmgr"))
+PASSWORD = "correct horse battery staple"
+
+
+class LabError(Exception):
+    """Something in the laboratory (not an assertion of a test) went wrong."""
+
+
+def wait_for(what, check, timeout=30.0, pause=0.05):
+    """Returns check()'s first true result; says what it waited for when time is up."""
+    end = time.monotonic() + timeout
+    while True:
+        result = check()
+        if result:
+            return result
+        if time.monotonic() > end:
+            raise LabError(f"waited {timeout:.0f} s for {what}")
+        time.sleep(pause)
+
+
+def port_open(address, port):
+    try:
+        socket.create_connection((address, port), timeout=1).close()
+        return True
+    except OSError:
+        return False
+
+
+def run(args, **kw):
+    done = subprocess.run([str(a) for a in args], capture_output=True, text=True, check=False, **kw)
+    if done.returncode != 0:
+        raise LabError(f"{' '.join(map(str, args))}: status {done.returncode}\n"
+                       f"{done.stdout}{done.stderr}")
+    return done.stdout
+
+
+def served_fingerprint(address, port, name):
+    """SHA-256 of the leaf certificate that a TLS port serves for a name."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    with socket.create_connection((address, port), timeout=5) as raw:
+        with context.wrap_socket(raw, server_hostname=name) as tls:
+            return hashlib.sha256(tls.getpeercert(binary_form=True)).hexdigest()
+
+
+class Process:
+    """A child process with its output in a file; ended by pid."""
+
+    def __init__(self, name, args, directory, env=None, cwd=None):
+        self.name = name
+        self.args = [str(a) for a in args]
+        self.log = Path(directory) / f"{name}.log"
+        self.env = dict(os.environ, **(env or {}))
+        self.cwd = cwd
+        self.child = None
+
+    def start(self):
+        out = open(self.log, "ab")
+        self.child = subprocess.Popen(self.args, stdout=out, stderr=out, stdin=subprocess.DEVNULL,
+                                      env=self.env, cwd=self.cwd)
+        out.close()
+        return self
+
+    def running(self):
+        return self.child is not None and self.child.poll() is None
+
+    def stop(self, sig=signal.SIGTERM, timeout=15):
+        if not self.running():
+            return
+        self.child.send_signal(sig)
+        try:
+            self.child.wait(timeout)
+        except subprocess.TimeoutExpired:
+            self.child.kill()
+            self.child.wait()
+
+
+class Pebble:
+    """Pebble and challtestsrv. GOMAXPROCS=1: with more, this version can freeze as a whole."""
+
+    def __init__(self, directory, http_port=5002, base=14000, env=None):
+        self.directory = Path(directory)
+        self.directory.mkdir(parents=True, exist_ok=True)
+        self.http_port = http_port
+        self.port, self.admin_port = base, base + 1000
+        self.dns_port, self.dns_admin = base + 53, base + 55
+        self.env = dict({"GOMAXPROCS": "1"}, **(env or {}))
+        self.ca = self.directory / "ca.pem"
+        self.resolver = f"127.0.0.1:{self.dns_port}"
+        self.url = f"https://127.0.0.1:{self.port}/dir"
+        self.processes = []
+
+    def _certificate(self):
+        d = self.directory
+        if self.ca.exists():
+            return
+        run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256",
+             "-nodes", "-keyout", d / "ca.key", "-out", self.ca, "-days", "30",
+             "-subj", "/CN=Laboratory TLS root"])
+        run(["openssl", "req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
+             "-keyout", d / "tls.key", "-out", d / "tls.csr", "-subj", "/CN=127.0.0.1"])
+        (d / "ext").write_text("subjectAltName=IP:127.0.0.1,DNS:localhost\n")
+        run(["openssl", "x509", "-req", "-in", d / "tls.csr", "-CA", self.ca, "-CAkey", d / "ca.key",
+             "-CAcreateserial", "-out", d / "tls.pem", "-days", "30", "-extfile", d / "ext"])
+
+    def start(self, default_address="127.0.0.11"):
+        self._certificate()
+        d = self.directory
+        (d / "pebble.json").write_text(json.dumps({"pebble": {
+            "listenAddress": f"127.0.0.1:{self.port}",
+            "managementListenAddress": f"127.0.0.1:{self.admin_port}",
+            "certificate": str(d / "tls.pem"), "privateKey": str(d / "tls.key"),
+            "httpPort": self.http_port, "tlsPort": 5001, "ocspResponderURL": "",
+            "externalAccountBindingRequired": False}}))
+        self.processes = [
+            Process("challtestsrv", ["pebble-challtestsrv", "-management",
+                                     f"127.0.0.1:{self.dns_admin}", "-http01", "", "-https01", "",
+                                     "-tlsalpn01", "", "-dns01", self.resolver, "-defaultIPv6", "",
+                                     "-defaultIPv4", default_address], d).start(),
+            Process("pebble", ["pebble", "-config", d / "pebble.json", "-dnsserver", self.resolver],
+                    d, self.env).start()]
+        wait_for("Pebble", lambda: port_open("127.0.0.1", self.port) and
+                 port_open("127.0.0.1", self.admin_port) and port_open("127.0.0.1", self.dns_admin))
+        return self
+
+    def address(self, name, address):
+        """The A record of a (Punycode) name."""
+        body = json.dumps({"host": name + ".", "addresses": [address]}).encode()
+        urllib.request.urlopen(f"http://127.0.0.1:{self.dns_admin}/add-a", body, timeout=5).close()
+
+    def root(self):
+        """Writes the CA's issuing root as PEM and returns the file."""
+        context = ssl.create_default_context(cafile=str(self.ca))
+        url = f"https://127.0.0.1:{self.admin_port}/roots/0"
+        with urllib.request.urlopen(url, context=context, timeout=5) as reply:
+            (self.directory / "root.pem").write_bytes(reply.read())
+        return self.directory / "root.pem"
+
+    def stop(self):
+        for process in self.processes:
+            process.stop()
+
+
+class Server:
+    """One certmgr server with a directory and an address of its own."""
+
+    def __init__(self, directory, name, address, pebble=None, ui_port=8443, replication_port=8444,
+                 challenge_port=5002, certmgr=None, directory_url=None):
+        self.name, self.address = name, address
+        self.root = Path(directory) / name
+        self.data = self.root / "data"
+        self.ui_port, self.replication_port = ui_port, replication_port
+        self.challenge_port = challenge_port
+        self.certmgr = Path(certmgr or CERTMGR)
+        self.pebble = pebble
+        self.directory_url = directory_url or (pebble.url if pebble else None)
+        self.targets = {}
+        self.extra = ""
+        self.data.mkdir(parents=True, exist_ok=True)
+        self.process = Process("serve", [self.certmgr, "serve", "--root", self.root], self.root)
+        self.setup_link = None
+        self.manager_address = None
+
+    # -- configuration --
+
+    def target(self, name="default", **settings):
+        self.targets[name] = dict({"directory": self.data}, **settings)
+        return self
+
+    def configure(self):
+        lines = ["[server]", f"name = {self.name}", f"listen_address = {self.address}",
+                 f"ui_port = {self.ui_port}", f"replication_port = {self.replication_port}",
+                 f"challenge_port = {self.challenge_port}"]
+        if self.pebble:
+            lines += ["[network]", f"resolver = {self.pebble.resolver}"]
+        if self.directory_url:
+            parts = urllib.parse.urlsplit(self.directory_url)
+            lines += ["[acme]", f"allowed_cas = {parts.scheme}://{parts.netloc}"]
+        for name, settings in self.targets.items():
+            lines.append(f"[target {name}]")
+            lines += [f"{key} = {value}" for key, value in settings.items()]
+        path = self.root / "etc/certmgr/certmgr.conf"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("\n".join(lines) + "\n" + self.extra)
+        return self
+
+    # -- life --
+
+    def cli(self, *args, check=True, stdin=None):
+        done = subprocess.run([str(self.certmgr), "--root", str(self.root), *map(str, args)],
+                              capture_output=True, text=True, check=False, input=stdin, timeout=120)
+        if check and done.returncode != 0:
+            raise LabError(f"certmgr {' '.join(map(str, args))}: status {done.returncode}\n"
+                           f"{done.stdout}{done.stderr}\n{self.tail()}")
+        return done
+
+    def json(self, *args):
+        return json.loads(self.cli(*args, "--json").stdout)
+
+    def init(self):
+        self.configure()
+        self.setup_link = self.json("init")["setup_link"]
+        return self
+
+    def join(self, manager):
+        self.configure()
+        token = manager.json("server", "add", self.name)["token"]
+        self.cli("join", "-", stdin=token + "\n")
+        self.manager_address = manager.address
+        return self
+
+    def start(self, wait=True):
+        self.process.start()
+        if wait:
+            self.ready()
+        return self
+
+    def ready(self):
+        def up():
+            if not self.process.running():
+                raise LabError(f"{self.name} ended\n{self.tail()}")
+            return self.cli("status", "--json", check=False).returncode == 0
+        wait_for(f"server {self.name}", up, 60)
+
+    def stop(self):
+        self.process.stop()
+
+    def kill(self):
+        """SIGKILL for supervisor, front and agent at once."""
+        pids = [self.process.child.pid] + [c[0] for c in self.children()]
+        for pid in pids:
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+        self.process.child.wait()
+        wait_for("the children to be gone",
+                 lambda: not any(Path(f"/proc/{p}/cmdline").exists() and
+                                 Path(f"/proc/{p}/cmdline").read_bytes() for p in pids[1:]))
+
+    def children(self):
+        """[(pid, "front-process" | "agent-process")] of the running supervisor."""
+        out = []
+        parent = self.process.child.pid
+        listing = Path(f"/proc/{parent}/task/{parent}/children")
+        for pid in map(int, listing.read_text().split() if listing.exists() else []):
+            try:
+                words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+            except OSError:
+                continue
+            if len(words) > 1 and words[1].decode() in ("front-process", "agent-process"):
+                out.append((pid, words[1].decode()))
+        return out
+
+    def pid_of(self, process):
+        return next((pid for pid, name in self.children() if name == process), None)
+
+    def tail(self, lines=40):
+        try:
+            return "\n".join(self.process.log.read_text(errors="replace").splitlines()[-lines:])
+        except OSError:
+            return ""
+
+    # -- what is there --
+
+    def show(self, credential):
+        return self.json("show", credential)
+
+    def wait_issued(self, credential, timeout=90):
+        def issued():
+            view = self.show(credential)
+            status = view.get("credential", {}).get("status")
+            if status == "error":
+                raise LabError(f"{json.dumps(view['credential'].get('error'), indent=1)}\n"
+                               f"{self.tail()}")
+            return view if status == "issued" else None
+        return wait_for(f"{credential} to be issued", issued, timeout, 0.2)
+
+    def wait_receipts(self, credential, servers, state="served", timeout=60):
+        def all_there():
+            view = self.show(credential)
+            states = {r["server"]: r["state"] for r in view.get("receipts", [])}
+            return view if all(states.get(s) == state for s in servers) else None
+        return wait_for(f"receipts \"{state}\" of {', '.join(servers)}", all_there, timeout, 0.2)
+
+    def document(self, doc_id):
+        """A document as the replication route gives it to this server (its own TLS identity)."""
+        tls = self.root / "var/lib/certmgr/tls"
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE  # the identity is self-signed; this only reads
+        context.load_cert_chain(tls / "cert.pem", tls / "key.pem")
+        host = self.manager_address or self.address
+        url = f"https://{host}:{self.replication_port}/certstore/{urllib.parse.quote(doc_id, safe='')}"
+        with urllib.request.urlopen(url, context=context, timeout=10) as reply:
+            return json.loads(reply.read())
+
+    def seal_key(self):
+        return self.root / "var/lib/certmgr/agent/seal.key"
+
+    def can_open(self, sealed):
+        """Can this server's seal key open a sealed key, by the stock openssl tool?"""
+        import base64
+        with tempfile.TemporaryDirectory() as scratch:
+            (Path(scratch) / "sealed.der").write_bytes(base64.b64decode(sealed))
+            done = subprocess.run(["openssl", "cms", "-decrypt", "-inform", "DER", "-in",
+                                   f"{scratch}/sealed.der", "-inkey", str(self.seal_key()), "-recip",
+                                   str(self.seal_key().with_suffix(".crt"))],
+                                  capture_output=True, text=True, check=False)
+            return done.returncode == 0 and "PRIVATE KEY" in done.stdout
+
+
+class Browser:
+    """A form user without scripts: cookies, hidden fields, redirects by hand."""
+
+    def __init__(self, server):
+        self.base = f"https://{server.address}:{server.ui_port}"
+        context = ssl.create_default_context(
+            cafile=str(server.root / "var/lib/certmgr/tls/cert.pem"))
+        context.check_hostname = False  # the self-signed identity names the server, not its address
+        self.jar = http.cookiejar.CookieJar()
+        self.opener = urllib.request.build_opener(
+            urllib.request.HTTPSHandler(context=context),
+            urllib.request.HTTPCookieProcessor(self.jar), NoRedirect())
+
+    def get(self, path):
+        return self._open(urllib.request.Request(self.base + path))
+
+    def post(self, path, fields, headers=None):
+        body = urllib.parse.urlencode(fields, doseq=True).encode()
+        all_headers = {"Origin": self.base, "Sec-Fetch-Site": "same-origin",
+                       "Content-Type": "application/x-www-form-urlencoded"}
+        all_headers.update(headers or {})
+        return self._open(urllib.request.Request(self.base + path, body, all_headers))
+
+    def _open(self, request):
+        try:
+            reply = self.opener.open(request, timeout=30)
+        except urllib.error.HTTPError as error:
+            reply = error
+        return Page(reply.status, reply.headers, reply.read().decode())
+
+    def hidden(self, path):
+        """Hidden fields of the page's main form (CSRF token, set-up token)."""
+        return self.get(path).hidden()
+
+    def set_up(self, link, name="admin"):
+        path = link[link.index("/setup"):]
+        fields = dict(self.hidden(path), name=name, password=PASSWORD, password2=PASSWORD)
+        page = self.post("/setup", fields)
+        if page.status != 303:
+            raise LabError(f"set-up: status {page.status}\n{page.text}")
+        return self.login(name)
+
+    def login(self, name="admin", password=PASSWORD):
+        page = self.post("/login", dict(self.hidden("/login"), name=name, password=password))
+        if page.status != 303:
+            raise LabError(f"login: status {page.status}\n{page.text}")
+        return self
+
+    def request(self, **fields):
+        """Submit Request; returns the credential's id."""
+        page = self.post("/credentials", dict(self.hidden("/credentials/new"), **fields))
+        if page.status != 303:
+            raise LabError(f"submit: status {page.status}\n{page.text}")
+        return page.headers["Location"].rsplit("/", 1)[1]
+
+
+class NoRedirect(urllib.request.HTTPRedirectHandler):
+    def redirect_request(self, *args):
+        return None
+
+
+class Page:
+    def __init__(self, status, headers, text):
+        self.status, self.headers, self.text = status, headers, text
+
+    def hidden(self):
+        found = {}
+        for tag in re.findall(r"<input[^>]*type=\"hidden\"[^>]*>", self.text):
+            name = re.search(r'name="([^"]*)"', tag)
+            value = re.search(r'value="([^"]*)"', tag)
+            if name and value:
+                found[name.group(1)] = value.group(1)
+        return found
+
+
+class Nginx:
+    """nginx as the TLS server of one machine; started by the reload hook once files are there."""
+
+    def __init__(self, server, port=10443):
+        self.server, self.port = server, port
+        self.directory = server.root / "nginx"
+        self.directory.mkdir(parents=True, exist_ok=True)
+        pem = server.data / "keyfile"
+        (self.directory / "nginx.conf").write_text(f"""
+worker_processes 1;
+pid {self.directory}/nginx.pid;
+error_log {self.directory}/error.log warn;
+events {{ worker_connections 64; }}
+http {{
+    access_log off;
+    client_body_temp_path {self.directory}/body; proxy_temp_path {self.directory}/proxy;
+    fastcgi_temp_path {self.directory}/fastcgi; uwsgi_temp_path {self.directory}/uwsgi;
+    scgi_temp_path {self.directory}/scgi;
+    server {{
+        listen {server.address}:{port} ssl;
+        ssl_certificate {pem}/fullchain.pem;
+        ssl_certificate_key {pem}/privkey.pem;
+        location / {{ return 200 "{server.name}\\n"; }}
+    }}
+}}
+""")
+        self.reload_script = self.directory / "reload"
+        conf = self.directory / "nginx.conf"
+        self.reload_script.write_text(f"""#!/bin/sh
+# Reloads nginx, or starts it when this is the first certificate.
+pid=$(cat {self.directory}/nginx.pid 2>/dev/null)
+if [ -n "$pid" ] && kill -0 "$pid" 2>/dev/null; then
+    exec /usr/sbin/nginx -c {conf} -e {self.directory}/error.log -s reload
+fi
+exec /usr/sbin/nginx -c {conf} -e {self.directory}/error.log
+""")
+        self.reload_script.chmod(0o755)
+        server.target(reload=self.reload_script,
+                      test=f"/usr/sbin/nginx -t -q -c {conf} -e {self.directory}/error.log",
+                      check=f"{server.address}:{port}")
+
+    def stop(self):
+        try:
+            os.kill(int((self.directory / "nginx.pid").read_text()), signal.SIGTERM)
+        except (OSError, ValueError):
+            pass
+
+
+class Fleet:
+    """Manager alpha and servers bravo, charlie with nginx, a Pebble CA; torn down together."""
+
+    names = ("alpha", "bravo", "charlie")
+
+    def __init__(self, directory=None, net=11, base=14000, http_port=5002, certmgr=None,
+                 pebble_env=None, directory_url=None):
+        self.directory = Path(directory or tempfile.mkdtemp(prefix="certmgr-lab-"))
+        self.keep = directory is not None
+        self.pebble = Pebble(self.directory / "ca", http_port, base, pebble_env)
+        self.server = {}
+        self.nginx = {}
+        for i, name in enumerate(self.names):
+            s = Server(self.directory, name, f"127.0.0.{net + i}", self.pebble,
+                       challenge_port=http_port, certmgr=certmgr, directory_url=directory_url)
+            self.server[name] = s
+            if name == "alpha":
+                s.target()
+            else:
+                self.nginx[name] = Nginx(s)
+        self.manager = self.server["alpha"]
+
+    def start(self):
+        self.pebble.start(self.manager.address)
+        self.manager.init().start()
+        for name in self.names[1:]:
+            self.server[name].join(self.manager).start()
+        self.add_account()
+        return self
+
+    def add_account(self, name="pebble", *extra):
+        self.manager.cli("account", "add", name, "--directory", self.manager.directory_url,
+                         "--agree-tos", "--contact", "admin@example.com", "--ca-bundle",
+                         self.pebble.ca, "--http-port", self.pebble.http_port, *extra)
+        self.manager.cli("root", "add", self.pebble.root())
+        self.manager.cli("settings", "--account", name)
+
+    def stop(self):
+        for server in self.server.values():
+            server.stop()
+        for nginx in self.nginx.values():
+            nginx.stop()
+        self.pebble.stop()
+        if not self.keep:
+            shutil.rmtree(self.directory, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    sys.exit("lab.py is a library; see script/demo and tests/integration/test_*.py")

@@ -1,0 +1,227 @@
+"""Rules that can be checked are checked: layers, libraries, banned calls, sizes, headers alone, format.
+
+usage: lint.py RULE [--root DIR]; exit 1 with one line per finding. Each rule proves itself first on
+an example that breaks it (a check that cannot fail is no check).
+"""
+
+import argparse
+import re
+import subprocess
+import sys
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+PRODUCT = ("base", "certmgr", "certstore", "keyfile", "replicator", "web-ui")
+BANNED = ("strcpy strcat sprintf vsprintf gets strtok atoi atol sscanf strncpy rand srand system popen "
+          "alloca localtime gmtime strerror").split()
+RAW_MEMORY = "malloc calloc realloc free".split()
+FILE_LINES, FUNCTION_LINES = 600, 120
+
+
+def sources(root, suffixes=(".c", ".h"), folders=PRODUCT):
+    for folder in folders:
+        for path in sorted((root / folder).rglob("*")):
+            if path.suffix in suffixes and path.is_file():
+                yield path.relative_to(root)
+
+
+def table(path):
+    rows = []
+    for line in path.read_text().splitlines():
+        if line.strip() and not line.startswith("#"):
+            key, _, value = line.partition(":")
+            if key.startswith("certmgr/") or ":" in line:
+                rows.append((key.strip(), value.split()))
+    return rows
+
+
+def strip_code(text):
+    """The code without comments and string contents, line structure kept."""
+    def blank(match):
+        return re.sub(r"[^\n]", " ", match.group(0))
+    return re.sub(r"/\*.*?\*/|//[^\n]*|\"(?:\\.|[^\"\\\n])*\"|'(?:\\.|[^'\\\n])+'", blank, text,
+                  flags=re.S)
+
+
+def includes(root, path):
+    for n, line in enumerate((root / path).read_text().splitlines(), 1):
+        match = re.match(r'\s*#\s*include\s+(["<])([^">]+)[">]', line)
+        if match:
+            yield n, match.group(1) == '"', match.group(2)
+
+
+def layer_findings(root, rules):
+    rules = sorted(rules, key=lambda row: -len(row[0]))
+    for path in sources(root):
+        name = str(path)
+        owner, allowed = next(((k, v) for k, v in rules if name.startswith(k + "/")), (None, []))
+        if owner is None:
+            yield f"{name}: in no layer; add its folder to tests/lint/layers.txt"
+            continue
+        for n, ours, header in includes(root, path):
+            if not ours:
+                continue
+            target = next((k for k, _ in rules if header.startswith(k + "/")), None)
+            fine = (target == owner or header in allowed or target in allowed or
+                    any(header.startswith(a + "/") for a in allowed if not a.endswith(".h")))
+            if not fine:
+                yield f"{name}:{n}: {owner} may not include {header}"
+
+
+def library_findings(root, rules):
+    for path in sources(root):
+        for n, ours, header in includes(root, path):
+            for library, places in rules:
+                if ours or not header.startswith(library) or "*" in places:
+                    continue
+                if not any(str(path).startswith(place) for place in places):
+                    yield f"{path}:{n}: {header} is seen only by {', '.join(places)}"
+
+
+def banned_findings(root):
+    for path in sources(root):
+        words = list(BANNED)
+        if not str(path).startswith("base/core/"):
+            words += RAW_MEMORY
+        pattern = re.compile(r"(?<![\w.>])(" + "|".join(words) + r")\s*\(")
+        for n, line in enumerate(strip_code((root / path).read_text()).splitlines(), 1):
+            for match in pattern.finditer(line):
+                yield f"{path}:{n}: {match.group(1)}() is banned"
+
+
+def size_findings(root):
+    for path in sources(root):
+        lines = (root / path).read_text().splitlines()
+        if len(lines) > FILE_LINES:
+            yield f"{path}: {len(lines)} lines, {FILE_LINES} at most"
+        start = None
+        for n, line in enumerate(lines, 1):
+            if line == "{":
+                start = n
+            elif line == "}" and start is not None:
+                if n - start > FUNCTION_LINES:
+                    yield f"{path}:{start}: function of {n - start} lines, {FUNCTION_LINES} at most"
+                start = None
+
+
+def alone(root, path):
+    """A header compiles by itself, twice in one unit."""
+    code = f'#include "{path}"\n#include "{path}"\nint lint_unit;\n'
+    done = subprocess.run(["cc", "-std=gnu17", "-D_GNU_SOURCE", "-fsyntax-only", "-Wall", "-Werror",
+                           f"-I{root}", "-x", "c", "-"], input=code, capture_output=True, text=True,
+                          check=False)
+    return None if done.returncode == 0 else f"{path}: does not compile alone: {done.stderr.strip()}"
+
+
+def header_findings(root):
+    with ThreadPoolExecutor(2) as pool:
+        paths = list(sources(root, (".h",)))
+        yield from filter(None, pool.map(lambda p: alone(root, p), paths))
+
+
+def format_findings(root):
+    paths = [str(p) for p in sources(root)] + [str(p) for p in sources(root, folders=("tests",))]
+    done = subprocess.run(["clang-format", "--dry-run", "-Werror", *paths], cwd=root,
+                          capture_output=True, text=True, check=False)
+    for line in done.stderr.splitlines():
+        if "error:" in line:
+            yield line.strip()
+
+
+def shell_findings(root):
+    paths = [p for folder in ("script", ".ci", "tests") for p in sorted((root / folder).rglob("*"))
+             if p.is_file() and p.stat().st_size < 100000 and
+             re.match(rb"#!.*\b(ba)?sh\b", p.read_bytes()[:64])]
+    done = subprocess.run(["shellcheck", *map(str, paths)], capture_output=True, text=True,
+                          check=False)
+    if done.returncode != 0:
+        yield from done.stdout.strip().splitlines()
+
+
+def cycle_findings(root):
+    """Folders never include each other in a circle (CMake's static libraries would accept it)."""
+    edges = {}
+    for path in sources(root):
+        owner = str(path.parent)
+        for _, ours, header in includes(root, path):
+            if ours and "/" in header and str(Path(header).parent) != owner:
+                edges.setdefault(owner, set()).add(str(Path(header).parent))
+    state = {}
+
+    def visit(node, trail):
+        if state.get(node) == 1:
+            return trail[trail.index(node):] + [node]
+        if state.get(node) == 2:
+            return None
+        state[node] = 1
+        for child in sorted(edges.get(node, ())):
+            found = visit(child, trail + [node])
+            if found:
+                return found
+        state[node] = 2
+        return None
+
+    for node in sorted(edges):
+        found = visit(node, [])
+        if found:
+            yield "folders include each other: " + " -> ".join(found)
+            return
+
+
+def rules_of(name):
+    here = Path(__file__).resolve().parent
+    if name == "layers":
+        rows = table(here / "layers.txt")
+        return lambda root: layer_findings(root, rows)
+    if name == "libraries":
+        rows = table(here / "libraries.txt")
+        return lambda root: library_findings(root, rows)
+    return {"banned": banned_findings, "sizes": size_findings, "headers": header_findings,
+            "format": format_findings, "shell": shell_findings, "cycles": cycle_findings}[name]
+
+
+# For each rule, a file that breaks it: the rule must find it.
+BROKEN = {
+    "layers": ("base/core/x.c", '#include "certstore/store.h"\n'),
+    "libraries": ("replicator/x.c", "#include <lmdb.h>\n"),
+    "banned": ("keyfile/x.c", "void f(void)\n{\n    free(0);\n}\n"),
+    "sizes": ("keyfile/x.c", "int x;\n" * (FILE_LINES + 1)),
+    "headers": ("keyfile/x.h", "struct a { uint32_t b; };\n"),
+    "format": ("keyfile/x.c", "int   x ;\n"),
+    "shell": ("script/x", "#!/bin/sh\nrm $1\n"),
+    "cycles": ("keyfile/x.c", '#include "certstore/y.h"\n'),
+}
+
+
+def proves_itself(name, rule):
+    with tempfile.TemporaryDirectory() as scratch:
+        root = Path(scratch)
+        path, text = BROKEN[name]
+        for folder in (*PRODUCT, "script", ".ci", "tests"):
+            (root / folder).mkdir(parents=True, exist_ok=True)
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).write_text(text)
+        if name == "cycles":
+            (root / "certstore/y.h").write_text('#include "keyfile/z.h"\n')
+        style = Path(__file__).resolve().parents[2] / ".clang-format"
+        (root / ".clang-format").write_text(style.read_text())
+        return bool(list(rule(root)))
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("rule", choices=sorted(BROKEN))
+    parser.add_argument("--root", default=Path(__file__).resolve().parents[2], type=Path)
+    args = parser.parse_args()
+    rule = rules_of(args.rule)
+    if not proves_itself(args.rule, rule):
+        print(f"lint {args.rule}: the rule did not find the example that breaks it")
+        return 2
+    findings = list(rule(args.root))
+    print("\n".join(findings))
+    return 1 if findings else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
