@@ -1,0 +1,106 @@
+"""A proxy in front of Pebble that sees every request and can act at a chosen one."""
+
+import http.client
+import http.server
+import ssl
+import threading
+
+KINDS = {"/dir": "directory", "/nonce-plz": "newNonce", "/sign-me-up": "newAccount",
+         "/order-plz": "newOrder", "/my-order": "order", "/finalize-order": "finalize",
+         "/authZ": "authorization", "/chalZ": "challenge", "/certZ": "certificate",
+         "/my-account": "account", "/list-orderz": "orders"}
+
+
+def kind_of(path):
+    return next((kind for prefix, kind in KINDS.items() if path.startswith(prefix)), "other")
+
+
+class FaultProxy:
+    """Pebble builds its URLs from the Host header, so clients stay on the proxy."""
+
+    def __init__(self, pebble, port):
+        self.pebble, self.port = pebble, port
+        self.url = f"https://127.0.0.1:{port}/dir"
+        self.counts = {}           # kind -> requests forwarded
+        self.rules = []            # [kind, after_kind, action]: run once, before the request is sent on
+        self.seen = []             # kinds in order
+        self.lock = threading.Lock()
+        self.server = None
+
+    def before(self, kind, action, after=None):
+        """Runs action() once, at the first request of this kind (after one of kind `after`); the
+        request itself is then dropped without an answer."""
+        with self.lock:
+            self.rules.append([kind, after, action])
+
+    def _take_rule(self, kind):
+        for rule in self.rules:
+            if rule[0] == kind and (rule[1] is None or rule[1] in self.seen):
+                self.rules.remove(rule)
+                return rule[2]
+        return None
+
+    def start(self):
+        proxy = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def handle_any(self):
+                length = int(self.headers.get("Content-Length", 0))
+                body = self.rfile.read(length) if length else None
+                kind = kind_of(self.path)
+                with proxy.lock:
+                    action = proxy._take_rule(kind)
+                    if action is None:
+                        proxy.counts[kind] = proxy.counts.get(kind, 0) + 1
+                        proxy.seen.append(kind)
+                if action is not None:
+                    action()
+                    self.close_connection = True
+                    return
+                self.forward(body)
+
+            def forward(self, body):
+                context = ssl.create_default_context(cafile=str(proxy.pebble.ca))
+                upstream = http.client.HTTPSConnection("127.0.0.1", proxy.pebble.port,
+                                                       context=context, timeout=60)
+                headers = {k: v for k, v in self.headers.items()
+                           if k.lower() not in ("connection", "accept-encoding")}
+                headers["Host"] = f"127.0.0.1:{proxy.port}"
+                upstream.request(self.command, self.path, body, headers)
+                reply = upstream.getresponse()
+                data = reply.read()
+                self.send_response(reply.status)
+                for name, value in reply.getheaders():
+                    if name.lower() not in ("connection", "transfer-encoding", "content-length"):
+                        self.send_header(name, value)
+                self.send_header("Content-Length", str(len(data)))
+                self.end_headers()
+                if self.command != "HEAD":
+                    self.wfile.write(data)
+                upstream.close()
+
+            do_GET = do_HEAD = do_POST = handle_any
+
+            def log_message(self, *args):
+                pass
+
+        class Server(http.server.ThreadingHTTPServer):
+            daemon_threads = True
+
+            def handle_error(self, request, client_address):
+                pass  # a killed client: that is what this proxy is for
+
+        self.server = Server(("127.0.0.1", self.port), Handler)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(self.pebble.directory / "tls.pem", self.pebble.directory / "tls.key")
+        self.server.socket = context.wrap_socket(self.server.socket, server_side=True,
+                                                 do_handshake_on_connect=False)
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        return self
+
+    def stop(self):
+        if self.server:
+            self.server.shutdown()
+            self.server.server_close()
