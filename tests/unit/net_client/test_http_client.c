@@ -1,0 +1,518 @@
+/* The HTTP client against a raw peer: replies, limits, failures, streams, cancelling. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <setjmp.h>
+
+#include <cmocka.h>
+
+#include <stdlib.h>
+
+#include "base/core/clock.h"
+#include "base/net/http_client.h"
+#include "tests/unit/net_client/raw_server.h"
+
+static struct cm_loop *loop;
+static struct http_client *client;
+static struct raw_server server;
+
+struct call {
+    struct http_call *handle, *other;
+    int done, status, code, retry, chunks;
+    size_t data_len;
+    int data_rc;
+    bool cancel_self, start_next;
+    char body[4096], headers[2048], what[CM_ERR_TEXT_MAX], hint[CM_ERR_TEXT_MAX], ip[64];
+};
+
+static unsigned open_calls;
+
+static void on_done(void *arg, const struct http_result *res)
+{
+    struct call *c = arg;
+    c->done++;
+    c->status = res->status;
+    c->code = res->err->code;
+    c->retry = (int)res->err->retry;
+    assert_int_equal(strlen(res->body), res->body_len);
+    cm_strcpy(c->body, sizeof(c->body), res->body);
+    cm_strcpy(c->headers, sizeof(c->headers), res->headers);
+    cm_strcpy(c->what, sizeof(c->what), res->err->what);
+    cm_strcpy(c->hint, sizeof(c->hint), res->err->hint);
+    cm_strcpy(c->ip, sizeof(c->ip), res->remote_ip);
+    if (c->handle)
+        http_call_cancel(c->handle); /* has no effect any more */
+    if (--open_calls == 0)
+        cm_loop_stop(loop);
+}
+
+static struct http_call_opts options(char *url, size_t size, const char *path)
+{
+    snprintf(url, size, "http://127.0.0.1:%d%s", server.port, path);
+    return (struct http_call_opts){.url = url, .allow_http = true, .timeout_ms = 5000};
+}
+
+static void start(struct call *c, const struct http_call_opts *opts)
+{
+    struct cm_err err = CM_ERR_INIT;
+    int done_before = c->done;
+    c->handle = http_call(client, opts, on_done, c, &err);
+    assert_string_equal(err.what, "");
+    assert_non_null(c->handle);
+    assert_int_equal(c->done, done_before); /* never from inside */
+    open_calls++;
+}
+
+static void run(struct call *c, const struct http_call_opts *opts)
+{
+    start(c, opts);
+    cm_loop_run(loop);
+    assert_int_equal(c->done, 1);
+}
+
+static void get(struct call *c, const char *path)
+{
+    char url[200];
+    struct http_call_opts opts = options(url, sizeof(url), path);
+    memset(c, 0, sizeof(*c));
+    run(c, &opts);
+}
+
+static int setup(void **state)
+{
+    (void)state;
+    raw_start(&server, NULL);
+    loop = cm_loop_new();
+    client = http_client_new(loop);
+    open_calls = 0;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    http_client_free(client);
+    cm_loop_free(loop);
+    raw_stop(&server);
+    return 0;
+}
+
+static void requests_are_sent_as_asked(void **state)
+{
+    (void)state;
+    char url[200];
+    struct call c = {0};
+    static const char *const headers[] = {"Content-Type: application/jose+json", "X-One: 1", NULL};
+    struct http_call_opts opts = options(url, sizeof(url), "/echo");
+    opts.method = "POST";
+    opts.headers = headers;
+    opts.body = "{\"a\":1}";
+    opts.body_len = 7;
+    run(&c, &opts);
+    assert_int_equal(c.status, 200);
+    assert_int_equal(c.code, 0);
+    assert_string_equal(c.ip, "127.0.0.1");
+    assert_memory_equal(c.body, "POST /echo HTTP/1.1\r\nHost: 127.0.0.1:", 37);
+    assert_non_null(strstr(c.body, "\r\nContent-Type: application/jose+json\r\n"));
+    assert_non_null(strstr(c.body, "\r\nX-One: 1\r\n"));
+    assert_non_null(strstr(c.body, "\r\nUser-Agent: certmgr\r\n"));
+    assert_non_null(strstr(c.body, "\r\n\r\n{\"a\":1}"));
+    assert_null(strstr(c.body, "Expect"));
+}
+
+static void empty_posts_and_puts(void **state)
+{
+    (void)state;
+    char url[200];
+    struct call c = {0}, d = {0};
+    struct http_call_opts opts = options(url, sizeof(url), "/echo");
+    opts.method = "POST";
+    run(&c, &opts);
+    assert_non_null(strstr(c.body, "\r\nContent-Length: 0\r\n"));
+    assert_null(strstr(c.body, "Content-Type"));
+    opts.method = "PUT";
+    opts.body = "x";
+    opts.body_len = 1;
+    run(&d, &opts);
+    assert_memory_equal(d.body, "PUT /echo HTTP/1.1\r\n", 20);
+    assert_non_null(strstr(d.body, "\r\n\r\nx"));
+}
+
+static void head_has_no_body(void **state)
+{
+    (void)state;
+    char url[200], nonce[10];
+    struct call c = {0};
+    struct http_call_opts opts = options(url, sizeof(url), "/head");
+    opts.method = "HEAD";
+    run(&c, &opts);
+    assert_int_equal(c.status, 200);
+    assert_int_equal(c.code, 0);
+    assert_string_equal(c.body, "");
+    assert_true(http_header_get(c.headers, "replay-nonce", 0, nonce, sizeof(nonce)));
+    assert_string_equal(nonce, "n1");
+}
+
+static void statuses_are_results_not_errors(void **state)
+{
+    (void)state;
+    struct call c;
+    get(&c, "/missing");
+    assert_int_equal(c.status, 404);
+    assert_int_equal(c.code, 0);
+    assert_string_equal(c.body, "gone");
+    get(&c, "/redirect"); /* not followed */
+    assert_int_equal(c.status, 302);
+    assert_int_equal(server.requests, 2);
+}
+
+static void the_final_header_block_counts(void **state)
+{
+    (void)state;
+    struct call c;
+    get(&c, "/interim");
+    assert_int_equal(c.status, 200);
+    assert_string_equal(c.body, "ok");
+    assert_string_equal(c.headers, "HTTP/1.1 200 OK\r\nX-Final: 2\r\nTransfer-Encoding: chunked\r\n"
+                                   "Trailer: X-Late\r\n\r\n");
+}
+
+static void connections_are_kept_alive(void **state)
+{
+    (void)state;
+    struct call c;
+    for (int i = 0; i < 5; i++)
+        get(&c, "/echo");
+    assert_int_equal(server.connections, 1);
+    assert_int_equal(server.requests, 5);
+}
+
+static void many_calls_at_once(void **state)
+{
+    (void)state;
+    static struct call calls[60];
+    char url[200];
+    struct http_call_opts opts = options(url, sizeof(url), "/echo");
+    memset(calls, 0, sizeof(calls));
+    for (int i = 0; i < 60; i++)
+        start(&calls[i], &opts);
+    cm_loop_run(loop);
+    for (int i = 0; i < 60; i++) {
+        assert_int_equal(calls[i].done, 1);
+        assert_int_equal(calls[i].status, 200);
+    }
+    assert_true(server.connections <= 16);
+}
+
+static void replies_are_capped(void **state)
+{
+    (void)state;
+    char url[200];
+    struct call c;
+    get(&c, "/announced");
+    assert_int_equal(c.code, CM_ELIMIT);
+    get(&c, "/flood");
+    assert_int_equal(c.code, CM_ELIMIT);
+    assert_int_equal(c.retry, CM_RETRY_TRANSIENT);
+    get(&c, "/headers");
+    assert_int_equal(c.code, CM_ELIMIT);
+    struct http_call_opts opts = options(url, sizeof(url), "/missing");
+    opts.reply_max = 3;
+    memset(&c, 0, sizeof(c));
+    run(&c, &opts);
+    assert_int_equal(c.code, CM_ELIMIT);
+    opts.reply_max = 4;
+    memset(&c, 0, sizeof(c));
+    run(&c, &opts);
+    assert_int_equal(c.code, 0);
+}
+
+static void broken_replies_are_explained(void **state)
+{
+    (void)state;
+    struct call c;
+    char want[100];
+    get(&c, "/close");
+    assert_int_equal(c.code, CM_ENET);
+    assert_int_equal(c.status, 0);
+    snprintf(want, sizeof(want),
+             "host 127.0.0.1 port %d: it closed the connection without an answer", server.port);
+    assert_string_equal(c.what, want);
+    assert_string_not_equal(c.hint, "");
+    get(&c, "/partial");
+    assert_int_equal(c.code, CM_ENET);
+    assert_non_null(strstr(c.what, "broke within the answer"));
+    get(&c, "/nonsense");
+    assert_int_equal(c.code, CM_ENET);
+    assert_non_null(strstr(c.what, "not HTTP"));
+}
+
+static void no_listener(void **state)
+{
+    (void)state;
+    int fd = socket(AF_INET, SOCK_STREAM, 0); /* bound but not listening: refused for sure */
+    struct sockaddr_in addr = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t len = sizeof(addr);
+    assert_int_equal(bind(fd, (struct sockaddr *)&addr, len), 0);
+    assert_int_equal(getsockname(fd, (struct sockaddr *)&addr, &len), 0);
+    char url[100];
+    snprintf(url, sizeof(url), "http://127.0.0.1:%d/", ntohs(addr.sin_port));
+    struct http_call_opts opts = {.url = url, .allow_http = true};
+    struct call c = {0};
+    run(&c, &opts);
+    close(fd);
+    assert_int_equal(c.code, CM_ENET);
+    assert_int_equal(c.retry, CM_RETRY_TRANSIENT);
+    assert_non_null(strstr(c.what, "no connection"));
+}
+
+static void deadlines(void **state)
+{
+    (void)state;
+    char url[200];
+    struct call c = {0};
+    struct http_call_opts opts = options(url, sizeof(url), "/hang");
+    opts.timeout_ms = 150;
+    int64_t begin = cm_mono_ms();
+    run(&c, &opts);
+    assert_int_equal(c.code, CM_ETIMEOUT);
+    assert_non_null(strstr(c.what, "within 150 ms"));
+    assert_true(cm_mono_ms() - begin >= 140 && cm_mono_ms() - begin < 2000);
+}
+
+static int take(void *arg, const void *data, size_t len)
+{
+    struct call *c = arg;
+    (void)data;
+    c->chunks++;
+    c->data_len += len;
+    if (c->cancel_self)
+        http_call_cancel(c->handle);
+    if (c->other) {
+        http_call_cancel(c->other);
+        c->other = NULL;
+    }
+    if (c->start_next) {
+        static struct call next;
+        char url[200];
+        struct http_call_opts opts = options(url, sizeof(url), "/echo");
+        c->start_next = false;
+        memset(&next, 0, sizeof(next));
+        start(&next, &opts);
+    }
+    return c->data_rc;
+}
+
+static void silence_is_a_failure_slowness_is_not(void **state)
+{
+    (void)state;
+    char url[200];
+    struct call c = {0}, d = {0};
+    struct http_call_opts opts = options(url, sizeof(url), "/silent");
+    opts.silence_ms = 350;
+    opts.timeout_ms = -1;
+    opts.on_data = take;
+    run(&c, &opts);
+    assert_int_equal(c.code, CM_ETIMEOUT);
+    assert_int_equal(c.status, 200);
+    assert_int_equal(c.chunks, 1);
+    assert_non_null(strstr(c.what, "no byte came for 350 ms"));
+    opts = options(url, sizeof(url), "/stream"); /* 500 ms in pieces */
+    opts.silence_ms = 350;
+    opts.on_data = take;
+    run(&d, &opts);
+    assert_int_equal(d.code, 0);
+    assert_int_equal(d.data_len, 20);
+}
+
+static void streams_go_to_on_data(void **state)
+{
+    (void)state;
+    char url[200];
+    struct call c = {0}, d = {0};
+    struct http_call_opts opts = options(url, sizeof(url), "/stream");
+    opts.on_data = take;
+    opts.reply_max = 3; /* does not limit a stream */
+    run(&c, &opts);
+    assert_int_equal(c.code, 0);
+    assert_int_equal(c.status, 200);
+    assert_int_equal(c.data_len, 20);
+    assert_true(c.chunks > 1);
+    assert_string_equal(c.body, "");
+    opts = options(url, sizeof(url), "/missing");
+    opts.on_data = take;
+    run(&d, &opts);
+    assert_int_equal(d.chunks, 0);
+    assert_string_equal(d.body, "gone");
+}
+
+static void on_data_may_abort(void **state)
+{
+    (void)state;
+    char url[200];
+    struct call c = {.data_rc = -1};
+    struct http_call_opts opts = options(url, sizeof(url), "/flood");
+    opts.on_data = take;
+    run(&c, &opts);
+    assert_int_equal(c.code, CM_ECLOSED);
+    assert_int_equal(c.chunks, 1);
+}
+
+static void turns(int ms)
+{
+    for (int64_t until = cm_mono_ms() + ms; cm_mono_ms() < until;) {
+        cm_loop_turn(loop, false);
+        usleep(2000);
+    }
+}
+
+static void cancelled_calls_are_never_heard_of(void **state)
+{
+    (void)state;
+    char url[200];
+    struct call c = {0}, d = {.cancel_self = true}, e = {0};
+    struct http_call_opts opts = options(url, sizeof(url), "/hang");
+    start(&c, &opts);
+    turns(50);
+    http_call_cancel(c.handle); /* on the wire */
+    start(&c, &opts);
+    http_call_cancel(c.handle); /* before it began */
+    opts = options(url, sizeof(url), "/flood");
+    opts.on_data = take;
+    start(&d, &opts); /* cancels itself inside its own callback */
+    opts = options(url, sizeof(url), "/hang");
+    opts.silence_ms = 50;
+    struct call f = {0};
+    start(&f, &opts); /* cancelled from the callback of another call */
+    e.other = f.handle;
+    opts = options(url, sizeof(url), "/stream");
+    opts.on_data = take;
+    start(&e, &opts);
+    for (int i = 0; i < 100 && e.done == 0; i++)
+        turns(50);
+    assert_int_equal(c.done, 0);
+    assert_int_equal(d.done, 0);
+    assert_int_equal(d.chunks, 1);
+    assert_int_equal(f.done, 0);
+    assert_int_equal(e.done, 1);
+    assert_int_equal(e.code, 0);
+}
+
+static void a_call_may_start_inside_on_data(void **state)
+{
+    (void)state;
+    char url[200];
+    struct call c = {.start_next = true};
+    struct http_call_opts opts = options(url, sizeof(url), "/stream");
+    opts.on_data = take;
+    run(&c, &opts); /* ends when both are done */
+    assert_int_equal(c.code, 0);
+    assert_int_equal(server.requests, 2);
+}
+
+static void freeing_the_client_ends_its_calls(void **state)
+{
+    (void)state;
+    char url[200];
+    struct call c = {0}, d = {0};
+    struct http_call_opts opts = options(url, sizeof(url), "/hang");
+    start(&c, &opts);
+    turns(50);
+    start(&d, &opts);
+    http_client_free(client);
+    assert_int_equal(c.done, 1);
+    assert_int_equal(c.code, CM_ECLOSED);
+    assert_int_equal(d.code, CM_ECLOSED);
+    client = http_client_new(loop);
+}
+
+static void resolve_replaces_the_look_up(void **state)
+{
+    (void)state;
+    char url[200];
+    struct call c = {0};
+    snprintf(url, sizeof(url), "http://www.invalid:%d/echo", server.port);
+    struct http_call_opts opts = {.url = url, .allow_http = true, .resolve = "127.0.0.1"};
+    run(&c, &opts);
+    assert_int_equal(c.status, 200);
+    assert_non_null(strstr(c.body, "\r\nHost: www.invalid:"));
+}
+
+static void unknown_hosts(void **state)
+{
+    (void)state;
+    struct call c = {0};
+    struct http_call_opts opts = {.url = "http://no-such-host.invalid/", .allow_http = true};
+    run(&c, &opts);
+    assert_int_equal(c.code, CM_ENET);
+    assert_string_equal(c.what, "host no-such-host.invalid port 80: the name cannot be resolved");
+}
+
+static void refuse(struct http_call_opts opts, int code)
+{
+    struct cm_err err = CM_ERR_INIT;
+    assert_null(http_call(client, &opts, on_done, NULL, &err));
+    assert_int_equal(err.code, code);
+    assert_string_not_equal(err.what, "");
+}
+
+static void wrong_options_are_refused_at_once(void **state)
+{
+    (void)state;
+    static const char *const split[] = {"X: a\r\nY: b", NULL};
+    static const char *const bare[] = {"no colon", NULL};
+    const struct http_call_opts good = {.url = "https://127.0.0.1/"};
+    struct http_call_opts opts = good;
+    opts.url = "http://127.0.0.1/";
+    refuse(opts, CM_EDENIED);
+    opts.url = "file:///etc/passwd";
+    refuse(opts, CM_EMALF);
+    opts = good;
+    opts.headers = split;
+    refuse(opts, CM_EINVAL);
+    opts.headers = bare;
+    refuse(opts, CM_EINVAL);
+    opts = good;
+    opts.method = "TRACE";
+    refuse(opts, CM_EINVAL);
+    opts.method = "GET";
+    opts.body = "x";
+    opts.body_len = 1;
+    refuse(opts, CM_EINVAL);
+    opts = good;
+    opts.resolve = "localhost";
+    refuse(opts, CM_EINVAL);
+    opts = good;
+    opts.pin_spki = "abc";
+    refuse(opts, CM_EINVAL);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(requests_are_sent_as_asked),
+        TEST(empty_posts_and_puts),
+        TEST(head_has_no_body),
+        TEST(statuses_are_results_not_errors),
+        TEST(the_final_header_block_counts),
+        TEST(connections_are_kept_alive),
+        TEST(many_calls_at_once),
+        TEST(replies_are_capped),
+        TEST(broken_replies_are_explained),
+        TEST(no_listener),
+        TEST(deadlines),
+        TEST(silence_is_a_failure_slowness_is_not),
+        TEST(streams_go_to_on_data),
+        TEST(on_data_may_abort),
+        TEST(cancelled_calls_are_never_heard_of),
+        TEST(a_call_may_start_inside_on_data),
+        TEST(freeing_the_client_ends_its_calls),
+        TEST(resolve_replaces_the_look_up),
+        TEST(unknown_hosts),
+        TEST(wrong_options_are_refused_at_once),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
