@@ -1,6 +1,6 @@
 /*
- * HTTP-01 (RFC 8555 8.3): answering from `challenge:` documents, and the self-check that fetches the
- * answer as the CA would before the CA is told (reference/acme.md H1-H6).
+ * HTTP-01 (RFC 8555 8.3): answering from `challenge:` documents, and the self-check that fetches
+ * the answer as the CA would before the CA is told (reference/acme.md H1-H6).
  */
 #pragma once
 

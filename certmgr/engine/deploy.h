@@ -23,13 +23,15 @@ struct dep_target {
 typedef void (*dep_hook_fn)(void *arg, const char *output, const struct cm_err *err);
 struct dep_hooks {
     void *arg;
-    void (*run)(void *arg, const char *target, const char *step, dep_hook_fn done,
-                void *done_arg);
+    void (*run)(void *arg, const char *target, const char *step, dep_hook_fn done, void *done_arg);
 };
 /* Looks at a TLS port: done gets the hex SHA-256 of the served leaf, or err. */
 typedef void (*dep_wire_fn)(void *arg, const char *fingerprint, const struct cm_err *err);
 struct dep_wire {
     void *arg;
+    /* Ends the look that was started with this done_arg: done is not called any more.  May be NULL
+     * when looks end by themselves before the loop does. */
+    void (*cancel)(void *arg, void *done_arg);
     void (*look)(void *arg, const char *address, const char *server_name, dep_wire_fn done,
                  void *done_arg);
 };

@@ -26,9 +26,9 @@ struct eng_env {
     struct http_client *http;
     struct dns_client *dns;
     struct kf_agent agent;
-    const char *self;                    /* this server's name */
-    bool manager;                        /* process requests here */
-    bool lab_http;                       /* accept http:// ACME URLs on loopback (tests) */
+    const char *self;                           /* this server's name */
+    bool manager;                               /* process requests here */
+    bool lab_http;                              /* accept http:// ACME URLs on loopback (tests) */
     const struct kf_trust *(*trust)(void *arg); /* current trust root, never NULL */
     void *trust_arg;
 };
@@ -39,8 +39,8 @@ void eng_free(struct engine *engine);
 
 /* Who asks: written into the request. */
 struct eng_actor {
-    const char *who;  /* user name, or "root" over the Unix socket */
-    const char *via;  /* "form", "api", "cli" */
+    const char *who; /* user name, or "root" over the Unix socket */
+    const char *via; /* "form", "api", "cli" */
 };
 
 /* Checks the form's fields without writing.  fields: {host_names: [typed…] or one text separated by

@@ -1,0 +1,266 @@
+/*
+ * The form's fields: defaults, the list of checks, and the small ones.  The same function serves
+ * the form (at once, at the field) and the intake on the manager (which trusts no request).
+ */
+#include "certmgr/engine/internal.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/core/num.h"
+#include "base/core/utf8.h"
+
+/* ---- tools ---------------------------------------------------------------------------------- */
+
+void eng_check_error(struct eng_check *check, const char *field, const char *value, const char *fmt,
+                     ...)
+{
+    if (json_array_size(check->errors) >= ENG_CHECK_ERRORS)
+        return;
+    char text[CM_ERR_TEXT_MAX];
+    va_list ap;
+    va_start(ap, fmt);
+    int len = vsnprintf(text, sizeof(text), fmt, ap);
+    va_end(ap);
+    if (len < 0)
+        return;
+    cm_utf8_trim(text);
+    cm_utf8_fix(text);
+    json_t *error = json_object();
+    cm_json_set_str(error, "field", field);
+    cm_json_set_str(error, "value", value);
+    cm_json_set_str(error, "message", text);
+    json_array_append_new(check->errors, error);
+}
+
+/* Bytes of the separator at text, 0 = none: ASCII blanks, comma, semicolon; ideographic blank and
+ * comma, full-width comma, no-break blank, as input methods make them. */
+static size_t separator(const char *text)
+{
+    static const char *const wide[] = {"\xe3\x80\x80", "\xe3\x80\x81", "\xef\xbc\x8c", "\xc2\xa0"};
+    if (strchr(" \t\r\n,;", *text))
+        return 1;
+    for (size_t i = 0; i < sizeof(wide) / sizeof(wide[0]); i++)
+        if (strncmp(text, wide[i], strlen(wide[i])) == 0)
+            return strlen(wide[i]);
+    return 0;
+}
+
+static void split_text(const char *text, json_t *out)
+{
+    const char *word = text;
+    for (const char *at = text;; at++) {
+        size_t gap = *at ? separator(at) : 0;
+        if (*at && gap == 0)
+            continue;
+        if (at > word && json_array_size(out) <= ENG_NAMES_TYPED_MAX)
+            json_array_append_new(out, json_stringn(word, (size_t)(at - word)));
+        if (!*at)
+            return;
+        at += gap - 1;
+        word = at + 1;
+    }
+}
+
+json_t *eng_split(const json_t *value)
+{
+    json_t *out = json_array();
+    if (json_is_string(value)) {
+        split_text(json_string_value(value), out);
+        return out;
+    }
+    size_t i;
+    json_t *item;
+    if (value && !json_is_array(value)) {
+        json_decref(out);
+        return NULL;
+    }
+    json_array_foreach(value, i, item)
+    {
+        if (!json_is_string(item)) {
+            json_decref(out);
+            return NULL;
+        }
+        split_text(json_string_value(item), out);
+    }
+    return out;
+}
+
+const char *eng_check_text(const struct eng_check *check, const char *field, bool *ret_given)
+{
+    const char *text = cm_json_str(check->in, field);
+    if (ret_given)
+        *ret_given = text && *text;
+    if (text && *text)
+        return text;
+    return cm_json_str_or(check->defaults, field, "");
+}
+
+bool eng_short_name_ok(const char *name)
+{
+    size_t len = strnlen(name, 64);
+    return len > 0 && len < 64 && name[0] != '.' && name[0] != '-' &&
+           strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-") == len;
+}
+
+/* ---- the small checks -------------------------------------------------------------------------
+ */
+
+static void check_provider(struct eng_check *check)
+{
+    const char *provider = eng_check_text(check, "provider", NULL);
+    cm_json_set_str(check->out, "provider", provider);
+    if (strcmp(provider, "acme") != 0)
+        eng_check_error(check, "provider", provider,
+                        "the certificate provider \"%.40s\" is not known here: choose acme",
+                        provider);
+}
+
+static void check_account(struct eng_check *check)
+{
+    const char *name = eng_check_text(check, "account", NULL);
+    cm_json_set_str(check->out, "account", name);
+    if (!*name) {
+        eng_check_error(check, "account", NULL,
+                        "choose an ACME account, or make one in the settings first");
+        return;
+    }
+    char id[80];
+    CM_AUTO_JSON account = NULL;
+    if (eng_short_name_ok(name)) {
+        snprintf(id, sizeof(id), "account:%s", name);
+        account = cs_get_body(check->engine->env.store, id);
+    }
+    if (!account)
+        eng_check_error(check, "account", name, "there is no ACME account \"%.63s\"", name);
+    else if (!cm_json_obj(account, "terms_agreed"))
+        eng_check_error(check, "account", name,
+                        "nobody has agreed to the CA's terms of service for the account "
+                        "\"%.63s\" yet: agree to them in the account",
+                        name);
+}
+
+static void check_choice(struct eng_check *check, const char *field, const char *const *allowed,
+                         const char *message)
+{
+    const char *value = eng_check_text(check, field, NULL);
+    cm_json_set_str(check->out, field, value);
+    for (size_t i = 0; allowed[i]; i++)
+        if (strcmp(allowed[i], value) == 0)
+            return;
+    eng_check_error(check, field, value, "%s", message);
+}
+
+static void check_renew_days(struct eng_check *check)
+{
+    const json_t *value = json_object_get(check->in, "renew_days");
+    const char *text = json_string_value(value);
+    if (!value || json_is_null(value) || (text && !*text))
+        value = json_object_get(check->defaults, "renew_days");
+    text = json_string_value(value);
+    int64_t days = 0;
+    int rc = json_is_integer(value) ? (days = json_integer_value(value), 0)
+             : text                 ? cm_num_i64(text, 0, 1000000, &days)
+                                    : CM_EMALF;
+    if (rc != 0 || days < 1 || days > ENG_RENEW_DAYS_MAX)
+        eng_check_error(check, "renew_days", text,
+                        "renew days before expiry must be a whole number from 1 to %d",
+                        ENG_RENEW_DAYS_MAX);
+    else
+        cm_json_set_int(check->out, "renew_days", days);
+}
+
+static void check_target(struct eng_check *check)
+{
+    const char *target = eng_check_text(check, "target", NULL);
+    cm_json_set_str(check->out, "target", target);
+    if (!eng_short_name_ok(target))
+        eng_check_error(check, "target", target,
+                        "a target has 1 to 63 letters, digits, dots, hyphens or underscores, and "
+                        "begins with a letter or digit");
+}
+
+/* ---- all of it ----------------------------------------------------------------------------------
+ */
+
+void eng_check_for(struct engine *engine, const char *credential, const json_t *fields,
+                   json_t **ret_fields, json_t **ret_errors, json_t **ret_notes)
+{
+    static const char *const key_types[] = {"P-256", "RSA-2048", NULL};
+    static const char *const rollovers[] = {"keep", "every_renewal", NULL};
+    struct eng_check check = {.engine = engine,
+                              .credential = credential,
+                              .in = fields,
+                              .defaults = eng_defaults(engine),
+                              .out = json_object(),
+                              .errors = json_array(),
+                              .notes = json_array()};
+    eng_check_names(&check);
+    check_provider(&check);
+    check_account(&check);
+    check_choice(&check, "key_type", key_types, "the key type is P-256 or RSA-2048");
+    check_choice(&check, "key_rollover", rollovers,
+                 "key rollover is \"keep\" or \"every_renewal\"");
+    eng_check_servers(&check);
+    check_target(&check);
+    check_renew_days(&check);
+    eng_check_file(&check); /* last: it needs names, servers and target */
+    json_decref(check.defaults);
+    *ret_fields = check.out;
+    *ret_errors = check.errors;
+    *ret_notes = check.notes;
+}
+
+void eng_check(struct engine *engine, const json_t *fields, json_t **ret_fields,
+               json_t **ret_errors, json_t **ret_notes)
+{
+    eng_check_for(engine, NULL, fields, ret_fields, ret_errors, ret_notes);
+}
+
+/* ---- defaults
+ * ------------------------------------------------------------------------------------ */
+
+struct only {
+    char name[CS_ID_MAX + 1];
+    size_t count;
+};
+
+static int on_account(void *arg, const char *key, const char *id)
+{
+    struct only *only = arg;
+    (void)key;
+    const char *name = eng_id_name(id, "account:");
+    if (name && only->count++ == 0)
+        (void)cm_strcpy(only->name, sizeof(only->name), name);
+    return only->count > 1;
+}
+
+json_t *eng_defaults(struct engine *engine)
+{
+    json_t *defaults = json_object();
+    cm_json_set_str(defaults, "provider", "acme");
+    cm_json_set_str(defaults, "key_type", "P-256");
+    cm_json_set_str(defaults, "key_rollover", "keep");
+    cm_json_set_int(defaults, "renew_days", 30);
+    cm_json_set_str(defaults, "keyring_file", "keyfile.kyr");
+    cm_json_set_str(defaults, "target", "default");
+    cm_json_set(defaults, "servers", json_array());
+    CM_AUTO_JSON settings = cs_get_body(engine->env.store, "settings:global");
+    static const char *const members[] = {"provider", "account",      "key_type",
+                                          "servers",  "keyring_file", "renew_days"};
+    for (size_t i = 0; i < sizeof(members) / sizeof(members[0]); i++) {
+        json_t *value = json_object_get(settings, members[i]);
+        if (value)
+            json_object_set(defaults, members[i], value);
+    }
+    if (!cm_json_str(defaults, "account")) {
+        /* The only account there is need not be named. */
+        struct only only = {.count = 0};
+        cs_each(engine->env.store, CS_BY_TYPE, "account", NULL, NULL, on_account, &only);
+        if (only.count == 1)
+            cm_json_set_str(defaults, "account", only.name);
+    }
+    return defaults;
+}

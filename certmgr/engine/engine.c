@@ -1,0 +1,129 @@
+/* The engine's life, and what it does when a document changes. */
+#include "certmgr/engine/internal.h"
+
+#include <string.h>
+
+/* ---- ears ----------------------------------------------------------------------------------- */
+
+struct eng_ear {
+    struct eng_ear *next;
+    cs_listener_fn fn; /* NULL = off */
+    void *arg;
+};
+
+/* Kept for ever: the store may call an ear until it is closed.  One or two per process. */
+static struct eng_ear *ears;
+
+static void on_heard(void *arg, const char *id)
+{
+    struct eng_ear *ear = arg;
+    if (ear->fn)
+        ear->fn(ear->arg, id);
+}
+
+struct eng_ear *eng_ear_new(struct cs_store *store, cs_listener_fn fn, void *arg)
+{
+    struct eng_ear *ear = cm_calloc(1, sizeof(*ear));
+    *ear = (struct eng_ear){.next = ears, .fn = fn, .arg = arg};
+    ears = ear;
+    cs_listen(store, on_heard, ear);
+    return ear;
+}
+
+void eng_ear_off(struct eng_ear *ear)
+{
+    ear->fn = NULL;
+}
+
+/* ---- changes ----------------------------------------------------------------------------------
+ */
+
+const char *eng_id_name(const char *id, const char *type)
+{
+    size_t len = strlen(type);
+    return strncmp(id, type, len) == 0 ? id + len : NULL;
+}
+
+/* The manager's log tells what every server reports. */
+static void receipt_changed(struct engine *engine, const char *id)
+{
+    CM_AUTO_JSON body = cs_get_body(engine->env.store, id);
+    const char *credential = cm_json_str(body, "credential");
+    const char *server = cm_json_str(body, "server");
+    const char *state = cm_json_str(body, "state");
+    if (!credential || !server || !state || !cm_ulid_ok(credential))
+        return;
+    bool failed = strcmp(state, "failed") == 0;
+    const char *what = cm_json_str(json_object_get(body, "error"), "what");
+    CM_AUTO_STR text =
+        failed ? cm_asprintf("deployment failed: %s", what ? what : "no reason given")
+        : strcmp(state, "served") == 0 ? cm_strdup("the new certificate is served on the wire")
+                                       : cm_asprintf("deployment: %s", state);
+    eng_step_from(engine, credential, server, failed ? CM_LOG_ERROR : CM_LOG_INFO, text);
+}
+
+static void on_change(void *arg, const char *id)
+{
+    struct engine *engine = arg;
+    const char *name;
+    if ((name = eng_id_name(id, "credential:"))) {
+        eng_files_note(engine, name);
+        if (engine->env.manager)
+            sched_touch(engine, name);
+    } else if ((name = eng_id_name(id, "account:"))) {
+        eng_account_changed(engine, name);
+    } else if (eng_id_name(id, "root:")) {
+        engine->roots_read = false;
+    } else if (engine->env.manager && (name = eng_id_name(id, "request:"))) {
+        intake_request(engine, name);
+    } else if (engine->env.manager && eng_id_name(id, "receipt:")) {
+        receipt_changed(engine, id);
+    }
+}
+
+/* ---- life ---------------------------------------------------------------------------------------
+ */
+
+struct engine *eng_new(const struct eng_env *env)
+{
+    struct engine *engine = cm_calloc(1, sizeof(*engine));
+    engine->refs = 1;
+    engine->env = *env;
+    engine->ear = eng_ear_new(env->store, on_change, engine);
+    if (env->manager) {
+        sched_start(engine);
+        intake_start(engine);
+    }
+    return engine;
+}
+
+void eng_unref(struct engine *engine)
+{
+    if (--engine->refs == 0)
+        cm_free(engine);
+}
+
+void eng_free(struct engine *engine)
+{
+    if (!engine)
+        return;
+    engine->dead = true;
+    eng_ear_off(engine->ear);
+    intake_stop(engine);
+    sched_stop(engine);
+    eng_accounts_free(engine);
+    eng_files_free(engine);
+    cm_free(engine->roots_pem);
+    engine->roots_pem = NULL;
+    eng_unref(engine);
+}
+
+uint64_t eng_seed(const char *text)
+{
+    uint8_t digest[CM_SHA256_SIZE];
+    cm_sha256(text, strlen(text), digest);
+    uint64_t seed = 0;
+    for (size_t i = 0; i < sizeof(seed); i++)
+        seed = seed << 8 | digest[i];
+    return seed;
+}

@@ -1,0 +1,358 @@
+/*
+ * The manager answers request: documents.  A request comes from any server of the fleet, so it is
+ * checked here again from the beginning; its outcome, a refusal too, is written to the credential.
+ *
+ * Once per request: the credential names the last request that changed it, and the local table
+ * "state" (key "request/<ulid>") remembers the ones answered.
+ */
+#include "certmgr/engine/internal.h"
+
+#include <stdio.h>
+#include <string.h>
+
+struct intake {
+    struct engine *engine;
+    char ulid[CM_ULID_TEXT]; /* of the request */
+    char credential[CM_ULID_TEXT];
+    json_t *request;
+    bool retry;
+    const char *outcome; /* for the step log; static text */
+    json_t *notes;
+};
+
+static void answered_key(const char *ulid, char *out, size_t size)
+{
+    snprintf(out, size, "request/%s", ulid);
+}
+
+static void remember(struct engine *engine, const char *ulid, const char *outcome)
+{
+    char key[CS_KV_KEY_MAX + 1];
+    answered_key(ulid, key, sizeof(key));
+    CM_AUTO_JSON value = json_object();
+    cm_json_set_time(value, "at", cm_now_ms());
+    cm_json_set_str(value, "outcome", outcome);
+    struct cm_err err = CM_ERR_INIT;
+    if (cs_kv_put(engine->env.store, "state", key, value, &err) != 0)
+        cm_log_err(CM_LOG_WARN, "engine", &err); /* then the credential's own mark must do */
+    cm_err_fini(&err);
+}
+
+/* ---- outcomes, applied to the credential's body
+ * --------------------------------------------------- */
+
+/* Members of the request that the credential takes over. */
+static void take_fields(json_t *body, const json_t *fields)
+{
+    static const char *const members[] = {
+        "host_names", "host_names_ascii", "provider", "account",    "key_type",
+        "servers",    "keyring_file",     "target",   "renew_days", "key_rollover"};
+    for (size_t i = 0; i < sizeof(members) / sizeof(members[0]); i++) {
+        json_t *value = json_object_get(fields, members[i]);
+        if (value)
+            json_object_set(body, members[i], value);
+    }
+}
+
+static void take_origin(const struct intake *intake, json_t *body)
+{
+    cm_json_set_str(body, "request", intake->ulid);
+    cm_json_set_str(body, "requested_by",
+                    cm_json_str_or(json_object_get(intake->request, "by"), "who", "unknown"));
+    json_object_set(body, "requested_at", json_object_get(intake->request, "at"));
+}
+
+static bool same(const json_t *a, const json_t *b, const char *member)
+{
+    return json_equal(json_object_get(a, member), json_object_get(b, member));
+}
+
+static void accept(struct intake *intake, json_t *body, const json_t *fields)
+{
+    /* A key is made for its names, type and servers: other ones need another key and CSR. */
+    if (!same(body, fields, "host_names_ascii") || !same(body, fields, "key_type") ||
+        !same(body, fields, "servers"))
+        json_object_del(body, "csr");
+    take_fields(body, fields);
+    take_origin(intake, body);
+    cm_json_set_str(body, "status", cm_json_str(body, "chain") ? "renew" : "pending");
+    if (!json_object_get(body, "attempts") || !intake->retry)
+        cm_json_set_int(body, "attempts", 0);
+    cm_json_set_time(body, "next_action_at", cm_now_ms());
+    json_object_del(body, "error");
+    intake->outcome = intake->retry ? "a new attempt was asked for" : "request accepted";
+}
+
+static void refuse(struct intake *intake, json_t *body, const struct cm_err *why)
+{
+    bool fresh = !json_object_get(body, "attempts");
+    take_origin(intake, body);
+    cm_json_set(body, "error", cm_err_to_json(why));
+    if (fresh) {
+        /* Never accepted: nothing is planned, no names are held (eng_is_refused()). */
+        cm_json_set_str(body, "status", "error");
+        json_object_del(body, "next_action_at");
+    }
+    intake->outcome = "request refused";
+}
+
+/* Only what is well-formed goes into a refused credential: the request shows the rest. */
+static void take_good_fields(json_t *body, json_t *fields, const json_t *errors)
+{
+    size_t i;
+    json_t *error;
+    json_array_foreach(errors, i, error)
+    {
+        const char *field = cm_json_str_or(error, "field", "");
+        if (strcmp(field, "host_names") != 0 && strcmp(field, "servers") != 0)
+            json_object_del(fields, field);
+    }
+    static const char *const lists[] = {"host_names", "host_names_ascii", "servers"};
+    for (i = 0; i < sizeof(lists) / sizeof(lists[0]); i++)
+        if (json_array_size(cm_json_arr(fields, lists[i])) == 0)
+            json_object_del(fields, lists[i]);
+    take_fields(body, fields);
+}
+
+static void refusal(const json_t *errors, struct cm_err *ret)
+{
+    cm_fail(ret, CM_EINVAL, "The request was refused");
+    ret->retry = CM_RETRY_PERMANENT;
+    size_t i;
+    json_t *error;
+    json_array_foreach(errors, i, error)
+    {
+        if (i == CM_ERR_CAUSES_MAX)
+            break;
+        cm_err_cause(ret, "%s: %s", cm_json_str_or(error, "field", "request"),
+                     cm_json_str_or(error, "message", "not accepted"));
+    }
+    cm_err_hint(ret, "Correct the fields and submit the request again");
+}
+
+static void stale(const json_t *body, struct cm_err *ret)
+{
+    cm_fail(ret, CM_ECONFLICT,
+            "The request was refused: someone else changed the credential in the meantime");
+    cm_err_hint(ret, "Look at the present state (%s) and submit again",
+                cm_json_str_or(body, "status", "new"));
+    ret->retry = CM_RETRY_PERMANENT;
+}
+
+static int answer_issue(struct intake *intake, json_t *body, const json_t *wanted)
+{
+    struct cm_err why = CM_ERR_INIT;
+    if (!intake->retry &&
+        cm_json_int(body, "serial", 0) != cm_json_int(intake->request, "base_serial", 0)) {
+        stale(body, &why);
+        refuse(intake, body, &why);
+        cm_err_fini(&why);
+        return 0;
+    }
+    CM_AUTO_JSON fields = NULL;
+    CM_AUTO_JSON errors = NULL;
+    CM_AUTO_JSON notes = NULL;
+    eng_check_for(intake->engine, intake->credential, wanted, &fields, &errors, &notes);
+    if (json_array_size(errors) == 0) {
+        accept(intake, body, fields);
+        eng_files_claim(intake->engine, intake->credential, fields);
+        json_decref(intake->notes);
+        intake->notes = json_incref(notes);
+        return 0;
+    }
+    refusal(errors, &why);
+    if (!json_object_get(body, "attempts"))
+        take_good_fields(body, fields, errors);
+    refuse(intake, body, &why);
+    cm_err_fini(&why);
+    return 0;
+}
+
+static int answer_retry(struct intake *intake, json_t *body, struct cm_err *err)
+{
+    const char *status = cm_json_str(body, "status");
+    if (!status)
+        return cm_fail(err, CM_ENOENT, "credential:%s does not exist", intake->credential);
+    if (eng_is_refused(body)) {
+        CM_AUTO_JSON wanted = json_object();
+        take_fields(wanted, body);
+        return answer_issue(intake, body, wanted);
+    }
+    static const char *const again[] = {"error", "pending", "waiting", "renew", "expired"};
+    bool wanted = false;
+    for (size_t i = 0; i < sizeof(again) / sizeof(again[0]); i++)
+        wanted = wanted || strcmp(again[i], status) == 0;
+    if (!wanted) {
+        intake->outcome = "nothing to try again";
+        return 1;
+    }
+    accept(intake, body, body);
+    return 0;
+}
+
+static int edit(void *arg, json_t *body, struct cm_err *err)
+{
+    struct intake *intake = arg;
+    if (intake->engine->dead)
+        return 1;
+    if (strcmp(cm_json_str_or(body, "request", ""), intake->ulid) == 0)
+        return 1; /* answered already */
+    if (intake->retry)
+        return answer_retry(intake, body, err);
+    return answer_issue(intake, body, cm_json_obj(intake->request, "fields"));
+}
+
+static void intake_free(struct intake *intake)
+{
+    json_decref(intake->request);
+    json_decref(intake->notes);
+    cm_free(intake);
+}
+
+static void tell(const struct intake *intake)
+{
+    struct engine *engine = intake->engine;
+    const json_t *by = json_object_get(intake->request, "by");
+    eng_step(engine, intake->credential, CM_LOG_INFO, "%s (by %s on %s)",
+             intake->outcome ? intake->outcome : "request answered",
+             cm_json_str_or(by, "who", "unknown"), cm_json_str_or(by, "server", "unknown"));
+    size_t i;
+    json_t *note;
+    json_array_foreach(intake->notes, i, note)
+    {
+        eng_step(engine, intake->credential, CM_LOG_INFO, "%s", json_string_value(note));
+    }
+}
+
+static void pump(struct engine *engine);
+
+static void on_answered(void *arg, const struct cs_doc *doc, const struct cm_err *err)
+{
+    struct intake *intake = arg;
+    struct engine *engine = intake->engine;
+    (void)doc;
+    if (engine->dead) {
+        intake_free(intake);
+        return;
+    }
+    json_object_del(engine->busy_requests, intake->ulid);
+    eng_files_unclaim(engine, intake->credential);
+    if (err && (err->code == CM_EBUSY || err->code == CM_ECLOSED)) {
+        json_object_set_new(engine->requests, intake->ulid, json_true());
+        cm_timer_start(engine->intake_timer, ENG_AGENT_AWAY_MS);
+        intake_free(intake);
+        return;
+    }
+    if (err)
+        cm_log_err(CM_LOG_ERROR, "engine", err);
+    else
+        tell(intake);
+    remember(engine, intake->ulid, intake->outcome ? intake->outcome : "failed");
+    intake_free(intake);
+    pump(engine);
+}
+
+/* ---- finding requests
+ * -------------------------------------------------------------------------------- */
+
+static bool is_answered(struct engine *engine, const char *ulid)
+{
+    char key[CS_KV_KEY_MAX + 1];
+    answered_key(ulid, key, sizeof(key));
+    CM_AUTO_JSON value = cs_kv_get(engine->env.store, "state", key);
+    return value || json_object_get(engine->busy_requests, ulid);
+}
+
+/* A manager that took over has no memory of its predecessor: a request older than the last one
+ * that the credential shows was answered by it. */
+static bool is_old(const struct engine *engine, const char *credential, const json_t *request)
+{
+    char id[CS_ID_MAX + 1];
+    snprintf(id, sizeof(id), "credential:%s", credential);
+    CM_AUTO_JSON body = cs_get_body(engine->env.store, id);
+    return cm_json_int(request, "base_serial", 0) == 0 && body &&
+           cm_json_time(request, "at", 0) <= cm_json_time(body, "requested_at", -1);
+}
+
+static void start(struct engine *engine, const char *ulid)
+{
+    char id[CS_ID_MAX + 1];
+    snprintf(id, sizeof(id), "request:%s", ulid);
+    json_t *request = cs_get_body(engine->env.store, id);
+    const char *action = cm_json_str_or(request, "action", "");
+    const char *credential = cm_json_str(request, "credential");
+    bool retry = strcmp(action, "retry") == 0;
+    if (!request || !cm_ulid_ok(credential) || (!retry && strcmp(action, "issue") != 0) ||
+        (!retry && is_old(engine, credential, request))) {
+        if (request)
+            remember(engine, ulid, "not answered");
+        json_decref(request);
+        return;
+    }
+    struct intake *intake = cm_calloc(1, sizeof(*intake));
+    intake->engine = engine;
+    intake->request = request;
+    intake->retry = retry;
+    (void)cm_strcpy(intake->ulid, sizeof(intake->ulid), ulid);
+    (void)cm_strcpy(intake->credential, sizeof(intake->credential), credential);
+    json_object_set_new(engine->busy_requests, ulid, json_true());
+    snprintf(id, sizeof(id), "credential:%s", credential);
+    eng_edit(engine, id, "credential", edit, on_answered, intake);
+}
+
+static void pump(struct engine *engine)
+{
+    while (json_object_size(engine->busy_requests) < ENG_INTAKES_MAX) {
+        void *first = json_object_iter(engine->requests);
+        if (!first)
+            return;
+        char ulid[CM_ULID_TEXT];
+        (void)cm_strcpy(ulid, sizeof(ulid), json_object_iter_key(first));
+        json_object_del(engine->requests, ulid);
+        start(engine, ulid);
+    }
+}
+
+static void on_timer(void *arg)
+{
+    pump(arg);
+}
+
+static void enqueue(struct engine *engine, const char *ulid)
+{
+    if (cm_ulid_ok(ulid) && !is_answered(engine, ulid))
+        json_object_set_new(engine->requests, ulid, json_true());
+}
+
+void intake_request(struct engine *engine, const char *ulid)
+{
+    enqueue(engine, ulid);
+    pump(engine);
+}
+
+static int on_request(void *arg, const char *key, const char *id)
+{
+    (void)key;
+    const char *ulid = eng_id_name(id, "request:");
+    if (ulid)
+        enqueue(arg, ulid);
+    return 0;
+}
+
+void intake_start(struct engine *engine)
+{
+    engine->requests = json_object();
+    engine->busy_requests = json_object();
+    engine->intake_timer = cm_timer_new(engine->env.loop, on_timer, engine);
+    cs_each(engine->env.store, CS_BY_TYPE, "request", NULL, NULL, on_request, engine);
+    cm_timer_start(engine->intake_timer, 0);
+}
+
+void intake_stop(struct engine *engine)
+{
+    cm_timer_free(engine->intake_timer);
+    json_decref(engine->requests);
+    json_decref(engine->busy_requests);
+    engine->intake_timer = NULL;
+    engine->requests = engine->busy_requests = NULL;
+}

@@ -1,0 +1,156 @@
+/*
+ * What the files of the engine share: the engine itself, its accounts, edits, steps and jobs.
+ *
+ * Everything runs on one loop.  Calls to agent and store cannot be cancelled, so whoever waits for
+ * one either holds a reference to the engine (edit.c) or a job_call that the job detaches (job.c).
+ */
+#pragma once
+
+#include "base/core/bytes.h"
+#include "base/core/clock.h"
+#include "base/core/log.h"
+#include "base/core/mem.h"
+#include "certmgr/acme/order.h"
+#include "certmgr/engine/engine.h"
+#include "certmgr/engine/plan.h"
+
+#define ENG_SERVERS_MAX     200        /* servers with access: the envelope must fit a document */
+#define ENG_CHECK_ERRORS    50         /* field errors reported at once */
+#define ENG_NAMES_TYPED_MAX 1000       /* names looked at before a request is refused as a whole */
+#define ENG_FILE_NAME_MAX   64         /* bytes of a keyring file name */
+#define ENG_ROOTS_MAX       (4u << 20) /* bytes of all root: documents' PEM */
+#define ENG_SELF_CHECK_MS   60000
+#define ENG_INTAKES_MAX     64   /* requests being answered at a time */
+#define ENG_AGENT_AWAY_MS   2000 /* pause before work goes on when the agent is away */
+
+struct job;
+
+/* The CA side shared by an account's orders (directory cache, nonces); lives as long as the
+ * engine. */
+struct eng_ca {
+    struct eng_ca *next;
+    char *key; /* "account\ndirectory" */
+    struct acme_ca *ca;
+};
+
+/* One account document as jobs use it, parsed once. */
+struct eng_account {
+    unsigned refs;
+    struct eng_account *next;
+    char *name;
+    json_t *body;
+    struct acme_ca *ca;
+};
+
+/* cs_listen() has no opposite: the ear stays, what it calls can go. */
+struct eng_ear;
+
+struct engine {
+    unsigned refs; /* 1 + edits under way */
+    bool dead;     /* eng_free() was called */
+    struct eng_env env;
+    struct eng_ear *ear;
+    /* sched.c */
+    struct cm_timer *timer; /* next due time */
+    struct cm_timer *pump;  /* next turn: look at the queue */
+    bool pump_armed;
+    int64_t armed_ms; /* wall clock the timer stands for; 0 = none */
+    json_t *queue;    /* {ulid: true} in order of arrival */
+    struct job *job[ENG_JOBS_MAX];
+    size_t job_count;
+    char due_key[64]; /* how far the due index was walked */
+    char due_id[CS_ID_MAX + 1];
+    /* intake.c */
+    json_t *requests;      /* {request ulid: true} waiting to be answered, in order */
+    json_t *busy_requests; /* {request ulid: true} being answered */
+    struct cm_timer *intake_timer;
+    /* check_files.c */
+    json_t *files;  /* {"server/target/file": ulid} or NULL */
+    json_t *claims; /* {ulid: fields} accepted, on their way into the store */
+    /* account.c, roots.c */
+    struct eng_account *accounts;
+    struct eng_ca *cas;
+    char *roots_pem;
+    bool roots_read;
+    /* steps.c */
+    int64_t last_step;
+};
+
+/* ---- engine.c, edit.c ---- */
+void eng_unref(struct engine *engine);
+/* fn(arg, id) for every changed document until eng_ear_off(). */
+struct eng_ear *eng_ear_new(struct cs_store *store, cs_listener_fn fn, void *arg);
+void eng_ear_off(struct eng_ear *ear);
+/* "01J…" of "credential:01J…", or NULL when id is not of that type (type with its colon). */
+const char *eng_id_name(const char *id, const char *type);
+
+/* Changes body (a new one has only _id and type; `serial` is the present one's).  0 = publish, 1 =
+ * leave it as it is, negative = give up.  May be called again when another write came between. */
+typedef int (*eng_edit_fn)(void *arg, json_t *body, struct cm_err *err);
+/* Read, change, publish; repeated while others are faster.  doc NULL and err NULL = left as it
+ * was.  done may be NULL; it is never called from inside. */
+void eng_edit(struct engine *engine, const char *id, const char *type, eng_edit_fn fn,
+              cs_published_fn done, void *arg);
+
+/* ---- steps.c ---- */
+/* As eng_step(), told by a server. */
+void eng_step_from(struct engine *engine, const char *credential, const char *server, int level,
+                   const char *text);
+json_t *eng_steps(struct engine *engine, const char *credential); /* newest ENG_STEPS_SHOWN */
+void eng_steps_trim(struct engine *engine, const char *credential);
+
+/* ---- check*.c ---- */
+struct eng_check {
+    struct engine *engine;
+    const char *credential; /* the one being checked (its own names do not clash), or NULL */
+    const json_t *in;       /* fields as they came */
+    json_t *defaults;       /* of missing ones */
+    json_t *out;            /* normalised */
+    json_t *errors, *notes;
+};
+void eng_check_for(struct engine *engine, const char *credential, const json_t *fields,
+                   json_t **ret_fields, json_t **ret_errors, json_t **ret_notes);
+void eng_check_error(struct eng_check *check, const char *field, const char *value, const char *fmt,
+                     ...) __attribute__((format(printf, 4, 5)));
+void eng_check_names(struct eng_check *check);
+void eng_check_servers(struct eng_check *check);
+void eng_check_file(struct eng_check *check);
+/* Splits "a b,c" typed by people; arrays are copied.  NULL = neither text nor array of texts. */
+json_t *eng_split(const json_t *value);
+/* Text member: given, or default; "" when neither. */
+const char *eng_check_text(const struct eng_check *check, const char *field, bool *ret_given);
+bool eng_file_name_ok(const char *name);  /* as the key agent will want it */
+bool eng_short_name_ok(const char *name); /* account, target, server: 1-63 of a-z A-Z 0-9 . _ - */
+/* Keeps the table of used keyring files up to date (check_files.c). */
+void eng_files_note(struct engine *engine, const char *ulid);
+/* Between acceptance and the durable credential, a request holds its file names by a claim. */
+void eng_files_claim(struct engine *engine, const char *ulid, const json_t *fields);
+void eng_files_unclaim(struct engine *engine, const char *ulid);
+void eng_files_free(struct engine *engine);
+
+/* ---- account.c, roots.c ---- */
+int eng_account_get(struct engine *engine, const char *name, struct eng_account **ret,
+                    struct cm_err *err);
+void eng_account_unref(struct eng_account *account);
+void eng_account_changed(struct engine *engine, const char *name);
+void eng_accounts_free(struct engine *engine);
+const char *eng_roots(struct engine *engine); /* PEM of all root: documents, or NULL */
+
+/* ---- intake.c (manager) ---- */
+void intake_start(struct engine *engine);
+void intake_stop(struct engine *engine);
+void intake_request(struct engine *engine, const char *ulid);
+
+/* ---- sched.c (manager) ---- */
+void sched_start(struct engine *engine);
+void sched_stop(struct engine *engine);
+/* Something about this credential changed: look at it soon. */
+void sched_touch(struct engine *engine, const char *ulid);
+void sched_job_over(struct engine *engine, struct job *job);
+struct job *sched_job(struct engine *engine, const char *ulid);
+
+/* ---- view.c ---- */
+char *eng_next_sentence(const json_t *credential, const json_t *order, const char *step,
+                        int64_t now_ms); /* cm_free */
+/* Seed of back-off jitter of an object. */
+uint64_t eng_seed(const char *text);

@@ -1,0 +1,74 @@
+/*
+ * One job drives one credential from its plan to the end of one attempt.
+ *
+ *   begin    credential, saved order, account            (job.c)
+ *   key      staged key and CSR: saved, kept, or made     (job_key.c)
+ *   order    acme_order over the ports                    (job_ports.c)
+ *   finish   chain checked, documents written             (job_finish.c)
+ *   fail     error and next attempt written               (job_fail.c)
+ *
+ * The saved order (kv "order") is {key_generation, sealed_key, public_key_sha256, csr, names,
+ * key_type, servers, acme: state of the ACME order}.  A job may be dropped at any moment; the next
+ * one goes on from there.
+ */
+#pragma once
+
+#include "certmgr/challenge/challenge.h"
+#include "certmgr/engine/internal.h"
+
+/* A call to agent, store, network or timer that is under way for a job.  The job detaches it when
+ * it ends first: then the answer only frees the call. */
+struct job_call {
+    struct job *job; /* NULL = detached */
+    struct job_call *next;
+    struct http_call *http; /* cancelled with the job */
+    struct cm_timer *timer; /* freed with the job */
+    struct ch_check *check; /* cancelled with the job */
+    json_t *value;
+    struct cm_err err;
+    union {
+        acme_http_fn http;
+        acme_json_fn json;
+        acme_done_fn done;
+        acme_tick_fn tick;
+        void (*job)(struct job *job, const struct cm_err *err);
+    } fn;
+    void *arg;
+};
+
+struct job {
+    struct engine *engine;
+    char ulid[CM_ULID_TEXT];
+    char id[CM_ULID_TEXT + 12]; /* credential:<ulid> */
+    json_t *credential;         /* as it was at the beginning */
+    json_t *order;              /* kv "order" */
+    struct eng_account *account;
+    struct acme_order *acme;
+    struct job_call *calls;
+    bool renewal;
+    bool ending;     /* the outcome is being written */
+    unsigned writes; /* documents of the end still on their way */
+    struct cm_err err;
+    int64_t floor_ms; /* the CA's Retry-After */
+};
+
+/* job.c */
+struct job *job_new(struct engine *engine, const char *ulid);
+void job_free(struct job *job);
+void job_begin(struct job *job);
+void job_over(struct job *job); /* leaves the table; the job is gone afterwards */
+void job_order_start(struct job *job);
+const char *job_step(const struct job *job);
+/* The agent is away: not an attempt; goes on in a moment. */
+bool job_wait_for_agent(struct job *job, const struct cm_err *err);
+struct job_call *job_call_new(struct job *job);
+void job_call_free(struct job_call *call);
+/* Runs fn(job, err) on the loop when the job still lives. */
+void job_later(struct job *job, int64_t ms, void (*fn)(struct job *job, const struct cm_err *err));
+int job_save(struct job *job, struct cm_err *err); /* kv "order" */
+
+void job_key(struct job *job);                            /* job_key.c */
+struct acme_ports job_ports(struct job *job);             /* job_ports.c */
+void job_finish(struct job *job, const json_t *chain);    /* job_finish.c */
+void job_fail(struct job *job, const struct cm_err *err); /* job_fail.c */
+void job_challenge_empty(struct job *job, cs_published_fn done, void *arg);

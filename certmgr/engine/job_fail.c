@@ -1,0 +1,118 @@
+/*
+ * The bad end: the error object, the attempt and the time of the next one are written to the
+ * credential.  A failure never takes away the certificate that is still serving: chain, key and
+ * dates stay as they are.
+ */
+#include "certmgr/engine/job.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "certmgr/acme/retry.h"
+
+static void write_failure(struct job *job, const struct cm_err *unused);
+
+static json_t *health_after(const json_t *body)
+{
+    int64_t not_after = cm_json_time(body, "not_after", 0);
+    bool serving = cm_json_str(body, "chain") && not_after > cm_now_ms();
+    char text[160], date[CM_TIME_TEXT];
+    cm_time_format(not_after, date);
+    if (serving)
+        snprintf(text, sizeof(text), "the renewal failed; the present certificate serves until %s",
+                 date);
+    else if (cm_json_str(body, "chain"))
+        snprintf(text, sizeof(text), "the renewal failed and the certificate expired at %s", date);
+    else
+        snprintf(text, sizeof(text), "no certificate could be issued yet");
+    json_t *health = json_object(), *causes = json_array();
+    cm_json_set_str(health, "color", serving ? "yellow" : "red");
+    json_array_append_new(causes, json_string(text));
+    cm_json_set(health, "causes", causes);
+    return health;
+}
+
+static int edit_failed(void *arg, json_t *body, struct cm_err *err)
+{
+    struct job_call *call = arg;
+    (void)err;
+    if (!call->job)
+        return 1;
+    struct cm_err *why = &call->err;
+    why->attempts = (unsigned)cm_json_int(body, "attempts", 0) + 1;
+    why->next_attempt_ms = acme_next_attempt_ms(cm_now_ms(), why->attempts, why->retry,
+                                                eng_seed(call->job->ulid), call->job->floor_ms);
+    cm_json_set_str(body, "status", "error");
+    cm_json_set_int(body, "attempts", why->attempts);
+    cm_json_set_time(body, "next_action_at", why->next_attempt_ms);
+    cm_json_set(body, "error", cm_err_to_json(why));
+    cm_json_set(body, "health", health_after(body));
+    return 0;
+}
+
+static void on_failed(void *arg, const struct cs_doc *doc, const struct cm_err *err)
+{
+    struct job_call *call = arg;
+    struct job *job = call->job;
+    (void)doc;
+    if (!job) {
+        job_call_free(call);
+        return;
+    }
+    struct engine *engine = job->engine;
+    if (err) {
+        /* The failure itself could not be written (agent away, disk full): without it the job would
+         * be due at once, so it keeps its place and tries to write again. */
+        cm_log_err(CM_LOG_ERROR, "engine", err);
+        cm_err_fini(&job->err);
+        cm_err_copy(&job->err, &call->err);
+        job_call_free(call);
+        job_later(job, ENG_AGENT_AWAY_MS, write_failure);
+        return;
+    }
+    char next[CM_TIME_TEXT] = "";
+    cm_time_format(call->err.next_attempt_ms, next);
+    eng_step(engine, job->ulid, CM_LOG_ERROR, "failed: %s%s%s (attempt %u, next at %s)",
+             call->err.what, call->err.cause_count ? ": " : "",
+             call->err.cause_count ? call->err.cause[call->err.cause_count - 1] : "",
+             call->err.attempts, next);
+    job_call_free(call);
+    job_over(job);
+}
+
+/* The CA may still fetch tokens of an order that the next attempt goes on with. */
+static bool keeps_order(const struct job *job)
+{
+    return cm_json_str(cm_json_obj(job->order, "acme"), "order_url") != NULL;
+}
+
+static void write_failure(struct job *job, const struct cm_err *unused)
+{
+    (void)unused;
+    struct job_call *call = job_call_new(job);
+    call->err = job->err;
+    job->err = CM_ERR_INIT;
+    eng_edit(job->engine, job->id, "credential", edit_failed, on_failed, call);
+}
+
+void job_fail(struct job *job, const struct cm_err *err)
+{
+    struct cm_err why, saved = CM_ERR_INIT;
+    cm_err_copy(&why, err); /* err may be job->err */
+    acme_order_free(job->acme);
+    job->acme = NULL;
+    job->ending = true;
+    if (!why.object[0])
+        cm_err_object(&why, "%s", job->id);
+    if (why.retry == CM_RETRY_NONE)
+        why.retry = why.code == CM_EHUMAN ? CM_RETRY_CONFIGURATION : CM_RETRY_TRANSIENT;
+    job->floor_ms = why.next_attempt_ms;
+    if (!keeps_order(job))
+        job_challenge_empty(job, NULL, NULL);
+    if (json_object_size(job->order) > 0 && job_save(job, &saved) != 0)
+        cm_log_err(CM_LOG_WARN, "engine", &saved);
+    cm_err_fini(&saved);
+    cm_err_fini(&job->err);
+    job->err = why;
+    write_failure(job, NULL);
+}

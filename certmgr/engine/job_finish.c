@@ -1,0 +1,193 @@
+/*
+ * The good end: the chain is checked against key and names, then credential, keyfile and the
+ * emptied challenge are written; only when all three are durable the saved order goes.  Killed in
+ * between, the next job finds the order still valid at the CA, downloads the chain again and
+ * writes the same.
+ */
+#include "certmgr/engine/job.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/net/hostname.h"
+#include "keyfile/cert.h"
+
+static json_t *unicode_names(const json_t *san)
+{
+    json_t *out = json_array();
+    size_t i;
+    json_t *name;
+    json_array_foreach(san, i, name)
+    {
+        char text[1024];
+        hostname_to_unicode(json_string_value(name), text, sizeof(text));
+        json_array_append_new(out, json_string(text));
+    }
+    return out;
+}
+
+static json_t *health_of(const struct kf_chain *chain)
+{
+    json_t *health = json_object(), *causes = json_array();
+    cm_json_set_str(health, "color", chain->root ? "green" : "yellow");
+    if (!chain->root)
+        json_array_append_new(causes,
+                              json_string("the root certificate of the chain was not found: the "
+                                          "keyring file is written without it; add the CA's root "
+                                          "to the trusted roots"));
+    cm_json_set(health, "causes", causes);
+    return health;
+}
+
+/* What the credential takes over from the order and the chain. */
+static json_t *outcome(const struct job *job, const struct kf_chain *chain)
+{
+    static const char *const from_order[] = {"sealed_key", "public_key_sha256", "csr",
+                                             "key_generation"};
+    json_t *out = json_object();
+    for (size_t i = 0; i < sizeof(from_order) / sizeof(from_order[0]); i++)
+        json_object_set(out, from_order[i], json_object_get(job->order, from_order[i]));
+    CM_AUTO_STR pem = cm_asprintf("%s%s", chain->leaf, chain->intermediates);
+    cm_json_set_str(out, "status", "issued");
+    cm_json_set_str(out, "chain", pem);
+    cm_json_set_str(out, "root", chain->root);
+    cm_json_set_str(out, "fingerprint", chain->info.fingerprint);
+    json_object_set(out, "san", chain->info.san);
+    cm_json_set(out, "san_unicode", unicode_names(chain->info.san));
+    cm_json_set_str(out, "issuer", chain->info.issuer);
+    cm_json_set_time(out, "not_before", chain->info.not_before_ms);
+    cm_json_set_time(out, "not_after", chain->info.not_after_ms);
+    cm_json_set_time(out, "issued_at", cm_now_ms());
+    cm_json_set(out, "health", health_of(chain));
+    cm_json_set_int(out, "attempts", 0);
+    return out;
+}
+
+static json_t *keyfile_members(const struct job *job, const struct kf_chain *chain)
+{
+    static const char *const from_order[] = {"sealed_key", "public_key_sha256", "key_generation",
+                                             "servers"};
+    json_t *out = json_object();
+    for (size_t i = 0; i < sizeof(from_order) / sizeof(from_order[0]); i++)
+        json_object_set(out, from_order[i], json_object_get(job->order, from_order[i]));
+    cm_json_set_str(out, "credential", job->ulid);
+    json_object_set(out, "keyring_file", json_object_get(job->credential, "keyring_file"));
+    json_object_set(out, "target", json_object_get(job->credential, "target"));
+    json_object_set(out, "names", json_object_get(job->order, "names"));
+    cm_json_set_str(out, "leaf", chain->leaf);
+    cm_json_set_str(out, "intermediates", chain->intermediates);
+    cm_json_set_str(out, "root", chain->root);
+    cm_json_set_str(out, "fingerprint", chain->info.fingerprint);
+    cm_json_set_time(out, "not_after", chain->info.not_after_ms);
+    return out;
+}
+
+/* ---- writing ----------------------------------------------------------------------------------
+ */
+
+static int edit_credential(void *arg, json_t *body, struct cm_err *err)
+{
+    struct job_call *call = arg;
+    (void)err;
+    if (!call->job)
+        return 1;
+    json_object_del(body, "root"); /* of the former chain */
+    json_object_del(body, "error");
+    json_object_update(body, call->value);
+    cm_json_set_time(body, "next_action_at", eng_plan_renewal(body));
+    return 0;
+}
+
+static int edit_keyfile(void *arg, json_t *body, struct cm_err *err)
+{
+    struct job_call *call = arg;
+    (void)err;
+    if (!call->job)
+        return 1;
+    if (strcmp(cm_json_str_or(body, "fingerprint", ""),
+               cm_json_str_or(call->value, "fingerprint", "")) == 0)
+        return 1; /* written before a crash */
+    json_object_del(body, "root");
+    json_object_update(body, call->value);
+    return 0;
+}
+
+static void all_written(struct job *job)
+{
+    struct engine *engine = job->engine;
+    struct cm_err err = CM_ERR_INIT;
+    if (job->err.code != 0) {
+        cm_err_copy(&err, &job->err);
+        if (!job_wait_for_agent(job, &err)) {
+            cm_wrap(&err, CM_EIO, "The certificate was issued but could not be stored");
+            job_fail(job, &err);
+        }
+        cm_err_fini(&err);
+        return;
+    }
+    if (cs_kv_del(engine->env.store, "order", job->ulid, &err) != 0)
+        cm_log_err(CM_LOG_WARN, "engine", &err); /* the next start writes the same end again */
+    cm_err_fini(&err);
+    job_over(job);
+}
+
+static void on_written(void *arg, const struct cs_doc *doc, const struct cm_err *err)
+{
+    struct job_call *call = arg;
+    struct job *job = call->job;
+    (void)doc;
+    job_call_free(call);
+    if (!job)
+        return;
+    if (err && job->err.code == 0)
+        cm_err_copy(&job->err, err);
+    if (--job->writes == 0)
+        all_written(job);
+}
+
+static struct job_call *write_call(struct job *job, json_t *take_value)
+{
+    struct job_call *call = job_call_new(job);
+    call->value = take_value;
+    job->writes++;
+    return call;
+}
+
+static void write_all(struct job *job, const struct kf_chain *chain)
+{
+    CM_AUTO_STR keyfile = cm_asprintf("keyfile:%s", job->ulid);
+    job->ending = true;
+    /* All three calls are counted before the first answer can come (none comes from inside). */
+    eng_edit(job->engine, job->id, "credential", edit_credential, on_written,
+             write_call(job, outcome(job, chain)));
+    eng_edit(job->engine, keyfile, "keyfile", edit_keyfile, on_written,
+             write_call(job, keyfile_members(job, chain)));
+    job_challenge_empty(job, on_written, write_call(job, NULL));
+}
+
+void job_finish(struct job *job, const json_t *answer)
+{
+    struct engine *engine = job->engine;
+    const char *pem = cm_json_str_or(answer, "chain", "");
+    struct kf_chain chain = {0};
+    struct cm_err err = CM_ERR_INIT;
+    int rc = kf_chain_check(pem, strlen(pem), cm_json_arr(job->order, "names"),
+                            cm_json_str(job->order, "public_key_sha256"), eng_roots(engine),
+                            cm_now_ms(), &chain, &err);
+    if (rc != 0) {
+        /* This order has given what it had: the next attempt makes another. */
+        json_object_del(job->order, "acme");
+        cm_wrap(&err, rc, "The CA's certificate cannot be used");
+        if (err.retry == CM_RETRY_NONE)
+            err.retry = CM_RETRY_TRANSIENT;
+        job_fail(job, &err);
+        cm_err_fini(&err);
+        return;
+    }
+    char not_after[CM_TIME_TEXT];
+    cm_time_format(chain.info.not_after_ms, not_after);
+    eng_step(engine, job->ulid, CM_LOG_INFO, "certificate issued by %s, valid until %s%s",
+             chain.info.issuer, not_after, chain.root ? "" : " (root certificate not found)");
+    write_all(job, &chain);
+    kf_chain_fini(&chain);
+}

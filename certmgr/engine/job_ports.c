@@ -1,0 +1,305 @@
+/*
+ * The ports of an ACME order: network, signatures, saved state, challenge documents, timer, log.
+ * Every port answers on a later turn of the loop, exactly once, unless the job went first.
+ */
+#include "certmgr/engine/job.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define SEND_MS 30000
+
+static struct job_call *call_new(void *arg, void *done_arg)
+{
+    struct job_call *call = job_call_new(arg);
+    call->arg = done_arg;
+    return call;
+}
+
+/* ---- send ----------------------------------------------------------------------------------- */
+
+static void on_reply(void *arg, const struct http_result *res)
+{
+    struct job_call *call = arg;
+    acme_http_fn fn = call->fn.http;
+    void *fn_arg = call->arg;
+    bool dropped = !call->job;
+    call->http = NULL;
+    job_call_free(call);
+    if (dropped)
+        return;
+    struct acme_http_res out = {.status = res->status,
+                                .headers = res->headers,
+                                .body = res->body,
+                                .body_len = res->body_len,
+                                .err = res->err};
+    fn(fn_arg, &out);
+}
+
+static void on_send_refused(void *arg)
+{
+    struct job_call *call = arg;
+    struct acme_http_res out = {.headers = "", .body = "", .err = &call->err};
+    if (call->job)
+        call->fn.http(call->arg, &out);
+    job_call_free(call);
+}
+
+static void send(void *arg, const struct acme_http_req *req, acme_http_fn done, void *done_arg)
+{
+    struct job *job = arg;
+    struct job_call *call = call_new(arg, done_arg);
+    call->fn.http = done;
+    char accept[128];
+    const char *headers[5] = {"User-Agent: certmgr/" CM_VERSION, "Accept-Language: en"};
+    size_t count = 2;
+    if (req->body)
+        headers[count++] = "Content-Type: application/jose+json"; /* RFC 8555 6.2 */
+    if (req->accept &&
+        snprintf(accept, sizeof(accept), "Accept: %s", req->accept) < (int)sizeof(accept))
+        headers[count++] = accept;
+    struct http_call_opts opts = {
+        .method = req->method,
+        .url = req->url,
+        .headers = headers,
+        .body = req->body,
+        .body_len = req->body ? strlen(req->body) : 0,
+        .timeout_ms = SEND_MS,
+        .allow_http = job->engine->env.lab_http,
+        .ca_pem = cm_json_str(job->account->body, "ca_pem"),
+    };
+    call->http = http_call(job->engine->env.http, &opts, on_reply, call, &call->err);
+    if (!call->http)
+        cm_loop_defer(job->engine->env.loop, on_send_refused, call);
+}
+
+/* ---- sign ----------------------------------------------------------------------------------- */
+
+static void on_signed(void *arg, const json_t *reply, const struct cm_err *err)
+{
+    struct job_call *call = arg;
+    if (call->job) {
+        const json_t *jws = err ? NULL : cm_json_obj(reply, "jws");
+        if (!jws && !err)
+            cm_fail(&call->err, CM_EMALF, "The key agent's answer to jws.sign is not complete");
+        call->fn.json(call->arg, jws, err ? err : (jws ? NULL : &call->err));
+    }
+    job_call_free(call);
+}
+
+static void sign(void *arg, const char *url, const char *nonce, const char *payload,
+                 const char *kid, acme_json_fn done, void *done_arg)
+{
+    struct job *job = arg;
+    struct job_call *call = call_new(arg, done_arg);
+    call->fn.json = done;
+    const json_t *account = job->account->body;
+    json_t *request = json_object();
+    cm_json_set_str(request, "op", "jws.sign");
+    cm_json_set_str(request, "account", job->account->name);
+    cm_json_set_str(request, "directory", cm_json_str(account, "directory"));
+    cm_json_set_str(request, "sealed_key", cm_json_str(account, "sealed_key"));
+    cm_json_set_str(request, "url", url);
+    cm_json_set_str(request, "nonce", nonce);
+    cm_json_set_str(request, "payload", payload);
+    cm_json_set(request, "kid", kid ? json_string(kid) : json_null());
+    struct kf_agent agent = job->engine->env.agent;
+    agent.call(agent.arg, request, on_signed, call);
+}
+
+/* ---- save ----------------------------------------------------------------------------------- */
+
+static void answer_done(struct job_call *call, const struct cm_err *err)
+{
+    acme_done_fn fn = call->fn.done;
+    void *arg = call->arg;
+    struct cm_err copy;
+    cm_err_copy(&copy, err ? err : &CM_ERR_INIT);
+    bool dropped = !call->job;
+    job_call_free(call);
+    if (!dropped)
+        fn(arg, copy.code ? &copy : NULL);
+    cm_err_fini(&copy);
+}
+
+static void on_answer(void *arg)
+{
+    struct job_call *call = arg;
+    answer_done(call, call->err.code ? &call->err : NULL);
+}
+
+static void on_committed(void *arg, int code, const struct cm_err *err)
+{
+    answer_done(arg, code != 0 ? err : NULL);
+}
+
+static void save(void *arg, const json_t *state, acme_done_fn done, void *done_arg)
+{
+    struct job *job = arg;
+    struct job_call *call = call_new(arg, done_arg);
+    call->fn.done = done;
+    cm_json_set(job->order, "acme", json_deep_copy(state));
+    if (job_save(job, &call->err) == 0)
+        cs_after_commit(job->engine->env.store, on_committed, call);
+    else
+        cm_loop_defer(job->engine->env.loop, on_answer, call);
+}
+
+static int edit_account(void *arg, json_t *body, struct cm_err *err)
+{
+    struct job_call *call = arg;
+    (void)err;
+    if (!call->job)
+        return 1;
+    const char *kid = json_string_value(call->value);
+    if (strcmp(cm_json_str_or(body, "kid", ""), kid) == 0 &&
+        strcmp(cm_json_str_or(body, "status", ""), "valid") == 0)
+        return 1; /* another order of the account was first */
+    cm_json_set_str(body, "kid", kid);
+    cm_json_set_str(body, "status", "valid");
+    json_object_del(body, "error");
+    return 0;
+}
+
+static void on_published(void *arg, const struct cs_doc *doc, const struct cm_err *err)
+{
+    (void)doc;
+    answer_done(arg, err);
+}
+
+static void save_account(void *arg, const char *kid, acme_done_fn done, void *done_arg)
+{
+    struct job *job = arg;
+    struct job_call *call = call_new(arg, done_arg);
+    call->fn.done = done;
+    call->value = json_string(kid);
+    CM_AUTO_STR id = cm_asprintf("account:%s", job->account->name);
+    eng_edit(job->engine, id, "account", edit_account, on_published, call);
+}
+
+/* ---- publish ----------------------------------------------------------------------------------
+ */
+
+static void on_checked(void *arg, const struct cm_err *err)
+{
+    struct job_call *call = arg;
+    call->check = NULL;
+    if (!err)
+        eng_step(call->job->engine, call->job->ulid, CM_LOG_INFO,
+                 "self-check: the challenges are served on every address");
+    answer_done(call, err);
+}
+
+static void on_challenge(void *arg, const struct cs_doc *doc, const struct cm_err *err)
+{
+    struct job_call *call = arg;
+    struct job *job = call->job;
+    (void)doc;
+    if (err || !job || !cm_json_bool(job->account->body, "self_check", true)) {
+        answer_done(call, err);
+        return;
+    }
+    struct eng_env *env = &job->engine->env;
+    int port = (int)cm_json_int(job->account->body, "http_port", 80);
+    call->check = ch_self_check(env->loop, env->http, env->dns, call->value, port,
+                                ENG_SELF_CHECK_MS, on_checked, call);
+}
+
+static int edit_challenge(void *arg, json_t *body, struct cm_err *err)
+{
+    struct job_call *call = arg;
+    (void)err;
+    if (!call->job)
+        return 1;
+    cm_json_set_str(body, "credential", call->job->ulid);
+    json_object_set(body, "tokens", call->value);
+    return 0;
+}
+
+static void publish(void *arg, const json_t *tokens, acme_done_fn done, void *done_arg)
+{
+    struct job *job = arg;
+    struct job_call *call = call_new(arg, done_arg);
+    call->fn.done = done;
+    call->value = json_deep_copy(tokens);
+    CM_AUTO_STR id = cm_asprintf("challenge:%s", job->ulid);
+    eng_edit(job->engine, id, "challenge", edit_challenge, on_challenge, call);
+}
+
+static int edit_no_challenge(void *arg, json_t *body, struct cm_err *err)
+{
+    (void)arg;
+    (void)err;
+    const json_t *tokens = cm_json_arr(body, "tokens");
+    if (json_array_size(tokens) == 0)
+        return 1;
+    cm_json_set(body, "tokens", json_array());
+    return 0;
+}
+
+void job_challenge_empty(struct job *job, cs_published_fn done, void *arg)
+{
+    CM_AUTO_STR id = cm_asprintf("challenge:%s", job->ulid);
+    eng_edit(job->engine, id, "challenge", edit_no_challenge, done, arg);
+}
+
+/* ---- the rest -----------------------------------------------------------------------------------
+ */
+
+static void on_csr(void *arg)
+{
+    struct job_call *call = arg;
+    struct job *job = call->job;
+    if (job) {
+        json_t *value = json_object();
+        json_object_set(value, "csr", json_object_get(job->order, "csr"));
+        call->fn.json(call->arg, value, NULL);
+        json_decref(value);
+    }
+    job_call_free(call);
+}
+
+static void csr(void *arg, acme_json_fn done, void *done_arg)
+{
+    struct job *job = arg;
+    struct job_call *call = call_new(arg, done_arg);
+    call->fn.json = done;
+    cm_loop_defer(job->engine->env.loop, on_csr, call);
+}
+
+static void on_tick(void *arg)
+{
+    struct job_call *call = arg;
+    acme_tick_fn fn = call->fn.tick;
+    void *fn_arg = call->arg;
+    job_call_free(call);
+    fn(fn_arg);
+}
+
+static void wait(void *arg, int64_t ms, acme_tick_fn done, void *done_arg)
+{
+    struct job *job = arg;
+    struct job_call *call = call_new(arg, done_arg);
+    call->fn.tick = done;
+    call->timer = cm_timer_new(job->engine->env.loop, on_tick, call);
+    cm_timer_start(call->timer, ms);
+}
+
+static void log_line(void *arg, int level, const char *text)
+{
+    struct job *job = arg;
+    eng_step(job->engine, job->ulid, level, "%s", text);
+}
+
+struct acme_ports job_ports(struct job *job)
+{
+    return (struct acme_ports){.arg = job,
+                               .send = send,
+                               .sign = sign,
+                               .save = save,
+                               .save_account = save_account,
+                               .publish = publish,
+                               .csr = csr,
+                               .wait = wait,
+                               .log = log_line};
+}

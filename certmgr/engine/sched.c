@@ -1,0 +1,185 @@
+/*
+ * Which credential runs when: one timer for the earliest due time, one queue in order of arrival,
+ * at most ENG_JOBS_MAX jobs.
+ *
+ * The index of due times is walked forward from where the last walk ended; whatever changes behind
+ * that place comes through sched_touch().  The plan is asked only when a credential leaves the
+ * queue, so a storm of due documents costs one index step each.
+ */
+#include "certmgr/engine/job.h"
+
+#include <string.h>
+
+#define PUMP_BATCH     64    /* documents looked at per loop turn */
+#define TIMER_LONG_MS  60000 /* the wall clock may be set: look at least so often */
+#define TIMER_SHORT_MS 100
+
+static void pump_soon(struct engine *engine);
+
+/* ---- table of running jobs ----------------------------------------------------------------------
+ */
+
+struct job *sched_job(struct engine *engine, const char *ulid)
+{
+    for (size_t i = 0; i < engine->job_count; i++)
+        if (strcmp(engine->job[i]->ulid, ulid) == 0)
+            return engine->job[i];
+    return NULL;
+}
+
+void sched_job_over(struct engine *engine, struct job *job)
+{
+    for (size_t i = 0; i < engine->job_count; i++) {
+        if (engine->job[i] == job) {
+            engine->job[i] = engine->job[--engine->job_count];
+            break;
+        }
+    }
+    char ulid[CM_ULID_TEXT];
+    (void)cm_strcpy(ulid, sizeof(ulid), job->ulid);
+    job_free(job);
+    sched_touch(engine, ulid); /* what comes next for it, and whose turn it is */
+}
+
+/* ---- timer and index
+ * ------------------------------------------------------------------------------ */
+
+static void arm(struct engine *engine, int64_t when_ms)
+{
+    if (engine->armed_ms != 0 && engine->armed_ms <= when_ms && cm_timer_active(engine->timer))
+        return;
+    engine->armed_ms = when_ms;
+    int64_t pause = when_ms - cm_now_ms();
+    if (pause > TIMER_LONG_MS)
+        pause = TIMER_LONG_MS;
+    cm_timer_start(engine->timer, pause > TIMER_SHORT_MS ? pause : TIMER_SHORT_MS);
+}
+
+struct walk {
+    struct engine *engine;
+    int64_t now_ms, next_ms;
+};
+
+static int on_due(void *arg, const char *key, const char *id)
+{
+    struct walk *walk = arg;
+    struct engine *engine = walk->engine;
+    int64_t when = 0;
+    if (cm_time_parse(key, &when) == 0 && when > walk->now_ms) {
+        walk->next_ms = when;
+        return 1;
+    }
+    if (cm_strcpy(engine->due_key, sizeof(engine->due_key), key) == 0)
+        (void)cm_strcpy(engine->due_id, sizeof(engine->due_id), id);
+    const char *ulid = eng_id_name(id, "credential:");
+    if (ulid && !sched_job(engine, ulid))
+        json_object_set_new(engine->queue, ulid, json_true());
+    return 0;
+}
+
+static void walk_due(struct engine *engine)
+{
+    struct walk walk = {.engine = engine, .now_ms = cm_now_ms()};
+    bool begun = engine->due_id[0] != '\0';
+    cs_each(engine->env.store, CS_BY_DUE, "", begun ? engine->due_key : NULL,
+            begun ? engine->due_id : NULL, on_due, &walk);
+    engine->armed_ms = 0;
+    if (walk.next_ms)
+        arm(engine, walk.next_ms);
+    if (json_object_size(engine->queue) > 0)
+        pump_soon(engine);
+}
+
+static void on_timer(void *arg)
+{
+    walk_due(arg);
+}
+
+/* ---- queue
+ * ------------------------------------------------------------------------------------------- */
+
+static void look_at(struct engine *engine, const char *ulid)
+{
+    if (sched_job(engine, ulid))
+        return; /* looked at again when its end is written */
+    CM_AUTO_STR id = cm_asprintf("credential:%s", ulid);
+    CM_AUTO_JSON body = cs_get_body(engine->env.store, id);
+    CM_AUTO_JSON order = body ? cs_kv_get(engine->env.store, "order", ulid) : NULL;
+    if (!body)
+        return;
+    struct plan plan = eng_plan(body, order, cm_now_ms());
+    if (plan.action == PLAN_NOTHING)
+        return;
+    if (plan.when_ms > cm_now_ms()) {
+        arm(engine, plan.when_ms);
+        return;
+    }
+    struct job *job = job_new(engine, ulid);
+    engine->job[engine->job_count++] = job;
+    job_begin(job);
+}
+
+static void pump(void *arg)
+{
+    struct engine *engine = arg;
+    engine->pump_armed = false;
+    for (size_t i = 0; i < PUMP_BATCH && engine->job_count < ENG_JOBS_MAX; i++) {
+        void *first = json_object_iter(engine->queue);
+        if (!first)
+            return;
+        char ulid[CM_ULID_TEXT];
+        (void)cm_strcpy(ulid, sizeof(ulid), json_object_iter_key(first));
+        json_object_del(engine->queue, ulid);
+        look_at(engine, ulid);
+    }
+    if (json_object_size(engine->queue) > 0 && engine->job_count < ENG_JOBS_MAX)
+        pump_soon(engine);
+}
+
+static void pump_soon(struct engine *engine)
+{
+    if (engine->pump_armed || !engine->pump)
+        return;
+    engine->pump_armed = true;
+    cm_timer_start(engine->pump, 0);
+}
+
+void sched_touch(struct engine *engine, const char *ulid)
+{
+    if (!cm_ulid_ok(ulid))
+        return;
+    json_object_set_new(engine->queue, ulid, json_true());
+    pump_soon(engine);
+}
+
+/* ---- start and stop
+ * ----------------------------------------------------------------------------------- */
+
+static int on_order(void *arg, const char *key, const json_t *value)
+{
+    struct engine *engine = arg;
+    if (eng_order_open(value) && cm_ulid_ok(key))
+        json_object_set_new(engine->queue, key, json_true());
+    return 0;
+}
+
+void sched_start(struct engine *engine)
+{
+    engine->queue = json_object();
+    engine->timer = cm_timer_new(engine->env.loop, on_timer, engine);
+    engine->pump = cm_timer_new(engine->env.loop, pump, engine);
+    /* What was under way goes first. */
+    cs_kv_each(engine->env.store, "order", "", on_order, engine);
+    walk_due(engine);
+}
+
+void sched_stop(struct engine *engine)
+{
+    while (engine->job_count > 0)
+        job_free(engine->job[--engine->job_count]);
+    cm_timer_free(engine->timer);
+    cm_timer_free(engine->pump);
+    json_decref(engine->queue);
+    engine->timer = engine->pump = NULL;
+    engine->queue = NULL;
+}

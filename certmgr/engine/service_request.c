@@ -1,0 +1,142 @@
+/*
+ * Submit Request and Retry: a signed request: document, made on whichever server the person is on.
+ * The manager's intake answers it (intake.c).
+ */
+#include "certmgr/engine/internal.h"
+
+#include <stdio.h>
+#include <string.h>
+
+struct submit {
+    char credential[CM_ULID_TEXT];
+    json_t *errors, *notes;
+    struct cm_err err;
+    eng_submit_fn done;
+    void *arg;
+};
+
+static void submit_end(struct submit *submit, const struct cm_err *err)
+{
+    bool failed = err && err->code != 0;
+    submit->done(submit->arg, failed ? NULL : submit->credential, submit->errors, submit->notes,
+                 failed ? err : NULL);
+    json_decref(submit->errors);
+    json_decref(submit->notes);
+    cm_err_fini(&submit->err);
+    cm_free(submit);
+}
+
+static void on_refused(void *arg)
+{
+    struct submit *submit = arg;
+    submit_end(submit, &submit->err);
+}
+
+static void on_submitted(void *arg, const struct cs_doc *doc, const struct cm_err *err)
+{
+    (void)doc;
+    submit_end(arg, err);
+}
+
+static json_t *make_request(const struct engine *engine, const char *action, const char *credential,
+                            int64_t base_serial, const struct eng_actor *actor)
+{
+    char ulid[CM_ULID_TEXT], id[CS_ID_MAX + 1];
+    cm_ulid(ulid);
+    snprintf(id, sizeof(id), "request:%s", ulid);
+    json_t *request = json_object();
+    cm_json_set_str(request, "_id", id);
+    cm_json_set_str(request, "type", "request");
+    cm_json_set_str(request, "action", action);
+    cm_json_set_str(request, "credential", credential);
+    cm_json_set_int(request, "base_serial", base_serial);
+    json_t *by = json_object();
+    cm_json_set_str(by, "who", actor->who);
+    cm_json_set_str(by, "via", actor->via);
+    cm_json_set_str(by, "server", engine->env.self);
+    cm_json_set(request, "by", by);
+    cm_json_set_time(request, "at", cm_now_ms());
+    return request;
+}
+
+void eng_submit(struct engine *engine, const json_t *fields, const struct eng_actor *actor,
+                eng_submit_fn done, void *arg)
+{
+    struct submit *submit = cm_calloc(1, sizeof(*submit));
+    submit->done = done;
+    submit->arg = arg;
+    json_t *checked = NULL;
+    eng_check(engine, fields, &checked, &submit->errors, &submit->notes);
+    if (json_array_size(submit->errors) > 0) {
+        const json_t *first = json_array_get(submit->errors, 0);
+        cm_fail(&submit->err, CM_EINVAL, "%s", cm_json_str_or(first, "message", "bad request"));
+        json_decref(checked);
+        cm_loop_defer(engine->env.loop, on_refused, submit);
+        return;
+    }
+    /* The manager converts the names itself; a file name nobody asked for is its choice, too, since
+     * it alone knows what other requests are under way. */
+    json_object_del(checked, "host_names_ascii");
+    const char *file = cm_json_str(fields, "keyring_file");
+    if (!file || !*file)
+        json_object_del(checked, "keyring_file");
+    cm_ulid(submit->credential);
+    json_t *request = make_request(engine, "issue", submit->credential, 0, actor);
+    cm_json_set(request, "fields", checked);
+    cs_publish(engine->env.store, request, 0, on_submitted, submit);
+}
+
+/* ---- retry ------------------------------------------------------------------------------------
+ */
+
+struct retry {
+    struct cm_err err;
+    eng_done_fn done;
+    void *arg;
+};
+
+static void retry_end(struct retry *retry, const struct cm_err *err)
+{
+    if (retry->done)
+        retry->done(retry->arg, err && err->code != 0 ? err : NULL);
+    cm_err_fini(&retry->err);
+    cm_free(retry);
+}
+
+static void on_retry_refused(void *arg)
+{
+    struct retry *retry = arg;
+    retry_end(retry, &retry->err);
+}
+
+static void on_retry_submitted(void *arg, const struct cs_doc *doc, const struct cm_err *err)
+{
+    (void)doc;
+    retry_end(arg, err);
+}
+
+void eng_retry(struct engine *engine, const char *credential, const struct eng_actor *actor,
+               eng_done_fn done, void *arg)
+{
+    struct retry *retry = cm_calloc(1, sizeof(*retry));
+    retry->done = done;
+    retry->arg = arg;
+    struct cs_doc doc = {0};
+    int rc = CM_EINVAL;
+    if (!cm_ulid_ok(credential)) {
+        cm_fail(&retry->err, CM_EINVAL, "that is not the number of a credential");
+    } else {
+        char id[CS_ID_MAX + 1];
+        snprintf(id, sizeof(id), "credential:%s", credential);
+        rc = cs_get(engine->env.store, id, &doc, &retry->err);
+        if (rc == CM_ENOENT)
+            cm_fail(&retry->err, CM_ENOENT, "there is no credential %s", credential);
+    }
+    if (rc != 0) {
+        cm_loop_defer(engine->env.loop, on_retry_refused, retry);
+        return;
+    }
+    json_t *request = make_request(engine, "retry", credential, doc.serial, actor);
+    cs_doc_fini(&doc);
+    cs_publish(engine->env.store, request, 0, on_retry_submitted, retry);
+}

@@ -1,0 +1,150 @@
+/* What people see of one credential and of the engine: UI, API and CLI show the same. */
+#include "certmgr/engine/job.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define RECEIPTS_MAX ENG_SERVERS_MAX
+
+/* ---- next ----------------------------------------------------------------------------------- */
+
+char *eng_next_sentence(const json_t *credential, const json_t *order, const char *step,
+                        int64_t now_ms)
+{
+    struct plan plan = eng_plan(credential, order, now_ms);
+    char when[CM_TIME_TEXT];
+    cm_time_format(plan.when_ms, when);
+    if (step)
+        return cm_asprintf("Working on it: %s", step);
+    if (eng_is_refused(credential))
+        return cm_strdup("Refused: correct the fields and submit the request again");
+    switch (plan.action) {
+    case PLAN_ISSUE:
+        if (plan.when_ms <= now_ms)
+            return cm_asprintf("Next: the order, as soon as there is a free place (%s)", plan.why);
+        return cm_asprintf("Next: another attempt at %s (%s)", when, plan.why);
+    case PLAN_RENEW:
+        return cm_asprintf("Next: renewal at %s (%s)", when, plan.why);
+    case PLAN_EXPIRE:
+        return cm_asprintf("The certificate ends at %s (%s)", when, plan.why);
+    case PLAN_NOTHING:
+        break;
+    }
+    return cm_asprintf("Nothing is planned: %s", plan.why);
+}
+
+/* ---- parts ------------------------------------------------------------------------------------
+ */
+
+struct parts {
+    struct engine *engine;
+    json_t *request; /* newest */
+    json_t *receipts;
+    const char *wanted; /* request named by the credential, or NULL */
+};
+
+static int on_part(void *arg, const char *key, const char *id)
+{
+    struct parts *parts = arg;
+    (void)key;
+    const char *ulid = eng_id_name(id, "request:");
+    if (ulid) {
+        /* ULIDs sort by time: the last one is the newest. */
+        const char *have = cm_json_str(parts->request, "_id");
+        bool named = parts->wanted && strcmp(parts->wanted, ulid) == 0;
+        bool have_named =
+            have && parts->wanted && strcmp(have + strlen("request:"), parts->wanted) == 0;
+        if (named || !have || (!have_named && strcmp(have, id) < 0)) {
+            json_decref(parts->request);
+            parts->request = cs_get_body(parts->engine->env.store, id);
+        }
+    } else if (eng_id_name(id, "receipt:") && json_array_size(parts->receipts) < RECEIPTS_MAX) {
+        json_t *receipt = cs_get_body(parts->engine->env.store, id);
+        if (receipt)
+            json_array_append_new(parts->receipts, receipt);
+    }
+    return 0;
+}
+
+/* Before the manager has answered, the request is shown as what it asks for. */
+static json_t *pending_view(const struct parts *parts, const char *ulid)
+{
+    json_t *view = json_deep_copy(cm_json_obj(parts->request, "fields"));
+    if (!view)
+        view = json_object();
+    CM_AUTO_STR id = cm_asprintf("credential:%s", ulid);
+    cm_json_set_str(view, "_id", id);
+    cm_json_set_str(view, "type", "credential");
+    cm_json_set_str(view, "status", "pending");
+    cm_json_set_str(view, "requested_by",
+                    cm_json_str(json_object_get(parts->request, "by"), "who"));
+    json_object_set(view, "requested_at", json_object_get(parts->request, "at"));
+    CM_AUTO_JSON fields = NULL;
+    CM_AUTO_JSON errors = NULL;
+    CM_AUTO_JSON notes = NULL;
+    eng_check_for(parts->engine, ulid, cm_json_obj(parts->request, "fields"), &fields, &errors,
+                  &notes);
+    json_object_set(view, "host_names_ascii", json_object_get(fields, "host_names_ascii"));
+    return view;
+}
+
+static json_t *challenge_hosts(struct engine *engine, const char *ulid)
+{
+    json_t *hosts = json_array();
+    CM_AUTO_STR id = cm_asprintf("challenge:%s", ulid);
+    CM_AUTO_JSON body = cs_get_body(engine->env.store, id);
+    size_t i;
+    json_t *token;
+    json_array_foreach(cm_json_arr(body, "tokens"), i, token)
+    {
+        const char *host = cm_json_str(token, "host");
+        if (host)
+            json_array_append_new(hosts, json_string(host));
+    }
+    return hosts;
+}
+
+/* ---- the view ----------------------------------------------------------------------------------
+ */
+
+json_t *eng_view(struct engine *engine, const char *ulid)
+{
+    if (!cm_ulid_ok(ulid))
+        return NULL;
+    CM_AUTO_STR id = cm_asprintf("credential:%s", ulid);
+    json_t *credential = cs_get_body(engine->env.store, id);
+    struct parts parts = {
+        .engine = engine, .receipts = json_array(), .wanted = cm_json_str(credential, "request")};
+    cs_each(engine->env.store, CS_BY_CREDENTIAL, ulid, NULL, NULL, on_part, &parts);
+    if (!credential && !parts.request) {
+        json_decref(parts.receipts);
+        return NULL;
+    }
+    bool accepted = credential != NULL;
+    if (!credential)
+        credential = pending_view(&parts, ulid);
+    CM_AUTO_JSON order = cs_kv_get(engine->env.store, "order", ulid);
+    struct job *job = engine->env.manager ? sched_job(engine, ulid) : NULL;
+    CM_AUTO_STR next =
+        accepted ? eng_next_sentence(credential, order, job ? job_step(job) : NULL, cm_now_ms())
+                 : cm_strdup("Next: the manager takes the request up");
+    json_object_del(credential, "sealed_key");
+    json_t *view = json_object();
+    cm_json_set(view, "credential", credential);
+    cm_json_set(view, "request", parts.request ? parts.request : json_object());
+    cm_json_set(view, "receipts", parts.receipts);
+    cm_json_set(view, "steps", eng_steps(engine, ulid));
+    cm_json_set(view, "challenge", challenge_hosts(engine, ulid));
+    cm_json_set_str(view, "next", next);
+    return view;
+}
+
+json_t *eng_status(struct engine *engine)
+{
+    json_t *status = json_object();
+    cm_json_set_int(status, "jobs", (int64_t)engine->job_count);
+    cm_json_set_int(status, "waiting",
+                    engine->queue ? (int64_t)json_object_size(engine->queue) : 0);
+    cm_json_set_time(status, "next_due_at", engine->armed_ms);
+    return status;
+}
