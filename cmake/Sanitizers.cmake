@@ -3,3 +3,8 @@ if(CM_SANITIZE)
                         -fno-omit-frame-pointer)
     add_link_options(-fsanitize=address,undefined)
 endif()
+if(CM_FUZZ)
+    # Coverage feedback for every object; the driver itself is linked into the fuzz programs only.
+    add_compile_options(-fsanitize=fuzzer-no-link)
+    add_link_options(-fsanitize=fuzzer-no-link)
+endif()

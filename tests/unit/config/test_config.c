@@ -1,0 +1,188 @@
+/* The configuration file: values, ranges, messages with file, line and nearest match. */
+#include "certmgr/config/config.h"
+#include "certmgr/config/config_items.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+static char root[] = "/tmp/certmgr-config-XXXXXX";
+
+static void write_conf(const char *text)
+{
+    char path[200];
+    snprintf(path, sizeof(path), "%s/etc/certmgr/certmgr.conf", root);
+    FILE *f = fopen(path, "w");
+    assert_non_null(f);
+    fputs(text, f);
+    fclose(f);
+}
+
+static int load(const char *text, struct config *config, struct cm_err *err)
+{
+    write_conf(text);
+    return config_load(root, true, config, err);
+}
+
+static void test_defaults(void **state)
+{
+    struct config c;
+    (void)state;
+    assert_int_equal(load("[server]\nname = web1\n", &c, NULL), 0);
+    assert_string_equal(c.name, "web1");
+    assert_string_equal(c.listen_address, "0.0.0.0");
+    assert_string_equal(c.ui_host, "web1");
+    assert_int_equal(c.ui_port, 8443);
+    assert_int_equal(c.replication_port, 8444);
+    assert_int_equal(c.challenge_port, 80);
+    assert_int_equal(c.origin_count, 2);
+    assert_int_equal(c.target_count, 0);
+    assert_false(c.lab_http);
+    assert_true(strncmp(c.state_dir, root, strlen(root)) == 0);
+    config_fini(&c);
+}
+
+static void test_values(void **state)
+{
+    struct config c;
+    struct cm_err err = CM_ERR_INIT;
+    struct kf_agent_config agent;
+    (void)state;
+    int rv = load("[server]\nname = web1\nlisten_address = 127.0.0.9\nui_port = 0\n"
+                  "[acme]\nallowed_cas = https://a.example https://b.example:14000\n"
+                  "[target nginx]\ndirectory = /srv/tls\nformats = pem\nmode = 0640\n"
+                  "reload = /usr/sbin/nginx -s\n reload\nhook_timeout = 5\ncheck = 127.0.0.9:443\n",
+                  &c, &err);
+    assert_string_equal(err.what, "");
+    assert_int_equal(rv, 0);
+    assert_string_equal(c.ui_host, "127.0.0.9");
+    assert_int_equal(c.ui_port, 0);
+    assert_int_equal(c.origin_count, 2);
+    assert_string_equal(c.origin[1], "https://b.example:14000");
+    assert_int_equal(c.target_count, 1);
+    assert_string_equal(c.target[0].files.name, "nginx");
+    assert_false(c.target[0].files.kyr);
+    assert_true(c.target[0].files.pem);
+    assert_int_equal(c.target[0].files.mode, 0640);
+    assert_string_equal(c.target[0].reload.argv[0], "/usr/sbin/nginx");
+    assert_string_equal(c.target[0].reload.argv[2], "reload");
+    assert_null(c.target[0].reload.argv[3]);
+    assert_int_equal(c.target[0].hook_timeout_s, 5);
+    config_agent(&c, &agent);
+    assert_int_equal(agent.target_count, 1);
+    assert_string_equal(agent.target[0].directory, "/srv/tls");
+    assert_int_equal(agent.origin_count, 2);
+    config_fini(&c);
+}
+
+struct refusal {
+    const char *text, *expected;
+};
+
+static const struct refusal refusals[] = {
+    {"[server]\nui_prot = 1\n",
+     "line 2: unknown setting \"ui_prot\" in [server]; did you mean \"ui_port\"?"},
+    {"[server]\nui_port = 70000\n", "from 0 to 65535"},
+    {"[server]\nui_port = 12x\n", "from 0 to 65535"},
+    {"[server]\nname = Web_1\n", "use 1 to 63 of a-z 0-9 . -"},
+    {"[server]\nname = a\nname = b\n", "set twice"},
+    {"[serverx]\nname = a\n", "unknown setting"},
+    {"rubbish\n", "line 1"},
+    {"[acme]\nallowed_cas = http://ca.example\n", "not an https:// origin"},
+    {"[acme]\nlab_http = maybe\n", "write yes or no"},
+    {"[target x]\nformats = jks\n", "use kyr, pem or both"},
+    {"[target x]\nmode = 0644\n", "never readable by others"},
+    {"[target x]\nreload = nginx -s reload\n", "absolute path"},
+    {"[target x]\nowner = root\n", "absolute directory"},
+    {"[target A B]\ndirectory = /x\n", "a target's name"},
+};
+
+static void test_refusals(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof(refusals) / sizeof(refusals[0]); i++) {
+        struct config c;
+        struct cm_err err = CM_ERR_INIT;
+        assert_int_not_equal(load(refusals[i].text, &c, &err), 0);
+        if (strstr(err.what, refusals[i].expected) == NULL)
+            fail_msg("\"%s\" does not contain \"%s\"", err.what, refusals[i].expected);
+        assert_non_null(strstr(err.what, "certmgr.conf"));
+        cm_err_fini(&err);
+    }
+}
+
+static void test_long_line(void **state)
+{
+    struct config c;
+    struct cm_err err = CM_ERR_INIT;
+    char text[600] = "[target x]\nreload = /bin/true ";
+    (void)state;
+    memset(text + strlen(text), 'a', 300);
+    assert_int_equal(load(text, &c, &err), CM_ELIMIT);
+    assert_non_null(strstr(err.what, "line 2"));
+    cm_err_fini(&err);
+}
+
+static void test_missing_file(void **state)
+{
+    struct config c;
+    struct cm_err err = CM_ERR_INIT;
+    (void)state;
+    assert_int_equal(config_load("/nonexistent-root", true, &c, &err), CM_ENOENT);
+    cm_err_fini(&err);
+    assert_int_equal(config_load("/nonexistent-root", false, &c, NULL), 0);
+    config_fini(&c);
+}
+
+/* Every setting is described in the manual page, and the page describes no other. */
+static void test_manual_page(void **state)
+{
+    static char text[65536];
+    (void)state;
+    FILE *f = fopen(CM_SOURCE_DIR "/man/certmgr.conf.5", "r");
+    assert_non_null(f);
+    size_t n = fread(text, 1, sizeof(text) - 1, f);
+    fclose(f);
+    text[n] = '\0';
+    for (size_t i = 0; i < config_item_count(); i++) {
+        char want[100];
+        snprintf(want, sizeof(want), "\n.B %s\n", config_item_at(i)->key);
+        if (strstr(text, want) == NULL)
+            fail_msg("man/certmgr.conf.5 lacks %s", config_item_at(i)->key);
+    }
+    size_t described = 0;
+    for (const char *p = text; (p = strstr(p, "\n.TP\n.B ")) != NULL; p++)
+        described++;
+    assert_int_equal(described, config_item_count());
+}
+
+static int set_up(void **state)
+{
+    char path[200];
+    (void)state;
+    if (mkdtemp(root) == NULL)
+        return -1;
+    snprintf(path, sizeof(path), "%s/etc", root);
+    if (mkdir(path, 0700) != 0)
+        return -1;
+    snprintf(path, sizeof(path), "%s/etc/certmgr", root);
+    return mkdir(path, 0700);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_defaults),     cmocka_unit_test(test_values),
+        cmocka_unit_test(test_refusals),     cmocka_unit_test(test_long_line),
+        cmocka_unit_test(test_missing_file), cmocka_unit_test(test_manual_page),
+    };
+    return cmocka_run_group_tests(tests, set_up, NULL);
+}
