@@ -1,0 +1,30 @@
+"""Runs the browser test against a real fleet: form to Issued in headless Chromium."""
+
+import os
+import subprocess
+import sys
+import unittest
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "integration"))
+import lab  # noqa: E402
+
+
+class InBrowser(unittest.TestCase):
+    def test_form_to_issued(self):
+        fleet = lab.Fleet(net=61, base=27000, http_port=5042)
+        shots = os.environ.get("SCREENSHOTS", "")
+        try:
+            fleet.start()
+            base = f"https://{fleet.manager.address}:{fleet.manager.ui_port}"
+            done = subprocess.run(["node", "main_path.mjs", base, fleet.manager.setup_link, shots],
+                                  cwd=Path(__file__).parent, capture_output=True, text=True,
+                                  timeout=200, check=False)
+            print(done.stdout)
+            self.assertEqual(done.returncode, 0, done.stdout + done.stderr + fleet.manager.tail())
+        finally:
+            fleet.stop()
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
