@@ -1,0 +1,73 @@
+/*
+ * The LMDB environment, and the only place besides txn.c that knows LMDB.
+ *
+ * One environment, one unnamed database, full sync.  The directory is locked: one process, one
+ * open environment.  A failed write makes its transaction unusable; the caller aborts it.
+ */
+#pragma once
+
+#include "base/core/err.h"
+#include "certstore/key.h"
+
+#define CS_MAP_SIZE_DEFAULT ((size_t)16 << 30)
+#define CS_DISK_FULL_BELOW  (1u << 20) /* free bytes under which an I/O error means "disk full" */
+
+struct MDB_env;
+struct MDB_txn;
+struct MDB_cursor;
+
+#define CS_SPARE_READERS 4
+
+struct cs_env {
+    struct MDB_env *lmdb;
+    unsigned dbi;
+    int lock_fd;
+    char *dir;
+    struct MDB_txn *spare[CS_SPARE_READERS]; /* reset read transactions, kept for the next one */
+    unsigned spare_count;
+};
+
+/* create: make the directory (mode 0700) and an empty environment when missing.  CM_EBUSY when
+ * another process has it open, CM_ENOENT when there is none. */
+int cs_env_open(const char *dir, size_t map_size, bool create, struct cs_env **ret,
+                struct cm_err *err);
+void cs_env_close(struct cs_env *env); /* no transaction may be open */
+/* An LMDB or errno code as error; tells a full disk from a failing one. */
+int cs_env_fail(const struct cs_env *env, int rc, const char *what, struct cm_err *err);
+
+struct cs_txn {
+    struct cs_env *env;
+    struct MDB_txn *lmdb;
+    bool write;
+};
+
+int cs_txn_begin(struct cs_env *env, bool write, struct cs_txn *ret, struct cm_err *err);
+/* The transaction is over in either case. */
+int cs_txn_commit(struct cs_txn *txn, struct cm_err *err);
+void cs_txn_abort(struct cs_txn *txn); /* also ends a read transaction */
+
+/* *ret points into the map: valid until the next write of this transaction or its end.
+ * CM_ENOENT leaves err alone. */
+int cs_txn_get(struct cs_txn *txn, const struct cs_key *key, struct cs_slice *ret,
+               struct cm_err *err);
+/* Room for a value of size bytes, to be filled before the next call. */
+int cs_txn_put(struct cs_txn *txn, const struct cs_key *key, size_t size, void **ret,
+               struct cm_err *err);
+int cs_txn_del(struct cs_txn *txn, const struct cs_key *key, struct cm_err *err);
+int cs_txn_count(struct cs_txn *txn, int64_t *ret, struct cm_err *err);
+
+/* Entries in key order.  Every open cursor is closed before its transaction ends. */
+struct cs_cursor {
+    struct cs_txn *txn;
+    struct MDB_cursor *lmdb;
+};
+int cs_cursor_open(struct cs_txn *txn, struct cs_cursor *ret, struct cm_err *err);
+void cs_cursor_close(struct cs_cursor *cursor);
+/* First entry with a key >= key; CM_ENOENT leaves err alone. */
+int cs_cursor_seek(struct cs_cursor *cursor, const struct cs_key *key, struct cs_slice *ret_key,
+                   struct cs_slice *ret_value, struct cm_err *err);
+int cs_cursor_next(struct cs_cursor *cursor, struct cs_slice *ret_key, struct cs_slice *ret_value,
+                   struct cm_err *err);
+/* Last entry with a key < key. */
+int cs_cursor_before(struct cs_cursor *cursor, const struct cs_key *key, struct cs_slice *ret_key,
+                     struct cs_slice *ret_value, struct cm_err *err);

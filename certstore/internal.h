@@ -1,0 +1,190 @@
+/*
+ * What the files of the store share: the open store, its batch, document entries and the one
+ * function that changes a document.
+ *
+ * Everything that may be refused is checked before the first write of a put, so that a refused
+ * document leaves the batch of the others untouched; a write that fails (disk or map full) spoils
+ * the whole batch, which is then reported as failed at its commit.
+ */
+#pragma once
+
+#include "certstore/record.h"
+#include "certstore/revtree.h"
+#include "certstore/schema.h"
+#include "certstore/store.h"
+
+#define CS_LISTENERS_MAX    32
+#define CS_LEAVES_MAX_LAB   1000 /* without policy, where a judge may build wide trees */
+#define CS_ENTRY_BYTES_MAX  (CS_TREE_BYTES_MAX + 4096u)
+#define CS_HASH_SIZE        16
+#define CS_QUARANTINE_BYTES (64 << 20) /* of refused documents kept for a retry */
+
+/* Counters of the store; one record, written with each commit. */
+struct cs_state {
+    int64_t seq;
+    int64_t docs;    /* effective leaf is live */
+    int64_t deleted; /* the others */
+    int64_t quarantine_count, quarantine_bytes, quarantine_next;
+};
+
+struct cs_waiter {
+    cs_commit_fn fn;
+    void *arg;
+};
+
+struct cs_publication;
+
+struct cs_store {
+    struct cs_env *env;
+    char *dir;
+    bool policy;
+    cs_verify_fn verify;
+    cs_sign_fn sign;
+    void *port_arg;
+    void (*arm)(void *arg);
+    void *arm_arg;
+    char uuid[33], epoch[9];
+    int64_t last_serial; /* highest ever assigned; never goes back, also when a batch fails */
+
+    struct cs_state durable, batch; /* batch: as the open batch will leave it */
+    bool open;                      /* a batch is open */
+    bool dirty;                     /* … and something was written in it */
+    bool failed;                    /* … and is spoilt: its transaction is aborted already */
+    bool broken;                    /* the disk failed a commit: no more writes in this process */
+    struct cs_txn txn;              /* of the open batch */
+    struct cm_err why;              /* of failed or broken */
+    json_t *changed;                /* ids of the batch, in order (an object used as ordered set) */
+    unsigned views;                 /* callbacks under way that hold a transaction */
+
+    struct cs_waiter *waiter;
+    size_t waiter_count, waiter_size;
+    struct {
+        cs_listener_fn fn;
+        void *arg;
+    } listener[CS_LISTENERS_MAX];
+    size_t listener_count;
+    struct cs_publication *publications; /* waiting for the sign port */
+};
+
+/* ---- transactions (store.c) ---- */
+
+/* A transaction to read from: the open batch's own, or (durable, or no batch) a snapshot. */
+struct cs_view {
+    struct cs_txn *txn, own;
+    bool durable;
+};
+int cs_view_begin(struct cs_store *store, bool durable, struct cs_view *ret, struct cm_err *err);
+void cs_view_end(struct cs_store *store, struct cs_view *view);
+
+/* Opens the batch when none is open; 0 or why the store takes no writes now. */
+int cs_batch(struct cs_store *store, struct cm_err *err);
+/* Write or delete in the batch; a failure spoils the batch.  Deleting what is not there is
+ * success. */
+int cs_batch_put(struct cs_store *store, const struct cs_key *key, const void *payload, size_t len,
+                 struct cm_err *err);
+int cs_batch_del(struct cs_store *store, const struct cs_key *key, struct cm_err *err);
+
+/* ---- document entries (entry.c) ---- */
+
+struct cs_head {
+    bool winner_deleted;
+    bool has_effective, effective_deleted;
+    int64_t seq;
+    int64_t serial; /* of the effective leaf */
+    struct cs_rev effective;
+};
+
+struct cs_entry {
+    bool found;
+    struct cs_head head;
+    struct cs_tree tree;
+};
+#define CS_ENTRY_INIT ((struct cs_entry){0})
+void cs_entry_fini(struct cs_entry *entry);
+/* found = false (and 0) when the document is unknown. */
+int cs_entry_load(struct cs_txn *txn, const char *id, struct cs_entry *ret, struct cm_err *err);
+int cs_entry_parse(const struct cs_slice *payload, struct cs_entry *ret, struct cm_err *err);
+/* Head only, without reading the tree; CM_ENOENT when unknown. */
+int cs_head_load(struct cs_txn *txn, const char *id, struct cs_head *ret, struct cm_err *err);
+/* Recomputes the head from the tree and writes the entry into the batch. */
+void cs_entry_settle(struct cs_store *store, struct cs_entry *entry);
+int cs_entry_save(struct cs_store *store, const char *id, const struct cs_entry *entry,
+                  struct cm_err *err);
+/* The stored body of a revision (new reference); CM_ENOENT when there is none. */
+int cs_body_load(struct cs_txn *txn, const char *id, const struct cs_rev *rev, json_t **ret,
+                 struct cm_err *err);
+
+/* ---- incoming documents (indoc.c) ---- */
+
+struct cs_indoc {
+    const char *id; /* borrowed from body */
+    bool deleted;
+    json_t *body; /* `_id` and the members without "_" */
+    char *text;   /* the body, compact */
+    size_t text_len;
+    struct cs_rev *path; /* newest first; path_len 0 = no `_rev` given */
+    size_t path_len;
+};
+/* Returns 0 or a code, with the reason in ret->reason; always needs cs_indoc_fini(). */
+int cs_indoc_read(const json_t *doc, bool policy, struct cs_indoc *ret, struct cs_result *result);
+void cs_indoc_fini(struct cs_indoc *in);
+/* Fills result and returns code. */
+int cs_refuse(struct cs_result *result, int code, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+/* Schema and signature; without policy always valid. */
+int cs_indoc_judge(struct cs_store *store, const struct cs_indoc *in, int64_t *ret_serial,
+                   struct cs_result *result);
+/* Same content but for the signatures (ECDSA gives another value each time). */
+bool cs_same_content(const json_t *a, const json_t *b);
+
+/* ---- changing a document (put.c) ---- */
+
+struct cs_change_in {
+    const struct cs_indoc *in;
+    const struct cs_rev *path;
+    size_t path_len;
+    bool valid;
+    int64_t serial;
+};
+/* Merges one revision into a loaded entry and writes everything that follows from it.  Returns 0
+ * (result filled) or negative when the store failed. */
+int cs_apply(struct cs_store *store, struct cs_entry *entry, const struct cs_change_in *change,
+             struct cs_result *result, struct cm_err *err);
+/* cs_put_replicated() without its quarantine. */
+int cs_replicate(struct cs_store *store, const json_t *doc, struct cs_indoc *in,
+                 struct cs_result *result, struct cm_err *err);
+
+/* ---- indexes (index.c) ---- */
+
+struct cs_index_key {
+    enum cs_index index;
+    char *text;
+};
+/* The index entries of an effective document, sorted, without duplicates. */
+struct cs_index_set {
+    struct cs_index_key *key;
+    size_t count, size;
+};
+/* body NULL: no entries. */
+void cs_index_of(const struct cs_store *store, const char *id, const json_t *body,
+                 struct cs_index_set *ret);
+void cs_index_fini(struct cs_index_set *set);
+int cs_index_update(struct cs_store *store, const char *id, const struct cs_index_set *before,
+                    const struct cs_index_set *after, struct cm_err *err);
+/* Removes every entry of a document by reading all of them: for when what was indexed can no
+ * longer be read. */
+int cs_index_purge(struct cs_store *store, const char *id, struct cm_err *err);
+bool cs_index_has(struct cs_txn *txn, const char *id, const struct cs_index_key *key);
+/* Do the keys fit LMDB's limit? */
+bool cs_index_fits(const struct cs_index_set *set, const char *id);
+
+/* ---- quarantine (quarantine.c) ---- */
+
+int cs_quarantine_add(struct cs_store *store, const json_t *doc, const char *peer,
+                      const char *reason, struct cm_err *err);
+/* Forgets the entry of a revision that was accepted meanwhile. */
+int cs_quarantine_drop(struct cs_store *store, const json_t *doc, struct cm_err *err);
+
+/* ---- publications (publish.c) ---- */
+
+void cs_publish_close(struct cs_store *store);

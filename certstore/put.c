@@ -1,0 +1,269 @@
+/* The write paths: own documents, interactive edits, replicated revisions. */
+#include <string.h>
+
+#include "base/core/bytes.h"
+#include "base/core/log.h"
+#include "base/core/mem.h"
+#include "certstore/internal.h"
+
+#define HASHED_MAX (CS_DOC_MAX * 6u + 256u) /* a body with every byte escaped, and its frame */
+
+/* The id of a new revision: first 16 bytes of the SHA-256 of [deleted, parent, body] in canonical
+ * JSON, so that the same edit made twice is one revision. */
+static void name_revision(const struct cs_indoc *in, const struct cs_rev *parent,
+                          struct cs_rev *ret)
+{
+    char parent_text[CS_REV_MAX + 1];
+    uint8_t digest[CM_SHA256_SIZE];
+    struct cm_buf text;
+    cm_buf_init(&text, HASHED_MAX);
+    CM_AUTO_JSON frame = json_array();
+    json_array_append_new(frame, json_boolean(in->deleted));
+    if (parent)
+        cs_rev_format(parent, parent_text);
+    json_array_append_new(frame, parent ? json_string(parent_text) : json_null());
+    json_array_append(frame, in->body);
+    if (cm_json_canonical(frame, &text, NULL) < 0) {
+        /* A fraction, or an integer beyond 2^53: possible without policy only. */
+        CM_AUTO_STR sorted = json_dumps(frame, JSON_COMPACT | JSON_SORT_KEYS);
+        cm_sha256(sorted, strlen(sorted), digest);
+    } else {
+        cm_sha256(text.data, text.len, digest);
+    }
+    cm_buf_fini(&text);
+    ret->gen = parent ? parent->gen + 1 : 1;
+    ret->len = 16;
+    memcpy(ret->id, digest, 16);
+}
+
+/* A refusal as return value and error object, for the callers that put their own documents. */
+static int refused(const char *id, const struct cs_result *result, struct cm_err *err)
+{
+    if (result->code == 0)
+        return 0;
+    cm_fail(err, result->code, "%s", result->reason);
+    if (err && id)
+        cm_err_object(err, "%s", id);
+    return result->code;
+}
+
+/* Compares with the effective leaf: 0 = newer, 1 = the same once more, negative = refused. */
+static int check_serial(struct cs_store *store, const struct cs_entry *entry,
+                        const struct cs_indoc *in, int64_t serial, struct cs_result *result,
+                        struct cm_err *err)
+{
+    const struct cs_head *head = &entry->head;
+    if (!store->policy || !entry->found || !head->has_effective || serial > head->serial)
+        return 0;
+    if (serial < head->serial)
+        return cs_refuse(result, CM_ECONFLICT, "older: serial %lld is below %lld",
+                         (long long)serial, (long long)head->serial);
+    CM_AUTO_JSON present = NULL;
+    int rc = cs_body_load(&store->txn, in->id, &head->effective, &present, err);
+    if (rc < 0)
+        return cs_refuse(result, rc, "the present version cannot be read");
+    if (in->deleted == head->effective_deleted && cs_same_content(in->body, present))
+        return 1;
+    cm_log(CM_LOG_ERROR, "certstore", in->id,
+           "two signed versions have serial %lld: a restored or second manager, or an attack",
+           (long long)serial);
+    return cs_refuse(result, CM_ECONFLICT, "fork: another content has serial %lld already",
+                     (long long)serial);
+}
+
+static int put_child(struct cs_store *store, struct cs_entry *entry, const struct cs_indoc *in,
+                     const struct cs_rev *parent, int64_t serial, struct cs_result *result,
+                     struct cm_err *err)
+{
+    struct cs_rev path[2];
+    if (parent && parent->gen >= CS_GENERATION_MAX)
+        return cs_refuse(result, CM_ELIMIT, "the document has no generation left");
+    name_revision(in, parent, &path[0]);
+    if (parent)
+        path[1] = *parent;
+    struct cs_change_in change = {
+        .in = in, .path = path, .path_len = parent ? 2 : 1, .valid = true, .serial = serial};
+    return cs_apply(store, entry, &change, result, err);
+}
+
+static int put_own(struct cs_store *store, const struct cs_indoc *in, struct cs_entry *entry,
+                   struct cs_result *result, struct cm_err *err)
+{
+    int64_t serial;
+    int rc = cs_indoc_judge(store, in, &serial, result);
+    if (rc < 0)
+        return rc;
+    rc = cs_batch(store, err);
+    if (rc == 0)
+        rc = cs_entry_load(&store->txn, in->id, entry, err);
+    if (rc < 0)
+        return cs_refuse(result, rc, "the store failed");
+    rc = check_serial(store, entry, in, serial, result, err);
+    if (rc == 1) {
+        cs_rev_format(&entry->head.effective, result->rev);
+        return 0;
+    }
+    if (rc < 0)
+        return rc;
+    const struct cs_rev *parent = NULL;
+    if (entry->found) {
+        /* The winner is the first node: entries are stored in winner order. */
+        parent = entry->head.has_effective ? &entry->head.effective : &entry->tree.node[0].rev;
+    }
+    struct cs_rev copy = parent ? *parent : (struct cs_rev){0};
+    return put_child(store, entry, in, parent ? &copy : NULL, serial, result, err);
+}
+
+int cs_put(struct cs_store *store, const json_t *doc, struct cs_result *ret, struct cm_err *err)
+{
+    struct cs_indoc in;
+    struct cs_entry entry = CS_ENTRY_INIT;
+    struct cm_err why = CM_ERR_INIT;
+    int rc = cs_indoc_read(doc, store->policy, &in, ret);
+    if (rc == 0) {
+        ret->rev[0] = '\0';
+        rc = put_own(store, &in, &entry, ret, &why);
+    }
+    ret->code = rc;
+    if (why.code != 0 && err)
+        cm_err_copy(err, &why);
+    else
+        refused(in.id, ret, err);
+    cm_err_fini(&why);
+    cs_entry_fini(&entry);
+    cs_indoc_fini(&in);
+    return rc;
+}
+
+/* The leaf that an interactive edit continues. */
+static int edit_parent(const struct cs_entry *entry, const struct cs_indoc *in,
+                       const struct cs_rev **ret, struct cs_result *result)
+{
+    *ret = NULL;
+    const char *conflict = "Document update conflict.";
+    if (!entry->found)
+        return in->path_len == 0 ? 0 : cs_refuse(result, CM_ECONFLICT, "%s", conflict);
+    if (in->path_len == 0) {
+        if (!entry->head.winner_deleted)
+            return cs_refuse(result, CM_ECONFLICT, "%s", conflict);
+        *ret = &entry->tree.node[0].rev; /* goes on from the tombstone */
+        return 0;
+    }
+    uint32_t *leaf;
+    size_t count = cs_tree_leaves(&entry->tree, &leaf);
+    for (size_t i = 0; i < count && !*ret; i++)
+        if (cs_rev_eq(&entry->tree.node[leaf[i]].rev, &in->path[0]))
+            *ret = &entry->tree.node[leaf[i]].rev;
+    cm_free(leaf);
+    return *ret ? 0 : cs_refuse(result, CM_ECONFLICT, "%s", conflict);
+}
+
+int cs_put_edit(struct cs_store *store, const json_t *doc, struct cs_result *ret,
+                struct cm_err *err)
+{
+    struct cs_indoc in;
+    struct cs_entry entry = CS_ENTRY_INIT;
+    struct cm_err why = CM_ERR_INIT;
+    const struct cs_rev *parent;
+    int rc = cs_indoc_read(doc, store->policy, &in, ret);
+    ret->rev[0] = '\0';
+    if (rc == 0 && store->policy)
+        rc = cs_refuse(ret, CM_EDENIED, "only signed documents are accepted");
+    if (rc == 0)
+        rc = cs_batch(store, &why);
+    if (rc == 0)
+        rc = cs_entry_load(&store->txn, in.id, &entry, &why);
+    if (rc == 0)
+        rc = edit_parent(&entry, &in, &parent, ret);
+    if (rc == 0) {
+        struct cs_rev copy = parent ? *parent : (struct cs_rev){0};
+        rc = put_child(store, &entry, &in, parent ? &copy : NULL, 0, ret, &why);
+    }
+    ret->code = rc;
+    if (why.code != 0 && err)
+        cm_err_copy(err, &why);
+    else
+        refused(in.id, ret, err);
+    cm_err_fini(&why);
+    cs_entry_fini(&entry);
+    cs_indoc_fini(&in);
+    return rc;
+}
+
+/* A peer may not push the generation out of reach of everybody else. */
+static int check_generation(const struct cs_store *store, const struct cs_entry *entry, int64_t gen,
+                            struct cs_result *result)
+{
+    int64_t highest = 0;
+    for (size_t i = 0; i < entry->tree.count; i++)
+        if (entry->tree.node[i].rev.gen > highest)
+            highest = entry->tree.node[i].rev.gen;
+    if (store->policy && gen - highest > CS_GENERATION_JUMP)
+        return cs_refuse(result, CM_ELIMIT, "generation %lld is more than %d ahead of %lld",
+                         (long long)gen, CS_GENERATION_JUMP, (long long)highest);
+    return 0;
+}
+
+static int replicate_into(struct cs_store *store, const struct cs_indoc *in, struct cs_entry *entry,
+                          struct cs_result *result, struct cm_err *err)
+{
+    int64_t serial = 0;
+    if (check_generation(store, entry, in->path[0].gen, result) < 0)
+        return 0;
+    /* A known revision is success, whatever came with it: only its ancestors' names are new. */
+    bool known = store->policy && cs_tree_find(&entry->tree, &in->path[0]) != CS_NO_NODE;
+    if (!known) {
+        if (cs_indoc_judge(store, in, &serial, result) < 0)
+            return 0;
+        struct cm_err why = CM_ERR_INIT;
+        int rc = check_serial(store, entry, in, serial, result, &why);
+        if (rc < 0 && why.code != 0) {
+            cm_log_err(CM_LOG_ERROR, "certstore", &why);
+            cm_err_fini(&why);
+        }
+        /* The same signed content under another name is nothing new, or names could be made up
+         * without end. */
+        if (rc != 0)
+            return 0;
+    }
+    struct cs_change_in change = {
+        .in = in, .path = in->path, .path_len = in->path_len, .valid = true, .serial = serial};
+    int rc = cs_apply(store, entry, &change, result, err);
+    return store->failed ? rc : 0;
+}
+
+int cs_replicate(struct cs_store *store, const json_t *doc, struct cs_indoc *in,
+                 struct cs_result *result, struct cm_err *err)
+{
+    struct cs_entry entry = CS_ENTRY_INIT;
+    if (cs_indoc_read(doc, store->policy, in, result) < 0)
+        return 0;
+    if (in->path_len == 0) {
+        cs_refuse(result, CM_EMALF, "Document rev must be given with new_edits=false");
+        return 0;
+    }
+    int rc = cs_batch(store, err);
+    if (rc == 0)
+        rc = cs_entry_load(&store->txn, in->id, &entry, err);
+    if (rc == 0)
+        rc = replicate_into(store, in, &entry, result, err);
+    cs_entry_fini(&entry);
+    return rc;
+}
+
+int cs_put_replicated(struct cs_store *store, const json_t *doc, const char *peer,
+                      struct cs_result *ret, struct cm_err *err)
+{
+    struct cs_indoc in;
+    int rc = cs_replicate(store, doc, &in, ret, err);
+    if (rc == 0 && store->policy) {
+        if (ret->code < 0)
+            rc = cs_quarantine_add(store, doc, peer, ret->reason, err);
+        else if (store->batch.quarantine_count > 0)
+            rc = cs_quarantine_drop(store, doc, err);
+    }
+    if (rc < 0)
+        cs_refuse(ret, rc, "the store failed");
+    cs_indoc_fini(&in);
+    return rc;
+}

@@ -1,0 +1,186 @@
+/* Reading documents: the effective leaf for ourselves, revisions and leaves for replication. */
+#include <string.h>
+
+#include "base/core/log.h"
+#include "base/core/mem.h"
+#include "certstore/internal.h"
+
+void cs_doc_fini(struct cs_doc *doc)
+{
+    json_decref(doc->body);
+    *doc = (struct cs_doc){0};
+}
+
+int cs_get(struct cs_store *store, const char *id, struct cs_doc *ret, struct cm_err *err)
+{
+    struct cs_view view;
+    struct cs_head head;
+    *ret = (struct cs_doc){0};
+    if (strlen(id) > CS_ID_MAX)
+        return cm_fail(err, CM_ENOENT, "there is no document of that name");
+    int rc = cs_view_begin(store, false, &view, err);
+    if (rc < 0)
+        return rc;
+    rc = cs_head_load(view.txn, id, &head, err);
+    if (rc == 0 && (!head.has_effective || head.effective_deleted))
+        rc = CM_ENOENT;
+    if (rc == CM_ENOENT)
+        cm_fail(err, CM_ENOENT, "there is no document %s", id);
+    else if (rc == 0) {
+        rc = cs_body_load(view.txn, id, &head.effective, &ret->body, err);
+        if (rc == CM_ENOENT)
+            rc = cm_fail(err, CM_EIO, "the text of document %s is missing from the store", id);
+    }
+    cs_view_end(store, &view);
+    if (rc < 0)
+        return rc;
+    cm_strcpy(ret->id, sizeof(ret->id), id);
+    cs_rev_format(&head.effective, ret->rev);
+    ret->seq = head.seq;
+    ret->serial = head.serial;
+    return 0;
+}
+
+json_t *cs_get_body(struct cs_store *store, const char *id)
+{
+    struct cs_doc doc;
+    struct cm_err err = CM_ERR_INIT;
+    int rc = cs_get(store, id, &doc, &err);
+    if (rc < 0 && rc != CM_ENOENT)
+        cm_log_err(CM_LOG_ERROR, "certstore", &err);
+    cm_err_fini(&err);
+    if (rc < 0)
+        return NULL;
+    json_t *body = json_incref(doc.body);
+    cs_doc_fini(&doc);
+    return body;
+}
+
+static json_t *history_of(const struct cs_tree *tree, uint32_t node)
+{
+    json_t *ids = json_array(), *history = json_object();
+    char text[CS_REV_MAX + 1];
+    size_t count = 0;
+    for (uint32_t at = node; at != CS_NO_NODE && count < CS_REVS_LIMIT; count++) {
+        cs_rev_format_id(&tree->node[at].rev, text);
+        json_array_append_new(ids, json_string(text));
+        at = tree->node[at].parent;
+    }
+    cm_json_set_int(history, "start", tree->node[node].rev.gen);
+    cm_json_set(history, "ids", ids);
+    return history;
+}
+
+/* One stored revision in CouchDB's form. */
+static int render(struct cs_txn *txn, const char *id, const struct cs_tree *tree, uint32_t node,
+                  bool revs, json_t **ret, struct cm_err *err)
+{
+    char text[CS_REV_MAX + 1];
+    const struct cs_node *n = &tree->node[node];
+    if ((n->flags & CS_NODE_BODY) == 0)
+        return CM_ENOENT;
+    int rc = cs_body_load(txn, id, &n->rev, ret, err);
+    if (rc < 0)
+        return rc;
+    cs_rev_format(&n->rev, text);
+    cm_json_set_str(*ret, "_rev", text);
+    if (n->flags & CS_NODE_DELETED)
+        cm_json_set_bool(*ret, "_deleted", true);
+    if (revs)
+        cm_json_set(*ret, "_revisions", history_of(tree, node));
+    return 0;
+}
+
+/* The asked node: the winner, the revision, or the first leaf at or below it. */
+static uint32_t pick(const struct cs_tree *tree, const char *rev, bool latest)
+{
+    struct cs_rev wanted;
+    uint32_t *leaf, found = CS_NO_NODE;
+    if (rev) {
+        if (cs_rev_parse(rev, &wanted) < 0)
+            return CS_NO_NODE;
+        found = cs_tree_find(tree, &wanted);
+        if (found == CS_NO_NODE || !latest)
+            return found;
+    }
+    size_t count = cs_tree_leaves(tree, &leaf);
+    uint32_t picked = found;
+    for (size_t i = 0; i < count; i++) {
+        if (found == CS_NO_NODE || cs_tree_descends(tree, leaf[i], found)) {
+            picked = leaf[i];
+            break;
+        }
+    }
+    cm_free(leaf);
+    return picked;
+}
+
+int cs_read_rev(struct cs_store *store, const char *id, const char *rev, bool revs, bool latest,
+                json_t **ret, struct cm_err *err)
+{
+    struct cs_view view;
+    struct cs_entry entry = CS_ENTRY_INIT;
+    *ret = NULL;
+    int rc = cs_view_begin(store, true, &view, err);
+    if (rc < 0)
+        return rc;
+    rc = cs_entry_load(view.txn, id, &entry, err);
+    if (rc == 0) {
+        uint32_t node = entry.found ? pick(&entry.tree, rev, latest) : CS_NO_NODE;
+        rc = node == CS_NO_NODE ? CM_ENOENT
+                                : render(view.txn, id, &entry.tree, node, revs, ret, err);
+        if (rc == CM_ENOENT)
+            cm_fail(err, CM_ENOENT, "missing");
+    }
+    cs_entry_fini(&entry);
+    cs_view_end(store, &view);
+    return rc;
+}
+
+int cs_read_leaves(struct cs_store *store, const char *id, bool revs, json_t **ret,
+                   struct cm_err *err)
+{
+    struct cs_view view;
+    struct cs_entry entry = CS_ENTRY_INIT;
+    *ret = NULL;
+    int rc = cs_view_begin(store, true, &view, err);
+    if (rc < 0)
+        return rc;
+    rc = cs_entry_load(view.txn, id, &entry, err);
+    if (rc == 0 && !entry.found)
+        rc = cm_fail(err, CM_ENOENT, "missing");
+    if (rc == 0) {
+        uint32_t *leaf;
+        size_t count = cs_tree_leaves(&entry.tree, &leaf);
+        CM_AUTO_JSON all = json_array();
+        for (size_t i = 0; i < count && rc == 0; i++) {
+            json_t *doc = NULL;
+            rc = render(view.txn, id, &entry.tree, leaf[i], revs, &doc, err);
+            if (rc == 0)
+                json_array_append_new(all, doc);
+            else if (rc == CM_ENOENT)
+                rc = cm_fail(err, CM_EIO, "the text of document %s is missing", id);
+        }
+        if (rc == 0)
+            *ret = json_incref(all);
+        cm_free(leaf);
+    }
+    cs_entry_fini(&entry);
+    cs_view_end(store, &view);
+    return rc;
+}
+
+bool cs_has_rev(struct cs_store *store, const char *id, const char *rev)
+{
+    struct cs_view view;
+    struct cs_entry entry = CS_ENTRY_INIT;
+    struct cs_rev wanted;
+    bool known = false;
+    if (cs_rev_parse(rev, &wanted) < 0 || cs_view_begin(store, true, &view, NULL) < 0)
+        return false;
+    if (cs_entry_load(view.txn, id, &entry, NULL) == 0 && entry.found)
+        known = cs_tree_find(&entry.tree, &wanted) != CS_NO_NODE;
+    cs_entry_fini(&entry);
+    cs_view_end(store, &view);
+    return known;
+}

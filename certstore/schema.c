@@ -1,0 +1,369 @@
+/* Checking documents against the tables of schema_rules.c. */
+#include "certstore/schema.h"
+
+#include <string.h>
+
+#include "base/core/bytes.h"
+#include "base/core/clock.h"
+#include "base/core/json.h"
+#include "base/core/mem.h"
+#include "certstore/schema_rules.h"
+#include "certstore/store.h"
+
+#define NAME_MAX_BYTES  64
+#define HOST_MAX        253
+#define LABEL_USUAL     64
+#define SIGNATURES_MAX  16
+#define SIGNATURE_VALUE 200
+#define INT_EXACT_MAX   9007199254740991LL /* 2^53-1 */
+#define DEPTH_MAX       8                  /* of tables within tables */
+
+static const struct cs_member signature_members[] = {
+    {.name = "by", .kind = CS_K_HOST, .flags = CS_M_REQUIRED},
+    {.name = "key", .kind = CS_K_HEX, .flags = CS_M_REQUIRED, .max = 32},
+    {.name = "value", .kind = CS_K_BASE64URL, .flags = CS_M_REQUIRED, .max = SIGNATURE_VALUE},
+    {.name = NULL}};
+
+static const struct cs_member one_signature = {
+    .name = "signature", .kind = CS_K_OBJECT, .inner = signature_members};
+static const struct cs_member many_signatures = {.name = "signatures",
+                                                 .kind = CS_K_OBJECT,
+                                                 .flags = CS_M_LIST,
+                                                 .items = SIGNATURES_MAX,
+                                                 .inner = signature_members};
+
+/* ---- ids ----------------------------------------------------------------------------------------
+ */
+
+static const struct cs_rule *rule_of(const char *id)
+{
+    const char *colon = strchr(id, ':');
+    if (!colon)
+        return NULL;
+    size_t len = (size_t)(colon - id);
+    for (size_t i = 0; i < cs_rule_count; i++)
+        if (strlen(cs_rules[i].type.name) == len && memcmp(cs_rules[i].type.name, id, len) == 0)
+            return &cs_rules[i];
+    return NULL;
+}
+
+const struct cs_type *cs_type_of(const char *id)
+{
+    const struct cs_rule *rule = rule_of(id);
+    return rule ? &rule->type : NULL;
+}
+
+static bool is_alnum(char c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+}
+
+static bool is_label(const char *text, size_t len, size_t max)
+{
+    if (len == 0 || len > max || !(is_alnum(text[0]) || text[0] == '_'))
+        return false;
+    for (size_t i = 0; i < len; i++)
+        if (!is_alnum(text[i]) && !strchr("._-", text[i]))
+            return false;
+    return true;
+}
+
+/* Names, wildcards, address literals: what must not get through here is anything that could act
+ * as a path, a separator or markup; whether a CA takes the name is not this file's matter. */
+static bool is_host(const char *text, size_t len)
+{
+    if (len == 0 || len > HOST_MAX || text[0] == '.' || text[0] == '-')
+        return false;
+    for (size_t i = 0; i < len; i++)
+        if (!is_alnum(text[i]) && !strchr("._-:", text[i]) && !(i == 0 && text[i] == '*'))
+            return false;
+    return true;
+}
+
+static bool is_hex(const char *text, size_t digits)
+{
+    return strlen(text) == digits && strspn(text, "0123456789abcdef") == digits;
+}
+
+static bool name_ok(enum cs_naming naming, const char *name)
+{
+    const char *colon;
+    switch (naming) {
+    case CS_N_ULID:
+        return cm_ulid_ok(name);
+    case CS_N_LABEL:
+        return is_label(name, strlen(name), NAME_MAX_BYTES);
+    case CS_N_HOST:
+        return is_host(name, strlen(name));
+    case CS_N_ROOT:
+        return strcmp(name, "root") == 0;
+    case CS_N_HEX64:
+        return is_hex(name, 64);
+    case CS_N_HOST_ULID:
+        colon = strrchr(name, ':');
+        return colon && is_host(name, (size_t)(colon - name)) && cm_ulid_ok(colon + 1);
+    }
+    return false;
+}
+
+/* ---- values
+ * -------------------------------------------------------------------------------------- */
+
+static bool is_line(const char *text)
+{
+    for (; *text; text++)
+        if ((unsigned char)*text < 0x20 || *text == 0x7f)
+            return false;
+    return true;
+}
+
+static bool is_base64(const char *text, const char *extra)
+{
+    for (; *text; text++)
+        if (!is_alnum(*text) && !strchr(extra, *text))
+            return false;
+    return true;
+}
+
+/* Armour is ASCII; an empty text is allowed where a chain has no intermediates. */
+static bool is_pem(const char *text)
+{
+    if (*text && strncmp(text, "-----BEGIN ", 11) != 0)
+        return false;
+    for (; *text; text++)
+        if (*text != '\n' && *text != '\r' && (*text < 0x20 || *text > 0x7e))
+            return false;
+    return true;
+}
+
+static bool is_word(const char *text, const char *const *words)
+{
+    for (; *words; words++)
+        if (strcmp(text, *words) == 0)
+            return true;
+    return false;
+}
+
+/* No fraction and no huge integer anywhere; depth is bounded by the parser. */
+static bool is_exact(const json_t *v, unsigned depth)
+{
+    const char *key;
+    json_t *item;
+    if (json_is_real(v) || depth > CM_JSON_DEPTH_MAX)
+        return false;
+    if (json_is_integer(v))
+        return json_integer_value(v) <= INT_EXACT_MAX && json_integer_value(v) >= -INT_EXACT_MAX;
+    for (size_t i = 0; i < json_array_size(v); i++)
+        if (!is_exact(json_array_get(v, i), depth + 1))
+            return false;
+    json_object_foreach((json_t *)(uintptr_t)v, key, item)
+    {
+        if (!is_exact(item, depth + 1))
+            return false;
+    }
+    return true;
+}
+
+static bool any_ok(const json_t *v, int64_t max)
+{
+    if (!is_exact(v, 0))
+        return false;
+    size_t len;
+    CM_AUTO_STR text = cm_json_dump(v, &len);
+    return (int64_t)len <= max;
+}
+
+static bool text_ok(const struct cs_member *m, const char *text, size_t len)
+{
+    int64_t ms;
+    size_t max = m->max > 0 ? (size_t)m->max : LABEL_USUAL;
+    switch (m->kind) {
+    case CS_K_TEXT:
+        return len <= max;
+    case CS_K_LINE:
+        return len <= max && is_line(text);
+    case CS_K_LABEL:
+        return is_label(text, len, max);
+    case CS_K_HOST:
+        return is_host(text, len);
+    case CS_K_WORD:
+        return is_word(text, m->words);
+    case CS_K_TIME:
+        return cm_time_parse(text, &ms) == 0;
+    case CS_K_ULID:
+        return cm_ulid_ok(text);
+    case CS_K_HEX:
+        return is_hex(text, max);
+    case CS_K_BASE64:
+        return len <= max && is_base64(text, "+/=");
+    case CS_K_BASE64URL:
+        return len <= max && is_base64(text, "-_");
+    case CS_K_PEM:
+        return len <= max && is_pem(text);
+    default:
+        return false;
+    }
+}
+
+static int check_members(const json_t *obj, const struct cs_member *table, bool top,
+                         const char *path, unsigned depth, struct cm_err *err);
+
+static int check_value(const struct cs_member *m, const json_t *v, const char *path, unsigned depth,
+                       struct cm_err *err)
+{
+    bool ok;
+    switch (m->kind) {
+    case CS_K_INT:
+        ok = json_is_integer(v) && json_integer_value(v) >= 0 &&
+             json_integer_value(v) <= (m->max > 0 ? m->max : INT_EXACT_MAX);
+        break;
+    case CS_K_BOOL:
+        ok = json_is_boolean(v);
+        break;
+    case CS_K_ANY:
+        ok = any_ok(v, m->max);
+        break;
+    case CS_K_OBJECT:
+        if (json_is_object(v))
+            return check_members(v, m->inner, false, path, depth + 1, err);
+        ok = false;
+        break;
+    default:
+        /* A NUL inside would end the text early for everybody else. */
+        ok = json_is_string(v) && strlen(json_string_value(v)) == json_string_length(v) &&
+             text_ok(m, json_string_value(v), json_string_length(v));
+    }
+    return ok ? 0 : cm_fail(err, CM_EMALF, "member %s has a value that is not allowed", path);
+}
+
+static int check_member(const struct cs_member *m, const json_t *v, const char *path,
+                        unsigned depth, struct cm_err *err)
+{
+    if ((m->flags & CS_M_LIST) == 0)
+        return check_value(m, v, path, depth, err);
+    if (!json_is_array(v))
+        return cm_fail(err, CM_EMALF, "member %s must be a list", path);
+    if (json_array_size(v) > m->items)
+        return cm_fail(err, CM_EMALF, "member %s has more than %zu items", path, m->items);
+    int rc = 0;
+    for (size_t i = 0; i < json_array_size(v) && rc == 0; i++)
+        rc = check_value(m, json_array_get(v, i), path, depth, err);
+    return rc;
+}
+
+/* Members that every document has; checked before the type's own. */
+static bool is_common(const char *name)
+{
+    static const char *const names[] = {"_id", "type", "serial", "signature", "signatures"};
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+        if (strcmp(name, names[i]) == 0)
+            return true;
+    return false;
+}
+
+static int check_members(const json_t *obj, const struct cs_member *table, bool top,
+                         const char *path, unsigned depth, struct cm_err *err)
+{
+    const char *name;
+    json_t *value;
+    int rc = 0;
+    if (depth > DEPTH_MAX)
+        return cm_fail(err, CM_EMALF, "member %s is nested too deeply", path);
+    json_object_foreach((json_t *)(uintptr_t)obj, name, value)
+    {
+        if (top && is_common(name))
+            continue;
+        const struct cs_member *m = table;
+        while (m->name && strcmp(m->name, name) != 0)
+            m++;
+        if (!m->name)
+            return cm_fail(err, CM_EMALF, "member %s%s%.60s is unknown", path, *path ? "." : "",
+                           name);
+        CM_AUTO_STR inner = cm_asprintf("%s%s%s", path, *path ? "." : "", name);
+        rc = check_member(m, value, inner, depth, err);
+        if (rc < 0)
+            return rc;
+    }
+    for (const struct cs_member *m = table; m->name; m++)
+        if (m->flags & CS_M_REQUIRED && !json_object_get(obj, m->name))
+            return cm_fail(err, CM_EMALF, "member %s%s%s is missing", path, *path ? "." : "",
+                           m->name);
+    return 0;
+}
+
+/* Types whose rules arrive with their feature. */
+static int check_free(const json_t *body, struct cm_err *err)
+{
+    const char *name;
+    json_t *value;
+    json_object_foreach((json_t *)(uintptr_t)body, name, value)
+    {
+        size_t len = strlen(name);
+        if (strcmp(name, "_id") != 0 &&
+            (len == 0 || len > NAME_MAX_BYTES || name[0] < 'a' || name[0] > 'z' ||
+             strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789_") != len))
+            return cm_fail(err, CM_EMALF, "member %.60s is not written in snake_case", name);
+        if (!is_exact(value, 0))
+            return cm_fail(err, CM_EMALF, "member %s holds a number that is not an exact integer",
+                           name);
+    }
+    return 0;
+}
+
+/* ---- documents
+ * ------------------------------------------------------------------------------------ */
+
+static int check_signatures(const json_t *body, const struct cs_rule *rule, struct cm_err *err)
+{
+    bool many = rule->naming == CS_N_ROOT;
+    const struct cs_member *m = many ? &many_signatures : &one_signature;
+    const char *other = many ? "signature" : "signatures";
+    const json_t *value = json_object_get(body, m->name);
+    if (json_object_get(body, other))
+        return cm_fail(err, CM_EMALF, "member %s does not belong into this type", other);
+    if (!value || (many && json_array_size(value) == 0))
+        return cm_fail(err, CM_EMALF, "member %s is missing", m->name);
+    return check_member(m, value, m->name, 0, err);
+}
+
+/* Where the id repeats what a member says, they must agree: indexes and people go by either. */
+static int check_agreement(const char *id, const json_t *body, const struct cs_rule *rule,
+                           struct cm_err *err)
+{
+    const char *name = strchr(id, ':') + 1;
+    const char *credential = cm_json_str(body, "credential");
+    if (strcmp(rule->type.name, "challenge") == 0 && strcmp(name, credential) != 0)
+        return cm_fail(err, CM_EMALF, "member credential does not agree with _id");
+    if (rule->naming != CS_N_HOST_ULID)
+        return 0;
+    CM_AUTO_STR expected = cm_asprintf("%s:%s", cm_json_str(body, "server"), credential);
+    if (strcmp(name, expected) != 0)
+        return cm_fail(err, CM_EMALF, "members server and credential do not agree with _id");
+    return 0;
+}
+
+int cs_schema_check(const json_t *body, bool deleted, struct cm_err *err)
+{
+    const char *id = cm_json_str(body, "_id");
+    const char *type = cm_json_str(body, "type");
+    if (!id || strlen(id) > CS_ID_MAX)
+        return cm_fail(err, CM_EMALF, "member _id is missing or too long");
+    const struct cs_rule *rule = rule_of(id);
+    if (!rule)
+        return cm_fail(err, CM_EMALF, "member _id names no known document type");
+    if (!name_ok(rule->naming, strchr(id, ':') + 1))
+        return cm_fail(err, CM_EMALF, "member _id has a name that its type does not allow");
+    if (!type || strcmp(type, rule->type.name) != 0)
+        return cm_fail(err, CM_EMALF, "member type does not agree with _id");
+    const json_t *serial = json_object_get(body, "serial");
+    if (!json_is_integer(serial) || json_integer_value(serial) < 1 ||
+        json_integer_value(serial) > INT_EXACT_MAX)
+        return cm_fail(err, CM_EMALF, "member serial must be an integer from 1");
+    int rc = check_signatures(body, rule, err);
+    if (rc < 0)
+        return rc;
+    if (deleted || !rule->member)
+        return check_free(body, err);
+    rc = check_members(body, rule->member, true, "", 0, err);
+    return rc < 0 ? rc : check_agreement(id, body, rule, err);
+}

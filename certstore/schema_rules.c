@@ -1,0 +1,194 @@
+/* Document types and their members (docs/documents.md).  One line is one member. */
+#include "certstore/schema_rules.h"
+
+#define REQ CS_M_REQUIRED
+/* One line each is what makes them readable. */
+/* clang-format off */
+#define END              {.name = NULL}
+#define TEXT(n, f, m)    {.name = (n), .kind = CS_K_TEXT, .flags = (f), .max = (m)}
+#define TEXTS(n, m, i) \
+    {.name = (n), .kind = CS_K_TEXT, .flags = CS_M_LIST, .max = (m), .items = (i)}
+#define LINE(n, f, m)    {.name = (n), .kind = CS_K_LINE, .flags = (f), .max = (m)}
+#define LINES(n, m, i) \
+    {.name = (n), .kind = CS_K_LINE, .flags = CS_M_LIST, .max = (m), .items = (i)}
+#define LABEL(n, f)      {.name = (n), .kind = CS_K_LABEL, .flags = (f), .max = 128}
+#define HOST(n, f)       {.name = (n), .kind = CS_K_HOST, .flags = (f)}
+#define HOSTS(n, f, i)   {.name = (n), .kind = CS_K_HOST, .flags = (f) | CS_M_LIST, .items = (i)}
+#define WORD(n, f, w)    {.name = (n), .kind = CS_K_WORD, .flags = (f), .words = (w)}
+#define WORDS(n, f, w, i) \
+    {.name = (n), .kind = CS_K_WORD, .flags = (f) | CS_M_LIST, .items = (i), .words = (w)}
+#define INT(n, m)        {.name = (n), .kind = CS_K_INT, .max = (m)}
+#define HEX(n, f, m)     {.name = (n), .kind = CS_K_HEX, .flags = (f), .max = (m)}
+#define HEXES(n, f, m, i) \
+    {.name = (n), .kind = CS_K_HEX, .flags = (f) | CS_M_LIST, .max = (m), .items = (i)}
+#define B64(n, f, m)     {.name = (n), .kind = CS_K_BASE64, .flags = (f), .max = (m)}
+#define B64URL(n, f, m)  {.name = (n), .kind = CS_K_BASE64URL, .flags = (f), .max = (m)}
+#define PEM(n, f, m)     {.name = (n), .kind = CS_K_PEM, .flags = (f), .max = (m)}
+#define ULID(n, f)       {.name = (n), .kind = CS_K_ULID, .flags = (f)}
+#define TIME(n, f)       {.name = (n), .kind = CS_K_TIME, .flags = (f)}
+#define BOOL(n)          {.name = (n), .kind = CS_K_BOOL}
+#define ANY(n, m)        {.name = (n), .kind = CS_K_ANY, .max = (m)}
+#define OBJECT(n, f, t)  {.name = (n), .kind = CS_K_OBJECT, .flags = (f), .inner = (t)}
+#define OBJECTS(n, f, t, i) \
+    {.name = (n), .kind = CS_K_OBJECT, .flags = (f) | CS_M_LIST, .items = (i), .inner = (t)}
+#define DOWN(n)          {.name = (n), .down = true, .by_manager = true}
+#define UP(n)            {.name = (n), .up = true}
+/* clang-format on */
+
+#define SERVERS_MAX 200
+#define NAMES_MAX   30
+#define TYPED_MAX   100 /* host names before de-duplication */
+#define SEALED_MAX  (64 << 10)
+#define CHAIN_MAX   (64 << 10)
+#define CERT_MAX    (32 << 10)
+#define SPKI_MAX    512
+#define URL_MAX     2048
+#define DAYS_MAX    3650
+#define COUNT_MAX   1000000000
+
+static const char *const statuses[] = {"draft",   "pending",        "waiting",        "issued",
+                                       "renew",   "revoke_pending", "revoked",        "error",
+                                       "expired", "archived",       "update_servers", NULL};
+static const char *const colors[] = {"green", "yellow", "red", NULL};
+static const char *const roles[] = {"manager", "standby", "server", NULL};
+static const char *const server_states[] = {"active", "retiring", "removed", NULL};
+static const char *const receipt_states[] = {"replicated", "opened", "deployed", "reloaded",
+                                             "served",     "failed", NULL};
+static const char *const account_states[] = {"new", "valid", "error", NULL};
+static const char *const doors[] = {"form", "api", "cli", NULL};
+static const char *const challenge_types[] = {"http-01", "dns-01", "tls-alpn-01", NULL};
+
+/* base/core/err.h's one shape; the CA's problem document stays as it came. */
+static const struct cs_member error_object[] = {
+    LABEL("code", 0),           LINE("object", 0, 512),
+    TEXT("what", 0, 2048),      TEXTS("causes", 2048, 16),
+    TEXT("hint", 0, 2048),      ANY("problem", 16 << 10),
+    LABEL("retry", 0),          INT("attempts", COUNT_MAX),
+    TIME("next_attempt_at", 0), END};
+
+static const struct cs_member trust_server[] = {
+    HOST("name", REQ),          WORDS("roles", REQ, roles, 8), WORD("state", REQ, server_states),
+    B64("seal", REQ, SPKI_MAX), B64("sign", REQ, SPKI_MAX),    B64("tls", REQ, SPKI_MAX),
+    LINE("url", 0, URL_MAX),    LINE("ui_url", 0, URL_MAX),    END};
+
+static const struct cs_member trust[] = {INT("version", COUNT_MAX),
+                                         TIME("expires_at", REQ),
+                                         HEXES("root_signers", REQ, 32, 16),
+                                         INT("threshold", 16),
+                                         B64("recovery", 0, SPKI_MAX),
+                                         OBJECTS("servers", REQ, trust_server, 1000),
+                                         END};
+
+#define ASKED_FIELDS                                                                               \
+    LINES("host_names", 1024, TYPED_MAX), LABEL("provider", 0), LABEL("account", 0),               \
+        LABEL("key_type", 0), HOSTS("servers", 0, SERVERS_MAX), LABEL("keyring_file", 0),          \
+        LABEL("target", 0), INT("renew_days", DAYS_MAX), LABEL("key_rollover", 0)
+
+static const struct cs_member request_fields[] = {ASKED_FIELDS, END};
+
+static const struct cs_member request_by[] = {LINE("who", 0, 256), WORD("via", 0, doors),
+                                              HOST("server", 0), END};
+
+static const struct cs_member request[] = {LABEL("action", REQ),
+                                           ULID("credential", REQ),
+                                           INT("base_serial", 0),
+                                           OBJECT("fields", 0, request_fields),
+                                           OBJECT("by", 0, request_by),
+                                           TIME("at", REQ),
+                                           END};
+
+static const struct cs_member health[] = {WORD("color", REQ, colors), TEXTS("causes", 1024, 50),
+                                          END};
+
+static const struct cs_member credential[] = {ASKED_FIELDS,
+                                              HOSTS("host_names_ascii", 0, NAMES_MAX),
+                                              WORD("status", REQ, statuses),
+                                              ULID("request", 0),
+                                              LINE("requested_by", 0, 256),
+                                              TIME("requested_at", 0),
+                                              INT("key_generation", COUNT_MAX),
+                                              HEX("public_key_sha256", 0, 64),
+                                              B64("sealed_key", 0, SEALED_MAX),
+                                              B64URL("csr", 0, CERT_MAX),
+                                              PEM("chain", 0, CHAIN_MAX),
+                                              PEM("root", 0, CERT_MAX),
+                                              HEX("fingerprint", 0, 64),
+                                              LINES("san", 256, TYPED_MAX),
+                                              LINES("san_unicode", 1024, TYPED_MAX),
+                                              LINE("issuer", 0, 1024),
+                                              TIME("not_before", 0),
+                                              TIME("not_after", 0),
+                                              TIME("issued_at", 0),
+                                              OBJECT("health", 0, health),
+                                              OBJECT("error", 0, error_object),
+                                              TIME("next_action_at", 0),
+                                              INT("attempts", COUNT_MAX),
+                                              BOOL("paused"),
+                                              END};
+
+static const struct cs_member keyfile[] = {ULID("credential", REQ),
+                                           HOSTS("servers", REQ, SERVERS_MAX),
+                                           LABEL("keyring_file", REQ),
+                                           LABEL("target", 0),
+                                           HOSTS("names", 0, TYPED_MAX),
+                                           B64("sealed_key", REQ, SEALED_MAX),
+                                           INT("key_generation", COUNT_MAX),
+                                           HEX("public_key_sha256", REQ, 64),
+                                           PEM("leaf", REQ, CERT_MAX),
+                                           PEM("intermediates", 0, CHAIN_MAX),
+                                           PEM("root", 0, CERT_MAX),
+                                           HEX("fingerprint", 0, 64),
+                                           TIME("not_after", 0),
+                                           END};
+
+static const struct cs_member token[] = {
+    HOST("host", REQ),         WORD("type", REQ, challenge_types),
+    B64URL("token", REQ, 128), LINE("key_authorization", REQ, 256),
+    TIME("expires_at", REQ),   END};
+
+static const struct cs_member challenge[] = {ULID("credential", REQ),
+                                             OBJECTS("tokens", REQ, token, TYPED_MAX), END};
+
+static const struct cs_member receipt[] = {
+    HOST("server", REQ),       ULID("credential", REQ),          WORD("state", REQ, receipt_states),
+    HEX("fingerprint", 0, 64), INT("key_generation", COUNT_MAX), LABEL("target", 0),
+    TIME("at", REQ),           OBJECT("error", 0, error_object), END};
+
+static const struct cs_member agreed[] = {LINE("by", 0, 256), TIME("at", 0),
+                                          LINE("url", 0, URL_MAX), END};
+
+static const struct cs_member account[] = {LINE("directory", REQ, URL_MAX),
+                                           LINES("contacts", 320, 10),
+                                           OBJECT("terms_agreed", 0, agreed),
+                                           PEM("ca_pem", 0, CHAIN_MAX),
+                                           B64("sealed_key", 0, SEALED_MAX),
+                                           ANY("jwk", 4096),
+                                           B64URL("thumbprint", 0, 64),
+                                           LINE("kid", 0, URL_MAX),
+                                           WORD("status", REQ, account_states),
+                                           OBJECT("error", 0, error_object),
+                                           BOOL("self_check"),
+                                           INT("http_port", 65535),
+                                           END};
+
+static const struct cs_member settings[] = {LABEL("provider", 0),
+                                            LABEL("account", 0),
+                                            LABEL("key_type", 0),
+                                            INT("renew_days", DAYS_MAX),
+                                            HOSTS("servers", 0, SERVERS_MAX),
+                                            LABEL("keyring_file", 0),
+                                            END};
+
+static const struct cs_member root[] = {PEM("pem", REQ, CERT_MAX), LINE("subject", 0, 1024),
+                                        TIME("not_after", 0), END};
+
+const struct cs_rule cs_rules[] = {
+    {UP("request"), CS_N_ULID, request},     {DOWN("credential"), CS_N_ULID, credential},
+    {DOWN("keyfile"), CS_N_ULID, keyfile},   {DOWN("challenge"), CS_N_ULID, challenge},
+    {DOWN("trust"), CS_N_ROOT, trust},       {UP("receipt"), CS_N_HOST_ULID, receipt},
+    {DOWN("account"), CS_N_LABEL, account},  {DOWN("settings"), CS_N_LABEL, settings},
+    {DOWN("root"), CS_N_HEX64, root},        {DOWN("server"), CS_N_HOST, NULL},
+    {DOWN("dns-account"), CS_N_LABEL, NULL}, {DOWN("dns-provider"), CS_N_LABEL, NULL},
+    {DOWN("microca"), CS_N_LABEL, NULL},     {DOWN("archive"), CS_N_LABEL, NULL},
+};
+const size_t cs_rule_count = sizeof(cs_rules) / sizeof(cs_rules[0]);

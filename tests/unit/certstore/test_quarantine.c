@@ -1,0 +1,137 @@
+#include "support.h"
+
+#include "certstore/internal.h"
+
+static int setup(void **state)
+{
+    static struct rig rig;
+    rig_open(&rig, true);
+    *state = &rig;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    cm_clock_fake(-1, -1);
+    rig_close(*state);
+    return 0;
+}
+
+static json_t *version(const char *name, int64_t serial)
+{
+    return at_rev(settings(name, serial, serial, false), "1-a");
+}
+
+static void tells_what_was_refused(void **state)
+{
+    struct rig *rig = *state;
+    rig->reject_all = true;
+    cm_clock_fake(1800000000000, 0);
+    replicate(rig, version("a", 5));
+    replicate(rig, version("b", 5));
+    replicate(rig, version("a", 5));
+    commit(rig);
+    CM_AUTO_JSON all = cs_quarantine(rig->store);
+    assert_int_equal(json_array_size(all), 2);
+    json_t *first = json_array_get(all, 0); /* newest first */
+    assert_string_equal(cm_json_str(first, "id"), "settings:a");
+    assert_string_equal(cm_json_str(first, "rev"), "1-a");
+    assert_string_equal(cm_json_str(first, "peer"), "peer.example");
+    assert_string_equal(cm_json_str(first, "reason"), "signature: wrong signature");
+    assert_string_equal(cm_json_str(first, "at"), "2027-01-15T08:00:00.000Z");
+    assert_int_equal(cm_json_int(first, "count", 0), 2);
+    assert_int_equal(json_object_size(first), 6);
+    assert_string_equal(cm_json_str(json_array_get(all, 1), "id"), "settings:b");
+    assert_int_equal(cs_seq(rig->store), 0);
+    assert_sound(rig, 0);
+}
+
+static void retries(void **state)
+{
+    struct rig *rig = *state;
+    rig->reject_all = true;
+    replicate(rig, version("a", 5));
+    replicate(rig, version("b", 5));
+    json_t *forged = version("c", 5);
+    cm_json_set_int(forged, "renew_days", 6);
+    replicate(rig, forged);
+    commit(rig);
+    rig_reopen(rig);
+    rig->reject_all = false; /* a new trust:root */
+    assert_int_equal(cs_quarantine_retry(rig->store, NULL), 0);
+    commit(rig);
+    assert_int_equal(days_of(rig, "settings:a"), 5);
+    assert_int_equal(days_of(rig, "settings:b"), 5);
+    assert_int_equal(days_of(rig, "settings:c"), -1);
+    CM_AUTO_JSON all = cs_quarantine(rig->store);
+    assert_int_equal(json_array_size(all), 1);
+    assert_string_equal(cm_json_str(json_array_get(all, 0), "id"), "settings:c");
+    assert_sound(rig, 2);
+}
+
+static void accepted_ones_leave(void **state)
+{
+    struct rig *rig = *state;
+    rig->reject_all = true;
+    replicate(rig, version("a", 5));
+    rig->reject_all = false;
+    assert_int_equal(replicate(rig, version("a", 5)).code, 0);
+    commit(rig);
+    CM_AUTO_JSON all = cs_quarantine(rig->store);
+    assert_int_equal(json_array_size(all), 0);
+    assert_sound(rig, 1);
+}
+
+static void is_bounded_in_number(void **state)
+{
+    struct rig *rig = *state;
+    char name[24];
+    rig->reject_all = true;
+    for (int i = 0; i < CS_QUARANTINE_MAX + 20; i++) {
+        snprintf(name, sizeof(name), "n%d", i);
+        replicate(rig, version(name, 5));
+    }
+    commit(rig);
+    CM_AUTO_JSON all = cs_quarantine(rig->store);
+    assert_int_equal(json_array_size(all), CS_QUARANTINE_MAX);
+    assert_string_equal(cm_json_str(json_array_get(all, 0), "id"), "settings:n1019");
+    assert_string_equal(cm_json_str(json_array_get(all, CS_QUARANTINE_MAX - 1), "id"),
+                        "settings:n20");
+    assert_sound(rig, 0);
+}
+
+/* Text of any size and form is refused; only what could be retried is kept. */
+static void keeps_no_giants(void **state)
+{
+    struct rig *rig = *state;
+    char *big = cm_calloc(CS_DOC_MAX + 1, 1);
+    memset(big, 'x', CS_DOC_MAX);
+    json_t *doc = version("a", 5);
+    cm_json_set_str(doc, "provider", big);
+    assert_int_equal(replicate(rig, doc).code, CM_ELIMIT);
+    doc = version("a", 5);
+    cm_json_set_str(doc, "_id", big);
+    assert_int_equal(replicate(rig, doc).code, CM_ELIMIT);
+    doc = version("a", 5);
+    cm_json_set_str(doc, "_rev", big);
+    assert_int_equal(replicate(rig, doc).code, CM_EMALF);
+    commit(rig);
+    assert_int_equal(rig->store->durable.quarantine_bytes, 0);
+    CM_AUTO_JSON all = cs_quarantine(rig->store);
+    assert_int_equal(json_array_size(all), 3);
+    assert_in_range(strlen(cm_json_str(json_array_get(all, 1), "id")), 1, CS_ID_MAX);
+    assert_int_equal(cs_quarantine_retry(rig->store, NULL), 0);
+    cm_free(big);
+    commit(rig);
+    assert_sound(rig, 0);
+}
+
+int main(void)
+{
+#define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        T(tells_what_was_refused), T(retries),         T(accepted_ones_leave),
+        T(is_bounded_in_number),   T(keeps_no_giants),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

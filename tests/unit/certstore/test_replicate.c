@@ -1,0 +1,209 @@
+#include "support.h"
+
+#define ID "settings:a"
+
+static int setup(void **state)
+{
+    static struct rig rig;
+    rig_open(&rig, true);
+    *state = &rig;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    rig_close(*state);
+    return 0;
+}
+
+static json_t *version(int64_t serial, const char *path)
+{
+    return at_rev(settings("a", serial, serial, false), path);
+}
+
+static size_t quarantined(struct rig *rig)
+{
+    CM_AUTO_JSON all = cs_quarantine(rig->store);
+    return json_array_size(all);
+}
+
+static void merges_and_replays(void **state)
+{
+    struct rig *rig = *state;
+    struct cs_result result = replicate(rig, version(5, "3-c,2-b,1-a"));
+    assert_int_equal(result.code, 0);
+    assert_true(result.changed);
+    assert_string_equal(result.rev, "3-c");
+    commit(rig);
+    assert_int_equal(cs_seq(rig->store), 1);
+    /* Known already, as leaf and as ancestor: success without a change, nothing verified. */
+    unsigned verified = rig->verified;
+    assert_false(replicate(rig, version(5, "3-c,2-b,1-a")).changed);
+    result = replicate(rig, version(3, "2-b,1-a"));
+    assert_int_equal(result.code, 0);
+    assert_false(result.changed);
+    assert_int_equal(rig->verified, verified);
+    commit(rig);
+    assert_int_equal(cs_seq(rig->store), 1);
+    assert_true(replicate(rig, version(6, "4-d,3-c")).changed);
+    commit(rig);
+    assert_int_equal(cs_seq(rig->store), 2);
+    assert_int_equal(days_of(rig, ID), 6);
+    assert_int_equal(quarantined(rig), 0);
+    assert_sound(rig, 1);
+}
+
+static void effective_is_not_the_winner(void **state)
+{
+    struct rig *rig = *state;
+    struct cs_doc doc;
+    replicate(rig, version(5, "9-x"));
+    replicate(rig, version(7, "2-b,1-a"));
+    commit(rig);
+    assert_int_equal(days_of(rig, ID), 7);
+    CM_AUTO_JSON winner = NULL;
+    assert_int_equal(cs_read_rev(rig->store, ID, NULL, false, false, &winner, NULL), 0);
+    assert_string_equal(cm_json_str(winner, "_rev"), "9-x");
+    /* Our next version continues the effective one. */
+    struct cs_result result = put(rig, settings("a", 8, 8, false));
+    assert_int_equal(strncmp(result.rev, "3-", 2), 0);
+    commit(rig);
+    assert_int_equal(cs_get(rig->store, ID, &doc, NULL), 0);
+    assert_string_equal(doc.rev, result.rev);
+    cs_doc_fini(&doc);
+    assert_sound(rig, 1);
+}
+
+static void refuses_without_failing(void **state)
+{
+    struct rig *rig = *state;
+    replicate(rig, version(50, "1-a"));
+    struct cs_result result = replicate(rig, version(49, "2-b,1-a"));
+    assert_int_equal(result.code, CM_ECONFLICT);
+    assert_int_equal(strncmp(result.reason, "older:", 6), 0);
+    json_t *fork = at_rev(settings("a", 50, 99, false), "2-f,1-a");
+    result = replicate(rig, fork);
+    assert_int_equal(result.code, CM_ECONFLICT);
+    assert_int_equal(strncmp(result.reason, "fork:", 5), 0);
+    json_t *forged = version(51, "2-g,1-a");
+    cm_json_set_int(forged, "renew_days", 1);
+    assert_int_equal(replicate(rig, forged).code, CM_EDENIED);
+    /* The hijack of reference 6: a generation nobody can follow. */
+    assert_int_equal(replicate(rig, version(52, "999999999-ffffffffffffffffffffffffffffffff")).code,
+                     CM_ELIMIT);
+    assert_int_equal(replicate(rig, version(52, "10001-a")).code, 0); /* within the jump */
+    assert_int_equal(replicate(rig, version(53, "1000000000000000-a")).code, CM_EMALF);
+    json_t *no_rev = settings("a", 54, 1, false);
+    assert_int_equal(replicate(rig, no_rev).code, CM_EMALF);
+    json_t *design = json_pack("{s:s,s:s}", "_id", "_design/x", "_rev", "1-a");
+    assert_int_equal(replicate(rig, design).code, CM_EMALF);
+    commit(rig);
+    assert_int_equal(quarantined(rig), 7);
+    assert_int_equal(days_of(rig, ID), 52);
+    assert_sound(rig, 1);
+}
+
+static void malformed_histories(void **state)
+{
+    struct rig *rig = *state;
+    static const char *const bad[] = {
+        "{\"start\":1,\"ids\":[\"a\",\"b\"]}",
+        "{\"start\":2,\"ids\":[]}",
+        "{\"start\":2}",
+        "{\"ids\":[\"a\"]}",
+        "{\"start\":0,\"ids\":[\"a\"]}",
+        "{\"start\":2,\"ids\":[\"a\",7]}",
+        "{\"start\":2,\"ids\":[\"z\",\"a\"]}",
+        "{\"start\":2,\"ids\":[\"a\",\"\"]}",
+        "[]",
+        "{\"start\":2,\"ids\":[\"a\",\"0011223344556677889900aabbccddgg\"]}"};
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        json_t *history = NULL, *doc = settings("a", 10, 30, false);
+        assert_int_equal(cm_json_parse(bad[i], strlen(bad[i]), &history, NULL), 0);
+        cm_json_set_str(doc, "_rev", "2-a");
+        cm_json_set(doc, "_revisions", history);
+        if (replicate(rig, doc).code != CM_EMALF)
+            fail_msg("accepted: %s", bad[i]);
+    }
+    assert_int_equal(cs_seq(rig->store), 0);
+}
+
+/* Histories are not signed.  A peer that names the newest version as ancestor of an older one must
+ * not bring the older one back. */
+static void history_cannot_roll_back(void **state)
+{
+    struct rig *rig = *state;
+    assert_int_equal(replicate(rig, version(4, "6-old")).code, 0);
+    assert_int_equal(replicate(rig, version(5, "5-new")).code, 0);
+    commit(rig);
+    assert_int_equal(days_of(rig, ID), 5);
+    struct cs_result result = replicate(rig, version(4, "6-old,5-new"));
+    assert_int_equal(result.code, CM_EDENIED);
+    commit(rig);
+    assert_int_equal(days_of(rig, ID), 5);
+    assert_sound(rig, 1);
+}
+
+/* The same signed content under another name is not a new revision. */
+static void names_cannot_be_made_up(void **state)
+{
+    struct rig *rig = *state;
+    replicate(rig, version(5, "1-a"));
+    struct cs_result result = replicate(rig, version(5, "2-b,1-a"));
+    assert_int_equal(result.code, 0);
+    assert_false(result.changed);
+    commit(rig);
+    assert_int_equal(cs_seq(rig->store), 1);
+    assert_false(cs_has_rev(rig->store, ID, "2-b"));
+    assert_int_equal(quarantined(rig), 0);
+}
+
+static void leaves_are_bounded(void **state)
+{
+    struct rig *rig = *state;
+    char path[24];
+    for (int i = 1; i <= CS_LEAVES_MAX + 3; i++) {
+        snprintf(path, sizeof(path), "1-l%02d", i);
+        assert_int_equal(replicate(rig, version(i, path)).code, 0);
+    }
+    commit(rig);
+    CM_AUTO_JSON leaves = NULL;
+    assert_int_equal(cs_read_leaves(rig->store, ID, true, &leaves, NULL), 0);
+    assert_int_equal(json_array_size(leaves), CS_LEAVES_MAX);
+    assert_false(cs_has_rev(rig->store, ID, "1-l03"));
+    assert_true(cs_has_rev(rig->store, ID, "1-l04"));
+    assert_int_equal(days_of(rig, ID), CS_LEAVES_MAX + 3);
+    assert_sound(rig, 1);
+}
+
+static void tombstone_counts_by_serial(void **state)
+{
+    struct rig *rig = *state;
+    replicate(rig, version(5, "2-b,1-a"));
+    json_t *unsigned_tombstone =
+        json_pack("{s:s,s:s,s:b}", "_id", ID, "_rev", "3-c", "_deleted", 1);
+    assert_int_equal(replicate(rig, unsigned_tombstone).code, CM_EMALF);
+    assert_int_equal(days_of(rig, ID), 5);
+    assert_int_equal(replicate(rig, at_rev(settings("a", 4, 0, true), "9-z")).code, CM_ECONFLICT);
+    assert_int_equal(days_of(rig, ID), 5);
+    assert_int_equal(replicate(rig, at_rev(settings("a", 6, 0, true), "1-t")).code, 0);
+    assert_int_equal(days_of(rig, ID), -1);
+    commit(rig);
+    /* CouchDB's winner is still the live leaf; for us the document is gone. */
+    CM_AUTO_JSON winner = NULL;
+    assert_int_equal(cs_read_rev(rig->store, ID, NULL, false, false, &winner, NULL), 0);
+    assert_string_equal(cm_json_str(winner, "_rev"), "2-b");
+    assert_int_equal(cs_doc_count(rig->store), 0);
+    assert_sound(rig, 1);
+}
+
+int main(void)
+{
+#define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        T(merges_and_replays),  T(effective_is_not_the_winner), T(refuses_without_failing),
+        T(malformed_histories), T(history_cannot_roll_back),    T(names_cannot_be_made_up),
+        T(leaves_are_bounded),  T(tombstone_counts_by_serial),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
