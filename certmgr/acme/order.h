@@ -14,19 +14,19 @@
 #include <jansson.h>
 
 #define ACME_NAMES_MAX   30
-#define ACME_TOKEN_MAX   255  /* base64url characters (reference/acme.md 3.1) */
+#define ACME_TOKEN_MAX   255 /* base64url characters (reference/acme.md 3.1) */
 #define ACME_NONCE_RETRY 10
 #define ACME_POLL_MAX_MS 10000
 
 struct acme_http_req {
-    const char *method;       /* "GET", "HEAD", "POST" */
+    const char *method; /* "GET", "HEAD", "POST" */
     const char *url;
-    const char *body;         /* NULL, or the JWS text */
-    const char *accept;       /* or NULL */
+    const char *body;   /* NULL, or the JWS text */
+    const char *accept; /* or NULL */
 };
 struct acme_http_res {
     int status;
-    const char *headers;      /* raw block */
+    const char *headers; /* raw block */
     const char *body;
     size_t body_len;
     const struct cm_err *err; /* code != 0: no reply */
@@ -36,8 +36,8 @@ typedef void (*acme_json_fn)(void *arg, const json_t *value, const struct cm_err
 typedef void (*acme_done_fn)(void *arg, const struct cm_err *err); /* err NULL = fine */
 typedef void (*acme_tick_fn)(void *arg);
 
-/* Everything is asynchronous: done is called exactly once, never from inside the port, unless the job
- * was freed before. */
+/* Everything is asynchronous: done is called exactly once, never from inside the port, unless the
+ * job was freed before. */
 struct acme_ports {
     void *arg;
     void (*send)(void *arg, const struct acme_http_req *req, acme_http_fn done, void *done_arg);
@@ -48,8 +48,8 @@ struct acme_ports {
     void (*save)(void *arg, const json_t *state, acme_done_fn done, void *done_arg);
     /* The account was registered or found: kid = its URL. Made durable in the account document. */
     void (*save_account)(void *arg, const char *kid, acme_done_fn done, void *done_arg);
-    /* Publishes key authorizations [{host,type,token,key_authorization,expires_at}] and returns when
-     * they are live and self-checked (or when the self-check is switched off). */
+    /* Publishes key authorizations [{host,type,token,key_authorization,expires_at}] and returns
+     * when they are live and self-checked (or when the self-check is switched off). */
     void (*publish)(void *arg, const json_t *tokens, acme_done_fn done, void *done_arg);
     /* The CSR as base64url DER (made with the key on first need). */
     void (*csr)(void *arg, acme_json_fn done, void *done_arg); /* value: {"csr": text} */
@@ -59,11 +59,11 @@ struct acme_ports {
 };
 
 struct acme_account {
-    const char *directory;    /* URL */
-    const char *kid;          /* account URL, or NULL = register first */
-    const char *thumbprint;   /* of the account key (RFC 7638) */
-    const json_t *contacts;   /* ["mailto:…"] or NULL */
-    bool terms_agreed;        /* a person agreed to the terms at `directory` */
+    const char *directory;  /* URL */
+    const char *kid;        /* account URL, or NULL = register first */
+    const char *thumbprint; /* of the account key (RFC 7638) */
+    const json_t *contacts; /* ["mailto:…"] or NULL */
+    bool terms_agreed;      /* a person agreed to the terms at `directory` */
 };
 
 /* Shared per CA account: directory cache, nonce pool, Retry-After floor.  Outlives its orders. */
@@ -72,8 +72,8 @@ struct acme_ca *acme_ca_new(const char *directory);
 void acme_ca_free(struct acme_ca *ca);
 
 struct acme_order;
-/* chain: {"chain": PEM, "alternates": [URL…]}, NULL with err.  err carries CA problem, retry class and
- * next_attempt_ms floor.  The saved state is up to date when this is called. */
+/* chain: {"chain": PEM, "alternates": [URL…]}, NULL with err.  err carries CA problem, retry class
+ * and next_attempt_ms floor.  The saved state is up to date when this is called. */
 typedef void (*acme_order_fn)(void *arg, const json_t *chain, const struct cm_err *err);
 
 /* names_ascii: 1..30.  state: what save() got last, or NULL for a new order.  lab_http: plain http

@@ -1,0 +1,26 @@
+/*
+ * What all orders of one CA account share: directory, nonces, the Retry-After floor, the account
+ * URL.
+ */
+#pragma once
+
+#include "certmgr/acme/directory.h"
+#include "certmgr/acme/nonce.h"
+#include "certmgr/acme/order.h"
+
+/* A 429 may concern one set of names only ("5 per week"), so it never stops the other orders of the
+ * account for longer than this; the order that got it honours the whole time. */
+#define ACME_FLOOR_SHARED_MAX_MS INT64_C(3600000)
+
+struct acme_ca {
+    char *url; /* of the directory */
+    struct acme_directory directory;
+    struct acme_nonces nonces;
+    int64_t floor_ms; /* wall clock: no run starts before; 0 = none */
+    char *kid;        /* account URL as registered or found in this process */
+    const struct acme_order
+        *owner; /* the order that reads the directory or registers; others wait */
+};
+
+/* The CA asked (Retry-After) not to be called before until_ms. */
+void acme_ca_pause(struct acme_ca *ca, int64_t until_ms);

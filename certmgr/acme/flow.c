@@ -1,0 +1,174 @@
+/*
+ * Which order: the saved one, the one whose newOrder reply was lost, or a new one (RFC 8555 7.4).
+ *
+ * A new order is made only when the old one is proven dead, so a crash never leaves two.
+ */
+#include "certmgr/acme/job.h"
+
+#include <string.h>
+
+#include "base/core/clock.h"
+#include "base/core/log.h"
+#include "base/core/mem.h"
+#include "certmgr/acme/header.h"
+
+void acme_choose_enter(struct acme_order *o)
+{
+    const char *kid = acme_state_str(o, "kid");
+    o->kid_changed = kid && strcmp(kid, o->kid) != 0;
+    if (acme_state_str(o, "order_url")) {
+        acme_go(o, STEP_READ_ORDER);
+    } else if (acme_state_str(o, "ordering_at")) {
+        acme_lookup_start(o);
+    } else {
+        acme_new_order_begin(o);
+    }
+}
+
+/* ---- the saved order ------------------------------------------------------------------------ */
+
+void acme_read_order_enter(struct acme_order *o)
+{
+    acme_request(o, acme_state_str(o, "order_url"), "");
+}
+
+/* The CA itself says that nothing can come of this order any more. */
+static bool proven_dead(const struct acme_order *o)
+{
+    const struct acme_reply *reply = &o->reply;
+    if (reply->err.code != 0)
+        return false;
+    if (reply->status == 404 || reply->status == 410)
+        return true;
+    if (o->kid_changed && reply->status >= 400 && reply->status <= 403)
+        return true; /* it was another account's */
+    int64_t expires = cm_json_time(o->state, "expires_at", 0);
+    bool expired = expires != 0 && cm_now_ms() > expires;
+    /* Some CAs call an expired order malformed, or deny it. */
+    return expired && reply->status >= 400 && reply->status < 500 && reply->status != 429 &&
+           !acme_problem_is(reply->json, "accountDoesNotExist");
+}
+
+static void replace_dead(struct acme_order *o, const char *why)
+{
+    acme_log(o, CM_LOG_INFO, "The earlier order %s; making a new one", why);
+    acme_state_drop_order(o);
+    acme_new_order_begin(o);
+}
+
+void acme_read_order_react(struct acme_order *o)
+{
+    struct acme_order_object object;
+    if (!o->no_replace && proven_dead(o)) {
+        replace_dead(o, "is gone at the CA");
+        return;
+    }
+    if (!acme_reply_object(o, ACME_ABOUT_ORDER, "the order"))
+        return;
+    if (acme_order_parse(o->reply.json, o->names, o->lab_http, &object, &o->err) < 0) {
+        acme_give_up(o);
+        return;
+    }
+    bool expired = object.expires_ms != 0 && cm_now_ms() > object.expires_ms &&
+                   object.status != ACME_VALID; /* 7.1.3: then the server considers it invalid */
+    if (!o->no_replace && (object.status == ACME_INVALID || expired)) {
+        replace_dead(o, expired ? "has expired" : "has failed");
+        return;
+    }
+    acme_log(o, CM_LOG_INFO, "Going on with the order made before (%s)",
+             acme_status_name(object.status));
+    acme_order_act(o, &object);
+}
+
+/* ---- a new order ---------------------------------------------------------------------------- */
+
+/* The intent is saved first: drive() saves a changed state before it enters the step. */
+void acme_new_order_begin(struct acme_order *o)
+{
+    char now[CM_TIME_TEXT];
+    cm_time_format(cm_now_ms(), now);
+    acme_state_set(o, "kid", json_string(o->kid));
+    acme_state_set(o, "ordering_at", json_string(now));
+    acme_go(o, STEP_NEW_ORDER);
+}
+
+void acme_new_order_enter(struct acme_order *o)
+{
+    CM_AUTO_JSON payload = json_object();
+    json_t *ids = json_array();
+    size_t i;
+    json_t *name;
+    json_array_foreach(o->names, i, name)
+    {
+        json_t *id = json_object();
+        cm_json_set_str(id, "type", "dns");
+        cm_json_set_str(id, "value", json_string_value(name));
+        json_array_append_new(ids, id);
+    }
+    cm_json_set(payload, "identifiers", ids);
+    CM_AUTO_STR text = cm_json_dump(payload, NULL);
+    acme_request_once(o, o->ca->directory.new_order, text);
+}
+
+/* Whether the CA made the order is not known: look for it before another is made. */
+static void unclear(struct acme_order *o)
+{
+    int64_t now = cm_now_ms();
+    int64_t after = acme_retry_after(o->reply.headers, now) - now;
+    if (++o->unknowns >= ACME_QUICK_TRIES || after > ACME_WAIT_SHORT_MS) {
+        acme_reply_ok(o, ACME_ABOUT_ORDER, "the new order");
+        return;
+    }
+    acme_log(o, CM_LOG_WARN, "The reply to newOrder was lost; looking whether the order exists");
+    o->pause_ms = acme_quick_pause(o->unknowns);
+    if (after > o->pause_ms)
+        o->pause_ms = after;
+    acme_lookup_start(o);
+}
+
+static void take_new_order(struct acme_order *o, const char *url)
+{
+    struct acme_order_object object;
+    acme_state_set(o, "order_url", json_string(url));
+    acme_state_set(o, "ordering_at", NULL);
+    if (!o->reply.json) { /* a damaged body, but the order exists: read it again */
+        acme_go(o, STEP_READ_ORDER);
+        return;
+    }
+    if (acme_order_parse(o->reply.json, o->names, o->lab_http, &object, &o->err) < 0) {
+        acme_state_drop_order(o);
+        acme_give_up(o);
+        return;
+    }
+    acme_log(o, CM_LOG_INFO, "The CA took the order of %zu name%s (%s)", json_array_size(o->names),
+             json_array_size(o->names) == 1 ? "" : "s", acme_status_name(object.status));
+    acme_order_act(o, &object);
+}
+
+void acme_new_order_react(struct acme_order *o)
+{
+    char location[ACME_URL_MAX];
+    char url[ACME_URL_MAX];
+    if (o->reply.unknown) {
+        unclear(o);
+        return;
+    }
+    if (!acme_reply_ok(o, ACME_ABOUT_ORDER, "the new order")) {
+        /* A clear refusal made no order: nothing to look up later. */
+        if (o->reply.err.code == 0 && o->reply.status >= 400 && o->reply.status < 500)
+            acme_state_set(o, "ordering_at", NULL);
+        return;
+    }
+    if (!acme_header_get(o->reply.headers, "location", 0, location, sizeof(location))) {
+        cm_fail(&o->err, CM_EPEER, "The CA did not tell the URL of the new order");
+        acme_give_up(o);
+        return;
+    }
+    if (acme_url_resolve(o->request.url, location, o->lab_http, url, &o->err) < 0) {
+        cm_wrap(&o->err, CM_EPEER, "The URL of the new order cannot be used");
+        acme_state_set(o, "ordering_at", NULL);
+        acme_give_up(o);
+        return;
+    }
+    take_new_order(o, url);
+}

@@ -1,0 +1,203 @@
+/*
+ * Proof of control: authorizations read, challenges published and answered (RFC 8555 7.5), and,
+ * when the order fails, what the CA says about each name.
+ */
+#include "certmgr/acme/job.h"
+
+#include <string.h>
+
+#include "base/core/clock.h"
+#include "base/core/log.h"
+#include "base/core/mem.h"
+
+static json_t *authorizations(const struct acme_order *o)
+{
+    return cm_json_arr(o->state, "authorizations");
+}
+
+/* ---- authorizations ------------------------------------------------------------------------- */
+
+static void all_read(struct acme_order *o)
+{
+    size_t tokens = json_array_size(o->tokens);
+    o->index = 0;
+    if (tokens == 0) { /* every name is proved already */
+        acme_poll_start(o, STEP_POLL_READY, 0);
+        return;
+    }
+    acme_state_set(o, "tokens", o->tokens); /* durable before it is published */
+    o->tokens = NULL;
+    acme_log(o, CM_LOG_INFO, "%zu name%s to prove by http-01", tokens, tokens == 1 ? "" : "s");
+    acme_go(o, STEP_PUBLISH);
+}
+
+void acme_authz_enter(struct acme_order *o)
+{
+    if (o->index == 0) {
+        json_decref(o->tokens);
+        o->tokens = json_array();
+        json_decref(o->to_answer);
+        o->to_answer = json_array();
+    }
+    const char *url = json_string_value(json_array_get(authorizations(o), o->index));
+    acme_request(o, url, "");
+}
+
+static void add_token(struct acme_order *o, const struct acme_authz *authz)
+{
+    int64_t expires = authz->expires_ms;
+    int64_t order_expires = cm_json_time(o->state, "expires_at", 0);
+    if (expires == 0 || (order_expires != 0 && order_expires > expires))
+        expires = order_expires;
+    CM_AUTO_STR key_authorization = acme_key_authorization(authz->token, o->thumbprint);
+    json_t *token = json_object();
+    cm_json_set_str(token, "host", authz->name);
+    cm_json_set_str(token, "type", "http-01");
+    cm_json_set_str(token, "token", authz->token);
+    cm_json_set_str(token, "key_authorization", key_authorization);
+    cm_json_set_time(token, "expires_at", expires);
+    json_array_append_new(o->tokens, token);
+    /* An answer that the CA has confirmed is not repeated: it would be a second validation. */
+    if (authz->challenge_status == ACME_PENDING &&
+        !cm_json_has_str(cm_json_arr(o->state, "answered"), authz->url))
+        json_array_append_new(o->to_answer, json_string(authz->url));
+}
+
+static void authz_failed(struct acme_order *o, const struct acme_authz *authz)
+{
+    acme_problem_fail(&o->err, authz->error, 0, NULL, ACME_ABOUT_CHALLENGE, "the proof of a name");
+    cm_wrap(&o->err, CM_EPEER, "The CA's check of %s has failed (authorization %s)", authz->name,
+            acme_status_name(authz->status));
+    cm_err_object(&o->err, "host %s", authz->name);
+    acme_state_drop_order(o); /* one dead authorization makes the order fail (7.1.6) */
+    acme_give_up(o);
+}
+
+void acme_authz_react(struct acme_order *o)
+{
+    struct acme_authz authz;
+    if (!acme_reply_object(o, ACME_ABOUT_ORDER, "an authorization"))
+        return;
+    if (acme_authz_parse(o->reply.json, o->names, o->lab_http, &authz, &o->err) < 0) {
+        acme_give_up(o);
+        return;
+    }
+    if (authz.status == ACME_PENDING) {
+        add_token(o, &authz);
+    } else if (authz.status != ACME_VALID) {
+        authz_failed(o, &authz);
+        return;
+    }
+    o->index++;
+    if (o->index >= json_array_size(authorizations(o)))
+        all_read(o);
+}
+
+/* ---- challenges ----------------------------------------------------------------------------- */
+
+void acme_publish_enter(struct acme_order *o)
+{
+    acme_call_publish(o);
+}
+
+void acme_publish_react(struct acme_order *o)
+{
+    if (o->err.code != 0) {
+        cm_wrap(&o->err, CM_EIO, "The challenges could not be published");
+        acme_give_up(o);
+        return;
+    }
+    acme_log(o, CM_LOG_INFO, "The challenges are published");
+    acme_go(o, STEP_ANSWER);
+}
+
+void acme_answer_enter(struct acme_order *o)
+{
+    if (o->index < json_array_size(o->to_answer))
+        acme_request(o, json_string_value(json_array_get(o->to_answer, o->index)), "{}");
+    else
+        acme_poll_start(o, STEP_POLL_READY, 0);
+}
+
+void acme_answer_react(struct acme_order *o)
+{
+    /* "malformed" may mean that an earlier answer, whose reply was lost, has been taken: look. */
+    if (acme_problem_is(o->reply.json, "malformed") && o->reply.status >= 400 && !o->authz_reread) {
+        o->authz_reread = true;
+        o->index = 0;
+        acme_go(o, STEP_READ_ORDER);
+        return;
+    }
+    if (!acme_reply_ok(o, ACME_ABOUT_CHALLENGE, "the answer to a challenge"))
+        return;
+    json_t *answered = cm_json_arr(o->state, "answered");
+    if (!answered) {
+        answered = json_array();
+        cm_json_set(o->state, "answered", answered);
+    }
+    json_array_append(answered, json_array_get(o->to_answer, o->index));
+    o->index++;
+    /* One write for all: a challenge answered twice after a crash does no harm. */
+    if (o->index >= json_array_size(o->to_answer)) {
+        o->dirty = true;
+        acme_log(o, CM_LOG_INFO, "The CA was told to check %zu name%s", o->index,
+                 o->index == 1 ? "" : "s");
+        acme_poll_start(o, STEP_POLL_READY, 0);
+    }
+}
+
+/* ---- what failed ---------------------------------------------------------------------------- */
+
+void acme_diagnose_enter(struct acme_order *o)
+{
+    if (o->index == 0)
+        cm_err_fini(&o->err); /* the failures of the names gather in it */
+    const char *url = json_string_value(json_array_get(authorizations(o), o->index));
+    if (url)
+        acme_request(o, url, "");
+    else
+        o->have_result = true;
+}
+
+static void note_failure(struct acme_order *o, const struct acme_authz *authz)
+{
+    char detail[ACME_TEXT_MAX];
+    acme_text(cm_json_str(authz->error, "detail"), detail);
+    if (o->err.code == 0) {
+        acme_problem_fail(&o->err, authz->error, 0, NULL, ACME_ABOUT_CHALLENGE,
+                          "the proof of a name");
+        cm_wrap(&o->err, CM_EPEER, "The CA's check of %s has failed", authz->name);
+        cm_err_object(&o->err, "host %s", authz->name);
+    } else {
+        cm_err_cause(&o->err, "%s as well: %s", authz->name,
+                     detail[0] ? detail : acme_status_name(authz->status));
+    }
+    acme_log(o, CM_LOG_WARN, "%s: %s", authz->name,
+             detail[0] ? detail : acme_status_name(authz->status));
+}
+
+/* Every authorization has been looked at. */
+static void judge(struct acme_order *o)
+{
+    if (o->err.code == 0 && !o->order_dead) {
+        acme_poll_start(o, STEP_POLL_READY, o->polls);
+        return;
+    }
+    if (o->err.code == 0)
+        acme_problem_fail(&o->err, NULL, 0, NULL, ACME_ABOUT_ORDER, "the order and gave no reason");
+    acme_state_drop_order(o);
+    acme_give_up(o);
+}
+
+void acme_diagnose_react(struct acme_order *o)
+{
+    struct acme_authz authz;
+    /* What cannot be read is passed over: the other names still tell something. */
+    if (o->reply.err.code == 0 && o->reply.status == 200 &&
+        acme_authz_parse(o->reply.json, o->names, o->lab_http, &authz, NULL) == 0 &&
+        authz.status != ACME_VALID && authz.status != ACME_PENDING)
+        note_failure(o, &authz);
+    o->index++;
+    if (o->index >= json_array_size(authorizations(o)))
+        judge(o);
+}

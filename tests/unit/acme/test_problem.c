@@ -1,0 +1,205 @@
+/* The decoder: every row has words, special rows win, documents are kept within bounds. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/core/json.h"
+#include "base/core/mem.h"
+#include "certmgr/acme/problem.h"
+
+#define URN "urn:ietf:params:acme:error:"
+
+static json_t *problem(const char *type, const char *detail)
+{
+    return json_pack("{s:o, s:s}", "type", json_sprintf(URN "%s", type), "detail", detail);
+}
+
+static void every_type_has_words(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *type;
+        enum cm_retry retry;
+    } rows[] = {{"accountDoesNotExist", CM_RETRY_REPAIR},
+                {"alreadyRevoked", CM_RETRY_NONE},
+                {"badCSR", CM_RETRY_PERMANENT},
+                {"badNonce", CM_RETRY_REPAIR},
+                {"badPublicKey", CM_RETRY_CONFIGURATION},
+                {"badRevocationReason", CM_RETRY_CONFIGURATION},
+                {"badSignatureAlgorithm", CM_RETRY_CONFIGURATION},
+                {"caa", CM_RETRY_CONFIGURATION},
+                {"compound", CM_RETRY_TRANSIENT},
+                {"connection", CM_RETRY_TRANSIENT},
+                {"dns", CM_RETRY_TRANSIENT},
+                {"externalAccountRequired", CM_RETRY_CONFIGURATION},
+                {"incorrectResponse", CM_RETRY_TRANSIENT},
+                {"invalidContact", CM_RETRY_CONFIGURATION},
+                {"malformed", CM_RETRY_PERMANENT},
+                {"orderNotReady", CM_RETRY_REPAIR},
+                {"rateLimited", CM_RETRY_TRANSIENT},
+                {"rejectedIdentifier", CM_RETRY_PERMANENT},
+                {"serverInternal", CM_RETRY_TRANSIENT},
+                {"tls", CM_RETRY_TRANSIENT},
+                {"unauthorized", CM_RETRY_CONFIGURATION},
+                {"unsupportedContact", CM_RETRY_CONFIGURATION},
+                {"unsupportedIdentifier", CM_RETRY_PERMANENT},
+                {"userActionRequired", CM_RETRY_CONFIGURATION},
+                {"agreementRequired", CM_RETRY_CONFIGURATION},
+                {"alreadyReplaced", CM_RETRY_REPAIR},
+                {"invalidProfile", CM_RETRY_CONFIGURATION},
+                {"conflict", CM_RETRY_TRANSIENT}};
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        const struct acme_problem_row *row = acme_problem_row(rows[i].type, ACME_ABOUT_ORDER, 400);
+        assert_string_equal(row->type, rows[i].type);
+        assert_int_equal(row->retry, rows[i].retry);
+        assert_true(row->code < 0);
+        assert_true(strlen(row->meaning) > 15 && strlen(row->hint) > 15 && strlen(row->who) > 3);
+    }
+}
+
+static void special_rows_win(void **state)
+{
+    (void)state;
+    assert_string_equal(acme_problem_row("unauthorized", ACME_ABOUT_CHALLENGE, 403)->who,
+                        "Owner of the web server");
+    assert_string_equal(acme_problem_row("unauthorized", ACME_ABOUT_ORDER, 403)->who, "Operator");
+    assert_non_null(
+        strstr(acme_problem_row("malformed", ACME_ABOUT_ORDER, 405)->meaning, "method"));
+    assert_non_null(
+        strstr(acme_problem_row("malformed", ACME_ABOUT_ORDER, 415)->meaning, "content type"));
+    assert_non_null(strstr(acme_problem_row("malformed", ACME_ABOUT_ACCOUNT, 400)->hint, "terms"));
+    assert_int_equal(acme_problem_row("new thing", ACME_ABOUT_ANY, 503)->retry, CM_RETRY_TRANSIENT);
+    assert_int_equal(acme_problem_row(NULL, ACME_ABOUT_ANY, 302)->retry, CM_RETRY_CONFIGURATION);
+    assert_int_equal(acme_problem_row(NULL, ACME_ABOUT_ANY, 418)->retry, CM_RETRY_CONFIGURATION);
+    assert_int_equal(acme_problem_row(NULL, ACME_ABOUT_ANY, 0)->retry, CM_RETRY_TRANSIENT);
+    assert_int_equal(acme_problem_row(NULL, ACME_ABOUT_ANY, 999)->retry, CM_RETRY_TRANSIENT);
+}
+
+static void the_types_name_space(void **state)
+{
+    (void)state;
+    json_t *p = problem("badNonce", "x");
+    assert_true(acme_problem_is(p, "badNonce"));
+    assert_false(acme_problem_is(p, "badCSR"));
+    assert_false(acme_problem_is(NULL, "badNonce"));
+    json_object_set_new(p, "type", json_string("about:blank"));
+    assert_null(acme_problem_type(p));
+    json_object_set_new(p, "type", json_integer(3));
+    assert_null(acme_problem_type(p));
+    json_decref(p);
+}
+
+static void text_is_shown_not_obeyed(void **state)
+{
+    (void)state;
+    struct cm_err err = CM_ERR_INIT;
+    json_t *p = problem("caa", "%s%n <script>\r\nline");
+    acme_problem_fail(&err, p, 403, NULL, ACME_ABOUT_ORDER, "the new order");
+    assert_string_equal(err.what, "The CA refused the new order (caa, HTTP 403)");
+    assert_string_equal(err.cause[1], "The CA says: %s%n <script>  line");
+    assert_true(json_equal(err.problem, p)); /* verbatim */
+    assert_int_equal(err.code, CM_EHUMAN);
+    cm_err_fini(&err);
+    json_decref(p);
+}
+
+static void huge_documents_are_shortened(void **state)
+{
+    (void)state;
+    struct cm_err err = CM_ERR_INIT;
+    char *big = cm_malloc(100001);
+    memset(big, 'x', 100000);
+    big[100000] = '\0';
+    json_t *p = problem("malformed", big);
+    acme_problem_fail(&err, p, 400, NULL, ACME_ABOUT_ORDER, "the new order");
+    size_t len = 0;
+    char *text = cm_json_dump(err.problem, &len);
+    assert_true(len < 1000);
+    assert_true(cm_json_bool(err.problem, "shortened", false));
+    assert_string_equal(cm_json_str(err.problem, "type"), URN "malformed");
+    cm_free(text);
+    cm_err_fini(&err);
+    json_decref(p);
+    cm_free(big);
+}
+
+static void many_subproblems(void **state)
+{
+    (void)state;
+    struct cm_err err = CM_ERR_INIT;
+    json_t *p = problem("rejectedIdentifier", "many");
+    json_t *subs = json_array();
+    for (int i = 0; i < 30; i++)
+        json_array_append_new(subs, json_pack("{s:s, s:{s:o}}", "type", URN "dns", "identifier",
+                                              "value", json_sprintf("w%d.example.com", i)));
+    json_object_set_new(p, "subproblems", subs);
+    acme_problem_fail(&err, p, 400, NULL, ACME_ABOUT_ORDER, "the new order");
+    assert_int_equal(err.cause_count, CM_ERR_CAUSES_MAX);
+    assert_non_null(strstr(err.cause[2], "w0.example.com: dns: "));
+    assert_non_null(strstr(err.cause[5], "27 more"));
+    assert_int_equal(json_array_size(cm_json_arr(err.problem, "subproblems")), 30);
+    cm_err_fini(&err);
+    json_object_set_new(p, "subproblems", json_string("odd"));
+    acme_problem_fail(&err, p, 400, NULL, ACME_ABOUT_ORDER, "the new order");
+    assert_int_equal(err.cause_count, 2);
+    cm_err_fini(&err);
+    json_decref(p);
+}
+
+static void pages_for_people(void **state)
+{
+    (void)state;
+    struct cm_err err = CM_ERR_INIT;
+    json_t *p = problem("userActionRequired", "new terms");
+    json_object_set_new(p, "instance", json_string("https://ca.test/agree"));
+    const char *head = "Link: <https://ca.test/terms>;rel=\"terms-of-service\"\r\n";
+    acme_problem_fail(&err, p, 403, head, ACME_ABOUT_ACCOUNT, "the new order");
+    assert_string_equal(err.cause[2], "The CA points to https://ca.test/agree");
+    json_object_del(p, "instance");
+    acme_problem_fail(&err, p, 403, head, ACME_ABOUT_ACCOUNT, "the new order");
+    assert_string_equal(err.cause[2], "The CA points to https://ca.test/terms");
+    json_t *limited = problem("rateLimited", "too many");
+    acme_problem_fail(&err, limited, 429, "Link: <https://ca.test/limits>;rel=\"help\"\r\n",
+                      ACME_ABOUT_ORDER, "the new order");
+    assert_string_equal(err.cause[2], "The CA points to https://ca.test/limits");
+    assert_int_equal(err.next_attempt_ms, 0);
+    cm_err_fini(&err);
+    json_decref(p);
+    json_decref(limited);
+}
+
+static void no_document_at_all(void **state)
+{
+    (void)state;
+    struct cm_err err = CM_ERR_INIT;
+    assert_int_equal(acme_problem_fail(&err, NULL, 500, NULL, ACME_ABOUT_ANY, "its directory"),
+                     CM_EPEER);
+    assert_string_equal(err.what, "The CA refused its directory (HTTP 500)");
+    assert_null(err.problem);
+    assert_int_equal(acme_problem_fail(NULL, NULL, 500, NULL, ACME_ABOUT_ANY, "x"), CM_EPEER);
+    json_t *empty = json_object();
+    acme_problem_fail(&err, empty, 400, NULL, ACME_ABOUT_ANY, "x");
+    assert_string_equal(err.what, "The CA refused x (no type, HTTP 400)");
+    json_decref(empty);
+    cm_err_fini(&err);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_type_has_words),
+        cmocka_unit_test(special_rows_win),
+        cmocka_unit_test(the_types_name_space),
+        cmocka_unit_test(text_is_shown_not_obeyed),
+        cmocka_unit_test(huge_documents_are_shortened),
+        cmocka_unit_test(many_subproblems),
+        cmocka_unit_test(pages_for_people),
+        cmocka_unit_test(no_document_at_all),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
