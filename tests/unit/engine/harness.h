@@ -1,0 +1,93 @@
+/*
+ * One server of a fleet in a test: loop, store with schema, trust root of three servers, a key
+ * agent in memory and a small CA on loopback that issues real certificates.
+ *
+ * Signatures of documents are not made (the store's verify port takes everything); everything else
+ * runs as in the front.
+ */
+#pragma once
+
+#include "tests/unit/keyfile/support.h"
+
+#include "base/net/http_server.h"
+#include "certmgr/engine/internal.h"
+
+#define H_SECONDS 20 /* no single wait of a test is longer */
+
+/* A small CA (RFC 8555) with real chains; JWS are decoded, not verified. */
+struct h_ca {
+    struct cm_loop *loop;
+    struct http_listener *listener;
+    struct test_ca keys;
+    char base[64];
+    json_t *orders; /* [{names, status, valid: bool, csr}] */
+    unsigned accounts, new_orders, finalized, downloads, answered;
+    /* knobs */
+    bool fail_validation;
+    unsigned refuse_orders;  /* newOrder is refused so often */
+    const char *refuse_type; /* with this problem */
+    const char *retry_after;
+    bool wrong_key;     /* leaf for another key */
+    bool hold_finalize; /* finalize never answers */
+    long life_s;
+    struct http_exchange *held;
+};
+void h_ca_start(struct h_ca *ca, struct cm_loop *loop);
+void h_ca_stop(struct h_ca *ca);
+
+struct h {
+    char *dir;
+    struct cm_loop *loop;
+    struct cs_store *store;
+    struct http_client *http;
+    struct kf_identity identity[3]; /* alpha (manager), bravo, charlie */
+    struct kf_trust *trust;
+    struct eng_env env;
+    struct engine *engine;
+    struct h_ca ca;
+    /* agent */
+    json_t *ops;         /* every request, in order */
+    unsigned away;       /* so many calls are answered "busy" */
+    const char *away_op; /* only calls of this verb; NULL = all */
+    const char *fail_op; /* this verb fails */
+    int fail_code;
+    bool stage_unchanged; /* deploy.stage: nothing to do */
+    unsigned sign_away;   /* document signatures that fail with "busy" */
+    bool silent;          /* the agent never answers again */
+    json_t *held;         /* (unused requests of a silent agent are dropped at the end) */
+    /* last callback */
+    bool called;
+    struct cm_err err;
+    char credential[CM_ULID_TEXT];
+    json_t *errors, *notes;
+};
+
+/* setup/teardown for cmocka; *state = struct h *.  A manager named "alpha". */
+int h_setup(void **state);
+int h_teardown(void **state);
+/* Drops engine and store (as a kill between two commits does) and opens them again. */
+void h_restart(struct h *h);
+
+/* Runs the loop until what() is true; fails the test after H_SECONDS. */
+void h_until(struct h *h, bool (*what)(struct h *h), const char *name);
+void h_turns(struct h *h, int ms); /* runs for a while */
+unsigned h_op_count(const struct h *h, const char *op);
+
+/* Account "ca" at the small CA, agreed, without self-check. */
+void h_account(struct h *h);
+json_t *h_fields(const char *names); /* names, servers alpha bravo, account ca */
+/* Submits and waits for the answer; returns the code of the error (0 = fine). */
+int h_submit(struct h *h, json_t *take_fields);
+json_t *h_body(struct h *h, const char *type, const char *name); /* document, owned; may be NULL */
+/* Waits until credential h->credential has this status; returns its body (owned). */
+json_t *h_status(struct h *h, const char *status);
+/* A whole issuance; returns the credential's body (owned). */
+json_t *h_issue(struct h *h, const char *names);
+/* Publishes any document as it stands and waits. */
+void h_put(struct h *h, json_t *take_doc);
+/* eng_done_fn and friends: remember the outcome; h_done() waits for it and returns its code. */
+void h_on_done(void *arg, const struct cm_err *err);
+int h_done(struct h *h);
+const char *h_line(const struct h *h); /* the error as one line (static) */
+
+#define H_TEST(fn) cmocka_unit_test_setup_teardown(fn, h_setup, h_teardown)
