@@ -8,13 +8,16 @@
 
 #include <cmocka.h>
 
+#include <fcntl.h>
 #include <ftw.h>
 #include <openssl/pem.h>
 #include <openssl/x509v3.h>
+#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/core/bytes.h"
@@ -30,8 +33,6 @@
 #include "keyfile/seal.h"
 #include "keyfile/trust.h"
 #include "keyfile/trust_build.h"
-
-#define UNUSED __attribute__((unused))
 
 /* Runs expr (returning 0) and prints the error object when it fails. */
 #define OK(expr, err)                                                                              \
@@ -76,6 +77,26 @@ static inline void remove_dir(char *dir)
     nftw(dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
     cm_free(dir);
 }
+
+/* Runs a program with its output in the file out (NULL = dropped); returns the exit status. */
+static inline int run_tool(const char *const argv[], const char *out)
+{
+    posix_spawn_file_actions_t actions;
+    pid_t pid;
+    int status;
+    posix_spawn_file_actions_init(&actions);
+    posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
+    posix_spawn_file_actions_addopen(&actions, 1, out ? out : "/dev/null",
+                                     O_WRONLY | O_CREAT | O_TRUNC, 0600);
+    posix_spawn_file_actions_addopen(&actions, 2, "/dev/null", O_WRONLY, 0);
+    assert_int_equal(
+        posix_spawnp(&pid, argv[0], &actions, NULL, (char *const *)(uintptr_t)argv, environ), 0);
+    posix_spawn_file_actions_destroy(&actions);
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_true(WIFEXITED(status));
+    return WEXITSTATUS(status);
+}
+#define TOOL(out, ...) run_tool((const char *const[]){__VA_ARGS__, NULL}, out)
 
 /* A certificate for `key`, signed by `issuer_key`; sans like "DNS:a.example,DNS:b.example" or NULL
  * for a CA certificate. */

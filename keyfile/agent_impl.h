@@ -1,0 +1,70 @@
+/*
+ * Inside the key agent: its state and how a verb is written.
+ *
+ * A verb is one row of a table (members, what it needs) and one function; groups of verbs have a
+ * file each.  Verbs run one after the other in the loop; only key generation goes to the worker.
+ */
+#pragma once
+
+#include <openssl/x509.h>
+
+#include "base/core/clock.h"
+#include "base/core/json.h"
+#include "base/core/mem.h"
+#include "keyfile/agent.h"
+#include "keyfile/deploy.h"
+#include "keyfile/identity.h"
+#include "keyfile/trust.h"
+
+#define KFA_LATER 1 /* the reply comes from the worker */
+
+struct kfa_accounts; /* account_cache.h */
+struct kfa_work;     /* agent_work.h */
+
+struct kfa {
+    const struct kf_agent_config *config;
+    bool has_identity;
+    struct kf_identity identity;
+    struct kf_trust *trust;   /* pinned, or NULL */
+    X509 **recipient;         /* seal recipients by index in trust, made at first use */
+    X509 *recovery_recipient; /* likewise */
+    struct cm_err locked;     /* code != 0: what is on disk cannot be used; every verb says why */
+    struct kf_deployer *deployer;
+    struct kfa_accounts *accounts;
+    struct kfa_work *work;
+    uint64_t channel; /* number of the present channel: late answers of an older one are dropped */
+};
+
+/* What must be there before a verb runs; checked in this order. */
+enum kfa_need { KFA_NOTHING, KFA_IDENTITY, KFA_TRUST, KFA_MEMBER, KFA_MANAGER };
+
+struct kfa_verb {
+    const char *name;
+    enum kfa_need need;
+    /* Members besides id and op, "<type>:<name>": s text, S text or null or absent, i integer,
+     * b boolean, o object, a array.  NULL-terminated. */
+    const char *members[12];
+    /* Fills reply; 0, negative, or KFA_LATER. */
+    int (*run)(struct kfa *a, int64_t id, const json_t *request, json_t *reply, struct cm_err *err);
+};
+
+/* Each group's table, ended by a row without a name. */
+extern const struct kfa_verb kfa_verbs_identity[], kfa_verbs_trust[], kfa_verbs_doc[],
+    kfa_verbs_key[], kfa_verbs_acme[], kfa_verbs_deploy[];
+
+/* Loads identity and trust root from config->dir; what is damaged goes to a->locked. */
+void kfa_init(struct kfa *a, const struct kf_agent_config *config);
+void kfa_fini(struct kfa *a);
+/* Our own entry when the trust root lists our keys as active or retiring, else NULL. */
+const struct kf_server *kfa_self(const struct kfa *a);
+/* Writes the document to trust.json and makes it the pinned root. */
+int kfa_pin(struct kfa *a, const json_t *document, struct cm_err *err);
+/* The seal recipient of a server of the trust root (borrowed). */
+int kfa_recipient(struct kfa *a, const struct kf_server *server, X509 **ret, struct cm_err *err);
+int kfa_recovery_recipient(struct kfa *a, X509 **ret, struct cm_err *err);
+
+/* Judges and runs one request.  1 = *ret_reply is the frame to send, 0 = it comes later, negative =
+ * not even a request: close the channel. */
+int kfa_dispatch(struct kfa *a, const json_t *request, json_t **ret_reply, struct cm_err *err);
+/* The reply frame of a request's outcome; takes members. */
+json_t *kfa_reply(int64_t id, json_t *take_members, int rc, const struct cm_err *err);

@@ -1,0 +1,168 @@
+/* ACME account keys: made here, used here, for configured CAs only. */
+#include <string.h>
+
+#include "keyfile/account_cache.h"
+#include "keyfile/agent_impl.h"
+#include "keyfile/agent_work.h"
+#include "keyfile/jws.h"
+#include "keyfile/origin.h"
+#include "keyfile/ossl.h"
+
+#define NONCE_MAX   512
+#define PAYLOAD_MAX (256u << 10)
+
+/* The origin of a directory URL, if the configuration allows ACME requests to it. */
+static int check_directory(const struct kfa *a, const char *directory, char out[KF_ORIGIN_TEXT],
+                           struct cm_err *err)
+{
+    char allowed[KF_ORIGIN_TEXT];
+    int rc = kf_origin(directory, out, err);
+    if (rc < 0)
+        return rc;
+    for (size_t i = 0; i < a->config->origin_count; i++) {
+        if (kf_origin(a->config->origin[i], allowed, NULL) == 0 && strcmp(out, allowed) == 0)
+            return 0;
+    }
+    cm_fail(err, CM_EDENIED, "CA %s is not configured on this server", out);
+    cm_err_hint(err, "Add %s to allowed_cas in section [acme] of certmgr.conf.", out);
+    return CM_EDENIED;
+}
+
+/* On the worker. */
+static void make(struct kfa_job *job)
+{
+    KF_AUTO(pkey) EVP_PKEY *key = NULL;
+    json_t *jwk = NULL;
+    char thumbprint[KF_THUMBPRINT_TEXT];
+    job->rc = kfa_job_make_key(job, &key);
+    if (job->rc == 0)
+        job->rc = kf_jwk(key, &jwk, &job->err);
+    if (job->rc == 0)
+        job->rc = kf_jwk_thumbprint(jwk, thumbprint, &job->err);
+    if (job->rc == 0) {
+        cm_json_set(job->reply, "jwk", jwk);
+        cm_json_set_str(job->reply, "thumbprint", thumbprint);
+    } else {
+        json_decref(jwk);
+    }
+}
+
+/* Secrets of managers are sealed to every manager and standby, and to the recovery key. */
+static int add_managers(struct kfa *a, struct kfa_job *job, struct cm_err *err)
+{
+    X509 *recipient;
+    int rc = 0;
+    for (size_t i = 0; rc == 0 && i < kf_trust_count(a->trust); i++) {
+        const struct kf_server *server = kf_trust_at(a->trust, i);
+        if (server->state != KF_ACTIVE || (!server->manager && !server->standby))
+            continue;
+        rc = kfa_recipient(a, server, &recipient, err);
+        if (rc == 0)
+            rc = kfa_job_seal_for(job, recipient, err);
+    }
+    if (rc == 0 && kf_trust_recovery(a->trust)) {
+        rc = kfa_recovery_recipient(a, &recipient, err);
+        if (rc == 0)
+            rc = kfa_job_seal_for(job, recipient, err);
+    }
+    return rc;
+}
+
+static int account_create(struct kfa *a, int64_t id, const json_t *request, json_t *reply,
+                          struct cm_err *err)
+{
+    char origin[KF_ORIGIN_TEXT];
+    (void)reply;
+    int rc = check_directory(a, cm_json_str(request, "directory"), origin, err);
+    if (rc < 0)
+        return rc;
+    struct kfa_job *job = kfa_job_new();
+    rc = kf_bind_account(&job->binding, cm_json_str(request, "account"), origin, err);
+    if (rc == 0)
+        rc = add_managers(a, job, err);
+    if (rc < 0) {
+        kfa_job_free(job);
+        return rc;
+    }
+    job->id = id;
+    job->channel = a->channel;
+    job->now_ms = cm_now_ms();
+    job->type = KF_KEY_P256; /* ES256: what every ACME server must take (RFC 8555 6.2) */
+    job->run = make;
+    rc = kfa_work_push(a->work, job, err);
+    return rc < 0 ? rc : KFA_LATER;
+}
+
+static int same_origin(const char *what, const char *url, const char *origin, struct cm_err *err)
+{
+    char own[KF_ORIGIN_TEXT];
+    int rc = kf_origin(url, own, err);
+    if (rc == 0 && strcmp(own, origin) != 0)
+        rc = cm_fail(err, CM_EDENIED, "%s %s is not at the account's CA %s", what, own, origin);
+    return rc;
+}
+
+/* The protected header of RFC 8555 6.2: nonce, url, and exactly one of jwk and kid. */
+static int protected_header(const json_t *request, const EVP_PKEY *key, const char *origin,
+                            json_t **ret, struct cm_err *err)
+{
+    const char *nonce = cm_json_str(request, "nonce");
+    const char *url = cm_json_str(request, "url");
+    const char *kid = cm_json_str(request, "kid");
+    size_t len = strlen(nonce);
+    if (len == 0 || len > NONCE_MAX ||
+        strspn(nonce, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_") != len)
+        return cm_fail(err, CM_EMALF, "nonce is not base64url of 1 to %d characters", NONCE_MAX);
+    int rc = same_origin("URL", url, origin, err);
+    if (rc == 0 && kid)
+        rc = same_origin("account URL", kid, origin, err);
+    json_t *jwk = NULL;
+    if (rc == 0 && !kid)
+        rc = kf_jwk(key, &jwk, err);
+    if (rc < 0)
+        return rc;
+    *ret = json_object();
+    cm_json_set_str(*ret, "nonce", nonce);
+    cm_json_set_str(*ret, "url", url);
+    if (kid)
+        cm_json_set_str(*ret, "kid", kid);
+    else
+        cm_json_set(*ret, "jwk", jwk);
+    return 0;
+}
+
+static int jws_sign(struct kfa *a, int64_t id, const json_t *request, json_t *reply,
+                    struct cm_err *err)
+{
+    char origin[KF_ORIGIN_TEXT];
+    struct kf_binding binding;
+    EVP_PKEY *key;
+    json_t *jws;
+    CM_AUTO_JSON head = NULL;
+    const char *payload = cm_json_str(request, "payload");
+    (void)id;
+    if (strlen(payload) > PAYLOAD_MAX)
+        return cm_fail(err, CM_ELIMIT, "payload is longer than %u bytes", PAYLOAD_MAX);
+    int rc = check_directory(a, cm_json_str(request, "directory"), origin, err);
+    if (rc == 0)
+        rc = kf_bind_account(&binding, cm_json_str(request, "account"), origin, err);
+    if (rc == 0)
+        rc = kfa_account_key(a->accounts, &a->identity, &binding,
+                             cm_json_str(request, "sealed_key"), &key, err);
+    if (rc == 0)
+        rc = protected_header(request, key, origin, &head, err);
+    if (rc == 0)
+        rc = kf_jws_sign(key, head, payload, strlen(payload), &jws, err);
+    if (rc == 0)
+        cm_json_set(reply, "jws", jws);
+    return rc;
+}
+
+const struct kfa_verb kfa_verbs_acme[] = {
+    {"account.create", KFA_MANAGER, {"s:account", "s:directory"}, account_create},
+    {"jws.sign",
+     KFA_MANAGER,
+     {"s:account", "s:directory", "s:sealed_key", "s:url", "s:nonce", "s:payload", "S:kid"},
+     jws_sign},
+    {0},
+};

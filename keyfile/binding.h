@@ -1,0 +1,32 @@
+/*
+ * The sealed plaintext: a few lines that bind a private key to its document, an empty line, PKCS#8
+ * PEM (docs/agent-protocol.md, docs/sealing.md).  `openssl cms -decrypt … | openssl pkey` reads it.
+ */
+#pragma once
+
+#include <openssl/evp.h>
+
+#include "base/core/err.h"
+#include "keyfile/secret.h"
+
+#define KF_BOUND_VALUE_MAX 300
+
+/* What a key is bound to: "document: credential:<ulid>" and "generation: <n>", or
+ * "document: account:<name>" and "directory: <origin>".  Values hold no control characters. */
+struct kf_binding {
+    char document[KF_BOUND_VALUE_MAX];
+    const char *key; /* "generation" or "directory" */
+    char value[KF_BOUND_VALUE_MAX];
+};
+
+int kf_bind_credential(struct kf_binding *ret, const char *ulid, int64_t generation,
+                       struct cm_err *err);
+int kf_bind_account(struct kf_binding *ret, const char *account, const char *origin,
+                    struct cm_err *err);
+
+int kf_bound_write(const struct kf_binding *binding, const EVP_PKEY *key, int64_t now_ms,
+                   struct kf_secret *ret, struct cm_err *err);
+/* Refuses a text that is bound to anything else (CM_EDENIED), or whose key is not the one that its
+ * own line names.  spki_hex receives the hash of the key. */
+int kf_bound_read(const struct kf_secret *text, const struct kf_binding *binding, EVP_PKEY **ret,
+                  char spki_hex[65], struct cm_err *err);

@@ -1,0 +1,97 @@
+/* Certificate signing requests. */
+#include "keyfile/csr.h"
+
+#include <openssl/x509v3.h>
+#include <string.h>
+
+#include "base/core/mem.h"
+#include "keyfile/ossl.h"
+
+#define NAME_MAX_LEN 253 /* RFC 1035 2.3.4, as text */
+#define LABEL_MAX    63
+
+bool kf_dns_name_ok(const char *name)
+{
+    size_t total = strlen(name);
+    if (total == 0 || total > NAME_MAX_LEN)
+        return false;
+    if (strncmp(name, "*.", 2) == 0)
+        name += 2;
+    for (;;) {
+        size_t len = strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789-");
+        if (len == 0 || len > LABEL_MAX || name[0] == '-' || name[len - 1] == '-')
+            return false;
+        if (name[len] == '\0')
+            return true;
+        if (name[len] != '.')
+            return false;
+        name += len + 1;
+    }
+}
+
+int kf_csr_names_check(const json_t *names, struct cm_err *err)
+{
+    size_t count = json_array_size(names);
+    if (count < 1 || count > KF_NAMES_MAX)
+        return cm_fail(err, CM_EINVAL, "a request names 1 to %d hosts, not %zu", KF_NAMES_MAX,
+                       count);
+    for (size_t i = 0; i < count; i++) {
+        const char *name = json_string_value(json_array_get(names, i));
+        if (!name || !kf_dns_name_ok(name))
+            return cm_fail(err, CM_EINVAL, "\"%.255s\" is not an ASCII host name in lower case",
+                           name ? name : "?");
+        for (size_t k = 0; k < i; k++) {
+            if (strcmp(name, json_string_value(json_array_get(names, k))) == 0)
+                return cm_fail(err, CM_EINVAL, "host %.255s is named twice", name);
+        }
+    }
+    return 0;
+}
+
+static bool add_name(GENERAL_NAMES *list, const char *text)
+{
+    GENERAL_NAME *name = GENERAL_NAME_new();
+    ASN1_IA5STRING *value = ASN1_IA5STRING_new();
+    if (name && value && ASN1_STRING_set(value, text, -1)) {
+        GENERAL_NAME_set0_value(name, GEN_DNS, value);
+        if (sk_GENERAL_NAME_push(list, name) > 0)
+            return true;
+        value = NULL;
+    }
+    GENERAL_NAME_free(name);
+    ASN1_IA5STRING_free(value);
+    return false;
+}
+
+static bool add_san(X509_REQ *req, const json_t *names)
+{
+    GENERAL_NAMES *list = GENERAL_NAMES_new();
+    STACK_OF(X509_EXTENSION) *exts = NULL;
+    bool ok = list != NULL;
+    for (size_t i = 0; ok && i < json_array_size(names); i++)
+        ok = add_name(list, json_string_value(json_array_get(names, i)));
+    ok = ok && X509V3_add1_i2d(&exts, NID_subject_alt_name, list, 0, X509V3_ADD_DEFAULT) == 1 &&
+         X509_REQ_add_extensions(req, exts);
+    sk_X509_EXTENSION_pop_free(exts, X509_EXTENSION_free);
+    GENERAL_NAMES_free(list);
+    return ok;
+}
+
+int kf_csr(EVP_PKEY *key, const json_t *names, uint8_t **ret, size_t *ret_len, struct cm_err *err)
+{
+    *ret = NULL;
+    int rc = kf_csr_names_check(names, err);
+    if (rc < 0)
+        return rc;
+    KF_AUTO(x509_req) X509_REQ *req = X509_REQ_new();
+    unsigned char *der = NULL;
+    int len = 0;
+    if (!req || !X509_REQ_set_version(req, X509_REQ_VERSION_1) || !X509_REQ_set_pubkey(req, key) ||
+        !add_san(req, names) || X509_REQ_sign(req, key, EVP_sha256()) <= 0 ||
+        (len = i2d_X509_REQ(req, &der)) <= 0)
+        return kf_ossl_fail(err, CM_ECRYPTO, "cannot make the certificate signing request");
+    *ret = cm_memdup(der, (size_t)len);
+    *ret_len = (size_t)len;
+    OPENSSL_free(der);
+    return 0;
+}
