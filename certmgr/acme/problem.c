@@ -66,7 +66,7 @@ static void add_subproblems(struct cm_err *err, const json_t *problem, enum acme
 static void keep_document(struct cm_err *err, const json_t *problem)
 {
     size_t len = 0;
-    CM_AUTO_STR text = cm_json_dump(problem, &len);
+    cm_free(cm_json_dump(problem, &len));
     if (len <= ACME_PROBLEM_MAX) {
         err->problem = json_deep_copy(problem);
         return;
