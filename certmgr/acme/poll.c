@@ -15,7 +15,7 @@
 
 static int64_t poll_pause(unsigned polls)
 {
-    static const int64_t table[] = {50, 100, 250, 1000, 2000, 3000, 5000, 8000, ACME_POLL_MAX_MS};
+    static const int64_t table[] = {20, 100, 250, 1000, 2000, 3000, 5000, 8000, ACME_POLL_MAX_MS};
     const unsigned last = sizeof(table) / sizeof(table[0]) - 1;
     return table[polls < last ? polls : last];
 }
