@@ -1,0 +1,274 @@
+/* The manager answers requests: once, whoever signed them, with the outcome in the credential. */
+#include "tests/unit/engine/harness.h"
+
+static json_t *request(const char *ulid, const char *action, const char *credential,
+                       int64_t base_serial, json_t *take_fields)
+{
+    json_t *doc = json_object();
+    CM_AUTO_STR id = cm_asprintf("request:%s", ulid);
+    cm_json_set_str(doc, "_id", id);
+    cm_json_set_str(doc, "type", "request");
+    cm_json_set_str(doc, "action", action);
+    cm_json_set_str(doc, "credential", credential);
+    cm_json_set_int(doc, "base_serial", base_serial);
+    cm_json_set(doc, "fields", take_fields);
+    cm_json_set(doc, "by",
+                json_pack("{s:s,s:s,s:s}", "who", "eve", "via", "api", "server", "bravo"));
+    cm_json_set_time(doc, "at", cm_now_ms());
+    return doc;
+}
+
+/* A request as it comes from another server, its names still as typed. */
+static json_t *foreign_fields(const char *name)
+{
+    return json_pack("{s:[s],s:s,s:s,s:s,s:[s],s:s,s:s,s:i,s:s}", "host_names", name, "provider",
+                     "acme", "account", "ca", "key_type", "P-256", "servers", "bravo",
+                     "keyring_file", "keyfile.kyr", "target", "default", "renew_days", 30,
+                     "key_rollover", "keep");
+}
+
+static void put_request(struct h *h, const char *action, int64_t base, json_t *take_fields)
+{
+    char ulid[CM_ULID_TEXT];
+    cm_ulid(ulid);
+    if (!h->credential[0])
+        cm_ulid(h->credential);
+    h_put(h, request(ulid, action, h->credential, base, take_fields));
+}
+
+static const char *error_text(const json_t *body)
+{
+    static char text[4096];
+    CM_AUTO_STR dump = cm_json_dump(json_object_get(body, "error"), NULL);
+    (void)cm_strcpy(text, sizeof(text), dump ? dump : "");
+    return text;
+}
+
+static void a_request_from_another_server_is_answered(void **state)
+{
+    struct h *h = *state;
+    h_account(h);
+    put_request(h, "issue", 0,
+                foreign_fields("b\xc3\xbc"
+                               "cher.example"));
+    CM_AUTO_JSON body = h_status(h, "issued");
+    assert_string_equal(cm_json_str(body, "requested_by"), "eve");
+    assert_non_null(json_object_get(body, "requested_at"));
+    assert_true(cm_json_has_str(cm_json_arr(body, "host_names_ascii"), "xn--bcher-kva.example"));
+    assert_true(cm_json_has_str(cm_json_arr(body, "host_names"), "b\xc3\xbc"
+                                                                 "cher.example"));
+}
+
+static void no_request_is_trusted(void **state)
+{
+    struct h *h = *state;
+    h_account(h);
+    json_t *fields = foreign_fields("*.example.com");
+    json_object_set_new(fields, "servers", json_pack("[s]", "zulu"));
+    json_object_set_new(fields, "renew_days", json_integer(0));
+    cm_json_set_str(fields, "keyring_file", "x.sh");
+    put_request(h, "issue", 0, fields);
+    CM_AUTO_JSON body = h_status(h, "error");
+    assert_non_null(strstr(error_text(body), "DNS-01"));
+    assert_non_null(strstr(error_text(body), "zulu"));
+    assert_non_null(strstr(error_text(body), "renew_days"));
+    assert_null(json_object_get(body, "next_action_at"));
+    assert_null(json_object_get(body, "keyring_file"));
+    assert_true(eng_is_refused(body));
+    h_turns(h, 50);
+    assert_int_equal(h->ca.new_orders, 0);
+    CM_AUTO_JSON view = eng_view(h->engine, h->credential);
+    assert_non_null(strstr(cm_json_str_or(view, "next", ""), "Refused"));
+}
+
+static void a_refused_request_holds_no_file(void **state)
+{
+    struct h *h = *state;
+    h_account(h);
+    put_request(h, "issue", 0, foreign_fields("*.example.com"));
+    CM_AUTO_JSON refused = h_status(h, "error");
+    h->credential[0] = '\0';
+    put_request(h, "issue", 0, foreign_fields("www.example.com"));
+    CM_AUTO_JSON body = h_status(h, "issued");
+    assert_string_equal(cm_json_str(body, "keyring_file"), "keyfile.kyr");
+}
+
+static void two_requests_at_once_do_not_share_a_file(void **state)
+{
+    struct h *h = *state;
+    h_account(h);
+    char first[CM_ULID_TEXT], second[CM_ULID_TEXT], ulid[CM_ULID_TEXT];
+    cm_ulid(first);
+    cm_ulid(second);
+    cm_ulid(ulid);
+    /* Both reach the manager in one batch. */
+    cs_publish(h->store, request(ulid, "issue", first, 0, foreign_fields("a.example.com")), 0, NULL,
+               NULL);
+    cm_ulid(ulid);
+    cs_publish(h->store, request(ulid, "issue", second, 0, foreign_fields("b.example.com")), 0,
+               NULL, NULL);
+    memcpy(h->credential, first, sizeof(first));
+    CM_AUTO_JSON a = h_status(h, "issued");
+    memcpy(h->credential, second, sizeof(second));
+    CM_AUTO_JSON b = h_status(h, "error");
+    assert_non_null(strstr(error_text(b), "keyfile.kyr on server bravo belongs to"));
+}
+
+static void defaults_of_two_requests_at_once_are_told_apart(void **state)
+{
+    struct h *h = *state;
+    h_account(h);
+    char first[CM_ULID_TEXT];
+    /* Nobody asked for a file name: the manager chooses, and knows of both. */
+    assert_int_equal(h_submit(h, h_fields("a.example.com")), 0);
+    memcpy(first, h->credential, sizeof(first));
+    assert_int_equal(h_submit(h, h_fields("b.example.com")), 0);
+    CM_AUTO_JSON b = h_status(h, "issued");
+    memcpy(h->credential, first, sizeof(first));
+    CM_AUTO_JSON a = h_status(h, "issued");
+    assert_string_equal(cm_json_str(a, "keyring_file"), "keyfile.kyr");
+    assert_string_equal(cm_json_str(b, "keyring_file"), "b.example.com.kyr");
+}
+
+static void a_stale_request_is_an_edit_conflict(void **state)
+{
+    struct h *h = *state;
+    h_account(h);
+    CM_AUTO_JSON before = h_issue(h, "www.example.com");
+    h_turns(h, 20);
+    put_request(h, "issue", 12345, foreign_fields("other.example.com"));
+    h_turns(h, 50);
+    CM_AUTO_JSON body = h_body(h, "credential", h->credential);
+    assert_string_equal(cm_json_str(body, "status"), "issued"); /* what serves goes on serving */
+    assert_non_null(strstr(error_text(body), "conflict"));
+    assert_true(json_equal(json_object_get(body, "host_names_ascii"),
+                           json_object_get(before, "host_names_ascii")));
+    assert_int_equal(h->ca.new_orders, 1);
+}
+
+static void each_request_is_answered_once(void **state)
+{
+    struct h *h = *state;
+    h_account(h);
+    CM_AUTO_JSON before = h_issue(h, "www.example.com");
+    h_turns(h, 20);
+    CM_AUTO_JSON settled = h_body(h, "credential", h->credential);
+    int64_t serial = cm_json_int(settled, "serial", 0);
+    /* A restart looks at all requests again, also without the local memory of the answer. */
+    CM_AUTO_STR key = cm_asprintf("request/%s", cm_json_str(before, "request"));
+    CM_AUTO_JSON answer = cs_kv_get(h->store, "state", key);
+    assert_non_null(answer);
+    assert_int_equal(cs_kv_del(h->store, "state", key, NULL), 0);
+    h_restart(h);
+    h_turns(h, 100);
+    CM_AUTO_JSON after = h_body(h, "credential", h->credential);
+    assert_int_equal(cm_json_int(after, "serial", 0), serial);
+    assert_int_equal(h->ca.new_orders, 1);
+}
+
+static void an_edit_with_the_right_serial_changes_names_and_key(void **state)
+{
+    struct h *h = *state;
+    h_account(h);
+    CM_AUTO_JSON before = h_issue(h, "www.example.com");
+    h_turns(h, 20);
+    CM_AUTO_JSON settled = h_body(h, "credential", h->credential);
+    put_request(h, "issue", cm_json_int(settled, "serial", 0), foreign_fields("new.example.com"));
+    while (h->ca.downloads < 2)
+        cm_loop_turn(h->loop, true);
+    CM_AUTO_JSON after = h_status(h, "issued");
+    assert_true(cm_json_has_str(cm_json_arr(after, "san"), "new.example.com"));
+    assert_int_equal(cm_json_int(after, "key_generation", 0), 2);
+    assert_false(json_equal(json_object_get(before, "public_key_sha256"),
+                            json_object_get(after, "public_key_sha256")));
+}
+
+static void requests_wait_for_an_absent_agent(void **state)
+{
+    struct h *h = *state;
+    h_account(h);
+    char ulid[CM_ULID_TEXT];
+    cm_ulid(ulid);
+    cm_ulid(h->credential);
+    h_put(h, request(ulid, "issue", h->credential, 0, foreign_fields("www.example.com")));
+    h->sign_away = 1;
+    CM_AUTO_JSON body = h_status(h, "issued");
+    assert_int_equal(cm_json_int(body, "attempts", -1), 0);
+}
+
+static void a_retry_of_nothing_is_refused(void **state)
+{
+    struct h *h = *state;
+    struct eng_actor actor = {.who = "ada", .via = "cli"};
+    eng_retry(h->engine, "01HZZZZZZZZZZZZZZZZZZZZZZZ", &actor, h_on_done, h);
+    assert_int_equal(h_done(h), CM_ENOENT);
+    eng_retry(h->engine, "../x", &actor, h_on_done, h);
+    assert_int_equal(h_done(h), CM_EINVAL);
+}
+
+static void a_retry_of_an_issued_certificate_orders_nothing(void **state)
+{
+    struct h *h = *state;
+    struct eng_actor actor = {.who = "ada", .via = "cli"};
+    h_account(h);
+    CM_AUTO_JSON before = h_issue(h, "www.example.com");
+    h_turns(h, 20);
+    eng_retry(h->engine, h->credential, &actor, h_on_done, h);
+    assert_int_equal(h_done(h), 0);
+    h_turns(h, 50);
+    CM_AUTO_JSON after = h_body(h, "credential", h->credential);
+    assert_string_equal(cm_json_str(after, "status"), "issued");
+    assert_int_equal(h->ca.new_orders, 1);
+}
+
+static void a_retry_of_a_refused_request_checks_it_again(void **state)
+{
+    struct h *h = *state;
+    struct eng_actor actor = {.who = "ada", .via = "cli"};
+    /* The account comes too late. */
+    put_request(h, "issue", 0, foreign_fields("www.example.com"));
+    CM_AUTO_JSON refused = h_status(h, "error");
+    assert_non_null(strstr(error_text(refused), "no ACME account"));
+    h_account(h);
+    eng_retry(h->engine, h->credential, &actor, h_on_done, h);
+    assert_int_equal(h_done(h), 0);
+    CM_AUTO_JSON body = h_status(h, "issued");
+    assert_null(json_object_get(body, "error"));
+}
+
+static void a_server_that_is_no_manager_answers_nothing(void **state)
+{
+    struct h *h = *state;
+    h_account(h);
+    eng_free(h->engine);
+    h->env.manager = false;
+    h->engine = eng_new(&h->env);
+    assert_int_equal(h_submit(h, h_fields("www.example.com")), 0);
+    h_turns(h, 50);
+    assert_null(h_body(h, "credential", h->credential));
+    CM_AUTO_JSON view = eng_view(h->engine, h->credential);
+    const json_t *credential = cm_json_obj(view, "credential");
+    assert_string_equal(cm_json_str(credential, "status"), "pending");
+    assert_true(cm_json_has_str(cm_json_arr(credential, "host_names_ascii"), "www.example.com"));
+    assert_non_null(strstr(cm_json_str_or(view, "next", ""), "manager"));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        H_TEST(a_request_from_another_server_is_answered),
+        H_TEST(no_request_is_trusted),
+        H_TEST(a_refused_request_holds_no_file),
+        H_TEST(two_requests_at_once_do_not_share_a_file),
+        H_TEST(defaults_of_two_requests_at_once_are_told_apart),
+        H_TEST(a_stale_request_is_an_edit_conflict),
+        H_TEST(each_request_is_answered_once),
+        H_TEST(an_edit_with_the_right_serial_changes_names_and_key),
+        H_TEST(requests_wait_for_an_absent_agent),
+        H_TEST(a_retry_of_nothing_is_refused),
+        H_TEST(a_retry_of_an_issued_certificate_orders_nothing),
+        H_TEST(a_retry_of_a_refused_request_checks_it_again),
+        H_TEST(a_server_that_is_no_manager_answers_nothing),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
