@@ -9,11 +9,11 @@
 #include "certmgr/engine/engine.h"
 #include "certmgr/fleet/fleet.h"
 
-#define WEB_FORM_MAX     (64u << 10)  /* body of a form or JSON request */
+#define WEB_FORM_MAX       (64u << 10) /* body of a form or JSON request */
 #define WEB_SESSION_IDLE_S 1800
 #define WEB_SESSION_MAX_S  43200
 #define WEB_SESSIONS_MAX   1000
-#define WEB_LOGIN_JOBS_MAX 2          /* Argon2 runs at a time; more are queued or refused */
+#define WEB_LOGIN_JOBS_MAX 2 /* Argon2 runs at a time; more are queued or refused */
 
 struct web_env {
     struct cm_loop *loop;
@@ -21,7 +21,7 @@ struct web_env {
     struct engine *engine;
     struct fleet *fleet;
     const char *self;
-    const char *ui_url;          /* "https://host:8443" of this server */
+    const char *ui_url; /* "https://host:8443" of this server */
     /* {pull, push, peers, listeners: [...]} for the status page (owned result); may be NULL */
     json_t *(*status)(void *arg);
     void *status_arg;
@@ -29,10 +29,10 @@ struct web_env {
 struct web;
 struct web *web_new(const struct web_env *env);
 void web_free(struct web *web);
-/* For the UI listener (TLS) and the Unix socket alike: a Unix client whose uid is 0 or our own is the
- * administrator "root" without a session. */
-int64_t web_limit(void *web, const struct http_request *req);   /* http_limit_fn */
-void web_handle(void *web, struct http_exchange *ex);           /* http_handler_fn */
+/* For the UI listener (TLS) and the Unix socket alike: a Unix client whose uid is 0 or our own is
+ * the administrator "root" without a session. */
+int64_t web_limit(void *web, const struct http_request *req); /* http_limit_fn */
+void web_handle(void *web, struct http_exchange *ex);         /* http_handler_fn */
 
 /* Makes a one-time set-up token (valid 24 h) in the store; *ret (cm_free) = the token. Commits are
  * the caller's business. */

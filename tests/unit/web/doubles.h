@@ -1,0 +1,32 @@
+/* In-memory stand-ins for the engine, the fleet and the trust root, scripted and read by the tests.
+ */
+#pragma once
+
+#include "certmgr/engine/engine.h"
+#include "certmgr/fleet/fleet.h"
+
+#define DOUBLE_SERVERS 64
+
+struct doubles {
+    struct cm_loop *loop;
+    bool manager;    /* this server is the manager */
+    bool no_manager; /* the trust root names none */
+    int64_t trust_expires_ms;
+    struct kf_server server[DOUBLE_SERVERS];
+    size_t server_count;
+    /* answers */
+    json_t *defaults;     /* eng_defaults() */
+    json_t *view;         /* eng_view(): NULL = no such credential */
+    json_t *field_errors; /* eng_check(), eng_submit() */
+    json_t *notes;
+    struct cm_err fail; /* of the next asynchronous call, when code is set */
+    /* what was asked */
+    json_t *fields; /* of eng_submit(), eng_account_put(), eng_settings_put() */
+    char who[80], via[16], name[128];
+    char *pem;
+    int calls;
+};
+extern struct doubles doubles;
+
+void doubles_start(struct cm_loop *loop);
+void doubles_stop(void);

@@ -1,0 +1,48 @@
+/* REST API, /api/v1: handlers (routes.c) and what they share. */
+#pragma once
+
+#include "web-ui/ctx.h"
+
+void api_credentials(struct web_ctx *ctx);
+void api_credential(struct web_ctx *ctx);
+void api_credential_retry(struct web_ctx *ctx);
+void api_requests_post(struct web_ctx *ctx);
+
+void api_accounts(struct web_ctx *ctx);
+void api_account(struct web_ctx *ctx);
+void api_account_put(struct web_ctx *ctx);
+
+void api_servers(struct web_ctx *ctx);
+void api_servers_post(struct web_ctx *ctx);
+void api_server_delete(struct web_ctx *ctx);
+
+void api_settings(struct web_ctx *ctx);
+void api_settings_put(struct web_ctx *ctx);
+void api_roots_post(struct web_ctx *ctx);
+
+void api_status(struct web_ctx *ctx);
+void api_quarantine(struct web_ctx *ctx);
+void api_setup_links_post(struct web_ctx *ctx);
+void api_openapi(struct web_ctx *ctx);
+
+void health_livez(struct web_ctx *ctx);
+void health_readyz(struct web_ctx *ctx);
+void health_metrics(struct web_ctx *ctx);
+
+/* ---- members of a JSON body ---- */
+
+enum api_type { API_TEXT, API_INT, API_BOOL, API_TEXTS, API_TEXT_OR_TEXTS };
+struct api_member {
+    const char *name;
+    enum api_type type;
+    bool required;
+};
+/* Is the body an object of these members only, each of its type?  If not, replies 422 with a JSON
+ * pointer for each (ctx is gone then) and returns false. */
+bool api_body_ok(struct web_ctx *ctx, const struct api_member *members, size_t count);
+/* eng_check()'s errors as RFC 9457 errors with pointers into the body (owned). */
+json_t *api_field_errors(const json_t *field_errors, const json_t *body);
+/* {name: array} with the array taken. */
+json_t *api_list(const char *name, json_t *take_array);
+/* Replies 204, or the error. */
+void api_done(void *ctx, const struct cm_err *err);

@@ -1,0 +1,39 @@
+/* /api/v1/servers: the fleet, invitations, removal. */
+#include "web-ui/api/api.h"
+#include "web-ui/reply.h"
+#include "web-ui/view.h"
+
+void api_servers(struct web_ctx *ctx)
+{
+    web_reply_json(ctx, 200, api_list("servers", web_servers(ctx->web)));
+}
+
+static void invited(void *arg, const char *token, const char *expires_at, const struct cm_err *err)
+{
+    struct web_ctx *ctx = arg;
+    json_t *reply;
+
+    if (web_ctx_gone(ctx))
+        return;
+    if (err && err->code) {
+        web_reply_error(ctx, err);
+        return;
+    }
+    reply = json_object();
+    cm_json_set_str(reply, "token", token);
+    cm_json_set_str(reply, "expires_at", expires_at);
+    web_reply_json(ctx, 201, reply);
+}
+
+void api_servers_post(struct web_ctx *ctx)
+{
+    static const struct api_member members[] = {{"name", API_TEXT, true}};
+
+    if (api_body_ok(ctx, members, 1))
+        fleet_invite(ctx->web->env.fleet, cm_json_str(ctx->json, "name"), invited, ctx);
+}
+
+void api_server_delete(struct web_ctx *ctx)
+{
+    fleet_remove(ctx->web->env.fleet, ctx->param, api_done, ctx);
+}

@@ -1,0 +1,207 @@
+/* One TLS Credentials document: status, names, servers and receipts, certificate, steps, error.
+ * While it is in motion the page asks the browser to load it again (no scripts). */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/core/mem.h"
+#include "web-ui/html.h"
+#include "web-ui/pages/credential_parts.h"
+#include "web-ui/pages/pages.h"
+#include "web-ui/reply.h"
+#include "web-ui/shell.h"
+#include "web-ui/widget.h"
+
+#define REFRESH_S "3"
+
+struct show {
+    struct web_ctx *ctx;
+    struct cm_buf *page;
+    const json_t *view, *credential, *request;
+    const json_t *fields; /* of the credential, or of its request until it exists */
+    const char *status;
+};
+
+/* Still at work: the task, or a server that has not deployed this certificate yet. */
+static bool in_motion(const struct show *show)
+{
+    static const char *const moving[] = {"pending", "waiting", "renew", "revoke_pending",
+                                         "update_servers"};
+    const char *fingerprint = cm_json_str(show->fields, "fingerprint");
+    size_t i;
+    json_t *server;
+
+    for (i = 0; i < sizeof(moving) / sizeof(moving[0]); i++) {
+        if (strcmp(show->status, moving[i]) == 0)
+            return true;
+    }
+    if (strcmp(show->status, "issued") != 0)
+        return false;
+    json_array_foreach(cm_json_arr(show->fields, "servers"), i, server)
+    {
+        const json_t *receipt =
+            part_receipt_of(cm_json_arr(show->view, "receipts"), json_string_value(server));
+
+        if (!part_receipt_final(receipt, fingerprint))
+            return true;
+    }
+    return false;
+}
+
+static const char *title_of(const struct show *show)
+{
+    const char *name =
+        json_string_value(json_array_get(cm_json_arr(show->fields, "host_names"), 0));
+
+    if (!name)
+        name = json_string_value(json_array_get(cm_json_arr(show->fields, "host_names_ascii"), 0));
+    return name ? name : show->ctx->param;
+}
+
+static void live_note(const struct show *show, bool live)
+{
+    struct web_ctx *ctx = show->ctx;
+    struct cm_buf *page = show->page;
+
+    html_raw(page, "<p class=\"live\">");
+    html_text(page, web_msg(ctx, live ? MSG_D_LIVE : MSG_D_PAUSED));
+    html_raw(page, " ");
+    html_leaf(page, "a", web_msg(ctx, live ? MSG_D_PAUSE : MSG_D_RESUME), "href",
+              live ? "?live=0" : "?live=1", NULL);
+    html_raw(page, "</p>");
+}
+
+static void retry_button(const struct show *show)
+{
+    struct cm_buf *page = show->page;
+    CM_AUTO_STR action = cm_asprintf("/credentials/%s/retry", show->ctx->param);
+
+    html_open(page, "form", "method", "post", "action", action, NULL);
+    web_page_token(show->ctx, page);
+    html_leaf(page, "button", web_msg(show->ctx, MSG_D_RETRY), "class", "primary", "type", "submit",
+              NULL);
+    html_raw(page, "</form>");
+}
+
+static void heading(const struct show *show)
+{
+    struct web_ctx *ctx = show->ctx;
+    struct cm_buf *page = show->page;
+    const char *health = cm_json_str(cm_json_obj(show->credential, "health"), "color");
+    size_t names = json_array_size(cm_json_arr(show->fields, "host_names_ascii"));
+
+    html_raw(page, "<p class=\"crumb\">");
+    html_leaf(page, "a", web_msg(ctx, MSG_NAV_CREDENTIALS), "href", "/credentials", NULL);
+    html_raw(page, "</p><div class=\"title\"><div><h1>");
+    html_leaf(page, "bdi", title_of(show), NULL);
+    if (names > 1) {
+        CM_AUTO_STR more = cm_asprintf("+%zu", names - 1);
+
+        html_raw(page, " ");
+        html_leaf(page, "span", more, "class", "more", NULL);
+    }
+    html_raw(page, "</h1><p class=\"badges\">");
+    web_status_badge(ctx, page, show->status);
+    if (health) {
+        html_raw(page, " ");
+        web_health_badge(ctx, page, health);
+    }
+    html_raw(page, "</p></div>");
+    if (strcmp(show->status, "issued") != 0 || cm_json_obj(show->credential, "error"))
+        retry_button(show);
+    html_raw(page, "</div>");
+}
+
+static void text_list(const struct show *show, const json_t *texts, const char *tone)
+{
+    size_t i;
+    json_t *text;
+
+    json_array_foreach(texts, i, text) web_notice(show->page, tone, json_string_value(text));
+}
+
+static void messages(const struct show *show)
+{
+    struct web_ctx *ctx = show->ctx;
+    const char *next = cm_json_str(show->view, "next");
+    const json_t *error = cm_json_obj(show->credential, "error");
+    const char *color = cm_json_str_or(cm_json_obj(show->credential, "health"), "color", "");
+
+    if (next && *next)
+        web_notice(show->page, "info", next);
+    text_list(show, json_object_get(ctx->web->notes, ctx->param), "info");
+    text_list(show, cm_json_arr(cm_json_obj(show->credential, "health"), "causes"),
+              strcmp(color, "red") == 0 ? "bad" : "warn");
+    if (error) {
+        html_raw(show->page, "<section class=\"card tone-bad\" aria-labelledby=\"error-title\">");
+        html_leaf(show->page, "h2", web_msg(ctx, MSG_E_TITLE), "id", "error-title", NULL);
+        web_error_object(ctx, show->page, error);
+        html_raw(show->page, "</section>");
+    }
+}
+
+static void render(struct show *show)
+{
+    struct web_ctx *ctx = show->ctx;
+    struct cm_buf page;
+    bool moving = in_motion(show);
+    bool live = moving && strcmp(web_form_text(&ctx->query, "live"), "0") != 0;
+
+    show->page = &page;
+    web_page_begin(ctx, &page, title_of(show), NAV_CREDENTIALS);
+    heading(show);
+    if (moving)
+        live_note(show, live);
+    messages(show);
+    html_raw(&page, "<div class=\"split\"><div>");
+    part_servers(ctx, &page, show->fields, cm_json_arr(show->view, "receipts"));
+    part_host_names(ctx, &page, show->fields);
+    part_certificate(ctx, &page, show->credential);
+    part_steps(ctx, &page, cm_json_arr(show->view, "steps"));
+    html_raw(&page, "</div><aside>");
+    part_facts(ctx, &page, show->fields, show->request);
+    html_raw(&page, "</aside></div>");
+    web_page_end(ctx, &page);
+    if (live)
+        http_ex_header(ctx->ex, "Refresh", REFRESH_S);
+    web_reply_html(ctx, 200, &page);
+}
+
+void page_credential(struct web_ctx *ctx)
+{
+    CM_AUTO_JSON view = cm_ulid_ok(ctx->param) ? eng_view(ctx->web->env.engine, ctx->param) : NULL;
+    struct show show = {.ctx = ctx, .view = view};
+
+    if (!view) {
+        web_reply_status(ctx, 404);
+        return;
+    }
+    show.credential = cm_json_obj(view, "credential");
+    show.request = cm_json_obj(view, "request");
+    show.fields = show.credential ? show.credential : cm_json_obj(show.request, "fields");
+    show.status = cm_json_str_or(show.credential, "status", "pending");
+    render(&show);
+}
+
+static void retried(void *arg, const struct cm_err *err)
+{
+    struct web_ctx *ctx = arg;
+    CM_AUTO_STR href = NULL;
+
+    if (web_ctx_gone(ctx))
+        return;
+    href = cm_asprintf("/credentials/%s", ctx->param);
+    if (err && err->code)
+        web_reply_error(ctx, err);
+    else
+        web_reply_redirect(ctx, href);
+}
+
+void page_credential_retry(struct web_ctx *ctx)
+{
+    struct eng_actor actor = web_actor(ctx);
+
+    if (cm_ulid_ok(ctx->param))
+        eng_retry(ctx->web->env.engine, ctx->param, &actor, retried, ctx);
+    else
+        web_reply_status(ctx, 404);
+}

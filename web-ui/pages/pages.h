@@ -1,0 +1,25 @@
+/* The pages: one handler per route (routes.c), one file per page. */
+#pragma once
+
+#include "web-ui/ctx.h"
+
+void page_home(struct web_ctx *ctx);
+void page_asset(struct web_ctx *ctx);
+
+void page_setup(struct web_ctx *ctx);
+void page_setup_post(struct web_ctx *ctx);
+void page_login(struct web_ctx *ctx);
+void page_login_post(struct web_ctx *ctx);
+void page_logout_post(struct web_ctx *ctx);
+
+void page_credentials(struct web_ctx *ctx);
+void page_credential_new(struct web_ctx *ctx);
+void page_credential_post(struct web_ctx *ctx);
+void page_credential(struct web_ctx *ctx);
+void page_credential_retry(struct web_ctx *ctx);
+
+void page_servers(struct web_ctx *ctx);
+void page_servers_post(struct web_ctx *ctx);
+void page_accounts(struct web_ctx *ctx);
+void page_accounts_post(struct web_ctx *ctx);
+void page_status(struct web_ctx *ctx);

@@ -1,0 +1,161 @@
+/* Replies.  See reply.h. */
+#include "web-ui/reply.h"
+
+#include <string.h>
+
+#include "base/core/log.h"
+#include "base/core/mem.h"
+#include "web-ui/shell.h"
+
+/* Own files only, no scripts, nobody frames us, nothing leaks by Referer. */
+static const char *const security[][2] = {
+    {"Content-Security-Policy", "default-src 'none'; style-src 'self'; img-src 'self'; "
+                                "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"},
+    {"X-Content-Type-Options", "nosniff"},
+    {"Referrer-Policy", "no-referrer"},
+    {"Cross-Origin-Opener-Policy", "same-origin"},
+    {"Cross-Origin-Resource-Policy", "same-origin"},
+};
+
+static void add_security(struct web_ctx *ctx)
+{
+    for (size_t i = 0; i < sizeof(security) / sizeof(security[0]); i++)
+        http_ex_header(ctx->ex, security[i][0], security[i][1]);
+    if (ctx->tls)
+        http_ex_header(ctx->ex, "Strict-Transport-Security", "max-age=31536000");
+}
+
+static void send_reply(struct web_ctx *ctx, int status, const char *type, const char *cache,
+                       const void *body, size_t len)
+{
+    if (ctx->ex) {
+        add_security(ctx);
+        http_ex_header(ctx->ex, "Cache-Control", cache);
+        http_ex_reply(ctx->ex, status, type, body, len);
+    }
+    web_ctx_free(ctx);
+}
+
+void web_reply(struct web_ctx *ctx, int status, const char *type, const void *body, size_t len)
+{
+    send_reply(ctx, status, type, "no-store", body, len);
+}
+
+void web_reply_asset(struct web_ctx *ctx, const char *type, const void *body, size_t len)
+{
+    send_reply(ctx, 200, type, "public, max-age=31536000, immutable", body, len);
+}
+
+void web_reply_html(struct web_ctx *ctx, int status, struct cm_buf *page)
+{
+    bool failed = page->failed;
+
+    if (ctx->ex && !failed)
+        http_ex_header(ctx->ex, "Vary", "Accept-Language, Cookie");
+    if (failed) { /* HTML_PAGE_MAX: half a page would look like the truth */
+        cm_log(CM_LOG_ERROR, "web", NULL, "a page is larger than its limit");
+        cm_buf_fini(page);
+        web_reply_status(ctx, 500);
+        return;
+    }
+    web_reply(ctx, status, "text/html; charset=utf-8", page->data, page->len);
+    cm_buf_fini(page);
+}
+
+static void reply_json_as(struct web_ctx *ctx, int status, const char *type, json_t *take)
+{
+    size_t len = 0;
+    CM_AUTO_STR text = cm_json_dump(take, &len);
+
+    json_decref(take);
+    web_reply(ctx, status, type, text, len);
+}
+
+void web_reply_json(struct web_ctx *ctx, int status, json_t *take)
+{
+    reply_json_as(ctx, status, "application/json", take);
+}
+
+void web_reply_redirect(struct web_ctx *ctx, const char *location)
+{
+    if (ctx->ex)
+        http_ex_header(ctx->ex, "Location", location);
+    web_reply(ctx, 303, NULL, "", 0);
+}
+
+int web_status_of(int code)
+{
+    switch (code) {
+    case CM_EINVAL:
+    case CM_ELIMIT:
+        return 422;
+    case CM_ENOENT:
+        return 404;
+    case CM_ECONFLICT:
+    case CM_EHUMAN:
+        return 409;
+    case CM_EMALF:
+        return 400;
+    case CM_EDENIED:
+        return 403;
+    case CM_EFULL:
+        return 507;
+    case CM_EPEER:
+    case CM_ENET:
+        return 502;
+    case CM_ETIMEOUT:
+        return 504;
+    case CM_EBUSY:
+    case CM_ECLOSED:
+        return 503;
+    default:
+        return 500;
+    }
+}
+
+void web_reply_problem(struct web_ctx *ctx, int status, const char *title, const char *detail,
+                       json_t *take_errors, const struct cm_err *err)
+{
+    json_t *problem = json_object();
+
+    if (err && err->code) {
+        CM_AUTO_STR type = cm_asprintf("urn:certmgr:problem:%s", cm_code_name(err->code));
+
+        cm_json_set_str(problem, "type", type);
+    } else {
+        cm_json_set_str(problem, "type",
+                        take_errors ? "urn:certmgr:problem:fields" : "about:blank");
+    }
+    cm_json_set_str(problem, "title", title ? title : http_status_text(status));
+    cm_json_set_int(problem, "status", status);
+    cm_json_set_str(problem, "detail", detail);
+    cm_json_set(problem, "errors", take_errors);
+    cm_json_set(problem, "error", cm_err_to_json(err));
+    reply_json_as(ctx, status, "application/problem+json", problem);
+}
+
+void web_reply_status(struct web_ctx *ctx, int status)
+{
+    if (ctx->ex && status == 401) /* RFC 9110 15.5.2 wants a challenge */
+        http_ex_header(ctx->ex, "WWW-Authenticate", "Session realm=\"certmgr\"");
+    if (ctx->api)
+        web_reply_problem(ctx, status, NULL, NULL, NULL, NULL);
+    else if (ctx->ex)
+        web_page_status(ctx, status, NULL);
+    else
+        web_ctx_free(ctx);
+}
+
+void web_reply_error(struct web_ctx *ctx, const struct cm_err *err)
+{
+    int status = web_status_of(err ? err->code : CM_OK);
+
+    if (ctx->ex && status == 503)
+        http_ex_header(ctx->ex, "Retry-After", "5");
+    if (ctx->api)
+        web_reply_problem(ctx, status, NULL, err ? err->what : NULL, NULL, err);
+    else if (ctx->ex)
+        web_page_status(ctx, status, err);
+    else
+        web_ctx_free(ctx);
+}

@@ -1,0 +1,57 @@
+/* The product's route table.  See router.h. */
+#include "web-ui/api/api.h"
+#include "web-ui/pages/pages.h"
+#include "web-ui/router.h"
+#include "web-ui/web.h"
+
+#define F WEB_FORM_MAX
+
+static const struct web_route table[] = {
+    /* method, path, handler, body, who, cross-site rule, everywhere */
+    {HTTP_GET, "/livez", health_livez, 0, AUTH_NONE, BODY_NONE, true},
+    {HTTP_GET, "/readyz", health_readyz, 0, AUTH_NONE, BODY_NONE, true},
+    {HTTP_GET, "/metrics", health_metrics, 0, AUTH_NONE, BODY_NONE, true},
+    {HTTP_GET, "/assets/{file}", page_asset, 0, AUTH_NONE, BODY_NONE, true},
+
+    {HTTP_GET, "/", page_home, 0, AUTH_USER, BODY_NONE, false},
+    {HTTP_GET, "/setup", page_setup, 0, AUTH_NONE, BODY_NONE, false},
+    {HTTP_POST, "/setup", page_setup_post, F, AUTH_NONE, BODY_OPEN_FORM, false},
+    {HTTP_GET, "/login", page_login, 0, AUTH_NONE, BODY_NONE, false},
+    {HTTP_POST, "/login", page_login_post, F, AUTH_NONE, BODY_OPEN_FORM, false},
+    {HTTP_POST, "/logout", page_logout_post, F, AUTH_USER, BODY_FORM, false},
+    {HTTP_GET, "/credentials", page_credentials, 0, AUTH_USER, BODY_NONE, false},
+    {HTTP_POST, "/credentials", page_credential_post, F, AUTH_USER, BODY_FORM, false},
+    {HTTP_GET, "/credentials/new", page_credential_new, 0, AUTH_USER, BODY_NONE, false},
+    {HTTP_GET, "/credentials/{ulid}", page_credential, 0, AUTH_USER, BODY_NONE, false},
+    {HTTP_POST, "/credentials/{ulid}/retry", page_credential_retry, F, AUTH_USER, BODY_FORM, false},
+    {HTTP_GET, "/servers", page_servers, 0, AUTH_USER, BODY_NONE, false},
+    {HTTP_POST, "/servers", page_servers_post, F, AUTH_USER, BODY_FORM, false},
+    {HTTP_GET, "/accounts", page_accounts, 0, AUTH_USER, BODY_NONE, false},
+    {HTTP_POST, "/accounts", page_accounts_post, F, AUTH_USER, BODY_FORM, false},
+    {HTTP_GET, "/status", page_status, 0, AUTH_USER, BODY_NONE, false},
+
+    {HTTP_GET, "/api/v1/openapi.json", api_openapi, 0, AUTH_NONE, BODY_NONE, true},
+    {HTTP_GET, "/api/v1/credentials", api_credentials, 0, AUTH_USER, BODY_NONE, false},
+    {HTTP_GET, "/api/v1/credentials/{ulid}", api_credential, 0, AUTH_USER, BODY_NONE, false},
+    {HTTP_POST, "/api/v1/credentials/{ulid}/retry", api_credential_retry, F, AUTH_USER, BODY_JSON,
+     false},
+    {HTTP_POST, "/api/v1/requests", api_requests_post, F, AUTH_USER, BODY_JSON, false},
+    {HTTP_GET, "/api/v1/accounts", api_accounts, 0, AUTH_USER, BODY_NONE, false},
+    {HTTP_GET, "/api/v1/accounts/{name}", api_account, 0, AUTH_USER, BODY_NONE, false},
+    {HTTP_PUT, "/api/v1/accounts/{name}", api_account_put, F, AUTH_USER, BODY_JSON, false},
+    {HTTP_GET, "/api/v1/servers", api_servers, 0, AUTH_USER, BODY_NONE, false},
+    {HTTP_POST, "/api/v1/servers", api_servers_post, F, AUTH_USER, BODY_JSON, false},
+    {HTTP_DELETE, "/api/v1/servers/{name}", api_server_delete, F, AUTH_USER, BODY_JSON, false},
+    {HTTP_POST, "/api/v1/roots", api_roots_post, F, AUTH_USER, BODY_PEM, false},
+    {HTTP_GET, "/api/v1/settings", api_settings, 0, AUTH_USER, BODY_NONE, false},
+    {HTTP_PUT, "/api/v1/settings", api_settings_put, F, AUTH_USER, BODY_JSON, false},
+    {HTTP_GET, "/api/v1/status", api_status, 0, AUTH_USER, BODY_NONE, false},
+    {HTTP_GET, "/api/v1/quarantine", api_quarantine, 0, AUTH_USER, BODY_NONE, false},
+    {HTTP_POST, "/api/v1/setup-links", api_setup_links_post, F, AUTH_SOCKET, BODY_JSON, false},
+};
+
+const struct web_route *web_routes(size_t *ret_count)
+{
+    *ret_count = sizeof(table) / sizeof(table[0]);
+    return table;
+}
