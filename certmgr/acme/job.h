@@ -113,10 +113,11 @@ struct acme_order {
     bool order_dead;   /* diagnose: the order has failed, not only an authorization maybe */
     unsigned unknowns; /* unclear ends of requests in this run */
     unsigned polls, finalizes;
-    size_t index;      /* authorization or challenge being worked on */
-    json_t *tokens;    /* being gathered */
-    json_t *to_answer; /* challenge URLs */
-    json_t *lookup;    /* order URLs of the account */
+    size_t index;        /* authorization or challenge being worked on */
+    json_t *tokens;      /* being gathered */
+    json_t *to_answer;   /* challenge URLs */
+    json_t *order_error; /* problem of the failed order, or NULL */
+    json_t *lookup;      /* order URLs of the account */
     char *lookup_url;
     unsigned lookup_pages, lookup_reads;
 };

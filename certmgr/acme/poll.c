@@ -61,12 +61,16 @@ static void remember(struct acme_order *o, const struct acme_order_object *objec
 
 static void order_failed(struct acme_order *o, const struct acme_order_object *object)
 {
-    if (object->error) {
+    /* Reasons for each name are all a person needs; one reason (Pebble copies that of a challenge)
+     * does not say whose it is: then the authorizations are asked. */
+    if (json_array_size(cm_json_arr(object->error, "subproblems")) > 0) {
         acme_problem_fail(&o->err, object->error, 0, NULL, ACME_ABOUT_CHALLENGE, "the order");
         acme_state_drop_order(o);
         acme_give_up(o);
         return;
     }
+    json_decref(o->order_error);
+    o->order_error = object->error ? json_deep_copy(object->error) : NULL;
     o->index = 0;
     o->order_dead = true;
     acme_go(o, STEP_DIAGNOSE);

@@ -184,7 +184,8 @@ static void judge(struct acme_order *o)
         return;
     }
     if (o->err.code == 0)
-        acme_problem_fail(&o->err, NULL, 0, NULL, ACME_ABOUT_ORDER, "the order and gave no reason");
+        acme_problem_fail(&o->err, o->order_error, 0, NULL, ACME_ABOUT_CHALLENGE,
+                          o->order_error ? "the order" : "the order and gave no reason");
     acme_state_drop_order(o);
     acme_give_up(o);
 }

@@ -215,6 +215,37 @@ static void subproblems_are_readable(void **state)
     fake_fini(&f);
 }
 
+static void order_error_without_a_name(struct fake *f, const struct fake_req *req,
+                                       struct fake_reply *r)
+{
+    if (req->kind == FAKE_ORDER && f->answers > 0 && strcmp(f->order[0].status, "pending") != 0)
+        fake_body(r, "{\"status\":\"invalid\",\"error\":{\"type\":"
+                     "\"urn:ietf:params:acme:error:dns\",\"detail\":\"of the order\"}}");
+}
+
+/* Pebble copies the problem of one challenge into the order: whose it is, the authorization tells.
+ */
+static void an_order_error_is_traced_to_its_name(void **state)
+{
+    (void)state;
+    struct fake f;
+    fake_init(&f);
+    f.after = order_error_without_a_name;
+    f.fail_name = "www2.example.com";
+    fake_start(&f, 2);
+    expect_failure(&f, CM_EPEER, CM_RETRY_TRANSIENT);
+    assert_string_equal(f.err.object, "host www2.example.com");
+    assert_string_equal(cm_json_str(f.err.problem, "detail"), "no route to host");
+    f.fail_name = NULL; /* no authorization has failed: the order's own words */
+    fake_restart(&f);
+    json_decref(f.saved);
+    f.saved = NULL;
+    fake_start(&f, 1);
+    expect_failure(&f, CM_EPEER, CM_RETRY_TRANSIENT);
+    assert_string_equal(cm_json_str(f.err.problem, "detail"), "of the order");
+    fake_fini(&f);
+}
+
 static void a_dead_authorization_ends_the_order(void **state)
 {
     (void)state;
@@ -285,6 +316,7 @@ int main(void)
         cmocka_unit_test(wildcards_need_dns),
         cmocka_unit_test(a_failed_name_is_named),
         cmocka_unit_test(subproblems_are_readable),
+        cmocka_unit_test(an_order_error_is_traced_to_its_name),
         cmocka_unit_test(a_dead_authorization_ends_the_order),
         cmocka_unit_test(publishing_fails),
         cmocka_unit_test(an_answer_that_was_taken_before),
