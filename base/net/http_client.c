@@ -374,7 +374,12 @@ static int set_pin(struct http_call *call, const char *hex, struct cm_err *err)
 static int set_tls(struct http_call *call, const struct http_call_opts *opts, struct cm_err *err)
 {
     SET(call, SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
-    if (opts->ca_bundle) {
+    if (opts->ca_pem) {
+        CM_AUTO_STR pem = cm_strdup(opts->ca_pem); /* curl copies it; its type is not const */
+        struct curl_blob blob = {.data = pem, .len = strlen(pem), .flags = CURL_BLOB_COPY};
+        SET(call, CAINFO_BLOB, &blob);
+        SET(call, CAPATH, NULL);
+    } else if (opts->ca_bundle) {
         SET(call, CAINFO, opts->ca_bundle);
         SET(call, CAPATH, NULL); /* else the system's directory would count as well */
     }

@@ -202,7 +202,7 @@ static void on_addresses(void *arg, const char *const *addrs, size_t count,
     check_unref(check); /* a live check is held by its caller as well */
     if (dead)
         return;
-    if (err || count == 0) {
+    if (count == 0) {
         cm_fail(&probe->err, err ? err->code : CM_ENOENT, "%s has no address", probe->host);
         if (err)
             cm_err_cause(&probe->err, "%s", err->what);

@@ -35,6 +35,10 @@ int cli_usage(const struct cli *cli, const char *what);
 /* Prints a JSON value, one object per call, for --json. */
 void cli_print_json(const json_t *value);
 
+struct cs_store;
+/* Opens this server's store for work on local tables (no server may run); documents cannot be put. */
+int cli_open_store(const struct cli *cli, struct cs_store **ret, struct cm_err *err);
+
 /* One option: "-d NAME", "--domain NAME"; repeated ones collect. */
 struct cli_option {
     const char *name;       /* "--domain" */

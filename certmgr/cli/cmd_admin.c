@@ -168,13 +168,10 @@ static int cmd_store_check(struct cli *cli)
     struct cm_err err = CM_ERR_INIT;
     struct cs_store *store = NULL;
     CM_AUTO_JSON report = NULL;
-    char dir[CONFIG_PATH_MAX + 32];
     if (cli_options(cli, o) != 0 || cli->argc != 0)
         return CLI_USAGE;
-    config_store_dir(&cli->config, dir, sizeof(dir));
-    struct cs_opts opts = {.dir = dir};
     int status = CLI_OK;
-    if (cs_open(&opts, &store, &err) != 0 || cs_check(store, &report, &err) != 0)
+    if (cli_open_store(cli, &store, &err) != 0 || cs_check(store, &report, &err) != 0)
         status = cli_error(cli, &err);
     cs_close(store);
     cm_err_fini(&err);

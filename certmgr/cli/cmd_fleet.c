@@ -13,12 +13,9 @@
 /* Prints the one-time link of the first administrator; the store is not in use (no server runs). */
 static int first_link(struct cli *cli, struct cm_err *err)
 {
-    char dir[CONFIG_PATH_MAX + 32];
     struct cs_store *store = NULL;
     CM_AUTO_STR token = NULL;
-    config_store_dir(&cli->config, dir, sizeof(dir));
-    struct cs_opts opts = {.dir = dir};
-    int rv = cs_open(&opts, &store, err);
+    int rv = cli_open_store(cli, &store, err);
     if (rv == 0)
         rv = web_setup_token(store, &token, err);
     if (rv == 0)
