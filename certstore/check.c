@@ -61,16 +61,17 @@ static void check_seq(struct check *c, const char *id, int64_t seq)
         problem(c, "document %s is not at its place %lld in the change feed", id, (long long)seq);
 }
 
-static void check_body(struct check *c, const char *id, const struct cs_node *node, bool leaf)
+/* The body when it is good (owned), or NULL. */
+static json_t *check_body(struct check *c, const char *id, const struct cs_node *node, bool leaf)
 {
-    CM_AUTO_JSON body = NULL;
+    json_t *body = NULL;
     struct cm_err err = CM_ERR_INIT;
     char rev[CS_REV_MAX + 1];
     cs_rev_format(&node->rev, rev);
     if ((node->flags & CS_NODE_BODY) == 0) {
         if (leaf)
             problem(c, "document %s, revision %s: its text was never stored", id, rev);
-        return;
+        return NULL;
     }
     c->bodies++;
     int rc = cs_body_load(c->txn, id, &node->rev, &body, &err);
@@ -82,6 +83,7 @@ static void check_body(struct check *c, const char *id, const struct cs_node *no
         problem(c, "document %s, revision %s: the text is another document's", id, rev);
     else if (c->store->policy && cm_json_int(body, "serial", 0) != node->serial)
         problem(c, "document %s, revision %s: its serial is not the noted one", id, rev);
+    return body;
 }
 
 static bool same_head(const struct cs_head *a, const struct cs_head *b)
@@ -92,17 +94,18 @@ static bool same_head(const struct cs_head *a, const struct cs_head *b)
             (a->serial == b->serial && cs_rev_eq(&a->effective, &b->effective)));
 }
 
-static void check_index(struct check *c, const char *id, const struct cs_head *head)
+/* body: of the effective revision; NULL when it is damaged, which was told already. */
+static void check_index(struct check *c, const char *id, const struct cs_head *head,
+                        const json_t *body)
 {
-    CM_AUTO_JSON body = NULL;
     struct cs_index_set set;
     if (!head->has_effective || head->effective_deleted) {
         c->deleted++;
         return;
     }
     c->docs++;
-    if (cs_body_load(c->txn, id, &head->effective, &body, NULL) < 0)
-        return; /* told already */
+    if (!body)
+        return;
     cs_index_of(c->store, id, body, &set);
     c->indexed += (int64_t)set.count;
     for (size_t i = 0; i < set.count; i++)
@@ -122,12 +125,16 @@ static void check_doc(struct check *c, const char *id, const struct cs_slice *pa
         return;
     }
     size_t leaves = cs_tree_leaves(&entry.tree, &leaf);
+    CM_AUTO_JSON effective = NULL;
     c->revisions += (int64_t)entry.tree.count;
     for (uint32_t i = 0; i < entry.tree.count; i++) {
         bool is_leaf = false;
         for (size_t k = 0; k < leaves; k++)
             is_leaf |= leaf[k] == i;
-        check_body(c, id, &entry.tree.node[i], is_leaf);
+        json_t *body = check_body(c, id, &entry.tree.node[i], is_leaf);
+        if (entry.head.has_effective && cs_rev_eq(&entry.tree.node[i].rev, &entry.head.effective))
+            effective = json_incref(body);
+        json_decref(body);
     }
     cm_free(leaf);
     check_seq(c, id, entry.head.seq);
@@ -135,7 +142,7 @@ static void check_doc(struct check *c, const char *id, const struct cs_slice *pa
     cs_entry_settle(c->store, &entry);
     if (!same_head(&stored, &entry.head))
         problem(c, "document %s: its effective version is not the one its tree gives", id);
-    check_index(c, id, &stored);
+    check_index(c, id, &stored, effective);
     cs_entry_fini(&entry);
 }
 

@@ -14,24 +14,24 @@
 #include "base/core/err.h"
 #include "base/core/json.h"
 
-#define CS_ID_MAX        400          /* bytes of a document id (LMDB keys end at 511) */
-#define CS_REV_MAX       64           /* "N-" + 32 hex, or foreign text */
-#define CS_DOC_MAX       (256u << 10) /* bytes of one document's JSON */
-#define CS_GENERATION_MAX 999999999999999LL
-#define CS_GENERATION_JUMP 10000      /* a peer may be so far ahead of what we know */
-#define CS_LEAVES_MAX    10           /* per document; beyond, the oldest non-effective is dropped */
-#define CS_REVS_LIMIT    1000
-#define CS_BATCH_MAX     1000         /* documents of one _bulk_docs */
-#define CS_QUARANTINE_MAX 1000
-#define CS_KV_KEY_MAX    200
+#define CS_ID_MAX          400          /* bytes of a document id (LMDB keys end at 511) */
+#define CS_REV_MAX         64           /* "N-" + 32 hex, or foreign text */
+#define CS_DOC_MAX         (256u << 10) /* bytes of one document's JSON */
+#define CS_GENERATION_MAX  999999999999999LL
+#define CS_GENERATION_JUMP 10000 /* a peer may be so far ahead of what we know */
+#define CS_LEAVES_MAX      10    /* per document; beyond, the oldest non-effective is dropped */
+#define CS_REVS_LIMIT      1000
+#define CS_BATCH_MAX       1000 /* documents of one _bulk_docs */
+#define CS_QUARANTINE_MAX  1000
+#define CS_KV_KEY_MAX      200
 
 struct cs_store;
 
 /* What the verify port says about one revision. */
 struct cs_verdict {
     bool valid;
-    int64_t serial;          /* of the body; 0 when absent */
-    char reason[160];        /* why not valid */
+    int64_t serial;   /* of the body; 0 when absent */
+    char reason[160]; /* why not valid */
 };
 /* body: the document without "_" members but _id.  Must be fast and free of side effects. */
 typedef void (*cs_verify_fn)(void *arg, const json_t *body, bool deleted, struct cs_verdict *ret);
@@ -43,15 +43,15 @@ typedef void (*cs_sign_fn)(void *arg, json_t *take_body, bool deleted, cs_signed
                            void *done_arg);
 
 struct cs_opts {
-    const char *dir;         /* made with mode 0700 when missing */
-    size_t map_size;         /* 0 = 16 GiB, sparse */
-    bool create;             /* make a new store when none is there */
-    bool policy;             /* signatures, schema and types are enforced (off: certstore-lab) */
-    cs_verify_fn verify;     /* with policy */
-    cs_sign_fn sign;         /* with cs_publish() */
+    const char *dir;     /* made with mode 0700 when missing */
+    size_t map_size;     /* 0 = 16 GiB, sparse */
+    bool create;         /* make a new store when none is there */
+    bool policy;         /* signatures, schema and types are enforced (off: certstore-lab) */
+    cs_verify_fn verify; /* with policy */
+    cs_sign_fn sign;     /* with cs_publish() */
     void *port_arg;
-    void (*arm)(void *arg);  /* asks for cs_commit() at the end of this loop turn; NULL = the caller
-                                commits by itself */
+    void (*arm)(void *arg); /* asks for cs_commit() at the end of this loop turn; NULL = the caller
+                               commits by itself */
     void *arm_arg;
 };
 
@@ -63,7 +63,7 @@ const char *cs_uuid(const struct cs_store *store);
 const char *cs_epoch(const struct cs_store *store);
 /* Newest durable update sequence. */
 int64_t cs_seq(const struct cs_store *store);
-int64_t cs_doc_count(const struct cs_store *store);     /* effective, not deleted */
+int64_t cs_doc_count(const struct cs_store *store); /* effective, not deleted */
 int64_t cs_deleted_count(const struct cs_store *store);
 
 /* ---- documents ---------------------------------------------------------------------------- */
@@ -74,7 +74,7 @@ struct cs_doc {
     bool deleted;
     int64_t seq;
     int64_t serial;
-    json_t *body;            /* owned; with _id, without other "_" members */
+    json_t *body; /* owned; with _id, without other "_" members */
 };
 void cs_doc_fini(struct cs_doc *doc);
 
@@ -85,15 +85,16 @@ json_t *cs_get_body(struct cs_store *store, const char *id);
 
 /* Outcome of one write. */
 struct cs_result {
-    int code;                /* 0, CM_ECONFLICT, CM_EDENIED (quarantined), CM_ELIMIT, CM_EMALF … */
+    int code; /* 0, CM_ECONFLICT, CM_EDENIED (quarantined), CM_ELIMIT, CM_EMALF … */
     char rev[CS_REV_MAX + 1];
-    bool changed;            /* false: the revision was known already */
+    bool changed; /* false: the revision was known already */
     char reason[160];
 };
 
 /* A signed document of our own: becomes a child of the effective leaf (or of the winner).  Refused
- * with CM_ECONFLICT when its serial is not above the effective one's. doc has `_id`, and
- * `_deleted: true` for a signed tombstone. */
+ * with CM_ECONFLICT when its serial is not above the effective one's; the same document once more
+ * is success with changed = false.  doc has `_id`, and `_deleted: true` for a signed tombstone.
+ * Returns what ret->code says. */
 int cs_put(struct cs_store *store, const json_t *doc, struct cs_result *ret, struct cm_err *err);
 
 /* One replicated document (new_edits=false): `_id`, `_rev`, optional `_revisions`, `_deleted`.
@@ -102,14 +103,17 @@ int cs_put(struct cs_store *store, const json_t *doc, struct cs_result *ret, str
 int cs_put_replicated(struct cs_store *store, const json_t *doc, const char *peer,
                       struct cs_result *ret, struct cm_err *err);
 
-/* Interactive CouchDB edit (new_edits=true; certstore-lab): `_rev` must be a leaf. */
+/* Interactive CouchDB edit (new_edits=true; certstore-lab): `_rev` must be a leaf; without `_rev`
+ * the document must be new or its winner a tombstone.  CM_EDENIED with policy.  Returns what
+ * ret->code says. */
 int cs_put_edit(struct cs_store *store, const json_t *doc, struct cs_result *ret,
                 struct cm_err *err);
 
 /* Commits the open batch now; then after-commit callbacks and change listeners run.  0 when
- * nothing was open. */
+ * nothing was open.  CM_EBUSY inside a callback of cs_each(), cs_changes() or cs_kv_each(). */
 int cs_commit(struct cs_store *store, struct cm_err *err);
-/* fn(arg, code, err) once everything put so far is durable (or failed). */
+/* fn(arg, code, err) once everything put so far is durable (or failed); at once when no batch is
+ * open. */
 typedef void (*cs_commit_fn)(void *arg, int code, const struct cm_err *err);
 void cs_after_commit(struct cs_store *store, cs_commit_fn fn, void *arg);
 
@@ -118,13 +122,13 @@ void cs_after_commit(struct cs_store *store, cs_commit_fn fn, void *arg);
  * the caller edited, 0 = the document must not exist yet, -1 = do not care; stale = CM_ECONFLICT.
  * done may be NULL. */
 typedef void (*cs_published_fn)(void *arg, const struct cs_doc *doc, const struct cm_err *err);
-void cs_publish(struct cs_store *store, json_t *take_doc, int64_t base_serial,
-                cs_published_fn done, void *arg);
+void cs_publish(struct cs_store *store, json_t *take_doc, int64_t base_serial, cs_published_fn done,
+                void *arg);
 
 /* ---- indexes over effective leaves ---------------------------------------------------------- */
 
 enum cs_index {
-    CS_BY_TYPE = 1,   /* key: type, then id */
+    CS_BY_TYPE = 1,   /* key: type; without policy "" for every document */
     CS_BY_HOST,       /* credential: reversed labels of each ASCII name ("com.example.www") */
     CS_BY_EXPIRY,     /* credential: not_after (RFC 3339 text) */
     CS_BY_STATUS,     /* credential: status */
@@ -140,14 +144,15 @@ typedef int (*cs_index_fn)(void *arg, const char *key, const char *id);
 int cs_each(struct cs_store *store, enum cs_index index, const char *prefix, const char *after_key,
             const char *after_id, cs_index_fn fn, void *arg);
 
-/* ---- change feed ------------------------------------------------------------------------------ */
+/* ---- change feed ------------------------------------------------------------------------------
+ */
 
 struct cs_change {
     int64_t seq;
     const char *id;
-    bool deleted;                 /* of the winner */
+    bool deleted; /* of the winner */
     size_t leaf_count;
-    const char *const *leaf_rev;  /* winner first; deleted leaves too */
+    const char *const *leaf_rev; /* winner first; deleted leaves too */
 };
 /* Durable changes with seq > since, oldest first, at most limit.  fn: non-zero stops. */
 typedef int (*cs_change_fn)(void *arg, const struct cs_change *change);
@@ -157,7 +162,10 @@ int cs_changes(struct cs_store *store, int64_t since, size_t limit, cs_change_fn
 typedef void (*cs_listener_fn)(void *arg, const char *id);
 void cs_listen(struct cs_store *store, cs_listener_fn fn, void *arg);
 
-/* ---- replication reads -------------------------------------------------------------------------- */
+/* ---- replication reads --------------------------------------------------------------------------
+ */
+
+/* All of these see durable state only, not the open batch. */
 
 /* One revision as CouchDB shows it: body + _id, _rev, [_deleted], [_revisions].  rev NULL = the
  * winner.  latest: the leaf at or below rev instead.  CM_ENOENT when body or revision is missing.
@@ -170,14 +178,17 @@ int cs_read_leaves(struct cs_store *store, const char *id, bool revs, json_t **r
 /* Is this revision known (leaf or ancestor)? */
 bool cs_has_rev(struct cs_store *store, const char *id, const char *rev);
 
-/* ---- quarantine ---------------------------------------------------------------------------------- */
+/* ---- quarantine
+ * ---------------------------------------------------------------------------------- */
 
 /* Array of {id, rev, peer, reason, at, count}, newest first. */
 json_t *cs_quarantine(struct cs_store *store);
-/* Tries every quarantined document again (after trust:root changed). */
+/* Tries every quarantined document again (after trust:root changed), oldest first; what is
+ * accepted leaves the list. */
 int cs_quarantine_retry(struct cs_store *store, struct cm_err *err);
 
-/* ---- manager-local tables (never replicated) --------------------------------------------------------- */
+/* ---- manager-local tables (never replicated)
+ * --------------------------------------------------------- */
 
 /* Tables in use: "local" (checkpoints, _local documents), "order", "log", "user", "session",
  * "setup", "invite", "state".  Keys are text up to CS_KV_KEY_MAX. */
@@ -189,7 +200,9 @@ typedef int (*cs_kv_fn)(void *arg, const char *key, const json_t *value);
 int cs_kv_each(struct cs_store *store, const char *table, const char *prefix, cs_kv_fn fn,
                void *arg);
 
-/* ---- care ------------------------------------------------------------------------------------------------ */
+/* ---- care
+ * ------------------------------------------------------------------------------------------------
+ */
 
 /* Reads everything: checksums, trees, indexes against documents, sequences.  *ret_report (owned):
  * {documents, revisions, problems: [text…]}.  Returns 0 also when problems were found. */
