@@ -67,7 +67,8 @@ static void over(struct dep_run *run, int64_t retry_ms)
 /* The way back; run->err says why. */
 static void failed(struct dep_run *run)
 {
-    if (run->err.hint[0] == '\0' && run->step == DEP_STAGE && run->err.code == CM_EIO)
+    if (run->err.hint[0] == '\0' && run->err.code == CM_EIO &&
+        (run->step == DEP_STAGE || run->step == DEP_SWAP))
         cm_err_hint(&run->err,
                     "Check that the data directory of [target %s] exists and that the "
                     "key agent may write there",
