@@ -1,8 +1,9 @@
 /*
  * Replication by Apache CouchDB's protocol, JSON-only profile (reference/replication.md 1, 2, 7).
  *
- * An upstream serves `/certstore` to its peers; every server runs one client: it pulls what is marked
- * down and pushes what is marked up (certstore/schema.h), over mutual TLS pinned by trust:root.
+ * An upstream serves `/certstore` to its peers; every server runs one client: it pulls what is
+ * marked down and pushes what is marked up (certstore/schema.h), over mutual TLS pinned by
+ * trust:root.
  */
 #pragma once
 
@@ -10,11 +11,11 @@
 #include "base/net/http_server.h"
 #include "certstore/store.h"
 
-#define RP_BATCH         500          /* documents asked for at a time */
-#define RP_BODY_MAX      (8u << 20)   /* one _bulk_docs, _bulk_get, _revs_diff */
-#define RP_FEED_MAX      4096         /* parked feeds */
-#define RP_HEARTBEAT_MS  10000
-#define RP_TIMEOUT_MAX   60000
+#define RP_BATCH        500        /* documents asked for at a time */
+#define RP_BODY_MAX     (8u << 20) /* one _bulk_docs, _bulk_get, _revs_diff */
+#define RP_FEED_MAX     4096       /* parked feeds */
+#define RP_HEARTBEAT_MS 10000
+#define RP_TIMEOUT_MAX  60000
 
 /* ---- server side ---- */
 
@@ -26,14 +27,16 @@ struct rp_peer {
 struct rp_server_opts {
     struct cm_loop *loop;
     struct cs_store *store;
-    const char *db;       /* "certstore" */
-    bool lab;             /* certstore-lab: no peers, no policy, interactive edits */
+    const char *db; /* "certstore" */
+    bool lab;       /* certstore-lab: no peers, no policy, interactive edits */
     /* fills *ret and returns true when the client of this exchange is a peer */
     bool (*peer)(void *arg, const struct http_request *req, struct rp_peer *ret);
     void *arg;
 };
 struct rp_server;
 struct rp_server *rp_server_new(const struct rp_server_opts *opts);
+/* Free it after cs_close() (or when the store cannot commit any more): the store keeps it as a
+ * listener and waits with its write replies.  Feeds that are still open are ended. */
 void rp_server_free(struct rp_server *server);
 int64_t rp_server_limit(void *server, const struct http_request *req); /* http_limit_fn */
 void rp_server_handle(void *server, struct http_exchange *ex);         /* http_handler_fn */
@@ -46,18 +49,25 @@ struct rp_client_opts {
     struct cm_loop *loop;
     struct cs_store *store;
     struct http_client *http;
-    const char *url;              /* "https://host:8444/certstore" */
+    const char *url; /* "https://host:8444/certstore" */
     const char *cert_file, *key_file;
-    const char *pin_spki;         /* hex; the upstream's TLS key */
-    bool allow_http;              /* tests */
+    const char *pin_spki;      /* hex; the upstream's TLS key */
+    bool allow_http;           /* tests */
+    bool lab;                  /* certstore-lab: no direction policy, every document */
+    bool pull_only, push_only; /* lab: one direction; default both */
     /* After a pulled batch is durable (may be NULL). */
     void (*on_batch)(void *arg, size_t documents);
     void *arg;
 };
 struct rp_client;
+/* Starts at once; the strings of opts are copied.  Failures to connect are no errors here: they are
+ * retried (250 ms doubling to 30 s) and shown by rp_client_status().  CM_EINVAL: not a URL with a
+ * database. */
 int rp_client_new(const struct rp_client_opts *opts, struct rp_client **ret, struct cm_err *err);
+/* Free it after cs_close() and before the http client: the store keeps it as a listener. */
 void rp_client_free(struct rp_client *client);
-/* Other URL or pin (trust root changed): reconnects. */
+/* Other URL or pin (trust root changed): reconnects.  The same values only end a back-off. */
 void rp_client_retarget(struct rp_client *client, const char *url, const char *pin_spki);
-/* {url, pull: {state, last_seq, last_success_at, error}, push: {…}} (owned). */
+/* {url, pull: {state, last_seq, last_success_at, documents, refused, error}, push: {…}} (owned).
+ * state: connecting, replicating, live (caught up, listening), waiting (back-off), stopped. */
 json_t *rp_client_status(struct rp_client *client);

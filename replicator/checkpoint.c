@@ -1,0 +1,102 @@
+/* Checkpoint documents: names, comparison, contents. */
+#include "replicator/checkpoint.h"
+
+#include <string.h>
+
+#include "base/core/bytes.h"
+#include "base/core/clock.h"
+#include "base/core/mem.h"
+
+#define FORMAT_VERSION 4 /* of CouchDB's checkpoint documents */
+
+void rp_job_id(const char *own_uuid, const char *own_epoch, const char *peer_uuid, const char *db,
+               bool push, char out[RP_JOB_ID])
+{
+    char hex[CM_SHA256_HEX];
+    CM_AUTO_STR text = cm_asprintf("%s\n%s\n%s\n%s\n%s", own_uuid, own_epoch, peer_uuid, db,
+                                   push ? "push" : "pull");
+    cm_sha256_hex(text, strlen(text), hex);
+    memcpy(out, hex, RP_JOB_ID - 1);
+    out[RP_JOB_ID - 1] = '\0';
+}
+
+static const char *session_at(const json_t *history, size_t i)
+{
+    return cm_json_str(json_array_get(history, i), "session_id");
+}
+
+static bool has_session(const json_t *history, size_t from, const char *id)
+{
+    for (size_t i = from; id && i < json_array_size(history) && i < RP_HISTORY_MAX; i++) {
+        const char *other = session_at(history, i);
+        if (other && strcmp(other, id) == 0)
+            return true;
+    }
+    return false;
+}
+
+const json_t *rp_checkpoint_compare(const json_t *source, const json_t *target,
+                                    const json_t **ret_history, size_t *ret_from)
+{
+    const char *source_id = cm_json_str(source, "session_id");
+    const char *target_id = cm_json_str(target, "session_id");
+    const json_t *ours = cm_json_arr(source, "history"), *theirs = cm_json_arr(target, "history");
+    *ret_history = NULL;
+    *ret_from = 0;
+    if (source_id && target_id && strcmp(source_id, target_id) == 0) {
+        *ret_history = ours;
+        return json_object_get(source, "source_last_seq");
+    }
+    /* Newest first on both sides: the first session that the other one knows too. */
+    size_t count = json_array_size(ours) < json_array_size(theirs) ? json_array_size(ours)
+                                                                   : json_array_size(theirs);
+    for (size_t i = 0; i < count && i < RP_HISTORY_MAX; i++) {
+        if (has_session(theirs, i, session_at(ours, i))) {
+            *ret_history = ours;
+            *ret_from = i + 1;
+            return json_object_get(json_array_get(ours, i), "recorded_seq");
+        }
+        if (has_session(ours, i + 1, session_at(theirs, i))) {
+            *ret_history = theirs;
+            *ret_from = i + 1;
+            return json_object_get(json_array_get(theirs, i), "recorded_seq");
+        }
+    }
+    return NULL;
+}
+
+static void set_seq(json_t *obj, const char *key, const json_t *seq)
+{
+    if (seq)
+        json_object_set(obj, key, (json_t *)(uintptr_t)seq);
+    else
+        cm_json_set_int(obj, key, 0);
+}
+
+json_t *rp_checkpoint_make(const struct rp_session *session, const json_t *seq,
+                           const json_t *history, size_t from)
+{
+    json_t *doc = json_object(), *list = json_array(), *head = json_object();
+    cm_json_set_str(head, "session_id", session->id);
+    set_seq(head, "recorded_seq", seq);
+    set_seq(head, "start_last_seq", session->start_seq);
+    set_seq(head, "end_last_seq", seq);
+    cm_json_set_time(head, "start_time", session->started_ms);
+    cm_json_set_time(head, "end_time", cm_now_ms());
+    cm_json_set_int(head, "missing_checked", session->missing_checked);
+    cm_json_set_int(head, "missing_found", session->missing_found);
+    cm_json_set_int(head, "docs_read", session->docs_read);
+    cm_json_set_int(head, "docs_written", session->docs_written);
+    cm_json_set_int(head, "doc_write_failures", session->write_failures);
+    json_array_append_new(list, head);
+    for (size_t i = from; i < json_array_size(history); i++) {
+        const char *id = session_at(history, i);
+        if (id && strcmp(id, session->id) != 0 && json_array_size(list) < RP_HISTORY_MAX)
+            json_array_append(list, json_array_get(history, i));
+    }
+    cm_json_set_str(doc, "session_id", session->id);
+    set_seq(doc, "source_last_seq", seq);
+    cm_json_set_int(doc, "replication_id_version", FORMAT_VERSION);
+    cm_json_set(doc, "history", list);
+    return doc;
+}

@@ -1,0 +1,416 @@
+/*
+ * The replication client: life of its two jobs, their requests, errors and back-off.
+ */
+#include <string.h>
+
+#include "base/core/bytes.h"
+#include "base/core/clock.h"
+#include "base/core/json.h"
+#include "base/core/log.h"
+#include "base/core/mem.h"
+#include "base/net/url.h"
+#include "replicator/job.h"
+
+/* ---- requests ----------------------------------------------------------------------------- */
+
+struct http_call *rp_start_call(struct rp_client *client, const struct rp_call_spec *spec,
+                                http_done_fn done, void *arg, struct cm_err *err)
+{
+    const char *headers[3] = {0};
+    size_t n = 0, len = 0;
+    CM_AUTO_STR url =
+        spec->path ? cm_asprintf("%s%s", client->url, spec->path) : cm_strdup(client->root);
+    CM_AUTO_STR body = spec->body ? cm_json_dump(spec->body, &len) : NULL;
+    headers[n++] = "Accept: application/json";
+    if (strcmp(spec->method, "POST") == 0 || strcmp(spec->method, "PUT") == 0)
+        headers[n++] = "Content-Type: application/json";
+    const struct http_call_opts opts = {
+        .method = spec->method,
+        .url = url,
+        .headers = headers,
+        .body = body,
+        .body_len = len,
+        .timeout_ms = spec->feed ? -1 : RP_CALL_MS,
+        .silence_ms = RP_SILENCE_MS,
+        .reply_max = spec->reply_max ? spec->reply_max : RP_BODY_MAX,
+        .allow_http = client->allow_http,
+        .pin_spki = client->pin_spki,
+        .cert_file = client->cert_file,
+        .key_file = client->key_file,
+        .on_data = spec->on_data,
+    };
+    return http_call(client->http, &opts, done, arg, err);
+}
+
+static void on_done(void *arg, const struct http_result *res)
+{
+    struct rp_job *job = arg;
+    job->call = NULL;
+    if (res->err->code != 0 && !(job->limit_ok && res->err->code == CM_ELIMIT))
+        rp_job_fail(job, res->err);
+    else
+        job->on_reply(job, res);
+}
+
+void rp_job_call(struct rp_job *job, const struct rp_call_spec *spec, rp_reply_fn fn)
+{
+    struct cm_err err = CM_ERR_INIT;
+    CM_BUG_ON(job->call);
+    job->on_reply = fn;
+    job->limit_ok = spec->limit_ok;
+    job->call = rp_start_call(job->client, spec, on_done, job, &err);
+    if (!job->call)
+        rp_job_fail(job, &err);
+    cm_err_fini(&err);
+}
+
+json_t *rp_reply_json(const struct http_result *res)
+{
+    json_t *body = NULL;
+    if (cm_json_parse_lax(res->body, res->body_len, &body, NULL) < 0)
+        return NULL;
+    return body;
+}
+
+/* ---- waiting ------------------------------------------------------------------------------ */
+
+struct rp_ticket *rp_ticket_new(struct rp_job *job, rp_job_fn fn)
+{
+    struct rp_ticket *ticket = cm_malloc(sizeof(*ticket));
+    *ticket = (struct rp_ticket){.job = job, .fn = fn};
+    return ticket;
+}
+
+void rp_ticket_drop(struct rp_ticket **ticket)
+{
+    if (*ticket)
+        (*ticket)->job = NULL; /* the store's callback frees it */
+    *ticket = NULL;
+}
+
+static void on_commit(void *arg, int code, const struct cm_err *err)
+{
+    struct rp_ticket *ticket = arg;
+    struct rp_job *job = ticket->job;
+    rp_job_fn fn = ticket->fn;
+    cm_free(ticket);
+    if (!job)
+        return;
+    job->ticket = NULL;
+    if (code < 0)
+        rp_job_fail(job, err);
+    else
+        fn(job);
+}
+
+void rp_job_after_commit(struct rp_job *job, rp_job_fn fn)
+{
+    job->ticket = rp_ticket_new(job, fn);
+    cs_after_commit(job->client->store, on_commit, job->ticket);
+}
+
+static void on_timer(void *arg)
+{
+    struct rp_job *job = arg;
+    job->on_timer(job);
+}
+
+void rp_job_after(struct rp_job *job, int64_t ms, rp_job_fn fn)
+{
+    job->on_timer = fn;
+    cm_timer_start(job->timer, ms);
+}
+
+static void job_halt(struct rp_job *job)
+{
+    if (job->call)
+        http_call_cancel(job->call);
+    job->call = NULL;
+    rp_ticket_drop(&job->ticket);
+    cm_timer_stop(job->timer);
+    rp_save_stop(job);
+}
+
+/* ---- errors ------------------------------------------------------------------------------- */
+
+/* Full jitter over the upper half, so that a fleet does not come back in one moment. */
+static int64_t with_jitter(int64_t ms)
+{
+    uint32_t random;
+    cm_random(&random, sizeof(random));
+    return ms / 2 + (int64_t)(random % (uint64_t)(ms / 2 + 1));
+}
+
+static void fail_after(struct rp_job *job, const struct cm_err *err, int64_t floor_ms)
+{
+    job_halt(job);
+    int64_t wait = with_jitter(job->backoff_ms);
+    if (wait < floor_ms)
+        wait = floor_ms;
+    job->backoff_ms =
+        2 * job->backoff_ms < RP_BACKOFF_MAX_MS ? 2 * job->backoff_ms : RP_BACKOFF_MAX_MS;
+    unsigned attempts = job->err.attempts + 1;
+    cm_err_fini(&job->err);
+    cm_err_copy(&job->err, err);
+    cm_wrap(&job->err, CM_EPEER, "replication (%s) with %s has stopped",
+            job->push ? "push" : "pull", job->client->url);
+    job->err.retry = CM_RETRY_TRANSIENT;
+    job->err.attempts = attempts;
+    job->err.next_attempt_ms = cm_now_ms() + wait;
+    if (attempts == 1)
+        cm_log_err(CM_LOG_WARN, "replicator", &job->err);
+    job->state = RP_WAITING;
+    rp_job_after(job, wait, rp_job_open);
+}
+
+void rp_job_fail(struct rp_job *job, const struct cm_err *err)
+{
+    fail_after(job, err, 0);
+}
+
+void rp_job_fail_status(struct rp_job *job, const struct http_result *res, const char *what)
+{
+    struct cm_err err = CM_ERR_INIT;
+    int64_t now = cm_now_ms(), floor_ms = 0;
+    CM_AUTO_JSON body = rp_reply_json(res);
+    if (res->err->code != 0)
+        cm_err_copy(&err, res->err);
+    else
+        cm_fail(&err, res->status == 401 || res->status == 403 ? CM_EDENIED : CM_EPEER,
+                "%s the peer: HTTP %d %s", what, res->status, cm_json_str_or(body, "reason", ""));
+    if (res->status == 429 || res->status == 503) {
+        int64_t at = http_retry_after(res->headers, now);
+        floor_ms = at > now ? at - now : 0;
+        if (floor_ms > RP_TIMEOUT_MAX)
+            floor_ms = RP_TIMEOUT_MAX;
+    }
+    fail_after(job, &err, floor_ms);
+    cm_err_fini(&err);
+}
+
+void rp_job_success(struct rp_job *job)
+{
+    if (job->err.code != 0)
+        cm_log(CM_LOG_INFO, "replicator", job->client->url, "replication (%s) works again",
+               job->push ? "push" : "pull");
+    cm_err_fini(&job->err);
+    job->backoff_ms = RP_BACKOFF_MIN_MS;
+    job->success_ms = cm_now_ms();
+}
+
+/* ---- opening ------------------------------------------------------------------------------ */
+
+static void on_db(struct rp_job *job, const struct http_result *res)
+{
+    if (res->status == 200)
+        rp_save_open(job);
+    else
+        rp_job_fail_status(job, res, "opening the database of");
+}
+
+static void on_root(struct rp_job *job, const struct http_result *res)
+{
+    struct cm_err err = CM_ERR_INIT;
+    CM_AUTO_JSON body = res->status == 200 ? rp_reply_json(res) : NULL;
+    const char *uuid = cm_json_str(body, "uuid");
+    struct rp_client *client = job->client;
+    if (res->status == 401 || res->status == 403) {
+        rp_job_fail_status(job, res, "connecting to");
+        return;
+    }
+    /* Behind a proxy the root may say nothing: then the URL is the peer's name. */
+    if (!uuid || cm_strcpy(job->peer_uuid, sizeof(job->peer_uuid), uuid) < 0)
+        cm_strcpy(job->peer_uuid, sizeof(job->peer_uuid), client->peer);
+    if (uuid && strcmp(uuid, cs_uuid(client->store)) == 0) {
+        cm_fail(&err, CM_EPEER, "the peer has this store's own id");
+        cm_err_hint(&err, "The upstream URL points to this server itself, or a store was copied: "
+                          "set another upstream, or join the server anew.");
+        rp_job_fail(job, &err);
+        cm_err_fini(&err);
+        return;
+    }
+    rp_job_id(cs_uuid(client->store), cs_epoch(client->store), job->peer_uuid, client->db,
+              job->push, job->id);
+    rp_job_call(job, &(struct rp_call_spec){.method = "GET", .path = "/"}, on_db);
+}
+
+void rp_job_open(struct rp_job *job)
+{
+    job_halt(job);
+    if (!job->client->url) {
+        job->state = RP_STOPPED;
+        return;
+    }
+    job->state = RP_CONNECTING;
+    rp_job_call(job, &(struct rp_call_spec){.method = "GET"}, on_root);
+}
+
+/* ---- life --------------------------------------------------------------------------------- */
+
+/* Splits and keeps the URL of the database; NULL or "" = no upstream. */
+static int set_url(struct rp_client *client, const char *text, struct cm_err *err)
+{
+    struct url url;
+    char origin[320];
+    size_t len = text ? strlen(text) : 0;
+    while (len > 0 && text[len - 1] == '/')
+        len--;
+    CM_AUTO_STR trimmed = cm_strndup(text ? text : "", len);
+    if (len > 0) {
+        int rc = url_parse(trimmed, &url, err);
+        if (rc < 0)
+            return cm_wrap(err, rc, "the upstream URL cannot be used");
+        const char *db = strrchr(url.path, '/') + 1;
+        if (*db == '\0' || strchr(url.path, '?'))
+            return cm_fail(err, CM_EINVAL, "the upstream URL %s names no database", trimmed);
+        url_origin(&url, origin, sizeof(origin));
+    }
+    cm_free(client->url);
+    cm_free(client->root);
+    cm_free(client->db);
+    cm_free(client->peer);
+    client->url = client->root = client->db = client->peer = NULL;
+    if (len == 0)
+        return 0;
+    const char *db = strrchr(trimmed, '/') + 1;
+    client->url = cm_strdup(trimmed);
+    client->root = cm_strndup(trimmed, (size_t)(db - trimmed));
+    client->db = cm_strdup(db);
+    client->peer = cm_strdup(strstr(origin, "://") + 3);
+    return 0;
+}
+
+static void on_change(void *arg, const char *id)
+{
+    struct rp_client *client = arg;
+    if (client->job[1])
+        rp_push_wake(client->job[1], id);
+}
+
+static struct rp_job *job_new(struct rp_client *client, bool push)
+{
+    struct rp_job *job = cm_calloc(1, sizeof(*job));
+    job->client = client;
+    job->push = push;
+    job->backoff_ms = RP_BACKOFF_MIN_MS;
+    job->timer = cm_timer_new(client->loop, on_timer, job);
+    return job;
+}
+
+static void job_free(struct rp_job *job)
+{
+    if (!job)
+        return;
+    job_halt(job);
+    rp_save_free(job);
+    if (job->push)
+        rp_push_free(job);
+    else
+        rp_pull_free(job);
+    cm_timer_free(job->timer);
+    cm_err_fini(&job->err);
+    cm_free(job);
+}
+
+static char *copy_text(const char *text)
+{
+    return text ? cm_strdup(text) : NULL;
+}
+
+int rp_client_new(const struct rp_client_opts *opts, struct rp_client **ret, struct cm_err *err)
+{
+    struct rp_client *client = cm_calloc(1, sizeof(*client));
+    int rc = set_url(client, opts->url, err);
+    if (rc < 0) {
+        cm_free(client);
+        return rc;
+    }
+    client->loop = opts->loop;
+    client->store = opts->store;
+    client->http = opts->http;
+    client->cert_file = copy_text(opts->cert_file);
+    client->key_file = copy_text(opts->key_file);
+    client->pin_spki = copy_text(opts->pin_spki);
+    client->allow_http = opts->allow_http;
+    client->lab = opts->lab;
+    client->on_batch = opts->on_batch;
+    client->arg = opts->arg;
+    if (!opts->push_only)
+        client->job[0] = job_new(client, false);
+    if (!opts->pull_only)
+        client->job[1] = job_new(client, true);
+    cs_listen(client->store, on_change, client);
+    for (size_t i = 0; i < 2; i++)
+        if (client->job[i])
+            rp_job_open(client->job[i]);
+    *ret = client;
+    return 0;
+}
+
+void rp_client_free(struct rp_client *client)
+{
+    if (!client)
+        return;
+    for (size_t i = 0; i < 2; i++)
+        job_free(client->job[i]);
+    cm_free(client->url);
+    cm_free(client->root);
+    cm_free(client->db);
+    cm_free(client->peer);
+    cm_free(client->cert_file);
+    cm_free(client->key_file);
+    cm_free(client->pin_spki);
+    cm_free(client);
+}
+
+static bool same_text(const char *a, const char *b)
+{
+    return a && b ? strcmp(a, b) == 0 : !a && !b;
+}
+
+void rp_client_retarget(struct rp_client *client, const char *url, const char *pin_spki)
+{
+    struct cm_err err = CM_ERR_INIT;
+    CM_AUTO_STR old_url = copy_text(client->url);
+    if (set_url(client, url, &err) < 0) {
+        cm_log_err(CM_LOG_ERROR, "replicator", &err);
+        set_url(client, NULL, NULL);
+    }
+    cm_err_fini(&err);
+    bool same = same_text(old_url, client->url) && same_text(client->pin_spki, pin_spki);
+    char *pin = copy_text(pin_spki);
+    cm_free(client->pin_spki);
+    client->pin_spki = pin;
+    for (size_t i = 0; i < 2; i++) {
+        struct rp_job *job = client->job[i];
+        if (!job || (same && job->state != RP_WAITING))
+            continue;
+        job->backoff_ms = RP_BACKOFF_MIN_MS;
+        rp_job_open(job);
+    }
+}
+
+static json_t *job_status(const struct rp_job *job)
+{
+    static const char *const names[] = {"stopped", "connecting", "replicating", "live", "waiting"};
+    json_t *row = json_object();
+    cm_json_set_str(row, "state", names[job->state]);
+    if (job->save.seq)
+        json_object_set(row, "last_seq", job->save.seq);
+    cm_json_set_time(row, "last_success_at", job->success_ms);
+    cm_json_set_int(row, "documents", job->documents);
+    cm_json_set_int(row, "refused", job->refused);
+    cm_json_set(row, "error", cm_err_to_json(&job->err));
+    return row;
+}
+
+json_t *rp_client_status(struct rp_client *client)
+{
+    json_t *status = json_object();
+    cm_json_set_str(status, "url", client->url);
+    if (client->job[0])
+        cm_json_set(status, "pull", job_status(client->job[0]));
+    if (client->job[1])
+        cm_json_set(status, "push", job_status(client->job[1]));
+    return status;
+}

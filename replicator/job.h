@@ -1,0 +1,133 @@
+/*
+ * Inside of the replication client: one job per direction.
+ *
+ * client.c owns both jobs, their requests, errors and back-off; pull.c and push.c are the two
+ * loops; save.c keeps their checkpoints.  A job does one thing at a time: a request, a wait for a
+ * commit, or a timer; whatever fails goes through rp_job_fail() and begins again with
+ * rp_job_open().  The jobs do not know each other: one failing direction never stops the other.
+ */
+#pragma once
+
+#include "replicator/checkpoint.h"
+#include "replicator/replicator.h"
+
+#define RP_CALL_MS        300000 /* one request, feeds excepted */
+#define RP_SILENCE_MS     (3 * RP_HEARTBEAT_MS)
+#define RP_BACKOFF_MIN_MS 250
+#define RP_BACKOFF_MAX_MS 30000
+#define RP_CHECKPOINT_MS  2000 /* at most so often */
+#define RP_SEQ_MAX        4096 /* bytes of a foreign sequence token */
+#define RP_UUID_MAX       128
+
+enum rp_state { RP_STOPPED, RP_CONNECTING, RP_REPLICATING, RP_LIVE, RP_WAITING };
+
+struct rp_job;
+struct rp_pull;
+struct rp_push;
+typedef void (*rp_job_fn)(struct rp_job *job);
+/* The reply of a request: any status; requests without a reply have gone to rp_job_fail(). */
+typedef void (*rp_reply_fn)(struct rp_job *job, const struct http_result *res);
+
+/* A callback that the store will make; outlives a job that is gone. */
+struct rp_ticket {
+    struct rp_job *job; /* NULL: nobody waits any more */
+    rp_job_fn fn;
+};
+
+/* Where the job's checkpoint stands. */
+struct rp_save {
+    json_t *history; /* older sessions */
+    size_t history_from;
+    json_t *local, *remote; /* the documents as found when opening */
+    char remote_rev[64];
+    struct rp_session session;
+    json_t *seq;      /* newest to record */
+    bool dirty, off;  /* seq is not saved yet; the peer takes no checkpoints */
+    int64_t saved_at; /* monotonic ms */
+    struct cm_timer *timer;
+    struct http_call *call;
+    struct rp_ticket *ticket;
+    json_t *doc; /* being saved */
+};
+
+struct rp_job {
+    struct rp_client *client;
+    bool push;
+    enum rp_state state;
+    struct http_call *call;
+    rp_reply_fn on_reply;
+    bool limit_ok;
+    struct rp_ticket *ticket;
+    struct cm_timer *timer;
+    rp_job_fn on_timer;
+    int64_t backoff_ms;
+    struct cm_err err;
+    int64_t success_ms; /* wall clock; last sign of life of this direction */
+    int64_t documents, refused;
+    char id[RP_JOB_ID];
+    char peer_uuid[RP_UUID_MAX];
+    struct rp_save save;
+    struct rp_pull *pull;   /* of the pulling job */
+    struct rp_push *pusher; /* of the pushing job */
+};
+
+struct rp_client {
+    struct cm_loop *loop;
+    struct cs_store *store;
+    struct http_client *http;
+    char *url;       /* without a trailing slash; NULL = no upstream */
+    char *root;      /* "https://host:port/" */
+    char *db, *peer; /* last part of the path; host and port, for the quarantine */
+    char *cert_file, *key_file, *pin_spki;
+    bool allow_http, lab;
+    void (*on_batch)(void *arg, size_t documents);
+    void *arg;
+    struct rp_job *job[2]; /* pull, push; NULL when not wanted */
+};
+
+/* ---- client.c ---- */
+
+struct rp_call_spec {
+    const char *method;
+    const char *path; /* behind the database URL ("" or "/…"); NULL = the server's root */
+    const json_t *body;
+    bool feed;     /* no deadline, only silence */
+    bool limit_ok; /* the reply function handles CM_ELIMIT (reply over its limit) */
+    http_data_fn on_data;
+    size_t reply_max; /* 0 = RP_BODY_MAX */
+};
+/* Starts the job's request. */
+void rp_job_call(struct rp_job *job, const struct rp_call_spec *spec, rp_reply_fn fn);
+/* The same for a call of its own; NULL + err when it cannot start. */
+struct http_call *rp_start_call(struct rp_client *client, const struct rp_call_spec *spec,
+                                http_done_fn done, void *arg, struct cm_err *err);
+void rp_job_open(struct rp_job *job);
+/* Ends what runs, remembers the error (copied), tries again after the back-off. */
+void rp_job_fail(struct rp_job *job, const struct cm_err *err);
+/* The same for a reply with an unwelcome status. */
+void rp_job_fail_status(struct rp_job *job, const struct http_result *res, const char *what);
+/* A batch went through: the error and the back-off are history. */
+void rp_job_success(struct rp_job *job);
+/* Calls fn once everything put so far is durable; fails the job when the commit fails. */
+void rp_job_after_commit(struct rp_job *job, rp_job_fn fn);
+void rp_job_after(struct rp_job *job, int64_t ms, rp_job_fn fn);
+struct rp_ticket *rp_ticket_new(struct rp_job *job, rp_job_fn fn);
+void rp_ticket_drop(struct rp_ticket **ticket);
+/* The reply's body as JSON (owned), or NULL. */
+json_t *rp_reply_json(const struct http_result *res);
+
+/* ---- pull.c, push.c ---- */
+void rp_pull_start(struct rp_job *job, const json_t *since); /* since NULL = everything */
+void rp_pull_free(struct rp_job *job);
+const json_t *rp_pull_seq(const struct rp_job *job);
+void rp_push_start(struct rp_job *job, const json_t *since);
+void rp_push_wake(struct rp_job *job, const char *id); /* a document changed here */
+void rp_push_free(struct rp_job *job);
+
+/* ---- save.c ---- */
+/* Reads both sides' checkpoints, compares, then calls rp_pull_start or rp_push_start. */
+void rp_save_open(struct rp_job *job);
+/* Everything up to seq is durable on the target. */
+void rp_save_note(struct rp_job *job, json_t *take_seq);
+void rp_save_stop(struct rp_job *job); /* ends requests and timers; keeps nothing */
+void rp_save_free(struct rp_job *job);

@@ -1,0 +1,408 @@
+/*
+ * Pulling: changes of the peer since the checkpoint, compared with what is known here, fetched,
+ * put, committed; then the next batch, or the parked feed when there is none.
+ *
+ * One poisoned document must not stop the others: a reply that is too large or does not parse is
+ * asked for in smaller pieces, and a single document that still fails is left out (logged).
+ */
+#include <string.h>
+
+#include "base/core/clock.h"
+#include "base/core/json.h"
+#include "base/core/log.h"
+#include "base/core/mem.h"
+#include "base/net/url.h"
+#include "certstore/rev.h"
+#include "certstore/schema.h"
+#include "replicator/job.h"
+
+#define PATH_MAX_LEN  (3 * RP_SEQ_MAX + 512)
+#define EMPTY_FEED_MS 1000 /* a feed that ends sooner with nothing is asked again after so long */
+
+struct rp_pull {
+    json_t *since;      /* the peer's sequence (text or number); NULL = from the beginning */
+    json_t *next;       /* sequence at the end of the batch under way */
+    json_t *missing;    /* array of {id, rev} to fetch */
+    size_t at, asked;   /* fetched up to here; entries of the request under way */
+    size_t chunk;       /* entries of one request */
+    size_t put;         /* documents put in this batch */
+    bool live;          /* caught up: ask with longpoll */
+    bool no_bulk_get;   /* the peer lacks it: one GET per document */
+    bool rows;          /* the batch had rows */
+    struct cm_buf feed; /* reply of the parked feed */
+    int64_t asked_at;
+};
+
+static void next_batch(struct rp_job *job);
+static void fetch(struct rp_job *job);
+
+static bool pull_wants(const struct rp_job *job, const char *id)
+{
+    size_t len = strlen(id);
+    if (len == 0 || len > CS_ID_MAX)
+        return false;
+    if (job->client->lab)
+        return id[0] != '_'; /* design documents do not travel */
+    const struct cs_type *type = cs_type_of(id);
+    return type && type->down;
+}
+
+static void fail_reply(struct rp_job *job, const char *what)
+{
+    struct cm_err err = CM_ERR_INIT;
+    cm_fail(&err, CM_EPEER, "%s", what);
+    rp_job_fail(job, &err);
+    cm_err_fini(&err);
+}
+
+/* ---- the end of a batch ------------------------------------------------------------------- */
+
+static void batch_durable(struct rp_job *job)
+{
+    struct rp_pull *pull = job->pull;
+    struct rp_client *client = job->client;
+    json_decref(pull->since);
+    pull->since = pull->next;
+    pull->next = NULL;
+    job->documents += (int64_t)pull->put;
+    rp_job_success(job);
+    if (pull->rows)
+        rp_save_note(job, json_incref(pull->since));
+    if (pull->put > 0 && client->on_batch)
+        client->on_batch(client->arg, pull->put);
+    next_batch(job);
+}
+
+static void batch_done(struct rp_job *job)
+{
+    if (job->pull->put > 0)
+        rp_job_after_commit(job, batch_durable);
+    else
+        batch_durable(job);
+}
+
+/* ---- putting ------------------------------------------------------------------------------ */
+
+/* One document of a reply; negative when the store failed. */
+static int put_doc(struct rp_job *job, const json_t *doc, struct cm_err *err)
+{
+    struct rp_session *session = &job->save.session;
+    const char *id = cm_json_str(doc, "_id");
+    session->docs_read++;
+    if (!id || !pull_wants(job, id)) {
+        session->write_failures++;
+        job->refused++;
+        cm_log(CM_LOG_WARN, "replicator", job->client->url,
+               "the peer sent a document not asked for");
+        return 0;
+    }
+    struct cs_result res = {0};
+    int rc = cs_put_replicated(job->client->store, doc, job->client->peer, &res, err);
+    if (rc < 0)
+        return rc;
+    if (res.code != 0) {
+        session->write_failures++;
+        job->refused++;
+        cm_log(CM_LOG_WARN, "replicator", id, "refused: %s", res.reason);
+        return 0;
+    }
+    session->docs_written++;
+    job->pull->put += res.changed;
+    return 0;
+}
+
+/* Array of {"ok": doc} and others; negative when the store failed.  Missing is what was superseded
+ * or purged between feed and fetch. */
+static int put_list(struct rp_job *job, const json_t *list, struct cm_err *err)
+{
+    int rc = 0;
+    for (size_t i = 0; i < json_array_size(list) && rc == 0; i++) {
+        const json_t *entry = json_array_get(list, i);
+        const json_t *doc = cm_json_obj(entry, "ok"), *why = cm_json_obj(entry, "error");
+        if (doc)
+            rc = put_doc(job, doc, err);
+        else if (why && strcmp(cm_json_str_or(why, "error", ""), "not_found") != 0)
+            cm_log(CM_LOG_WARN, "replicator", cm_json_str_or(why, "id", ""),
+                   "left out, the peer cannot read it: %s", cm_json_str_or(why, "reason", ""));
+    }
+    return rc;
+}
+
+/* The entries asked for are dealt with. */
+static void advance(struct rp_job *job)
+{
+    struct rp_pull *pull = job->pull;
+    pull->at += pull->asked;
+    pull->chunk = 2 * pull->chunk < RP_BATCH ? 2 * pull->chunk : RP_BATCH;
+    fetch(job);
+}
+
+/* The reply was of no use: ask for fewer, or leave the one out. */
+static void ask_for_less(struct rp_job *job)
+{
+    struct rp_pull *pull = job->pull;
+    if (pull->asked > 1) {
+        pull->chunk = pull->asked / 2;
+        fetch(job);
+        return;
+    }
+    const char *id = cm_json_str_or(json_array_get(pull->missing, pull->at), "id", "");
+    cm_log(CM_LOG_WARN, "replicator", id,
+           "left out: the peer's copy is too large or does not parse");
+    job->refused++;
+    job->save.session.write_failures++;
+    pull->at++;
+    fetch(job);
+}
+
+/* ---- fetching ----------------------------------------------------------------------------- */
+
+static void on_bulk_get(struct rp_job *job, const struct http_result *res)
+{
+    struct rp_pull *pull = job->pull;
+    int status = res->err->code == CM_ELIMIT ? 413 : res->status;
+    if (status == 404 || status == 405 || status == 400 || status == 501) {
+        pull->no_bulk_get = true;
+        fetch(job);
+        return;
+    }
+    if (status != 200 && status != 413) {
+        rp_job_fail_status(job, res, "fetching documents from");
+        return;
+    }
+    CM_AUTO_JSON reply = status == 200 ? rp_reply_json(res) : NULL;
+    const json_t *results = cm_json_arr(reply, "results");
+    if (!results) {
+        ask_for_less(job);
+        return;
+    }
+    struct cm_err err = CM_ERR_INIT;
+    int rc = 0;
+    for (size_t i = 0; i < json_array_size(results) && rc == 0; i++)
+        rc = put_list(job, cm_json_arr(json_array_get(results, i), "docs"), &err);
+    if (rc < 0)
+        rp_job_fail(job, &err);
+    else
+        advance(job);
+    cm_err_fini(&err);
+}
+
+static void bulk_get(struct rp_job *job)
+{
+    struct rp_pull *pull = job->pull;
+    CM_AUTO_JSON body = json_object();
+    json_t *docs = json_array();
+    size_t count = json_array_size(pull->missing);
+    for (size_t i = pull->at; i < count && json_array_size(docs) < pull->chunk; i++)
+        json_array_append(docs, json_array_get(pull->missing, i));
+    pull->asked = json_array_size(docs);
+    cm_json_set(body, "docs", docs);
+    rp_job_call(job,
+                &(struct rp_call_spec){.method = "POST",
+                                       .path = "/_bulk_get?revs=true&latest=true&attachments=false",
+                                       .body = body,
+                                       .limit_ok = true},
+                on_bulk_get);
+}
+
+static void on_open_revs(struct rp_job *job, const struct http_result *res)
+{
+    if (res->err->code == CM_ELIMIT) {
+        ask_for_less(job);
+        return;
+    }
+    if (res->status == 404) { /* purged since */
+        advance(job);
+        return;
+    }
+    if (res->status != 200) {
+        rp_job_fail_status(job, res, "fetching a document from");
+        return;
+    }
+    CM_AUTO_JSON list = rp_reply_json(res);
+    if (!json_is_array(list)) {
+        ask_for_less(job);
+        return;
+    }
+    struct cm_err err = CM_ERR_INIT;
+    if (put_list(job, list, &err) < 0)
+        rp_job_fail(job, &err);
+    else
+        advance(job);
+    cm_err_fini(&err);
+}
+
+static void open_revs(struct rp_job *job)
+{
+    struct rp_pull *pull = job->pull;
+    const json_t *entry = json_array_get(pull->missing, pull->at);
+    struct cm_buf path;
+    cm_buf_init(&path, PATH_MAX_LEN);
+    cm_buf_putc(&path, '/');
+    url_encode(&path, cm_json_str_or(entry, "id", ""));
+    cm_buf_puts(&path, "?revs=true&latest=true&open_revs=%5B%22");
+    url_encode(&path, cm_json_str_or(entry, "rev", ""));
+    cm_buf_puts(&path, "%22%5D");
+    pull->asked = 1;
+    rp_job_call(
+        job, &(struct rp_call_spec){.method = "GET", .path = cm_buf_str(&path), .limit_ok = true},
+        on_open_revs);
+    cm_buf_fini(&path);
+}
+
+static void fetch(struct rp_job *job)
+{
+    struct rp_pull *pull = job->pull;
+    if (pull->at >= json_array_size(pull->missing))
+        batch_done(job);
+    else if (pull->no_bulk_get)
+        open_revs(job);
+    else
+        bulk_get(job);
+}
+
+/* ---- the feed ----------------------------------------------------------------------------- */
+
+/* Adds the leaves of one row that are not known here. */
+static void diff_row(struct rp_job *job, const json_t *row)
+{
+    const char *id = cm_json_str(row, "id");
+    const json_t *changes = cm_json_arr(row, "changes");
+    if (!id || !pull_wants(job, id))
+        return;
+    for (size_t i = 0; i < json_array_size(changes); i++) {
+        const char *rev = cm_json_str(json_array_get(changes, i), "rev");
+        struct cs_rev parsed;
+        if (!rev || cs_rev_parse(rev, &parsed) < 0)
+            continue;
+        job->save.session.missing_checked++;
+        if (cs_has_rev(job->client->store, id, rev))
+            continue;
+        job->save.session.missing_found++;
+        json_t *entry = json_object();
+        cm_json_set_str(entry, "id", id);
+        cm_json_set_str(entry, "rev", rev);
+        json_array_append_new(job->pull->missing, entry);
+    }
+}
+
+static bool seq_ok(const json_t *seq)
+{
+    return json_is_integer(seq) || (json_is_string(seq) && json_string_length(seq) <= RP_SEQ_MAX);
+}
+
+static void take_changes(struct rp_job *job, const json_t *reply)
+{
+    struct rp_pull *pull = job->pull;
+    const json_t *rows = cm_json_arr(reply, "results");
+    json_t *last = json_object_get(reply, "last_seq");
+    size_t count = json_array_size(rows);
+    if (!rows || !seq_ok(last)) {
+        fail_reply(job, "the peer's changes feed does not parse");
+        return;
+    }
+    if (count > 0 && pull->since && json_equal(last, pull->since)) {
+        fail_reply(job, "the peer's changes feed does not move on");
+        return;
+    }
+    int64_t took = cm_mono_ms() - pull->asked_at;
+    bool idle = pull->live && count == 0 && took < EMPTY_FEED_MS;
+    pull->live = count < RP_BATCH;
+    pull->rows = count > 0;
+    json_decref(pull->next);
+    pull->next = json_incref(last);
+    json_decref(pull->missing);
+    pull->missing = json_array();
+    pull->at = pull->put = 0;
+    for (size_t i = 0; i < count; i++)
+        diff_row(job, json_array_get(rows, i));
+    if (idle)
+        rp_job_after(job, EMPTY_FEED_MS, batch_durable);
+    else
+        fetch(job);
+}
+
+/* The feed's bytes; heartbeats (newlines between head and rows) only show that the peer lives. */
+static int on_feed_data(void *arg, const void *data, size_t len)
+{
+    struct rp_job *job = arg;
+    const char *text = data;
+    size_t blank = 0;
+    job->success_ms = cm_now_ms();
+    while (blank < len && text[blank] == '\n')
+        blank++;
+    return cm_buf_add(&job->pull->feed, text + blank, len - blank);
+}
+
+static void on_changes(struct rp_job *job, const struct http_result *res)
+{
+    struct cm_buf *feed = &job->pull->feed;
+    if (res->status != 200) {
+        rp_job_fail_status(job, res, "reading the changes of");
+        return;
+    }
+    json_t *parsed = NULL;
+    cm_json_parse_lax(cm_buf_str(feed), feed->len, &parsed, NULL);
+    CM_AUTO_JSON reply = parsed;
+    cm_buf_fini(feed);
+    take_changes(job, reply);
+}
+
+static void add_since(struct cm_buf *path, const json_t *since)
+{
+    if (json_is_integer(since))
+        cm_buf_printf(path, "%lld", (long long)json_integer_value(since));
+    else if (json_is_string(since))
+        url_encode(path, json_string_value(since));
+    else
+        cm_buf_putc(path, '0');
+}
+
+static void next_batch(struct rp_job *job)
+{
+    struct rp_pull *pull = job->pull;
+    struct cm_buf path;
+    cm_buf_init(&path, PATH_MAX_LEN);
+    cm_buf_printf(&path, "/_changes?style=all_docs&limit=%d", RP_BATCH);
+    if (pull->live)
+        cm_buf_printf(&path, "&feed=longpoll&heartbeat=%d", RP_HEARTBEAT_MS);
+    cm_buf_puts(&path, "&since=");
+    add_since(&path, pull->since);
+    job->state = pull->live ? RP_LIVE : RP_REPLICATING;
+    pull->asked_at = cm_mono_ms();
+    cm_buf_fini(&pull->feed);
+    cm_buf_init(&pull->feed, RP_BODY_MAX);
+    rp_job_call(job,
+                &(struct rp_call_spec){.method = "GET",
+                                       .path = cm_buf_str(&path),
+                                       .feed = pull->live,
+                                       .on_data = on_feed_data},
+                on_changes);
+    cm_buf_fini(&path);
+}
+
+/* ---- life --------------------------------------------------------------------------------- */
+
+void rp_pull_start(struct rp_job *job, const json_t *since)
+{
+    bool no_bulk_get = job->pull && job->pull->no_bulk_get;
+    rp_pull_free(job);
+    job->pull = cm_calloc(1, sizeof(*job->pull));
+    job->pull->since = seq_ok(since) ? json_incref((json_t *)(uintptr_t)since) : NULL;
+    job->pull->chunk = RP_BATCH;
+    job->pull->no_bulk_get = no_bulk_get;
+    next_batch(job);
+}
+
+void rp_pull_free(struct rp_job *job)
+{
+    struct rp_pull *pull = job->pull;
+    if (!pull)
+        return;
+    json_decref(pull->since);
+    json_decref(pull->next);
+    json_decref(pull->missing);
+    cm_buf_fini(&pull->feed);
+    cm_free(pull);
+    job->pull = NULL;
+}

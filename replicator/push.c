@@ -1,0 +1,304 @@
+/*
+ * Pushing: our own documents of the types marked up, since the checkpoint; the peer says which
+ * revisions it lacks, those are sent, the peer's answer is durable.  Woken by the store's changes.
+ *
+ * A document that the peer refuses is counted and left: it would be refused again, and the next
+ * version of it is pushed like any other.
+ */
+#include <string.h>
+
+#include "base/core/json.h"
+#include "base/core/log.h"
+#include "base/core/mem.h"
+#include "certstore/schema.h"
+#include "replicator/job.h"
+#include "replicator/seq.h"
+
+#define BYTES_MAX      (1u << 20) /* documents of one _bulk_docs, but at least one */
+#define PAGES_PER_TURN 8          /* pages of the store's feed looked at in one go */
+#define NOTE_EVERY     10000      /* sequences without one to push until the checkpoint moves */
+
+struct item {
+    char *id, *rev;
+};
+
+struct rp_push {
+    int64_t since;  /* pushed up to here */
+    int64_t cursor; /* looked at up to here */
+    int64_t noted;  /* of the checkpoint */
+    size_t looked_at;
+    json_t *offer;      /* id -> array of revisions: what this batch has */
+    struct item *lacks; /* what the peer lacks of it */
+    size_t lack_count, at, sent;
+    size_t bytes; /* budget of one request */
+    bool idle;    /* nothing to do until a change wakes us */
+};
+
+static void scan(struct rp_job *job);
+static void send_some(struct rp_job *job);
+
+static bool push_wants(const struct rp_job *job, const char *id)
+{
+    if (job->client->lab)
+        return id[0] != '_';
+    const struct cs_type *type = cs_type_of(id);
+    return type && type->up;
+}
+
+static void forget_lacks(struct rp_push *push)
+{
+    for (size_t i = 0; i < push->lack_count; i++) {
+        cm_free(push->lacks[i].id);
+        cm_free(push->lacks[i].rev);
+    }
+    cm_free(push->lacks);
+    push->lacks = NULL;
+    push->lack_count = push->at = push->sent = 0;
+}
+
+/* ---- the end of a batch ------------------------------------------------------------------- */
+
+static void note(struct rp_job *job)
+{
+    struct cs_store *store = job->client->store;
+    char text[RP_SEQ_TEXT];
+    rp_seq_format(job->pusher->since, cs_epoch(store), text);
+    job->pusher->noted = job->pusher->since;
+    rp_save_note(job, json_string(text));
+}
+
+static void batch_done(struct rp_job *job)
+{
+    struct rp_push *push = job->pusher;
+    push->since = push->cursor;
+    forget_lacks(push);
+    rp_job_success(job);
+    note(job);
+    scan(job);
+}
+
+/* ---- sending ------------------------------------------------------------------------------ */
+
+static size_t count_refusals(struct rp_job *job, const json_t *rows)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < json_array_size(rows); i++) {
+        const json_t *row = json_array_get(rows, i);
+        const char *error = cm_json_str(row, "error");
+        if (!error)
+            continue;
+        count++;
+        cm_log(CM_LOG_WARN, "replicator", cm_json_str_or(row, "id", ""),
+               "the peer refused it: %s (%s)", cm_json_str_or(row, "reason", ""), error);
+    }
+    job->refused += (int64_t)count;
+    job->save.session.write_failures += (int64_t)count;
+    return count;
+}
+
+static void on_bulk_docs(struct rp_job *job, const struct http_result *res)
+{
+    struct rp_push *push = job->pusher;
+    if (res->status == 413) {
+        if (push->sent > 1) {
+            push->bytes /= 2;
+        } else {
+            cm_log(CM_LOG_WARN, "replicator", push->lacks[push->at].id,
+                   "the peer refused it: too large");
+            job->refused++;
+            push->at++;
+        }
+        send_some(job);
+        return;
+    }
+    if (res->status != 200 && res->status != 201 && res->status != 202) {
+        rp_job_fail_status(job, res, "sending documents to");
+        return;
+    }
+    CM_AUTO_JSON rows = rp_reply_json(res);
+    size_t refused = count_refusals(job, rows);
+    int64_t taken = refused < push->sent ? (int64_t)(push->sent - refused) : 0;
+    job->documents += taken;
+    job->save.session.docs_written += taken;
+    push->at += push->sent;
+    push->bytes = BYTES_MAX;
+    send_some(job);
+}
+
+/* Documents from `at` on, as many as fit; what is gone since the feed was read is left out. */
+static json_t *next_docs(struct rp_job *job)
+{
+    struct rp_push *push = job->pusher;
+    json_t *docs = json_array();
+    size_t bytes = 0, i = push->at;
+    for (; i < push->lack_count && i - push->at < RP_BATCH; i++) {
+        json_t *doc = NULL;
+        if (cs_read_rev(job->client->store, push->lacks[i].id, push->lacks[i].rev, true, false,
+                        &doc, NULL) < 0)
+            continue;
+        size_t len = json_dumpb(doc, NULL, 0, JSON_COMPACT);
+        if (json_array_size(docs) > 0 && bytes + len > push->bytes) {
+            json_decref(doc);
+            break;
+        }
+        bytes += len;
+        json_array_append_new(docs, doc);
+    }
+    push->sent = i - push->at;
+    return docs;
+}
+
+static void send_some(struct rp_job *job)
+{
+    struct rp_push *push = job->pusher;
+    while (push->at < push->lack_count) {
+        CM_AUTO_JSON body = json_object();
+        json_t *docs = next_docs(job);
+        cm_json_set_bool(body, "new_edits", false);
+        cm_json_set(body, "docs", docs);
+        if (json_array_size(docs) > 0) {
+            rp_job_call(
+                job, &(struct rp_call_spec){.method = "POST", .path = "/_bulk_docs", .body = body},
+                on_bulk_docs);
+            return;
+        }
+        push->at += push->sent;
+    }
+    batch_done(job);
+}
+
+/* ---- what the peer lacks ------------------------------------------------------------------ */
+
+/* Only what was offered counts: the peer must not be able to ask for anything else. */
+static void add_lack(struct rp_push *push, const char *id, const char *rev)
+{
+    const json_t *offered = json_object_get(push->offer, id);
+    if (!rev || !cm_json_has_str(offered, rev))
+        return;
+    push->lacks[push->lack_count++] = (struct item){.id = cm_strdup(id), .rev = cm_strdup(rev)};
+}
+
+static size_t offer_size(const json_t *offer)
+{
+    size_t count = 0;
+    const char *id;
+    json_t *revs;
+    json_object_foreach((json_t *)(uintptr_t)offer, id, revs) count += json_array_size(revs);
+    return count;
+}
+
+static void on_revs_diff(struct rp_job *job, const struct http_result *res)
+{
+    struct rp_push *push = job->pusher;
+    CM_AUTO_JSON reply = res->status == 200 ? rp_reply_json(res) : NULL;
+    if (!json_is_object(reply)) {
+        rp_job_fail_status(job, res, "comparing revisions with");
+        return;
+    }
+    size_t room = offer_size(push->offer);
+    forget_lacks(push);
+    push->lacks = cm_calloc(room, sizeof(*push->lacks));
+    const char *id;
+    json_t *entry;
+    json_object_foreach(reply, id, entry)
+    {
+        const json_t *missing = cm_json_arr(entry, "missing");
+        for (size_t i = 0; i < json_array_size(missing) && push->lack_count < room; i++)
+            add_lack(push, id, json_string_value(json_array_get(missing, i)));
+    }
+    job->save.session.missing_checked += (int64_t)room;
+    job->save.session.missing_found += (int64_t)push->lack_count;
+    send_some(job);
+}
+
+/* ---- our own feed ------------------------------------------------------------------------- */
+
+static int collect(void *arg, const struct cs_change *change)
+{
+    struct rp_job *job = arg;
+    struct rp_push *push = job->pusher;
+    push->cursor = change->seq;
+    push->looked_at++;
+    if (!push_wants(job, change->id))
+        return 0;
+    json_t *revs = json_array();
+    for (size_t i = 0; i < change->leaf_count; i++)
+        json_array_append_new(revs, json_string(change->leaf_rev[i]));
+    cm_json_set(push->offer, change->id, revs);
+    return 0;
+}
+
+static void rest(struct rp_job *job)
+{
+    struct rp_push *push = job->pusher;
+    push->since = push->cursor;
+    push->idle = true;
+    job->state = RP_LIVE;
+    rp_job_success(job);
+    if (push->since - push->noted >= NOTE_EVERY)
+        note(job);
+}
+
+static void scan(struct rp_job *job)
+{
+    struct rp_push *push = job->pusher;
+    struct cm_err err = CM_ERR_INIT;
+    int rc = 0;
+    push->idle = false;
+    job->state = RP_REPLICATING;
+    json_decref(push->offer);
+    push->offer = json_object();
+    for (int page = 0; page < PAGES_PER_TURN && json_object_size(push->offer) == 0; page++) {
+        push->looked_at = 0;
+        rc = cs_changes(job->client->store, push->cursor, RP_BATCH, collect, job, &err);
+        if (rc < 0 || push->looked_at < RP_BATCH)
+            break;
+    }
+    if (rc < 0)
+        rp_job_fail(job, &err);
+    else if (json_object_size(push->offer) > 0)
+        rp_job_call(
+            job,
+            &(struct rp_call_spec){.method = "POST", .path = "/_revs_diff", .body = push->offer},
+            on_revs_diff);
+    else if (push->looked_at == RP_BATCH)
+        rp_job_after(job, 0, scan);
+    else
+        rest(job);
+    cm_err_fini(&err);
+}
+
+void rp_push_wake(struct rp_job *job, const char *id)
+{
+    if (!job->pusher || !job->pusher->idle || job->state != RP_LIVE || !push_wants(job, id))
+        return;
+    job->pusher->idle = false;
+    rp_job_after(job, 0, scan); /* after all changes of this commit */
+}
+
+/* ---- life --------------------------------------------------------------------------------- */
+
+void rp_push_start(struct rp_job *job, const json_t *since)
+{
+    struct cs_store *store = job->client->store;
+    rp_push_free(job);
+    job->pusher = cm_calloc(1, sizeof(*job->pusher));
+    struct rp_push *push = job->pusher;
+    push->bytes = BYTES_MAX;
+    if (json_is_string(since) &&
+        rp_seq_parse(json_string_value(since), cs_epoch(store), cs_seq(store), &push->since) < 0)
+        push->since = 0;
+    push->cursor = push->noted = push->since;
+    scan(job);
+}
+
+void rp_push_free(struct rp_job *job)
+{
+    struct rp_push *push = job->pusher;
+    if (!push)
+        return;
+    forget_lacks(push);
+    json_decref(push->offer);
+    cm_free(push);
+    job->pusher = NULL;
+}

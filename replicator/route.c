@@ -1,0 +1,140 @@
+/* Splitting a request target into database, document and query. */
+#include "replicator/route.h"
+
+#include <string.h>
+
+#include "base/core/mem.h"
+#include "base/core/utf8.h"
+#include "base/net/url.h"
+
+static int hex_digit(char c)
+{
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    if (c >= 'a' && c <= 'f')
+        return c - 'a' + 10;
+    if (c >= 'A' && c <= 'F')
+        return c - 'A' + 10;
+    return -1;
+}
+
+/* Decodes one path segment ('+' stays '+'); NULL when it is not well-formed UTF-8 text. */
+static char *decode(const char *text, size_t len)
+{
+    char *out = cm_malloc(len + 1);
+    size_t n = 0;
+    for (size_t i = 0; i < len; i++) {
+        char c = text[i];
+        if (c == '%') {
+            int high = i + 2 < len ? hex_digit(text[i + 1]) : -1;
+            int low = high >= 0 ? hex_digit(text[i + 2]) : -1;
+            c = '\0';
+            if (low >= 0)
+                c = (char)(high << 4 | low);
+            i += 2;
+        }
+        if (c == '\0') {
+            cm_free(out);
+            return NULL;
+        }
+        out[n++] = c;
+    }
+    out[n] = '\0';
+    if (!cm_utf8_ok(out, n)) {
+        cm_free(out);
+        return NULL;
+    }
+    return out;
+}
+
+static int add_pair(void *arg, const char *name, const char *value)
+{
+    struct rp_route *route = arg;
+    if (route->query_count == HTTP_QUERY_MAX)
+        return CM_ELIMIT;
+    route->query[route->query_count++] =
+        (struct rp_pair){.name = cm_strdup(name), .value = cm_strdup(value)};
+    return 0;
+}
+
+/* The part of the path behind "/db/". */
+static int parse_name(const char *path, size_t len, struct rp_route *ret, struct cm_err *err)
+{
+    static const char *const kept[] = {"_design/", "_local/"};
+    size_t skip = 0;
+    for (size_t i = 0; i < 2; i++) {
+        size_t n = strlen(kept[i]);
+        if (len >= n && strncmp(path, kept[i], n) == 0)
+            skip = n;
+    }
+    const char *slash = memchr(path + skip, '/', len - skip);
+    size_t id_len = slash ? (size_t)(slash - path) : len;
+    cm_free(ret->name);
+    ret->name = decode(path, id_len);
+    if (!ret->name) {
+        ret->name = cm_strdup("");
+        return cm_fail(err, CM_EMALF, "the document id in the URL is not well-formed");
+    }
+    if (strncmp(ret->name, "_local/", 7) == 0) {
+        ret->place = RP_AT_LOCAL;
+        memmove(ret->name, ret->name + 7, strlen(ret->name + 7) + 1);
+    } else if (ret->name[0] == '_' && strncmp(ret->name, "_design/", 8) != 0) {
+        ret->place = RP_AT_VERB;
+    } else {
+        ret->place = RP_AT_DOC;
+    }
+    if (slash && id_len + 1 < len)
+        ret->place = RP_AT_ATTACHMENT;
+    return 0;
+}
+
+int rp_route_parse(const char *target, struct rp_route *ret, struct cm_err *err)
+{
+    *ret = (struct rp_route){.db = cm_strdup(""), .name = cm_strdup("")};
+    if (target[0] != '/')
+        return cm_fail(err, CM_EMALF, "the URL has no path");
+    const char *path = target + 1;
+    size_t len = strcspn(path, "?");
+    const char *query = path[len] ? path + len + 1 : "";
+    int rc = url_form_each(query, strlen(query), add_pair, ret, err);
+    if (rc < 0)
+        return rc;
+    if (len == 0)
+        return 0;
+    const char *slash = memchr(path, '/', len);
+    size_t db_len = slash ? (size_t)(slash - path) : len;
+    char *db = decode(path, db_len);
+    if (!db)
+        return cm_fail(err, CM_EMALF, "the database name in the URL is not well-formed");
+    cm_free(ret->db);
+    ret->db = db;
+    ret->place = RP_AT_DB;
+    if (!slash || db_len + 1 == len)
+        return 0;
+    return parse_name(slash + 1, len - db_len - 1, ret, err);
+}
+
+void rp_route_fini(struct rp_route *route)
+{
+    cm_free(route->db);
+    cm_free(route->name);
+    for (size_t i = 0; i < route->query_count; i++) {
+        cm_free(route->query[i].name);
+        cm_free(route->query[i].value);
+    }
+    *route = (struct rp_route){0};
+}
+
+const char *rp_query(const struct rp_route *route, const char *name)
+{
+    for (size_t i = route->query_count; i > 0; i--)
+        if (strcmp(route->query[i - 1].name, name) == 0)
+            return route->query[i - 1].value;
+    return NULL;
+}
+
+bool rp_query_true(const struct rp_route *route, const char *name)
+{
+    const char *value = rp_query(route, name);
+    return value && strcmp(value, "true") == 0;
+}

@@ -1,0 +1,249 @@
+/*
+ * Keeping a job's checkpoint: reading it when the job opens, writing it now and then.
+ *
+ * Target first: a source that is ahead of the target would skip documents after a crash.  Pulling,
+ * the target is our own table "local"; pushing, it is the peer.  Writing runs beside the job's
+ * loop and never holds it up; a lost checkpoint costs a repeated comparison, never a document.
+ */
+#include <string.h>
+
+#include "base/core/bytes.h"
+#include "base/core/clock.h"
+#include "base/core/json.h"
+#include "base/core/log.h"
+#include "base/core/mem.h"
+#include "replicator/job.h"
+
+#define TABLE "local"
+
+static void path_of(const struct rp_job *job, char out[64])
+{
+    snprintf(out, 64, "/_local/%s", job->id);
+}
+
+static void forget(struct rp_save *save)
+{
+    json_decref(save->local);
+    json_decref(save->remote);
+    json_decref(save->history);
+    json_decref(save->seq);
+    json_decref(save->doc);
+    save->local = save->remote = save->history = save->seq = save->doc = NULL;
+}
+
+/* ---- opening ------------------------------------------------------------------------------ */
+
+static void start(struct rp_job *job)
+{
+    struct rp_save *save = &job->save;
+    const json_t *source = job->push ? save->local : save->remote;
+    const json_t *target = job->push ? save->remote : save->local;
+    const json_t *history = NULL;
+    const json_t *seq = rp_checkpoint_compare(source, target, &history, &save->history_from);
+    save->history = json_incref((json_t *)(uintptr_t)history);
+    json_decref(save->session.start_seq);
+    save->session.start_seq = json_incref((json_t *)(uintptr_t)seq);
+    if (job->push)
+        rp_push_start(job, seq);
+    else
+        rp_pull_start(job, seq);
+}
+
+static void on_remote(struct rp_job *job, const struct http_result *res)
+{
+    struct rp_save *save = &job->save;
+    if (res->status != 200 && res->status != 404) {
+        rp_job_fail_status(job, res, "reading the checkpoint of");
+        return;
+    }
+    if (res->status == 200)
+        save->remote = rp_reply_json(res);
+    cm_strcpy(save->remote_rev, sizeof(save->remote_rev), cm_json_str_or(save->remote, "_rev", ""));
+    start(job);
+}
+
+void rp_save_open(struct rp_job *job)
+{
+    struct rp_save *save = &job->save;
+    char path[64];
+    rp_save_stop(job);
+    forget(save);
+    if (save->session.id[0] == '\0') {
+        uint8_t random[(RP_JOB_ID - 1) / 2];
+        cm_random(random, sizeof(random));
+        cm_hex(random, sizeof(random), save->session.id);
+        save->session.started_ms = cm_now_ms();
+    }
+    save->dirty = save->off = false;
+    save->local = cs_kv_get(job->client->store, TABLE, job->id);
+    path_of(job, path);
+    rp_job_call(job, &(struct rp_call_spec){.method = "GET", .path = path}, on_remote);
+}
+
+/* ---- writing ------------------------------------------------------------------------------ */
+
+static void write_remote(struct rp_job *job);
+
+static void arm(struct rp_job *job)
+{
+    struct rp_save *save = &job->save;
+    bool running = save->call || save->ticket || cm_timer_active(save->timer);
+    if (!save->dirty || save->off || running)
+        return;
+    int64_t wait = save->saved_at + RP_CHECKPOINT_MS - cm_mono_ms();
+    cm_timer_start(save->timer, save->saved_at == 0 || wait < 0 ? 0 : wait);
+}
+
+static void done(struct rp_job *job)
+{
+    json_decref(job->save.doc);
+    job->save.doc = NULL;
+    arm(job);
+}
+
+/* Our own side.  0 or the store's refusal (logged). */
+static int write_local(struct rp_job *job)
+{
+    struct cm_err err = CM_ERR_INIT;
+    int rc = cs_kv_put(job->client->store, TABLE, job->id, job->save.doc, &err);
+    if (rc < 0)
+        cm_log_err(CM_LOG_WARN, "replicator", &err);
+    cm_err_fini(&err);
+    return rc;
+}
+
+static void on_local_durable(struct rp_job *job)
+{
+    write_remote(job);
+}
+
+static void on_written(void *arg, const struct http_result *res)
+{
+    struct rp_job *job = arg;
+    struct rp_save *save = &job->save;
+    save->call = NULL;
+    if (res->status == 200 || res->status == 201 || res->status == 202) {
+        CM_AUTO_JSON reply = rp_reply_json(res);
+        cm_strcpy(save->remote_rev, sizeof(save->remote_rev), cm_json_str_or(reply, "rev", ""));
+        if (job->push)
+            write_local(job);
+    } else if (res->status == 409) {
+        /* Somebody wrote it since: the next opening compares anew; until then we go on without. */
+        save->off = true;
+    } else if (res->status >= 400 && res->status < 500 && res->status != 408 &&
+               res->status != 429) {
+        cm_log(
+            CM_LOG_WARN, "replicator", job->client->url,
+            "the peer takes no checkpoint (HTTP %d): after a restart everything is compared again",
+            res->status);
+        save->off = true;
+    }
+    done(job);
+}
+
+static void put_checkpoint(struct rp_job *job)
+{
+    struct rp_save *save = &job->save;
+    struct cm_err err = CM_ERR_INIT;
+    char path[64];
+    CM_AUTO_JSON doc = json_copy(save->doc);
+    path_of(job, path);
+    if (save->remote_rev[0])
+        cm_json_set_str(doc, "_rev", save->remote_rev);
+    save->call = rp_start_call(job->client,
+                               &(struct rp_call_spec){.method = "PUT", .path = path, .body = doc},
+                               on_written, job, &err);
+    cm_err_fini(&err);
+    if (!save->call)
+        done(job);
+}
+
+static void on_full_commit(void *arg, const struct http_result *res)
+{
+    struct rp_job *job = arg;
+    (void)res; /* peers that do not know it commit before they answer */
+    job->save.call = NULL;
+    put_checkpoint(job);
+}
+
+/* The peer's side: what it has taken must be on its disk before both remember it. */
+static void write_remote(struct rp_job *job)
+{
+    struct rp_save *save = &job->save;
+    struct cm_err err = CM_ERR_INIT;
+    if (!job->push) {
+        put_checkpoint(job);
+        return;
+    }
+    const struct rp_call_spec spec = {.method = "POST", .path = "/_ensure_full_commit"};
+    save->call = rp_start_call(job->client, &spec, on_full_commit, job, &err);
+    cm_err_fini(&err);
+    if (!save->call)
+        done(job);
+}
+
+static void on_ticket(void *arg, int code, const struct cm_err *err)
+{
+    struct rp_ticket *ticket = arg;
+    struct rp_job *job = ticket->job;
+    (void)err; /* the job itself meets a failing store */
+    if (job) {
+        job->save.ticket = NULL;
+        if (code == 0)
+            ticket->fn(job);
+        else
+            done(job);
+    }
+    cm_free(ticket);
+}
+
+static void on_timer(void *arg)
+{
+    struct rp_job *job = arg;
+    struct rp_save *save = &job->save;
+    if (!save->dirty || save->off)
+        return;
+    save->dirty = false;
+    save->saved_at = cm_mono_ms();
+    save->doc = rp_checkpoint_make(&save->session, save->seq, save->history, save->history_from);
+    if (job->push) {
+        write_remote(job);
+    } else if (write_local(job) == 0) {
+        save->ticket = rp_ticket_new(job, on_local_durable);
+        cs_after_commit(job->client->store, on_ticket, save->ticket);
+    } else {
+        done(job);
+    }
+}
+
+void rp_save_note(struct rp_job *job, json_t *take_seq)
+{
+    struct rp_save *save = &job->save;
+    json_decref(save->seq);
+    save->seq = take_seq;
+    save->dirty = true;
+    if (!save->timer)
+        save->timer = cm_timer_new(job->client->loop, on_timer, job);
+    arm(job);
+}
+
+void rp_save_stop(struct rp_job *job)
+{
+    struct rp_save *save = &job->save;
+    if (save->call)
+        http_call_cancel(save->call);
+    save->call = NULL;
+    rp_ticket_drop(&save->ticket);
+    if (save->timer)
+        cm_timer_stop(save->timer);
+    json_decref(save->doc);
+    save->doc = NULL;
+}
+
+void rp_save_free(struct rp_job *job)
+{
+    rp_save_stop(job);
+    forget(&job->save);
+    json_decref(job->save.session.start_seq);
+    cm_timer_free(job->save.timer);
+}

@@ -1,0 +1,263 @@
+/*
+ * The replication server: routes, peers, limits.
+ */
+#include <string.h>
+
+#include "base/core/clock.h"
+#include "base/core/json.h"
+#include "base/core/mem.h"
+#include "replicator/policy.h"
+#include "replicator/serve.h"
+
+#define ALLOW_GET  "GET,HEAD"
+#define ALLOW_POST "POST"
+
+/* ---- life --------------------------------------------------------------------------------- */
+
+static void on_change(void *arg, const char *id)
+{
+    (void)id;
+    rp_stream_wake_all(arg);
+}
+
+struct rp_server *rp_server_new(const struct rp_server_opts *opts)
+{
+    struct rp_server *server = cm_calloc(1, sizeof(*server));
+    server->loop = opts->loop;
+    server->store = opts->store;
+    server->db = cm_strdup(opts->db);
+    server->lab = opts->lab;
+    server->peer = opts->peer;
+    server->arg = opts->arg;
+    server->seen = json_object();
+    server->kick = cm_timer_new(opts->loop, rp_stream_on_kick, server);
+    server->beat = cm_timer_new(opts->loop, rp_stream_on_beat, server);
+    cs_listen(opts->store, on_change, server);
+    return server;
+}
+
+void rp_server_free(struct rp_server *server)
+{
+    if (!server)
+        return;
+    rp_stream_end_all(server);
+    cm_timer_free(server->kick);
+    cm_timer_free(server->beat);
+    json_decref(server->seen);
+    cm_free(server->db);
+    cm_free(server);
+}
+
+/* ---- peers -------------------------------------------------------------------------------- */
+
+bool rp_readable(const struct rp_server *server, bool manager, const char *id)
+{
+    if (strlen(id) > CS_ID_MAX)
+        return false;
+    return server->lab || rp_may_read(manager, id);
+}
+
+static bool find_peer(const struct rp_server *server, const struct http_request *http, char *name,
+                      bool *manager)
+{
+    struct rp_peer peer = {0};
+    if (server->lab) {
+        name[0] = '\0';
+        *manager = true;
+        return true;
+    }
+    if (!server->peer || !server->peer(server->arg, http, &peer) || !peer.name ||
+        cm_strcpy(name, RP_PEER_NAME_MAX + 1, peer.name) < 0)
+        return false;
+    *manager = peer.manager;
+    return true;
+}
+
+bool rp_still_peer(struct rp_server *server, struct http_exchange *ex)
+{
+    char name[RP_PEER_NAME_MAX + 1];
+    bool manager;
+    return find_peer(server, http_ex_request(ex), name, &manager);
+}
+
+void rp_seen(struct rp_server *server, const char *peer, const char *since)
+{
+    if (peer[0] == '\0')
+        return;
+    json_t *entry = json_object_get(server->seen, peer);
+    if (!entry) {
+        if (json_object_size(server->seen) >= RP_SEEN_MAX)
+            return;
+        entry = json_object();
+        json_object_set_new(server->seen, peer, entry);
+    }
+    cm_json_set_int(entry, "at", cm_now_ms());
+    if (since)
+        cm_json_set_str(entry, "since", since);
+}
+
+json_t *rp_server_peers(struct rp_server *server)
+{
+    json_t *list = json_array();
+    CM_AUTO_JSON feeds = json_object();
+    for (const struct rp_stream *s = server->streams; s; s = s->next) {
+        char name[RP_PEER_NAME_MAX + 1];
+        bool manager;
+        if (s->parked && find_peer(server, http_ex_request(s->ex), name, &manager))
+            cm_json_set_bool(feeds, name, true);
+    }
+    const char *name;
+    json_t *entry;
+    json_object_foreach(server->seen, name, entry)
+    {
+        json_t *row = json_object();
+        cm_json_set_str(row, "peer", name);
+        cm_json_set_str(row, "since", cm_json_str(entry, "since"));
+        cm_json_set_bool(row, "feed", cm_json_bool(feeds, name, false));
+        cm_json_set_time(row, "last_seen_at", cm_json_int(entry, "at", 0));
+        json_array_append_new(list, row);
+    }
+    return list;
+}
+
+/* ---- routes ------------------------------------------------------------------------------- */
+
+int64_t rp_server_limit(void *arg, const struct http_request *http)
+{
+    const struct rp_server *server = arg;
+    char name[RP_PEER_NAME_MAX + 1];
+    bool manager;
+    if (http->head.content_length == 0)
+        return 0;
+    return find_peer(server, http, name, &manager) ? (int64_t)RP_BODY_MAX : -401;
+}
+
+struct verb {
+    const char *name;
+    bool get, post, lab_only;
+    void (*serve)(struct rp_req *req);
+};
+
+static const struct verb verbs[] = {
+    {"_changes", true, true, false, rp_serve_changes},
+    {"_revs_diff", false, true, false, rp_serve_revs_diff},
+    {"_bulk_get", false, true, false, rp_serve_bulk_get},
+    {"_bulk_docs", false, true, false, rp_serve_bulk_docs},
+    {"_ensure_full_commit", false, true, false, rp_serve_full_commit},
+    {"_all_docs", true, true, true, rp_serve_all_docs},
+};
+
+static bool is_read(const struct rp_req *req)
+{
+    return req->http->head.method == HTTP_GET || req->http->head.method == HTTP_HEAD;
+}
+
+static bool starts(const char *text, const char *prefix)
+{
+    return text && strncmp(text, prefix, strlen(prefix)) == 0;
+}
+
+static void serve_verb(struct rp_req *req)
+{
+    for (size_t i = 0; i < sizeof(verbs) / sizeof(verbs[0]); i++) {
+        const struct verb *verb = &verbs[i];
+        if (strcmp(verb->name, req->route.name) != 0 || (verb->lab_only && !req->server->lab))
+            continue;
+        const char *type = http_head_field(&req->http->head, "content-type");
+        bool post = req->http->head.method == HTTP_POST;
+        if (post ? !verb->post : !(verb->get && is_read(req)))
+            rp_method_not_allowed(req, !verb->get ? ALLOW_POST : ALLOW_GET ",POST");
+        else if (post && req->http->body_len > 0 && !starts(type, RP_JSON))
+            rp_error(req, 415, "bad_content_type", "Content-Type must be application/json");
+        else
+            verb->serve(req);
+        return;
+    }
+    if (req->http->head.method == HTTP_PUT)
+        rp_error(req, 400, "illegal_docid",
+                 "Only reserved document ids may start with underscore.");
+    else
+        rp_not_found(req, "missing");
+}
+
+/* Attachments are no part of the profile: 415 makes CouchDB's replicator skip the document and go
+ * on, while a 400 would end its job (reference/replication.md 2.3). */
+static bool is_multipart(const struct rp_req *req)
+{
+    return starts(http_head_field(&req->http->head, "content-type"), "multipart/");
+}
+
+static void serve_doc_route(struct rp_req *req)
+{
+    enum http_method method = req->http->head.method;
+    if (is_read(req))
+        rp_serve_doc(req);
+    else if (method == HTTP_PUT && is_multipart(req))
+        rp_error(req, 415, "bad_content_type", "Attachments are not supported");
+    else if (req->server->lab && (method == HTTP_PUT || method == HTTP_DELETE))
+        rp_serve_edit(req);
+    else if (method == HTTP_PUT || method == HTTP_DELETE)
+        rp_error(req, 403, "forbidden",
+                 "documents are signed: they are written by certmgr, not edited here");
+    else
+        rp_method_not_allowed(req, "DELETE,GET,HEAD,PUT");
+}
+
+static void serve_route(struct rp_req *req)
+{
+    enum http_method method = req->http->head.method;
+    const struct rp_route *route = &req->route;
+    if (route->place == RP_AT_ROOT) {
+        if (is_read(req))
+            rp_serve_root(req);
+        else
+            rp_method_not_allowed(req, ALLOW_GET);
+        return;
+    }
+    if (strcmp(route->db, req->server->db) != 0) {
+        rp_not_found(req, "Database does not exist.");
+        return;
+    }
+    switch (route->place) {
+    case RP_AT_DB:
+        if (is_read(req))
+            rp_serve_db(req);
+        else if (method == HTTP_POST && req->server->lab)
+            rp_serve_new_doc(req);
+        else
+            rp_method_not_allowed(req, req->server->lab ? "GET,HEAD,POST" : ALLOW_GET);
+        break;
+    case RP_AT_VERB:
+        serve_verb(req);
+        break;
+    case RP_AT_LOCAL:
+        rp_serve_local(req);
+        break;
+    case RP_AT_DOC:
+        serve_doc_route(req);
+        break;
+    default:
+        if (is_read(req))
+            rp_not_found(req, "Document is missing attachment");
+        else
+            rp_error(req, 415, "bad_content_type", "Attachments are not supported");
+        break;
+    }
+}
+
+void rp_server_handle(void *arg, struct http_exchange *ex)
+{
+    struct rp_req req = {.server = arg, .ex = ex, .http = http_ex_request(ex)};
+    struct cm_err err = CM_ERR_INIT;
+    if (rp_route_parse(req.http->head.target, &req.route, &err) < 0) {
+        rp_bad_request(&req, err.what);
+    } else if (!find_peer(req.server, req.http, req.peer, &req.manager)) {
+        rp_error(&req, 401, "unauthorized",
+                 "this fleet's trust root does not list your TLS key: ask its manager to add you");
+    } else {
+        rp_seen(req.server, req.peer, NULL);
+        serve_route(&req);
+    }
+    rp_route_fini(&req.route);
+    cm_err_fini(&err);
+}

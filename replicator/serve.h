@@ -1,0 +1,94 @@
+/*
+ * Inside of the replication server: what its routes share.
+ *
+ * serve.c finds the route; serve_db.c, serve_docs.c, serve_local.c, serve_edit.c, serve_bulk.c,
+ * serve_bulk_get.c, serve_changes.c and serve_all_docs.c are the routes; reply.c writes answers;
+ * stream.h carries long answers and parked feeds.
+ */
+#pragma once
+
+#include "replicator/replicator.h"
+#include "replicator/route.h"
+#include "replicator/stream.h"
+
+#define RP_PEER_NAME_MAX 255
+#define RP_SEEN_MAX      4096        /* peers remembered for status pages */
+#define RP_LOCALS_MAX    64          /* _local documents of one peer */
+#define RP_LOCAL_SIZE    (64u << 10) /* bytes of one of them */
+#define RP_DIFF_MAX      20000       /* revisions in one _revs_diff */
+#define RP_OUT_MAX       (16u << 20) /* bytes one step of a stream may add */
+
+struct rp_server {
+    struct cm_loop *loop;
+    struct cs_store *store;
+    char *db;
+    bool lab;
+    bool (*peer)(void *arg, const struct http_request *req, struct rp_peer *ret);
+    void *arg;
+    json_t *seen;              /* peer name -> {since, at: wall clock ms} */
+    struct rp_stream *streams; /* all running or parked */
+    size_t stream_count;
+    struct cm_timer *kick, *beat; /* pumps ready streams; next heartbeat or timeout */
+};
+
+/* One request while its handler runs. */
+struct rp_req {
+    struct rp_server *server;
+    struct http_exchange *ex;
+    const struct http_request *http;
+    struct rp_route route;
+    char peer[RP_PEER_NAME_MAX + 1]; /* "" in the lab */
+    bool manager;                    /* always true in the lab */
+};
+
+/* ---- reply.c: each of these ends the exchange ---- */
+void rp_reply(struct rp_req *req, int status, json_t *take);
+/* {"error", "reason"} as CouchDB's. */
+void rp_error(struct rp_req *req, int status, const char *error, const char *reason);
+void rp_bad_request(struct rp_req *req, const char *reason);
+void rp_not_found(struct rp_req *req, const char *reason);
+void rp_method_not_allowed(struct rp_req *req, const char *allowed);
+/* The store failed: 500, which makes every client try again later. */
+void rp_store_failed(struct rp_req *req, const struct cm_err *err);
+/* Answers once everything put so far is durable; 500 when the commit failed. */
+void rp_reply_durable(struct rp_req *req, int status, json_t *take);
+/* The body as a JSON object (fractions allowed: lab documents have them).  NULL = answered. */
+json_t *rp_body(struct rp_req *req);
+/* A stream's or reply's content type and headers. */
+#define RP_JSON "application/json"
+void rp_common_headers(struct http_exchange *ex);
+/* Appends text as a JSON string. */
+void rp_json_str(struct cm_buf *out, const char *text);
+
+/* ---- the routes ---- */
+void rp_serve_root(struct rp_req *req);
+void rp_serve_db(struct rp_req *req);
+void rp_serve_full_commit(struct rp_req *req);
+void rp_serve_local(struct rp_req *req);
+void rp_serve_doc(struct rp_req *req);
+void rp_serve_edit(struct rp_req *req);    /* PUT, DELETE /db/ID (lab) */
+void rp_serve_new_doc(struct rp_req *req); /* POST /db (lab) */
+void rp_serve_changes(struct rp_req *req);
+void rp_serve_revs_diff(struct rp_req *req);
+void rp_serve_bulk_docs(struct rp_req *req);
+void rp_serve_bulk_get(struct rp_req *req);
+void rp_serve_all_docs(struct rp_req *req); /* lab */
+
+/* ---- shared by routes ---- */
+/* May the client read this document? (direction policy; false also for ids no store can hold) */
+bool rp_readable(const struct rp_server *server, bool manager, const char *id);
+/* Asks the host again whether the client of ex is still a peer (trust:root may have changed). */
+bool rp_still_peer(struct rp_server *server, struct http_exchange *ex);
+/* Remembers when a peer was last heard and from where it reads (since NULL = unchanged). */
+void rp_seen(struct rp_server *server, const char *peer, const char *since);
+/* Leaves at or below a revision as documents: *ret is an array (owned).  0, CM_ENOENT or the
+ * store's failure. */
+int rp_read_latest(struct cs_store *store, const char *id, const char *rev, bool revs,
+                   json_t **ret);
+/* `_conflicts` and `_deleted_conflicts` of a document read as the winner. */
+void rp_add_conflicts(struct cs_store *store, const char *id, json_t *doc, bool live, bool deleted);
+/* Outcome of one refused write as _bulk_docs lists it (owned). */
+json_t *rp_refusal(const char *id, const char *rev, const char *error, const char *reason);
+/* Edits one document interactively; *ret_row (owned) = {ok,id,rev} or a refusal; returns the HTTP
+ * status of it, or a negative code when the store failed. */
+int rp_edit(struct rp_server *server, const json_t *doc, json_t **ret_row, struct cm_err *err);

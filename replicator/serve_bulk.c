@@ -1,0 +1,171 @@
+/*
+ * POST /db/_revs_diff and POST /db/_bulk_docs: what a pushing client asks and sends.
+ *
+ * A document is refused alone (`forbidden`), never its batch: any other status would end the
+ * client's job (reference/replication.md 2.4).  The answer waits for the commit.
+ */
+#include <string.h>
+
+#include "base/core/json.h"
+#include "base/core/mem.h"
+#include "certstore/rev.h"
+#include "replicator/policy.h"
+#include "replicator/serve.h"
+
+/* ---- _revs_diff --------------------------------------------------------------------------- */
+
+/* Missing ones of one document's revisions in request order (owned), NULL when a name is wrong. */
+static json_t *missing_revs(struct cs_store *store, const char *id, const json_t *revs)
+{
+    json_t *missing = json_array();
+    for (size_t i = 0; i < json_array_size(revs); i++) {
+        const char *rev = json_string_value(json_array_get(revs, i));
+        struct cs_rev parsed;
+        if (!rev || cs_rev_parse(rev, &parsed) < 0) {
+            json_decref(missing);
+            return NULL;
+        }
+        if (strlen(id) > CS_ID_MAX || !cs_has_rev(store, id, rev))
+            json_array_append(missing, json_array_get(revs, i));
+    }
+    return missing;
+}
+
+void rp_serve_revs_diff(struct rp_req *req)
+{
+    CM_AUTO_JSON body = rp_body(req);
+    CM_AUTO_JSON reply = json_object();
+    if (!body)
+        return;
+    size_t asked = 0;
+    const char *id;
+    json_t *revs;
+    json_object_foreach(body, id, revs)
+    {
+        asked += json_array_size(revs);
+        if (asked > RP_DIFF_MAX) {
+            rp_error(req, 413, "too_large", "too many revisions in one request");
+            return;
+        }
+        json_t *missing = json_is_array(revs) ? missing_revs(req->server->store, id, revs) : NULL;
+        if (!missing) {
+            rp_bad_request(req, "Invalid rev format");
+            return;
+        }
+        if (json_array_size(missing) == 0) {
+            json_decref(missing);
+            continue;
+        }
+        json_t *entry = json_object();
+        cm_json_set(entry, "missing", missing);
+        cm_json_set(reply, id, entry);
+    }
+    rp_reply(req, 200, json_incref(reply));
+}
+
+/* ---- _bulk_docs --------------------------------------------------------------------------- */
+
+json_t *rp_refusal(const char *id, const char *rev, const char *error, const char *reason)
+{
+    json_t *row = json_object();
+    cm_json_set_str(row, "id", id);
+    cm_json_set_str(row, "rev", rev);
+    cm_json_set_str(row, "error", error);
+    cm_json_set_str(row, "reason", reason);
+    return row;
+}
+
+/* One replicated document; *ret_row (owned) = its refusal, NULL when it was taken. */
+static int put_one(struct rp_req *req, const json_t *doc, json_t **ret_row, struct cm_err *err)
+{
+    const char *id = cm_json_str_or(doc, "_id", ""), *rev = cm_json_str(doc, "_rev");
+    const char *refusal = NULL;
+    if (id[0] == '\0' || strlen(id) > CS_ID_MAX)
+        refusal = "the document id is missing or too long";
+    else if (!req->server->lab)
+        refusal = rp_write_refusal(req->manager, id);
+    else if (id[0] == '_' && strncmp(id, "_design/", 8) != 0)
+        refusal = "Only reserved document ids may start with underscore.";
+    if (refusal) {
+        *ret_row = rp_refusal(id, rev, "forbidden", refusal);
+        return 0;
+    }
+    struct cs_result res = {0};
+    int rc =
+        cs_put_replicated(req->server->store, doc, req->server->lab ? "lab" : req->peer, &res, err);
+    if (rc == 0 && res.code != 0)
+        *ret_row =
+            rp_refusal(id, rev, "forbidden", res.reason[0] ? res.reason : cm_code_name(res.code));
+    return rc;
+}
+
+/* Without a revision there is nothing to merge: the client is broken, not the document. */
+static bool all_have_revs(const json_t *docs)
+{
+    for (size_t i = 0; i < json_array_size(docs); i++) {
+        const json_t *doc = json_array_get(docs, i);
+        if (!cm_json_str(doc, "_rev") && !cm_json_obj(doc, "_revisions"))
+            return false;
+    }
+    return true;
+}
+
+static int put_each(struct rp_req *req, const json_t *docs, bool new_edits, json_t *rows,
+                    struct cm_err *err)
+{
+    int rc = 0;
+    for (size_t i = 0; i < json_array_size(docs) && rc >= 0; i++) {
+        json_t *row = NULL;
+        const json_t *doc = json_array_get(docs, i);
+        if (new_edits)
+            rc = rp_edit(req->server, doc, &row, err);
+        else
+            rc = put_one(req, doc, &row, err);
+        if (row)
+            json_array_append_new(rows, row);
+    }
+    return rc < 0 ? rc : 0;
+}
+
+/* Why the envelope as a whole cannot be taken (answered); true = go on. */
+static bool envelope_ok(struct rp_req *req, const json_t *docs, bool new_edits)
+{
+    bool lab = req->server->lab;
+    if (!docs)
+        rp_bad_request(req, "POST body must include `docs` parameter.");
+    else if (!lab && json_array_size(docs) > CS_BATCH_MAX)
+        rp_error(req, 413, "too_large", "too many documents in one request");
+    else if (new_edits && !lab)
+        rp_error(req, 403, "forbidden",
+                 "documents are signed: they are written by certmgr, not edited here");
+    else if (!new_edits && !all_have_revs(docs))
+        rp_bad_request(req, "When `new_edits: false`, the document needs `_rev` or `_revisions` "
+                            "specified");
+    else
+        return true;
+    return false;
+}
+
+void rp_serve_bulk_docs(struct rp_req *req)
+{
+    CM_AUTO_JSON body = rp_body(req);
+    if (!body)
+        return;
+    const json_t *docs = cm_json_arr(body, "docs");
+    bool new_edits = cm_json_bool(body, "new_edits", true);
+    if (!envelope_ok(req, docs, new_edits))
+        return;
+    for (size_t i = 0; i < json_array_size(docs); i++) {
+        if (!json_is_object(json_array_get(docs, i))) {
+            rp_bad_request(req, "Document must be a JSON object");
+            return;
+        }
+    }
+    struct cm_err err = CM_ERR_INIT;
+    CM_AUTO_JSON rows = json_array();
+    if (put_each(req, docs, new_edits, rows, &err) < 0)
+        rp_store_failed(req, &err);
+    else
+        rp_reply_durable(req, 201, json_incref(rows));
+    cm_err_fini(&err);
+}

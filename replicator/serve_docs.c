@@ -1,0 +1,237 @@
+/* Reading one document: GET /db/ID with rev, revs, open_revs, latest, conflicts, revs_info. */
+#include <string.h>
+
+#include "base/core/json.h"
+#include "base/core/mem.h"
+#include "certstore/rev.h"
+#include "replicator/serve.h"
+
+#define REVS_INFO_MAX 100 /* ancestors looked up for revs_info */
+#define OPEN_REVS_MAX 1000
+
+/* Is rev on the path of this leaf (`_revisions`)? */
+static bool on_path(const json_t *leaf, const struct cs_rev *rev)
+{
+    const json_t *path = cm_json_obj(leaf, "_revisions");
+    const json_t *ids = cm_json_arr(path, "ids");
+    int64_t index = cm_json_int(path, "start", 0) - rev->gen;
+    if (index < 0 || (size_t)index >= json_array_size(ids))
+        return false;
+    char id[CS_REV_MAX + 1];
+    cs_rev_format_id(rev, id);
+    const char *found = json_string_value(json_array_get(ids, (size_t)index));
+    return found && strcmp(found, id) == 0;
+}
+
+int rp_read_latest(struct cs_store *store, const char *id, const char *rev, bool revs, json_t **ret)
+{
+    struct cs_rev wanted;
+    json_t *leaf = NULL;
+    *ret = NULL;
+    int rc = cs_rev_parse(rev, &wanted) < 0 ? CM_ENOENT
+                                            : cs_read_rev(store, id, rev, revs, true, &leaf, NULL);
+    if (rc < 0)
+        return rc;
+    char text[CS_REV_MAX + 1];
+    cs_rev_format(&wanted, text);
+    CM_AUTO_JSON found = json_array();
+    const char *leaf_rev = cm_json_str(leaf, "_rev");
+    if (leaf_rev && strcmp(leaf_rev, text) == 0) {
+        json_array_append_new(found, leaf);
+        *ret = json_incref(found);
+        return 0;
+    }
+    json_decref(leaf);
+    CM_AUTO_JSON leaves = NULL;
+    rc = cs_read_leaves(store, id, true, &leaves, NULL);
+    if (rc < 0)
+        return rc;
+    for (size_t i = 0; i < json_array_size(leaves); i++) {
+        json_t *doc = json_array_get(leaves, i);
+        if (!on_path(doc, &wanted))
+            continue;
+        if (!revs)
+            cm_json_set(doc, "_revisions", NULL);
+        json_array_append(found, doc);
+    }
+    *ret = json_incref(found);
+    return 0;
+}
+
+void rp_add_conflicts(struct cs_store *store, const char *id, json_t *doc, bool live, bool deleted)
+{
+    CM_AUTO_JSON leaves = NULL;
+    if ((!live && !deleted) || cs_read_leaves(store, id, false, &leaves, NULL) < 0)
+        return;
+    json_t *live_list = json_array(), *deleted_list = json_array();
+    for (size_t i = 1; i < json_array_size(leaves); i++) { /* 0 is the winner */
+        const json_t *leaf = json_array_get(leaves, i);
+        json_array_append(cm_json_bool(leaf, "_deleted", false) ? deleted_list : live_list,
+                          json_object_get(leaf, "_rev"));
+    }
+    if (live && json_array_size(live_list) > 0)
+        json_object_set(doc, "_conflicts", live_list);
+    if (deleted && json_array_size(deleted_list) > 0)
+        json_object_set(doc, "_deleted_conflicts", deleted_list);
+    json_decref(live_list);
+    json_decref(deleted_list);
+}
+
+/* `_revs_info` from `_revisions`: which of the newest ancestors still have a body. */
+static void add_revs_info(struct cs_store *store, const char *id, json_t *doc)
+{
+    CM_AUTO_JSON with_path = NULL;
+    if (cs_read_rev(store, id, cm_json_str(doc, "_rev"), true, false, &with_path, NULL) < 0)
+        return;
+    const json_t *path = cm_json_obj(with_path, "_revisions");
+    int64_t start = cm_json_int(path, "start", 0);
+    const json_t *ids = cm_json_arr(path, "ids");
+    json_t *info = json_array();
+    for (size_t i = 0; i < json_array_size(ids) && i < REVS_INFO_MAX; i++) {
+        CM_AUTO_STR rev = cm_asprintf("%lld-%s", (long long)(start - (int64_t)i),
+                                      json_string_value(json_array_get(ids, i)));
+        CM_AUTO_JSON old = NULL;
+        const char *status = "available";
+        if (cs_read_rev(store, id, rev, false, false, &old, NULL) < 0)
+            status = "missing";
+        else if (cm_json_bool(old, "_deleted", false))
+            status = "deleted";
+        json_t *row = json_object();
+        cm_json_set_str(row, "rev", rev);
+        cm_json_set_str(row, "status", status);
+        json_array_append_new(info, row);
+    }
+    cm_json_set(doc, "_revs_info", info);
+}
+
+static void add_ok(json_t *list, json_t *doc)
+{
+    json_t *row = json_object();
+    json_object_set(row, "ok", doc);
+    json_array_append_new(list, row);
+}
+
+static void add_missing(json_t *list, const char *rev)
+{
+    json_t *row = json_object();
+    cm_json_set_str(row, "missing", rev);
+    json_array_append_new(list, row);
+}
+
+/* The same leaf may lie below several asked revisions: it is listed once. */
+static bool listed(const json_t *list, const json_t *doc)
+{
+    for (size_t i = 0; i < json_array_size(list); i++)
+        if (json_equal(json_object_get(cm_json_obj(json_array_get(list, i), "ok"), "_rev"),
+                       json_object_get(doc, "_rev")))
+            return true;
+    return false;
+}
+
+static void add_open_rev(struct rp_req *req, const char *rev, bool revs, bool latest, json_t *list)
+{
+    struct cs_store *store = req->server->store;
+    const char *id = req->route.name;
+    bool readable = rp_readable(req->server, req->manager, id);
+    if (latest) {
+        CM_AUTO_JSON leaves = NULL;
+        if (readable)
+            rp_read_latest(store, id, rev, revs, &leaves);
+        for (size_t i = 0; i < json_array_size(leaves); i++)
+            if (!listed(list, json_array_get(leaves, i)))
+                add_ok(list, json_array_get(leaves, i));
+        if (json_array_size(leaves) == 0)
+            add_missing(list, rev);
+        return;
+    }
+    CM_AUTO_JSON doc = NULL;
+    if (readable && cs_read_rev(store, id, rev, revs, false, &doc, NULL) == 0)
+        add_ok(list, doc);
+    else
+        add_missing(list, rev);
+}
+
+static void serve_open_revs(struct rp_req *req, const char *open_revs)
+{
+    bool revs = rp_query_true(&req->route, "revs"), latest = rp_query_true(&req->route, "latest");
+    CM_AUTO_JSON list = json_array();
+    CM_AUTO_JSON asked = NULL;
+    if (strcmp(open_revs, "all") == 0) {
+        CM_AUTO_JSON leaves = NULL;
+        if (!rp_readable(req->server, req->manager, req->route.name) ||
+            cs_read_leaves(req->server->store, req->route.name, revs, &leaves, NULL) < 0) {
+            rp_not_found(req, "missing");
+            return;
+        }
+        for (size_t i = 0; i < json_array_size(leaves); i++)
+            add_ok(list, json_array_get(leaves, i));
+        rp_reply(req, 200, json_incref(list));
+        return;
+    }
+    if (cm_json_parse(open_revs, strlen(open_revs), &asked, NULL) < 0 || !json_is_array(asked) ||
+        json_array_size(asked) > OPEN_REVS_MAX) {
+        rp_bad_request(req, "open_revs is not \"all\" or a JSON array of revisions");
+        return;
+    }
+    for (size_t i = 0; i < json_array_size(asked); i++) {
+        const char *rev = json_string_value(json_array_get(asked, i));
+        struct cs_rev parsed;
+        if (!rev || cs_rev_parse(rev, &parsed) < 0) {
+            rp_bad_request(req, "Invalid rev format");
+            return;
+        }
+        add_open_rev(req, rev, revs, latest, list);
+    }
+    rp_reply(req, 200, json_incref(list));
+}
+
+/* ETag only where the answer is a function of the revision alone (2.5). */
+static bool not_modified(struct rp_req *req, const json_t *doc)
+{
+    CM_AUTO_STR tag = cm_asprintf("\"%s\"", cm_json_str_or(doc, "_rev", ""));
+    http_ex_header(req->ex, "ETag", tag);
+    const char *seen = http_head_field(&req->http->head, "if-none-match");
+    return seen && strcmp(seen, tag) == 0;
+}
+
+void rp_serve_doc(struct rp_req *req)
+{
+    const struct rp_route *route = &req->route;
+    struct cs_store *store = req->server->store;
+    const char *open_revs = rp_query(route, "open_revs"), *rev = rp_query(route, "rev");
+    if (open_revs) {
+        serve_open_revs(req, open_revs);
+        return;
+    }
+    struct cs_rev parsed;
+    if (rev && cs_rev_parse(rev, &parsed) < 0) {
+        rp_bad_request(req, "Invalid rev format");
+        return;
+    }
+    bool revs = rp_query_true(route, "revs"), latest = rp_query_true(route, "latest");
+    CM_AUTO_JSON doc = NULL;
+    struct cm_err err = CM_ERR_INIT;
+    int rc = CM_ENOENT;
+    if (rp_readable(req->server, req->manager, route->name))
+        rc = cs_read_rev(store, route->name, rev, revs, rev && latest, &doc, &err);
+    if (rc == CM_ENOENT)
+        rp_not_found(req, "missing");
+    else if (rc < 0)
+        rp_store_failed(req, &err);
+    cm_err_fini(&err);
+    if (rc < 0)
+        return;
+    if (!rev && cm_json_bool(doc, "_deleted", false)) {
+        rp_not_found(req, "deleted");
+        return;
+    }
+    if (route->query_count == 0 && not_modified(req, doc)) {
+        http_ex_reply(req->ex, 304, NULL, NULL, 0);
+        return;
+    }
+    if (rp_query_true(route, "revs_info"))
+        add_revs_info(store, route->name, doc);
+    rp_add_conflicts(store, route->name, doc, rp_query_true(route, "conflicts"),
+                     rp_query_true(route, "deleted_conflicts"));
+    rp_reply(req, 200, json_incref(doc));
+}

@@ -1,0 +1,194 @@
+/*
+ * Interactive edits (new_edits=true): PUT, DELETE /db/ID and POST /db.  Reached only in
+ * certstore-lab: a fleet's documents are signed, so nobody edits them over HTTP.
+ */
+#include <string.h>
+
+#include "base/core/bytes.h"
+#include "base/core/json.h"
+#include "base/core/mem.h"
+#include "replicator/serve.h"
+
+#define UUID_BYTES 16
+
+/* Members beginning with "_" that a client may send (2.4). */
+static bool special_ok(const char *name)
+{
+    static const char *const known[] = {
+        "_id",        "_rev",       "_revisions", "_deleted",
+        "_revs_info", "_conflicts", "_local_seq", "_deleted_conflicts"};
+    for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
+        if (strcmp(name, known[i]) == 0)
+            return true;
+    return strncmp(name, "_replication_", 13) == 0;
+}
+
+static json_t *row_ok(const char *id, const char *rev)
+{
+    json_t *row = json_object();
+    cm_json_set_bool(row, "ok", true);
+    cm_json_set_str(row, "id", id);
+    cm_json_set_str(row, "rev", rev);
+    return row;
+}
+
+/* 0, or the status of what is wrong with the members (then *ret_row is set). */
+static int check_members(const json_t *doc, const char *id, json_t **ret_row)
+{
+    const char *name;
+    json_t *value;
+    json_object_foreach((json_t *)(uintptr_t)doc, name, value)
+    {
+        if (name[0] != '_' || special_ok(name))
+            continue;
+        CM_AUTO_STR reason = cm_asprintf("Bad special document member: %s", name);
+        if (strcmp(name, "_attachments") == 0) {
+            *ret_row = rp_refusal(id, NULL, "forbidden", "Attachments are not supported");
+            return 403;
+        }
+        *ret_row = rp_refusal(id, NULL, "doc_validation", reason);
+        return 400;
+    }
+    if (id[0] == '_' && strncmp(id, "_design/", 8) != 0) {
+        *ret_row = rp_refusal(id, NULL, "illegal_docid",
+                              "Only reserved document ids may start with underscore.");
+        return 400;
+    }
+    if (id[0] == '\0' || strlen(id) > CS_ID_MAX) {
+        *ret_row = rp_refusal(id, NULL, "illegal_docid", "Document id is empty or too long");
+        return 400;
+    }
+    return 0;
+}
+
+int rp_edit(struct rp_server *server, const json_t *doc, json_t **ret_row, struct cm_err *err)
+{
+    CM_AUTO_JSON copy = json_copy((json_t *)(uintptr_t)doc);
+    if (!json_object_get(copy, "_id")) {
+        uint8_t random[UUID_BYTES];
+        char id[2 * UUID_BYTES + 1];
+        cm_random(random, sizeof(random));
+        cm_hex(random, sizeof(random), id);
+        cm_json_set_str(copy, "_id", id);
+    }
+    const char *id = cm_json_str_or(copy, "_id", "");
+    int status = check_members(copy, id, ret_row);
+    if (status != 0)
+        return status;
+    struct cs_result res = {0};
+    int rc = cs_put_edit(server->store, copy, &res, err);
+    if (rc == CM_EIO || rc == CM_EFULL || rc == CM_EBUSY)
+        return rc;
+    if (rc == 0) {
+        *ret_row = row_ok(id, res.rev);
+        return 201;
+    }
+    if (rc == CM_ECONFLICT) {
+        *ret_row = rp_refusal(id, NULL, "conflict", "Document update conflict.");
+        return 409;
+    }
+    *ret_row = rp_refusal(id, NULL, rc == CM_EMALF ? "bad_request" : "forbidden", res.reason);
+    return rc == CM_EMALF ? 400 : 403;
+}
+
+/* Answers a single edit: the row itself, or CouchDB's error body. */
+static void reply_edit(struct rp_req *req, int status, json_t *take_row)
+{
+    CM_AUTO_JSON row = take_row;
+    if (status >= 400) {
+        rp_error(req, status, cm_json_str_or(row, "error", ""), cm_json_str_or(row, "reason", ""));
+        return;
+    }
+    CM_AUTO_STR tag = cm_asprintf("\"%s\"", cm_json_str_or(row, "rev", ""));
+    http_ex_header(req->ex, "ETag", tag);
+    rp_reply_durable(req, status, json_incref(row));
+}
+
+static void edit_and_reply(struct rp_req *req, const json_t *doc, int ok_status)
+{
+    struct cm_err err = CM_ERR_INIT;
+    json_t *row = NULL;
+    int status = rp_edit(req->server, doc, &row, &err);
+    if (status < 0)
+        rp_store_failed(req, &err);
+    else
+        reply_edit(req, status == 201 ? ok_status : status, row);
+    cm_err_fini(&err);
+}
+
+/* PUT ?new_edits=false: one replicated document. */
+static void put_replicated(struct rp_req *req, json_t *doc)
+{
+    struct cm_err err = CM_ERR_INIT;
+    struct cs_result res = {0};
+    if (cs_put_replicated(req->server->store, doc, "lab", &res, &err) < 0)
+        rp_store_failed(req, &err);
+    else if (res.code != 0)
+        rp_error(req, res.code == CM_EMALF ? 400 : 403,
+                 res.code == CM_EMALF ? "bad_request" : "forbidden", res.reason);
+    else
+        reply_edit(req, 201, row_ok(req->route.name, res.rev));
+    cm_err_fini(&err);
+}
+
+/* The revision a client names in the URL or in If-Match wins over none in the body; two different
+ * ones are an error. Returns false when answered. */
+static bool take_rev(struct rp_req *req, json_t *doc)
+{
+    const char *rev = rp_query(&req->route, "rev");
+    const char *match = http_head_field(&req->http->head, "if-match");
+    char unquoted[CS_REV_MAX + 1] = "";
+    if (!rev && match) {
+        size_t len = strlen(match);
+        bool quoted = len >= 2 && match[0] == '"' && match[len - 1] == '"';
+        size_t n = quoted ? len - 2 : len;
+        if (n > CS_REV_MAX)
+            n = 0;
+        memcpy(unquoted, match + (quoted ? 1 : 0), n);
+        unquoted[n] = '\0';
+        rev = unquoted;
+    }
+    const char *body_rev = cm_json_str(doc, "_rev");
+    if (rev && body_rev && strcmp(rev, body_rev) != 0) {
+        rp_bad_request(req,
+                       "Document rev from request body and query string have different values");
+        return false;
+    }
+    if (rev)
+        cm_json_set_str(doc, "_rev", rev);
+    return true;
+}
+
+void rp_serve_edit(struct rp_req *req)
+{
+    bool remove = req->http->head.method == HTTP_DELETE;
+    CM_AUTO_JSON doc = remove ? json_object() : rp_body(req);
+    if (!doc)
+        return;
+    const char *id = cm_json_str(doc, "_id");
+    if (id && strcmp(id, req->route.name) != 0) {
+        rp_bad_request(req, "Document ID must match the one in the URL");
+        return;
+    }
+    cm_json_set_str(doc, "_id", req->route.name);
+    if (remove)
+        cm_json_set_bool(doc, "_deleted", true);
+    if (!take_rev(req, doc))
+        return;
+    CM_AUTO_JSON found = NULL;
+    const char *new_edits = rp_query(&req->route, "new_edits");
+    if (remove &&
+        cs_read_rev(req->server->store, req->route.name, NULL, false, false, &found, NULL) < 0)
+        rp_not_found(req, "missing");
+    else if (new_edits && strcmp(new_edits, "false") == 0)
+        put_replicated(req, doc);
+    else
+        edit_and_reply(req, doc, remove ? 200 : 201);
+}
+
+void rp_serve_new_doc(struct rp_req *req)
+{
+    CM_AUTO_JSON doc = rp_body(req);
+    if (doc)
+        edit_and_reply(req, doc, 201);
+}

@@ -1,0 +1,266 @@
+/* Failures: a server that dies, a client that restarts, a direction that fails, the wrong peer. */
+#include "tests/unit/replicator/rig.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/core/mem.h"
+
+#define DOCS 1300
+
+struct fixture {
+    struct rig rig;
+    struct node up, edge;
+    struct rp_client *client;
+    size_t want; /* documents */
+    const char *direction, *wanted_state;
+};
+
+static int setup(void **state)
+{
+    struct fixture *f = test_calloc(1, sizeof(*f));
+    rig_open(&f->rig);
+    node_start(&f->rig, &f->up, "up", true);
+    node_start(&f->rig, &f->edge, "edge", true);
+    *state = f;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct fixture *f = *state;
+    node_close_store(&f->edge);
+    node_close_store(&f->up);
+    rp_client_free(f->client);
+    node_close(&f->edge);
+    node_close(&f->up);
+    rig_close(&f->rig);
+    test_free(f);
+    return 0;
+}
+
+static void fill(struct node *node, int count)
+{
+    for (int i = 0; i < count; i++) {
+        CM_AUTO_STR id = cm_asprintf("doc%04d", i);
+        CM_AUTO_JSON doc = json_pack("{s:s,s:i}", "_id", id, "v", i);
+        struct cs_result res;
+        assert_int_equal(cs_put_edit(node->store, doc, &res, NULL), 0);
+    }
+    assert_int_equal(cs_commit(node->store, NULL), 0);
+}
+
+static bool up_dead(void *arg)
+{
+    const struct fixture *f = arg;
+    return f->up.dead && !f->up.listener;
+}
+
+static bool in_state(void *arg)
+{
+    const struct fixture *f = arg;
+    CM_AUTO_JSON part = client_part(f->client, f->direction);
+    return strcmp(cm_json_str_or(part, "state", ""), f->wanted_state) == 0;
+}
+
+static void wait_state(struct fixture *f, const char *direction, const char *wanted)
+{
+    f->direction = direction;
+    f->wanted_state = wanted;
+    rig_wait(&f->rig, in_state, f);
+}
+
+static void test_pull_survives_server(void **state)
+{
+    struct fixture *f = *state;
+    fill(&f->up, DOCS);
+    f->up.die_after = 700; /* within the second batch */
+    f->client = client_start_with(&f->edge, &f->up, true, false);
+    rig_wait(&f->rig, up_dead, f);
+    wait_state(f, "pull", "waiting");
+    CM_AUTO_JSON part = client_part(f->client, "pull");
+    CM_AUTO_JSON why = json_incref(cm_json_obj(part, "error"));
+    assert_string_equal(cm_json_str(why, "retry"), "transient");
+    assert_non_null(cm_json_str(why, "next_attempt_at"));
+    assert_int_equal(cs_doc_count(f->edge.store), RP_BATCH);
+    node_listen(&f->up);
+    client_settle(&f->edge, f->client);
+    assert_int_equal(cs_doc_count(f->edge.store), DOCS);
+    assert_true(f->up.docs_sent <= DOCS + RP_BATCH);
+    CM_AUTO_JSON after = client_part(f->client, "pull");
+    assert_null(json_object_get(after, "error"));
+}
+
+static void test_push_survives_server(void **state)
+{
+    struct fixture *f = *state;
+    fill(&f->edge, DOCS);
+    f->up.die_after = 700;
+    f->client = client_start_with(&f->edge, &f->up, false, true);
+    rig_wait(&f->rig, up_dead, f);
+    wait_state(f, "push", "waiting");
+    node_listen(&f->up);
+    client_settle(&f->edge, f->client);
+    assert_int_equal(cs_doc_count(f->up.store), DOCS);
+    assert_true(f->up.docs_sent <= DOCS + RP_BATCH);
+}
+
+static bool checkpoint_saved(void *arg)
+{
+    const struct fixture *f = arg;
+    return f->up.puts >= f->want;
+}
+
+/* Our own process ends and starts again: the checkpoint is found, nothing is sent again. */
+static void test_client_restarts(void **state)
+{
+    struct fixture *f = *state;
+    fill(&f->up, DOCS);
+    f->client = client_start(&f->edge, &f->up);
+    client_settle(&f->edge, f->client);
+    f->want = 2; /* both directions: the first batch at once, the rest when the throttle allows */
+    rig_wait(&f->rig, checkpoint_saved, f);
+    rig_sleep(&f->rig, 2500);
+    size_t sent = f->up.docs_sent;
+    unsigned from_zero = f->up.from_zero;
+    node_close_store(&f->edge);
+    rp_client_free(f->client);
+    node_restart(&f->edge);
+    f->client = client_start(&f->edge, &f->up);
+    client_settle(&f->edge, f->client);
+    assert_int_equal(f->up.docs_sent, sent);
+    assert_int_equal(f->up.from_zero, from_zero);
+    put_doc(&f->up, json_pack("{s:s}", "_id", "later"), NULL);
+    rig_sleep(&f->rig, 100);
+    client_settle(&f->edge, f->client);
+    assert_true(same_leaves(&f->up, &f->edge, "later"));
+}
+
+static int take_key(void *arg, const char *key, const json_t *value)
+{
+    (void)value;
+    snprintf(arg, 64, "%s", key);
+    return 0;
+}
+
+/* The peer lost our checkpoint: everything is compared again, nothing is sent again. */
+static void test_checkpoint_lost(void **state)
+{
+    struct fixture *f = *state;
+    fill(&f->up, 50);
+    f->client = client_start_with(&f->edge, &f->up, true, false);
+    client_settle(&f->edge, f->client);
+    f->want = 1;
+    rig_wait(&f->rig, checkpoint_saved, f);
+    rig_sleep(&f->rig, 50);
+    size_t sent = f->up.docs_sent;
+    unsigned from_zero = f->up.from_zero;
+    node_close_store(&f->edge);
+    rp_client_free(f->client);
+    node_restart(&f->edge);
+    char id[64] = "";
+    cs_kv_each(f->up.store, "local", "", take_key, id); /* the only one there */
+    assert_int_equal(strlen(id), 32);
+    assert_int_equal(cs_kv_del(f->up.store, "local", id, NULL), 0);
+    assert_int_equal(cs_commit(f->up.store, NULL), 0);
+    f->client = client_start_with(&f->edge, &f->up, true, false);
+    client_settle(&f->edge, f->client);
+    assert_int_equal(f->up.docs_sent, sent);
+    assert_int_equal(f->up.from_zero, from_zero + 1);
+}
+
+static void test_one_direction_fails(void **state)
+{
+    struct fixture *f = *state;
+    fill(&f->up, 20);
+    put_doc(&f->edge, json_pack("{s:s}", "_id", "mine"), NULL);
+    f->up.fail_path = "/_revs_diff";
+    f->client = client_start(&f->edge, &f->up);
+    wait_state(f, "push", "waiting");
+    wait_state(f, "pull", "live");
+    assert_int_equal(cs_doc_count(f->edge.store), 21);
+    assert_int_equal(cs_doc_count(f->up.store), 20);
+    f->up.fail_path = NULL;
+    client_settle(&f->edge, f->client);
+    assert_int_equal(cs_doc_count(f->up.store), 21);
+}
+
+static void test_own_store_refused(void **state)
+{
+    struct fixture *f = *state;
+    f->client = client_start(&f->edge, &f->edge);
+    wait_state(f, "pull", "waiting");
+    wait_state(f, "push", "waiting");
+    CM_AUTO_JSON part = client_part(f->client, "pull");
+    const json_t *why = cm_json_obj(part, "error");
+    const char *cause = json_string_value(json_array_get(cm_json_arr(why, "causes"), 0));
+    assert_non_null(cause);
+    assert_non_null(strstr(cause, "own id"));
+    assert_non_null(cm_json_str(why, "hint"));
+}
+
+static void test_missing_database(void **state)
+{
+    struct fixture *f = *state;
+    snprintf(f->up.url, sizeof(f->up.url), "http://%s/other", f->up.address);
+    f->client = client_start(&f->edge, &f->up);
+    wait_state(f, "pull", "waiting");
+    CM_AUTO_JSON part = client_part(f->client, "pull");
+    CM_AUTO_STR text = cm_json_dump(part, NULL);
+    assert_non_null(strstr(text, "Database does not exist."));
+}
+
+static void test_retarget(void **state)
+{
+    struct fixture *f = *state;
+    struct node other;
+    node_start(&f->rig, &other, "other", true);
+    fill(&other, 10);
+    f->client = client_start(&f->edge, &f->up);
+    client_settle(&f->edge, f->client);
+    unsigned requests = f->up.requests;
+    rp_client_retarget(f->client, f->up.url, NULL); /* the same: nothing happens */
+    rig_sleep(&f->rig, 50);
+    assert_int_equal(f->up.requests, requests);
+    rp_client_retarget(f->client, other.url, NULL);
+    client_settle(&f->edge, f->client);
+    assert_int_equal(cs_doc_count(f->edge.store), 10);
+    CM_AUTO_JSON status = rp_client_status(f->client);
+    assert_string_equal(cm_json_str(status, "url"), other.url);
+    rp_client_retarget(f->client, NULL, NULL);
+    wait_state(f, "pull", "stopped");
+    node_close(&other);
+}
+
+static void test_bad_urls(void **state)
+{
+    static const char *const table[] = {"ftp://host/db", "http://host", "http://host/", "host/db",
+                                        "http://host/db?x=1"};
+    struct fixture *f = *state;
+    for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
+        struct rp_client *client = NULL;
+        const struct rp_client_opts opts = {.loop = f->rig.loop,
+                                            .store = f->edge.store,
+                                            .http = f->rig.http,
+                                            .url = table[i],
+                                            .allow_http = true};
+        assert_true(rp_client_new(&opts, &client, NULL) < 0);
+        assert_null(client);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_pull_survives_server, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_push_survives_server, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_client_restarts, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_checkpoint_lost, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_one_direction_fails, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_own_store_refused, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_missing_database, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_retarget, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_bad_urls, setup, teardown),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
