@@ -83,8 +83,6 @@ static int bind_unix(const char *address, int *ret_fd, struct cm_err *err)
         r = fail_errno(err, address, "bind");
     else if (chmod(path, UNIX_MODE) < 0)
         r = fail_errno(err, address, "set the mode of");
-    else if (listen(fd, LISTEN_QUEUE) < 0)
-        r = fail_errno(err, address, "listen on");
     if (r < 0) {
         close(fd);
         return r;
@@ -135,8 +133,6 @@ static int bind_tcp(const char *address, int *ret_fd, struct cm_err *err)
         setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on));
     if (bind(fd, (const struct sockaddr *)&ss, size) < 0)
         r = fail_errno(err, address, "bind");
-    else if (listen(fd, LISTEN_QUEUE) < 0)
-        r = fail_errno(err, address, "listen on");
     if (r < 0) {
         close(fd);
         return r;
@@ -145,9 +141,24 @@ static int bind_tcp(const char *address, int *ret_fd, struct cm_err *err)
     return 0;
 }
 
-int http_bind(const char *address, int *ret_fd, struct cm_err *err)
+int http_bind_closed(const char *address, int *ret_fd, struct cm_err *err)
 {
     if (strncmp(address, UNIX_PREFIX, strlen(UNIX_PREFIX)) == 0)
         return bind_unix(address, ret_fd, err);
     return bind_tcp(address, ret_fd, err);
+}
+
+int http_bind(const char *address, int *ret_fd, struct cm_err *err)
+{
+    int fd, r = http_bind_closed(address, &fd, err);
+
+    if (r < 0)
+        return r;
+    if (listen(fd, LISTEN_QUEUE) < 0) {
+        r = fail_errno(err, address, "listen on");
+        close(fd);
+        return r;
+    }
+    *ret_fd = fd;
+    return 0;
 }

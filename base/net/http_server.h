@@ -60,6 +60,8 @@ struct http_listen_opts {
  * 0660; a stale socket is replaced, a live one refused).  *ret_fd is the caller's (for a later
  * http_listen).  Errors: CM_EINVAL, CM_ECONFLICT (taken), CM_EDENIED (port needs a right), CM_EIO. */
 int http_bind(const char *address, int *ret_fd, struct cm_err *err);
+/* The same without listening: clients are refused until http_listen() gets the descriptor. */
+int http_bind_closed(const char *address, int *ret_fd, struct cm_err *err);
 
 int http_listen(struct cm_loop *loop, const struct http_listen_opts *opts,
                 struct http_listener **ret, struct cm_err *err);
