@@ -135,7 +135,8 @@ int cm_dir_make(const char *path, mode_t mode, struct cm_err *err)
         if (!last && *at != '/')
             continue;
         *at = '\0';
-        if (mkdir(part, mode) < 0 && errno != EEXIST)
+        /* The umask of this process must not close a directory that others are to enter. */
+        if (mkdir(part, mode) < 0 ? errno != EEXIST : chmod(part, mode) < 0)
             return cm_fail_errno(err, errno, "cannot make directory %s", part);
         if (last)
             break;
