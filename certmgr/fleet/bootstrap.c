@@ -50,15 +50,19 @@ static bool already_member(const struct config *config)
     return trust != NULL;
 }
 
-static int keep_trust(const struct config *config, json_t *document, struct cm_err *err)
+/* mine: this server made it, so its revision begins here; a server that joins gets document and
+ * revision by replication. */
+static int keep_trust(const struct config *config, json_t *document, bool mine, struct cm_err *err)
 {
     struct cs_store *store = NULL;
     struct cs_result result;
+    if (document == NULL)
+        return cm_fail(err, CM_EPEER, "the key agent returned no trust root");
     int rv = open_store(config, document, &store, err);
     if (rv != 0)
         return rv;
     CM_AUTO_JSON stored = cs_get_body(store, "trust:root");
-    if (stored == NULL)
+    if (mine && stored == NULL)
         rv = cs_put(store, document, &result, err);
     if (rv == 0)
         rv = cs_kv_put(store, "state", "trust", document, err);
@@ -140,7 +144,7 @@ int fleet_init(const struct config *config, struct cm_err *err)
         return rv;
     rv = found(&agent, config, tls, &document, err);
     agent_sync_stop(&agent);
-    return rv == 0 ? keep_trust(config, document, err) : rv;
+    return rv == 0 ? keep_trust(config, document, true, err) : rv;
 }
 
 /* ---- join ---- */
@@ -268,7 +272,6 @@ static int pin(struct agent_sync *agent, const json_t *document, struct cm_err *
     CM_AUTO_JSON before = pinned(agent);
     if (before != NULL)
         return 0;
-    /* json_pack's O takes a reference; the document itself stays the caller's. */
     json_t *request = json_pack("{s:s}", "op", "trust.pin");
     json_object_set_new(request, "document", json_deep_copy(document));
     return agent_sync_call(agent, request, &reply, err);
@@ -293,5 +296,5 @@ int fleet_join(const struct config *config, const char *token_text, struct cm_er
     if (rv == 0)
         rv = pin(&agent, document, err);
     agent_sync_stop(&agent);
-    return rv == 0 ? keep_trust(config, document, err) : rv;
+    return rv == 0 ? keep_trust(config, document, false, err) : rv;
 }

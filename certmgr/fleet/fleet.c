@@ -11,6 +11,7 @@
 #include <string.h>
 
 #define RENEW_LOOK_MS  (3600 * 1000)
+#define AGENT_AGAIN_MS (60 * 1000) /* an agent that could not be told is told again */
 #define RENEW_AFTER_MS (24LL * 3600 * 1000)
 #define TRUST_LIFE_MS  ((int64_t)KF_TRUST_DAYS * 24 * 3600 * 1000)
 
@@ -87,8 +88,10 @@ void fleet_sign(void *arg, json_t *take_body, bool deleted, cs_signed_fn done, v
     struct fleet *fleet = arg;
     struct signing *s = cm_calloc(1, sizeof(*s));
     *s = (struct signing){.done = done, .done_arg = done_arg};
-    json_t *request =
-        json_pack("{s:s, s:o, s:b}", "op", "doc.sign", "body", take_body, "deleted", deleted);
+    json_t *request = json_object();
+    cm_json_set_str(request, "op", "doc.sign");
+    cm_json_set(request, "body", take_body);
+    cm_json_set_bool(request, "deleted", deleted);
     fleet->agent.call(fleet->agent.arg, request, on_signed, s);
 }
 
@@ -96,10 +99,36 @@ void fleet_sign(void *arg, json_t *take_body, bool deleted, cs_signed_fn done, v
 
 static void on_agent_updated(void *arg, const json_t *reply, const struct cm_err *err)
 {
-    (void)arg;
+    struct fleet *fleet = arg;
     (void)reply;
-    if (err != NULL) /* front and agent disagree: the agent is right, and deployments will say so */
-        cm_log_err(CM_LOG_WARN, "fleet", err);
+    if (err == NULL)
+        return;
+    cm_log_err(CM_LOG_WARN, "fleet", err); /* deployments say so too: the agent verifies itself */
+    cm_timer_start(fleet->renewal, AGENT_AGAIN_MS);
+}
+
+/* The agent pins the same version; on the manager, where it made it, it has it already. */
+static void tell_agent(struct fleet *fleet)
+{
+    json_t *request = json_object();
+    cm_json_set_str(request, "op", "trust.update");
+    cm_json_set(request, "document", json_deep_copy(kf_trust_document(fleet->trust)));
+    fleet->agent.call(fleet->agent.arg, request, on_agent_updated, fleet);
+}
+
+/* What a new trust root leads to, wherever it came from. */
+static void changed(struct fleet *fleet)
+{
+    struct cm_err err = CM_ERR_INIT;
+    cm_log(CM_LOG_INFO, "fleet", "trust:root", "version %lld, %zu servers",
+           (long long)kf_trust_version(fleet->trust), kf_trust_count(fleet->trust));
+    if (!fleet_is_manager(fleet))
+        tell_agent(fleet);
+    if (cs_quarantine_retry(fleet->store, &err) != 0)
+        cm_log_err(CM_LOG_ERROR, "fleet", &err);
+    if (fleet->on_change != NULL)
+        fleet->on_change(fleet->change_arg);
+    cm_err_fini(&err);
 }
 
 int fleet_adopt(struct fleet *fleet, const json_t *document, struct cm_err *err)
@@ -121,34 +150,16 @@ int fleet_adopt(struct fleet *fleet, const json_t *document, struct cm_err *err)
     }
     kf_trust_free(fleet->trust);
     fleet->trust = next;
-    cm_log(CM_LOG_INFO, "fleet", "trust:root", "version %lld, %zu servers",
-           (long long)kf_trust_version(next), kf_trust_count(next));
+    changed(fleet);
     return 0;
-}
-
-/* The agent pins the same version; on the server that made it, it has it already. */
-static void tell_agent(struct fleet *fleet)
-{
-    json_t *request =
-        json_pack("{s:s, s:O}", "op", "trust.update", "document", kf_trust_document(fleet->trust));
-    fleet->agent.call(fleet->agent.arg, request, on_agent_updated, fleet);
 }
 
 static void follow(struct fleet *fleet)
 {
     struct cm_err err = CM_ERR_INIT;
-    int64_t before = kf_trust_version(fleet->trust);
     CM_AUTO_JSON body = cs_get_body(fleet->store, "trust:root");
     if (body != NULL && fleet_adopt(fleet, body, &err) != 0)
         cm_log_err(CM_LOG_ERROR, "fleet", &err);
-    if (kf_trust_version(fleet->trust) != before) {
-        if (!fleet_is_manager(fleet))
-            tell_agent(fleet);
-        if (cs_quarantine_retry(fleet->store, &err) != 0)
-            cm_log_err(CM_LOG_ERROR, "fleet", &err);
-        if (fleet->on_change != NULL)
-            fleet->on_change(fleet->change_arg);
-    }
     cm_err_fini(&err);
 }
 
@@ -158,7 +169,7 @@ static void on_document(void *arg, const char *id)
         follow(arg);
 }
 
-/* ---- renewal on the manager ---- */
+/* ---- the hourly look: the agent's version, and on the manager the renewal ---- */
 
 static void on_stored(void *arg, const struct cm_err *err)
 {
@@ -176,31 +187,36 @@ static void on_renewed(void *arg, const json_t *reply, const struct cm_err *err)
         fleet_store_trust(fleet, cm_json_obj(reply, "document"), on_stored, NULL);
 }
 
-static void renew_when_due(void *arg)
-{
-    struct fleet *fleet = arg;
-    int64_t made = kf_trust_expires_ms(fleet->trust) - TRUST_LIFE_MS;
-    if (fleet_is_manager(fleet) && made + RENEW_AFTER_MS <= cm_now_ms())
-        fleet->agent.call(fleet->agent.arg, json_pack("{s:s}", "op", "trust.renew"), on_renewed,
-                          fleet);
-    cm_timer_start(fleet->renewal, RENEW_LOOK_MS);
-}
-
-/* At the start the agent may be ahead of the store (killed between signing and storing), or behind
- * it (killed between storing and pinning). */
+/* The agent may be ahead of the store (killed between signing and storing) or behind it (killed
+ * between storing and pinning).  Only the manager, whose document it is, puts it into the store;
+ * elsewhere the store gets it from upstream, with the manager's revision. */
 static void on_agent_trust(void *arg, const json_t *reply, const struct cm_err *err)
 {
     struct fleet *fleet = arg;
+    struct cm_err why = CM_ERR_INIT;
     const json_t *document = cm_json_obj(reply, "document");
-    if (err != NULL || document == NULL) {
-        cm_log_err(CM_LOG_WARN, "fleet", err);
-        return;
-    }
     int64_t version = cm_json_int(document, "version", 0);
-    if (version > kf_trust_version(fleet->trust))
+    if (err != NULL)
+        cm_log_err(CM_LOG_WARN, "fleet", err);
+    else if (version > kf_trust_version(fleet->trust) && fleet_is_manager(fleet))
         fleet_store_trust(fleet, document, on_stored, NULL);
+    else if (version > kf_trust_version(fleet->trust) && fleet_adopt(fleet, document, &why) != 0)
+        cm_log_err(CM_LOG_WARN, "fleet", &why);
     else if (version < kf_trust_version(fleet->trust))
         tell_agent(fleet);
+    cm_err_fini(&why);
+}
+
+static void look(void *arg)
+{
+    struct fleet *fleet = arg;
+    int64_t made = kf_trust_expires_ms(fleet->trust) - TRUST_LIFE_MS;
+    cm_timer_start(fleet->renewal, RENEW_LOOK_MS);
+    fleet->agent.call(fleet->agent.arg, json_pack("{s:s}", "op", "trust.get"), on_agent_trust,
+                      fleet);
+    if (fleet_is_manager(fleet) && made + RENEW_AFTER_MS <= cm_now_ms())
+        fleet->agent.call(fleet->agent.arg, json_pack("{s:s}", "op", "trust.renew"), on_renewed,
+                          fleet);
 }
 
 /* ---- life ---- */
@@ -238,10 +254,8 @@ void fleet_attach(struct fleet *fleet, struct cs_store *store, cm_fn on_change, 
     fleet->store = store;
     fleet->on_change = on_change;
     fleet->change_arg = arg;
-    follow(fleet);
+    fleet->renewal = cm_timer_new(fleet->loop, look, fleet);
+    cm_timer_start(fleet->renewal, 0);
     cs_listen(store, on_document, fleet);
-    fleet->agent.call(fleet->agent.arg, json_pack("{s:s}", "op", "trust.get"), on_agent_trust,
-                      fleet);
-    fleet->renewal = cm_timer_new(fleet->loop, renew_when_due, fleet);
-    cm_timer_start(fleet->renewal, 1000);
+    follow(fleet);
 }

@@ -21,6 +21,7 @@ struct fleet_opts {
     const json_t *trust; /* trust:root as kept by init or join (kv "state"/"trust") */
 };
 int fleet_new(const struct fleet_opts *opts, struct fleet **ret, struct cm_err *err);
+/* Calls to the agent must have ended before, and the store is not used any more after. */
 void fleet_free(struct fleet *fleet);
 
 /* Ports of the store (arg = struct fleet *). */

@@ -9,13 +9,14 @@ struct fleet {
     char self[KF_NAME_MAX];
     struct kf_trust *trust;   /* current; replaced as a whole */
     struct cs_store *store;   /* NULL until attached */
-    struct cm_timer *renewal; /* manager: looks hourly whether the trust root is a day old */
+    struct cm_timer *renewal; /* hourly: the agent's version; manager: is the root a day old? */
     cm_fn on_change;
     void *change_arg;
 };
 
-/* Makes a newer trust root current (keeps it in kv "state"/"trust"); an older or equal one changes
- * nothing.  Returns 0 or the refusal. */
+/* Makes a newer trust root current (keeps it in kv "state"/"trust"), tells the agent of a server
+ * that is no manager, tries the quarantine again and calls on_change.  An older or equal one
+ * changes nothing.  Returns 0 or the refusal. */
 int fleet_adopt(struct fleet *fleet, const json_t *document, struct cm_err *err);
 /* Puts a trust root that the agent has just signed into the store; done after the commit. */
 void fleet_store_trust(struct fleet *fleet, const json_t *document, fleet_done_fn done, void *arg);

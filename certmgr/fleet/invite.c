@@ -62,13 +62,16 @@ struct inviting {
 };
 
 /* One line a person can copy: base64url of a small JSON object. */
-static char *token_text(const struct inviting *in, const json_t *reply)
+static char *token_text(const struct inviting *in, const struct kf_server *self,
+                        const json_t *reply)
 {
-    const struct kf_server *self = kf_trust_server(in->fleet->trust, in->fleet->self);
-    CM_AUTO_JSON token = json_pack("{s:i, s:s, s:s, s:s, s:s, s:s}", "v", 1, "url",
-                                   self->url != NULL ? self->url : "", "spki", self->tls_spki,
-                                   "name", in->name, "secret", cm_json_str_or(reply, "secret", ""),
-                                   "expires_at", cm_json_str_or(reply, "expires_at", ""));
+    CM_AUTO_JSON token = json_object();
+    cm_json_set_int(token, "v", 1);
+    cm_json_set_str(token, "url", self->url);
+    cm_json_set_str(token, "spki", self->tls_spki);
+    cm_json_set_str(token, "name", in->name);
+    cm_json_set_str(token, "secret", cm_json_str(reply, "secret"));
+    cm_json_set_str(token, "expires_at", cm_json_str(reply, "expires_at"));
     size_t len = 0;
     char *text = cm_json_dump(token, &len);
     char *line = cm_b64url(text, len);
@@ -79,13 +82,24 @@ static char *token_text(const struct inviting *in, const json_t *reply)
 static void on_invited(void *arg, const json_t *reply, const struct cm_err *err)
 {
     struct inviting *in = arg;
+    struct cm_err why = CM_ERR_INIT;
+    const struct kf_server *self = kf_trust_server(in->fleet->trust, in->fleet->self);
+    if (err == NULL && (self == NULL || self->url == NULL)) {
+        cm_fail(&why, CM_EDENIED, "the trust root has no replication URL of this server");
+        err = &why;
+    } else if (err == NULL &&
+               (cm_json_str(reply, "secret") == NULL || cm_json_str(reply, "expires_at") == NULL)) {
+        cm_fail(&why, CM_EPEER, "the key agent returned no invitation");
+        err = &why;
+    }
     if (err != NULL) {
         in->done(in->arg, NULL, NULL, err);
     } else {
-        char *line = token_text(in, reply);
+        char *line = token_text(in, self, reply);
         in->done(in->arg, line, cm_json_str(reply, "expires_at"), NULL);
         cm_free_secret(line, strlen(line));
     }
+    cm_err_fini(&why);
     cm_free(in);
 }
 
@@ -95,8 +109,10 @@ void fleet_invite(struct fleet *fleet, const char *name, fleet_invite_fn done, v
     *in = (struct inviting){.fleet = fleet, .done = done, .arg = arg};
     /* A name too long is cut here and refused by the agent's rule for names. */
     (void)cm_strcpy(in->name, sizeof(in->name), name);
-    json_t *request =
-        json_pack("{s:s, s:s, s:i}", "op", "trust.invite", "name", name, "ttl_s", FLEET_INVITE_S);
+    json_t *request = json_object();
+    cm_json_set_str(request, "op", "trust.invite");
+    cm_json_set_str(request, "name", name);
+    cm_json_set_int(request, "ttl_s", FLEET_INVITE_S);
     fleet->agent.call(fleet->agent.arg, request, on_invited, in);
 }
 
@@ -122,7 +138,9 @@ void fleet_remove(struct fleet *fleet, const char *name, fleet_done_fn done, voi
 {
     struct removing *r = cm_calloc(1, sizeof(*r));
     *r = (struct removing){.fleet = fleet, .done = done, .arg = arg};
-    json_t *request = json_pack("{s:s, s:s}", "op", "trust.remove", "name", name);
+    json_t *request = json_object();
+    cm_json_set_str(request, "op", "trust.remove");
+    cm_json_set_str(request, "name", name);
     fleet->agent.call(fleet->agent.arg, request, on_removed, r);
 }
 
@@ -148,21 +166,43 @@ static void reply_json(struct http_exchange *ex, int status, const json_t *body)
     http_ex_reply(ex, status, "application/json", text, len);
 }
 
+static int status_of(const struct cm_err *err)
+{
+    switch (err->code) {
+    case CM_EINVAL:
+    case CM_EMALF:
+    case CM_ELIMIT:
+        return 400;
+    case CM_EDENIED:
+    case CM_ENOENT: /* no such invitation: the same as a wrong proof */
+        return 403;
+    case CM_ECONFLICT:
+        return 409;
+    default:
+        return 503;
+    }
+}
+
+/* What is wrong inside is for the log: whoever asks here has proved nothing yet. */
 static void reply_err(struct http_exchange *ex, const struct cm_err *err)
 {
     CM_AUTO_JSON body = json_object();
-    int status = err->code == CM_EDENIED     ? 403
-                 : err->code == CM_ECONFLICT ? 409
-                 : err->code == CM_ENOENT    ? 403
-                 : err->code == CM_EBUSY     ? 503
-                                             : 400;
+    struct cm_err inside = CM_ERR_INIT;
+    int status = status_of(err);
+    if (status == 503) {
+        cm_fail(&inside, CM_EBUSY, "the manager cannot admit servers at present; see its log");
+        err = &inside;
+    }
     cm_json_set(body, "error", cm_err_to_json(err));
     reply_json(ex, status, body);
+    cm_err_fini(&inside);
 }
 
 static void on_join_stored(void *arg, const struct cm_err *err)
 {
     struct joining *j = arg;
+    if (err != NULL)
+        cm_log_err(CM_LOG_WARN, "fleet", err);
     if (j->ex != NULL && err != NULL) {
         reply_err(j->ex, err);
     } else if (j->ex != NULL) {
@@ -176,7 +216,6 @@ static void on_admitted(void *arg, const json_t *reply, const struct cm_err *err
 {
     struct joining *j = arg;
     if (err != NULL) {
-        cm_log_err(CM_LOG_WARN, "fleet", err);
         on_join_stored(j, err);
         return;
     }
@@ -198,9 +237,13 @@ void fleet_handle_join(void *arg, struct http_exchange *ex)
     const struct http_request *req = http_ex_request(ex);
     CM_AUTO_JSON body = NULL;
     struct cm_err err = CM_ERR_INIT;
+    if (req->head.method != HTTP_POST) {
+        http_ex_header(ex, "Allow", "POST");
+        http_ex_reply(ex, 405, NULL, NULL, 0);
+        return;
+    }
     json_t *request = json_pack("{s:s}", "op", "trust.admit");
-    int rv = req->head.method != HTTP_POST ? cm_fail(&err, CM_EINVAL, "/join takes POST")
-                                           : cm_json_parse(req->body, req->body_len, &body, &err);
+    int rv = cm_json_parse(req->body, req->body_len, &body, &err);
     for (size_t i = 0; rv == 0 && i < sizeof(join_members) / sizeof(join_members[0]); i++) {
         const char *value = cm_json_str(body, join_members[i]);
         if (value == NULL)
