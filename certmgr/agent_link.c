@@ -16,6 +16,7 @@
 
 /* Bytes not yet taken by the socket; more waiting requests stay in the list. */
 #define OUT_MAX (16u << 20)
+#define LOOK_MS 1000
 
 struct call {
     struct call *next;
@@ -25,7 +26,9 @@ struct call {
     void *done_arg;
     int64_t deadline;
     unsigned sends;
-    bool sent; /* on the present channel */
+    bool sent;           /* on the present channel */
+    const char *refusal; /* not to be sent: answered so by the next tick */
+    int refusal_code;
 };
 
 struct agent_link {
@@ -46,18 +49,21 @@ static void finish(struct call *call, const json_t *reply, const struct cm_err *
     cm_free(call);
 }
 
+static struct call *unlink_at(struct agent_link *link, struct call **p)
+{
+    struct call *call = *p;
+    *p = call->next;
+    if (link->tail == &call->next)
+        link->tail = p;
+    link->count--;
+    return call;
+}
+
 static struct call *unlink_call(struct agent_link *link, int64_t id)
 {
-    for (struct call **p = &link->head; *p != NULL; p = &(*p)->next) {
-        struct call *call = *p;
-        if (call->id != id)
-            continue;
-        *p = call->next;
-        if (link->tail == &call->next)
-            link->tail = p;
-        link->count--;
-        return call;
-    }
+    for (struct call **p = &link->head; *p != NULL; p = &(*p)->next)
+        if ((*p)->id == id)
+            return unlink_at(link, p);
     return NULL;
 }
 
@@ -65,9 +71,43 @@ static void fail_call(struct call *call, int code, const char *what)
 {
     struct cm_err err = CM_ERR_INIT;
     cm_fail(&err, code, "%s", what);
-    err.retry = CM_RETRY_TRANSIENT;
+    err.retry = code == CM_EINVAL || code == CM_ELIMIT ? CM_RETRY_PERMANENT : CM_RETRY_TRANSIENT;
     finish(call, NULL, &err);
     cm_err_fini(&err);
+}
+
+/* Fails every call that `why` gives a code for.  All leave the list before the first callback: that
+ * may make new calls. */
+static void fail_where(struct agent_link *link,
+                       int (*why)(const struct call *call, int64_t now, const char **ret_what))
+{
+    struct call *failed = NULL, **end = &failed;
+    int64_t now = cm_mono_ms();
+    const char *what = NULL;
+    for (struct call **p = &link->head; *p != NULL;) {
+        int code = why(*p, now, &what);
+        if (code == 0) {
+            p = &(*p)->next;
+            continue;
+        }
+        *end = unlink_at(link, p);
+        (*end)->refusal = what;
+        (*end)->refusal_code = code;
+        end = &(*end)->next;
+        *end = NULL;
+    }
+    while (failed != NULL) {
+        struct call *call = failed;
+        failed = call->next;
+        fail_call(call, call->refusal_code, call->refusal);
+    }
+}
+
+static void refuse(struct agent_link *link, struct call *call, int code, const char *what)
+{
+    call->refusal_code = code;
+    call->refusal = what;
+    cm_timer_start(link->timer, 0);
 }
 
 static void disconnect(struct agent_link *link)
@@ -106,26 +146,25 @@ static void flush(struct agent_link *link)
 static void send_waiting(struct agent_link *link)
 {
     for (struct call *c = link->head; c != NULL && link->fd >= 0; c = c->next) {
-        if (c->sent)
+        if (c->sent || c->refusal != NULL)
             continue;
         if (link->out.len > OUT_MAX / 2)
             break;
-        CM_BUG_ON(cm_frame_encode(c->request, &link->out) != 0);
+        if (cm_frame_encode(c->request, &link->out) != 0) {
+            refuse(link, c, CM_ELIMIT, "the request is too large for the key agent");
+            continue;
+        }
         c->sent = true;
         c->sends++;
     }
     flush(link);
 }
 
-static void give_up_poison(struct agent_link *link)
+static int is_poison(const struct call *call, int64_t now, const char **ret_what)
 {
-    for (struct call *c = link->head, *next = NULL; c != NULL; c = next) {
-        next = c->next;
-        if (c->sends <= AGENT_LINK_RESENDS)
-            continue;
-        fail_call(unlink_call(link, c->id), CM_EBUSY,
-                  "the key agent ended each time it was asked this; see its log");
-    }
+    (void)now;
+    *ret_what = "the key agent ended each time it was asked this; see its log";
+    return call->sends > AGENT_LINK_RESENDS ? CM_EBUSY : 0;
 }
 
 static void on_reply(struct agent_link *link, const json_t *reply)
@@ -176,17 +215,18 @@ static void on_ready(void *arg, int events)
 }
 
 /* Deadlines are looked at once a second: they guard against a hung agent, not for timing. */
+static int is_over(const struct call *call, int64_t now, const char **ret_what)
+{
+    *ret_what = call->refusal != NULL ? call->refusal : "the key agent does not answer";
+    return call->refusal != NULL ? call->refusal_code : call->deadline <= now ? CM_ETIMEOUT : 0;
+}
+
 static void on_tick(void *arg)
 {
     struct agent_link *link = arg;
-    int64_t now = cm_mono_ms();
-    for (struct call *c = link->head, *next = NULL; c != NULL; c = next) {
-        next = c->next;
-        if (c->deadline <= now)
-            fail_call(unlink_call(link, c->id), CM_ETIMEOUT, "the key agent does not answer");
-    }
-    if (link->head != NULL)
-        cm_timer_start(link->timer, 1000);
+    fail_where(link, is_over);
+    if (link->head != NULL && !cm_timer_active(link->timer))
+        cm_timer_start(link->timer, LOOK_MS);
 }
 
 static void call_agent(void *arg, json_t *take_request, kf_reply_fn done, void *done_arg)
@@ -198,14 +238,18 @@ static void call_agent(void *arg, json_t *take_request, kf_reply_fn done, void *
     call->done = done;
     call->done_arg = done_arg;
     call->deadline = cm_mono_ms() + AGENT_LINK_TIMEOUT_MS;
-    cm_json_set_int(call->request, "id", call->id);
-    if (link->count >= AGENT_LINK_PENDING_MAX)
-        call->deadline = 0; /* answered by the next tick, never from inside this call */
     *link->tail = call;
     link->tail = &call->next;
     link->count++;
     if (!cm_timer_active(link->timer))
-        cm_timer_start(link->timer, call->deadline == 0 ? 0 : 1000);
+        cm_timer_start(link->timer, LOOK_MS);
+    /* Refusals too come with the next tick, never from inside this call. */
+    if (take_request == NULL)
+        refuse(link, call, CM_EINVAL, "a text in the request to the key agent is not UTF-8");
+    else if (link->count > AGENT_LINK_PENDING_MAX)
+        refuse(link, call, CM_EBUSY, "too many requests wait for the key agent");
+    else
+        cm_json_set_int(take_request, "id", call->id);
     send_waiting(link);
 }
 
@@ -227,7 +271,7 @@ void agent_link_free(struct agent_link *link)
         return;
     disconnect(link);
     while (link->head != NULL)
-        fail_call(unlink_call(link, link->head->id), CM_ECLOSED, "the server is stopping");
+        fail_call(unlink_at(link, &link->head), CM_ECLOSED, "the server is stopping");
     cm_timer_free(link->timer);
     cm_buf_fini(&link->in);
     cm_buf_fini(&link->out);
@@ -241,7 +285,7 @@ void agent_link_connect(struct agent_link *link, int take_fd)
     link->fd = take_fd;
     link->watch = cm_watch_new(link->loop, take_fd, on_ready, link);
     cm_watch_set(link->watch, CM_WATCH_READ);
-    give_up_poison(link);
+    fail_where(link, is_poison);
     send_waiting(link);
 }
 

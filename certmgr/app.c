@@ -18,6 +18,7 @@
 #include "replicator/replicator.h"
 #include "web-ui/web.h"
 
+#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -134,9 +135,12 @@ static void follow_upstream(struct app *app)
     cm_err_fini(&err);
 }
 
+/* A trust root that lay in the store at the start comes before there is anything to retarget. */
 static void on_trust_change(void *arg)
 {
-    follow_upstream(arg);
+    struct app *app = arg;
+    if (app->ready)
+        follow_upstream(app);
 }
 
 /* ---- status page ---- */
@@ -319,6 +323,18 @@ static void finish(struct app *app)
     _exit(app->status);
 }
 
+/* Every peer, person and CA is a connection; the supervisor and its hooks keep the usual limit. */
+static void raise_file_limit(void)
+{
+    struct rlimit files;
+    if (getrlimit(RLIMIT_NOFILE, &files) != 0 || files.rlim_cur >= files.rlim_max)
+        return;
+    files.rlim_cur = files.rlim_max;
+    if (setrlimit(RLIMIT_NOFILE, &files) != 0)
+        cm_log(CM_LOG_WARN, "app", NULL, "the limit of open files cannot be raised: %s",
+               cm_errno_text(errno));
+}
+
 int app_run(const struct config *config, int channel_fd)
 {
     struct app app = {.config = config};
@@ -331,6 +347,7 @@ int app_run(const struct config *config, int channel_fd)
     (void)setrlimit(RLIMIT_CORE, &no_core); /* it holds the TLS identity key */
     (void)prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
     (void)signal(SIGPIPE, SIG_IGN);
+    raise_file_limit();
     app.loop = cm_loop_new();
     app.link = agent_link_new(app.loop);
     app.listeners = app_listeners_new();

@@ -15,7 +15,7 @@
 #define JOIN_BODY_MAX 8192
 
 struct entry {
-    char name[32], address[128], error[200];
+    char name[32], address[CONFIG_PATH_MAX + 8], error[400];
     int fd; /* waiting to be opened; -1 = none */
     struct http_listener *listener;
 };
@@ -89,7 +89,7 @@ static int configure(struct app_listeners *all, const char *name, struct http_li
 
 static void open_entry(struct app_listeners *all, struct entry *e)
 {
-    struct http_listen_opts opts = {.address = e->address, .fd = e->fd};
+    struct http_listen_opts opts = {.fd = e->fd};
     struct cm_err err = CM_ERR_INIT;
     if (e->fd < 0)
         return;

@@ -10,9 +10,13 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+/* Room for more than the one descriptor we take: what does not fit would be closed by the kernel,
+ * what does must be closed by us. */
+#define FDS_MAX 4
+
 union control_space {
     struct cmsghdr align;
-    char bytes[CMSG_SPACE(sizeof(int))];
+    char bytes[CMSG_SPACE(FDS_MAX * sizeof(int))];
 };
 
 static int send_bytes(int channel, void *data, size_t len, int fd)
@@ -22,7 +26,7 @@ static int send_bytes(int channel, void *data, size_t len, int fd)
     struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
     if (fd >= 0) {
         msg.msg_control = space.bytes;
-        msg.msg_controllen = sizeof(space.bytes);
+        msg.msg_controllen = CMSG_SPACE(sizeof(int));
         struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
         c->cmsg_level = SOL_SOCKET;
         c->cmsg_type = SCM_RIGHTS;
@@ -33,7 +37,30 @@ static int send_bytes(int channel, void *data, size_t len, int fd)
     do {
         n = sendmsg(channel, &msg, MSG_NOSIGNAL);
     } while (n < 0 && errno == EINTR);
+    if (n < 0 && (errno == EAGAIN || errno == ENOBUFS))
+        return CM_EBUSY;
     return n == (ssize_t)len ? 0 : CM_ECLOSED;
+}
+
+/* Keeps the first descriptor of a control message and closes all others. */
+static void take_fds(struct cmsghdr *c, int *ret_fd)
+{
+    size_t count = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+    for (size_t i = 0; i < count; i++) {
+        int fd = -1;
+        memcpy(&fd, CMSG_DATA(c) + i * sizeof(int), sizeof(fd));
+        if (*ret_fd < 0)
+            *ret_fd = fd;
+        else
+            close(fd);
+    }
+}
+
+static void drop(int *fd)
+{
+    if (*fd >= 0)
+        close(*fd);
+    *fd = -1;
 }
 
 /* Returns the number of bytes, 0 = end of file, -1 = nothing there, -2 = broken. */
@@ -54,14 +81,10 @@ static ssize_t recv_bytes(int channel, void *data, size_t len, int *ret_fd)
         return errno == EAGAIN ? -1 : -2;
     for (struct cmsghdr *c = CMSG_FIRSTHDR(&msg); c != NULL; c = CMSG_NXTHDR(&msg, c))
         if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS)
-            memcpy(ret_fd, CMSG_DATA(c), sizeof(int));
-    if ((msg.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0) {
-        if (*ret_fd >= 0)
-            close(*ret_fd);
-        *ret_fd = -1;
-        return -2;
-    }
-    return n;
+            take_fds(c, ret_fd);
+    if (n == 0 || (msg.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0)
+        drop(ret_fd);
+    return (msg.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0 ? -2 : n;
 }
 
 int channel_send(int channel, const json_t *packet, int fd)
@@ -75,6 +98,7 @@ int channel_send(int channel, const json_t *packet, int fd)
 int channel_recv(int channel, json_t **ret, int *ret_fd)
 {
     char data[CHANNEL_PACKET_MAX];
+    *ret = NULL;
     ssize_t n = recv_bytes(channel, data, sizeof(data), ret_fd);
     if (n == -1)
         return 0;
@@ -86,9 +110,7 @@ int channel_recv(int channel, json_t **ret, int *ret_fd)
     if (rv == 0)
         json_decref(*ret);
     *ret = NULL;
-    if (*ret_fd >= 0)
-        close(*ret_fd);
-    *ret_fd = -1;
+    drop(ret_fd);
     return CM_EMALF;
 }
 
@@ -103,5 +125,8 @@ int channel_recv_fd(int channel)
     char byte = 0;
     int fd = -1;
     ssize_t n = recv_bytes(channel, &byte, 1, &fd);
-    return n == 1 && fd >= 0 ? fd : CM_ECLOSED;
+    if (n == 1 && fd >= 0)
+        return fd;
+    drop(&fd);
+    return CM_ECLOSED;
 }

@@ -15,11 +15,12 @@
 #define CHANNEL_PACKET_MAX 16384
 #define CHANNEL_FD         3 /* where a child finds its end */
 
-/* Sends one packet (blocking only while the peer's buffer is full).  fd -1 = none; the descriptor
- * is not closed.  Returns 0 or CM_ECLOSED. */
+/* Sends one packet.  fd -1 = none; the descriptor is not closed.  Returns 0, CM_EBUSY (a
+ * non-blocking channel is full: send it again when it is writable) or CM_ECLOSED. */
 int channel_send(int channel, const json_t *packet, int fd);
 /* Takes one packet: 1 = *ret (owned) and *ret_fd (-1 = none) set, 0 = nothing there (non-blocking
- * channel), negative = closed or malformed. */
+ * channel), negative = closed or malformed
+ * (then nothing is handed out).  More descriptors than one are closed. */
 int channel_recv(int channel, json_t **ret, int *ret_fd);
 /* Hands the agent a new channel: one byte + descriptor. */
 int channel_send_fd(int channel, int fd);

@@ -11,25 +11,45 @@
 #include "certmgr/supervisor.h"
 #include "keyfile/agent.h"
 
+#include <fcntl.h>
 #include <openssl/crypto.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 /* CMS fixes this product relies on (CVE-2026-34182, CVE-2026-63072; trust-and-tests A2). */
 #define OPENSSL_OLDEST        "3.0.22"
 #define OPENSSL_OLDEST_NUMBER 0x30000160L
 
-/* --root DIR behind the subcommand, for the processes of `serve`. */
-static int load_config(int argc, char **argv, struct config *config)
+/* Which process this is to be: "serve" or one of its children, with --root DIR before or behind.
+ * NULL = a command of the command-line client. */
+static const char *process_of(int argc, char **argv, const char **ret_root)
+{
+    static const char *const processes[] = {"serve", "front-process", "agent-process"};
+    int at = argc >= 4 && strcmp(argv[1], "--root") == 0 ? 3 : 1;
+    for (size_t i = 0; at < argc && i < sizeof(processes) / sizeof(processes[0]); i++) {
+        if (strcmp(argv[at], processes[i]) != 0)
+            continue;
+        if (at == 3 && argc == 4)
+            *ret_root = argv[2];
+        else if (at == 1 && argc == 4 && strcmp(argv[2], "--root") == 0)
+            *ret_root = argv[3];
+        else if (argc != 2)
+            *ret_root = ""; /* no such usage */
+        return processes[i];
+    }
+    return NULL;
+}
+
+static int load_config(const char *process, const char *root, struct config *config)
 {
     struct cm_err err = CM_ERR_INIT;
-    const char *root = argc == 4 && strcmp(argv[2], "--root") == 0 ? argv[3] : NULL;
     enum cm_level level = CM_LOG_INFO;
-    int rv = argc == 2 || root != NULL
+    int rv = root == NULL || root[0] != '\0'
                  ? config_load(root, false, config, &err)
-                 : cm_fail(&err, CM_EINVAL, "usage: certmgr %s [--root DIR]", argv[1]);
+                 : cm_fail(&err, CM_EINVAL, "usage: certmgr %s [--root DIR]", process);
     if (rv == 0 && cm_level_parse(config->log_level, &level) != 0)
         rv = cm_fail(&err, CM_EINVAL, "log_level: write debug, info, warn or error");
     if (rv != 0)
@@ -68,17 +88,29 @@ static int agent_process(const struct config *config)
     return rv == 0 ? 0 : 1;
 }
 
+/* Whoever starts us without the three standard files would have our sockets take their numbers. */
+static void open_standard_files(void)
+{
+    int fd = open("/dev/null", O_RDWR);
+    while (fd >= 0 && fd <= 2)
+        fd = dup(fd);
+    if (fd > 2)
+        close(fd);
+}
+
 int main(int argc, char **argv)
 {
-    struct config config;
+    static struct config config; /* large: zeroed */
+    const char *root = NULL;
     umask(077);
-    if (argc < 2 || (strcmp(argv[1], "serve") != 0 && strcmp(argv[1], "front-process") != 0 &&
-                     strcmp(argv[1], "agent-process") != 0))
+    open_standard_files();
+    const char *process = process_of(argc, argv, &root);
+    if (process == NULL)
         return cli_main(argc, argv);
-    if (load_config(argc, argv, &config) != 0)
+    if (load_config(process, root, &config) != 0)
         return 2;
-    int status = strcmp(argv[1], "serve") == 0           ? serve(&config)
-                 : strcmp(argv[1], "front-process") == 0 ? app_run(&config, CHANNEL_FD)
+    int status = strcmp(process, "serve") == 0           ? serve(&config)
+                 : strcmp(process, "front-process") == 0 ? app_run(&config, CHANNEL_FD)
                                                          : agent_process(&config);
     config_fini(&config);
     return status;

@@ -58,14 +58,14 @@ static void exec_child(const struct sup_child *child, const struct config *confi
     }
     close_range(CHANNEL_FD + 1, ~0U, 0);
     if (geteuid() == 0 && child->user[0] != '\0' && drop_rights(child->user) != 0) {
-        dprintf(2, "certmgr: cannot become user %s: errno %d\n", child->user, errno);
+        dprintf(2, "certmgr: cannot become user %s: %s\n", child->user, cm_errno_text(errno));
         _exit(1);
     }
     if (config->root[0] != '\0')
         execl("/proc/self/exe", "certmgr", child->command, "--root", config->root, (char *)NULL);
     else
         execl("/proc/self/exe", "certmgr", child->command, (char *)NULL);
-    dprintf(2, "certmgr: cannot start %s: errno %d\n", child->command, errno);
+    dprintf(2, "certmgr: cannot start %s: %s\n", child->command, cm_errno_text(errno));
     _exit(1);
 }
 
@@ -75,16 +75,18 @@ bool sup_child_start(struct sup_child *child, const struct config *config)
     int64_t now = cm_mono_ms();
     child->start_at = now + child->backoff_ms;
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0) {
-        cm_log(CM_LOG_ERROR, "supervisor", child->name, "no socket pair: errno %d", errno);
+        cm_log(CM_LOG_ERROR, "supervisor", child->name, "no socket pair: %s", cm_errno_text(errno));
         return false;
     }
     pid_t pid = fork();
+    int why = errno;
     if (pid == 0)
         exec_child(child, config, pair[1]);
     close(pair[1]);
     if (pid < 0) {
         close(pair[0]);
-        cm_log(CM_LOG_ERROR, "supervisor", child->name, "cannot be started: errno %d", errno);
+        cm_log(CM_LOG_ERROR, "supervisor", child->name, "cannot be started: %s",
+               cm_errno_text(why));
         return false;
     }
     (void)fcntl(pair[0], F_SETFL, O_NONBLOCK); /* cannot fail on a socket */
@@ -134,6 +136,21 @@ void sup_child_close(struct sup_child *child)
     child->channel = -1;
 }
 
+/* One file of the directory.  Its user may have put links there to be given files of others: so
+ * only a regular file with one name, looked at through the descriptor that is changed. */
+static int give_file(int dir, const char *name, const struct passwd *pw)
+{
+    struct stat st;
+    int fd = openat(dir, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    if (fd < 0)
+        return errno == ELOOP || errno == ENXIO || errno == ENOENT ? 0 : -1;
+    int rv = fstat(fd, &st);
+    if (rv == 0 && st.st_uid != pw->pw_uid && S_ISREG(st.st_mode) && st.st_nlink == 1)
+        rv = fchown(fd, pw->pw_uid, pw->pw_gid);
+    close(fd);
+    return rv;
+}
+
 /* Hands a flat directory and its files to a user; missing ones are made by the user later. */
 static int give(const char *state_dir, const char *name, const struct passwd *pw)
 {
@@ -145,7 +162,7 @@ static int give(const char *state_dir, const char *name, const struct passwd *pw
     int rv = fchown(dirfd(dir), pw->pw_uid, pw->pw_gid);
     for (struct dirent *e = readdir(dir); rv == 0 && e != NULL; e = readdir(dir))
         if (e->d_name[0] != '.')
-            rv = fchownat(dirfd(dir), e->d_name, pw->pw_uid, pw->pw_gid, AT_SYMLINK_NOFOLLOW);
+            rv = give_file(dirfd(dir), e->d_name, pw);
     closedir(dir);
     return rv;
 }
@@ -159,8 +176,8 @@ static int give_to(const struct config *config, const char *user, const char *co
     }
     for (size_t i = 0; names[i] != NULL; i++)
         if (give(config->state_dir, names[i], pw) != 0) {
-            cm_log(CM_LOG_ERROR, "supervisor", NULL, "%s/%s cannot be given to %s: errno %d",
-                   config->state_dir, names[i], user, errno);
+            cm_log(CM_LOG_ERROR, "supervisor", NULL, "%s/%s cannot be given to %s: %s",
+                   config->state_dir, names[i], user, cm_errno_text(errno));
             return -1;
         }
     return 0;

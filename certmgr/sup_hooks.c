@@ -4,6 +4,7 @@
 #include "base/core/clock.h"
 #include "base/core/json.h"
 #include "base/core/mem.h"
+#include "base/core/utf8.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -33,15 +34,20 @@ static void exec_hook(const struct config_target *target, const struct config_ar
     char *env[] = {path, lang, name, what, NULL};
     sigset_t none;
     sigemptyset(&none);
+    /* What systemd or a shell had us ignore (SIGPIPE) would be inherited through exec. */
+    for (int sig = 1; sig < NSIG; sig++)
+        (void)signal(sig, SIG_DFL); /* two cannot be set, and need not be */
     sigprocmask(SIG_SETMASK, &none, NULL);
     setpgid(0, 0);
+    if (chdir("/") != 0)
+        _exit(127);
     int null = open("/dev/null", O_RDWR | O_CLOEXEC);
     dup2(null, 0);
     dup2(out, 1);
     dup2(out, 2);
     close_range(3, ~0U, 0);
     execve(argv->argv[0], argv->argv, env);
-    dprintf(2, "%s cannot be started: errno %d\n", argv->argv[0], errno);
+    dprintf(2, "%s cannot be started: %s\n", argv->argv[0], cm_errno_text(errno));
     _exit(127);
 }
 
@@ -63,15 +69,18 @@ int sup_hook_start(struct sup_hooks *hooks, int64_t id, const char *target_name,
     if (h == NULL)
         return cm_fail(err, CM_EBUSY, "%d hooks run already", SUP_HOOKS_MAX);
     int fds[2];
-    if (pipe2(fds, O_CLOEXEC | O_NONBLOCK) != 0)
-        return cm_fail(err, CM_EIO, "no pipe for the hook: errno %d", errno);
+    if (pipe2(fds, O_CLOEXEC) != 0)
+        return cm_fail_errno(err, errno, "no pipe for the hook");
+    /* Our end only: a program that prints much must be able to wait. */
+    (void)fcntl(fds[0], F_SETFL, O_NONBLOCK); /* cannot fail on a pipe */
     pid_t pid = fork();
+    int why = errno;
     if (pid == 0)
         exec_hook(target, argv, step, fds[1]);
     close(fds[1]);
     if (pid < 0) {
         close(fds[0]);
-        return cm_fail(err, CM_EIO, "the hook cannot be started: errno %d", errno);
+        return cm_fail_errno(err, why, "the hook cannot be started");
     }
     (void)setpgid(pid, pid); /* also done by the child; whoever comes first */
     *h = (struct sup_hook){.used = true,
@@ -98,7 +107,7 @@ static void keep_tail(struct sup_hook *h, const char *data, size_t n)
 void sup_hook_read(struct sup_hook *hook)
 {
     char data[4096];
-    while (hook->pipe >= 0) {
+    for (size_t i = 0; hook->pipe >= 0 && i < SUP_HOOK_READ / sizeof(data); i++) {
         ssize_t n = read(hook->pipe, data, sizeof(data));
         if (n < 0 && errno == EINTR)
             continue;
@@ -145,33 +154,29 @@ bool sup_hooks_reap(struct sup_hooks *hooks, pid_t pid, int status)
     return false;
 }
 
-/* The output as text: control bytes (and all others above ASCII
- * when it is not UTF-8) become '?', so it always fits a packet. */
-static json_t *output_text(const struct sup_hook *h)
+/* The output as text: control bytes and what is not UTF-8 become '?', so it always fits a packet.
+ */
+static void output_text(const struct sup_hook *h, char text[SUP_HOOK_OUTPUT + 1])
 {
-    char text[SUP_HOOK_OUTPUT + 1];
     memcpy(text, h->output, h->output_len);
     text[h->output_len] = '\0';
     for (size_t i = 0; i < h->output_len; i++)
-        if ((unsigned char)text[i] < 0x20 && text[i] != '\n' && text[i] != '\t')
+        if (((unsigned char)text[i] < 0x20 && text[i] != '\n' && text[i] != '\t') ||
+            text[i] == 0x7f)
             text[i] = '?';
-    json_t *v = json_string(text);
-    if (v != NULL)
-        return v;
-    for (size_t i = 0; i < h->output_len; i++)
-        if ((unsigned char)text[i] >= 0x80)
-            text[i] = '?';
-    return json_string(text);
+    cm_utf8_fix(text);
 }
 
-json_t *sup_hook_result(struct sup_hook *hook)
+json_t *sup_hook_result(const struct sup_hook *hook)
 {
     if (!hook->used || !hook->exited)
         return NULL;
+    char text[SUP_HOOK_OUTPUT + 1];
     json_t *packet = json_object();
+    output_text(hook, text);
     cm_json_set_str(packet, "op", "hook.done");
     cm_json_set_int(packet, "id", hook->id);
-    cm_json_set(packet, "output", output_text(hook));
+    cm_json_set_str(packet, "output", text);
     char why[64] = "";
     if (hook->timed_out)
         snprintf(why, sizeof(why), "ran longer than its time limit and was killed");
@@ -181,10 +186,20 @@ json_t *sup_hook_result(struct sup_hook *hook)
         snprintf(why, sizeof(why), "ended with status %d", WEXITSTATUS(hook->status));
     if (why[0] != '\0')
         cm_json_set_str(packet, "error", why);
+    return packet;
+}
+
+void sup_hook_free(struct sup_hook *hook)
+{
     if (hook->pipe >= 0)
         close(hook->pipe);
     *hook = (struct sup_hook){.pipe = -1};
-    return packet;
+}
+
+void sup_hooks_orphan(struct sup_hooks *hooks)
+{
+    for (size_t i = 0; i < SUP_HOOKS_MAX; i++)
+        hooks->hook[i].orphan = hooks->hook[i].used;
 }
 
 void sup_hooks_kill_all(struct sup_hooks *hooks)

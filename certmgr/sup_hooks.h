@@ -6,6 +6,8 @@
 #include "certmgr/supervisor.h"
 #include <sys/types.h>
 
+#define SUP_HOOK_READ (64u << 10) /* a hook that never stops printing must not hold up the rest */
+
 struct sup_hook {
     bool used;
     int64_t id;          /* the front's */
@@ -13,7 +15,8 @@ struct sup_hook {
     int pipe;            /* its stdout and stderr; -1 when closed */
     int64_t deadline_ms; /* monotonic */
     bool timed_out, exited;
-    int status; /* of waitpid */
+    bool orphan; /* the front that asked is gone: nobody is told */
+    int status;  /* of waitpid */
     char output[SUP_HOOK_OUTPUT];
     size_t output_len;
 };
@@ -27,12 +30,17 @@ struct sup_hooks {
  * too many) go to err. */
 int sup_hook_start(struct sup_hooks *hooks, int64_t id, const char *target, const char *step,
                    struct cm_err *err);
-/* Reads what the hook printed; keeps the last SUP_HOOK_OUTPUT bytes. */
+/* Reads what the hook printed, at most SUP_HOOK_READ bytes at a time; keeps the last
+ * SUP_HOOK_OUTPUT. */
 void sup_hook_read(struct sup_hook *hook);
 /* Kills what is over its deadline; returns the next deadline (monotonic ms) or 0. */
 int64_t sup_hooks_tick(struct sup_hooks *hooks, int64_t now_ms);
 /* A child ended: true when it was a hook. */
 bool sup_hooks_reap(struct sup_hooks *hooks, pid_t pid, int status);
-/* The packet for the front of a finished hook (owned), and frees the slot; NULL = still running. */
-json_t *sup_hook_result(struct sup_hook *hook);
+/* The packet for the front of a finished hook (owned); NULL = still running. */
+json_t *sup_hook_result(const struct sup_hook *hook);
+void sup_hook_free(struct sup_hook *hook); /* the slot of a finished hook */
+/* The front ended: its hooks run to their end, but their results are for nobody (a new front counts
+ * its ids from the beginning). */
+void sup_hooks_orphan(struct sup_hooks *hooks);
 void sup_hooks_kill_all(struct sup_hooks *hooks);

@@ -18,11 +18,17 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#define PACKETS_PER_TURN                                                                           \
+    64 /* of a front that never stops sending: hooks and signals come first                        \
+        */
 
 struct supervisor {
     const struct config *config;
@@ -31,7 +37,8 @@ struct supervisor {
     struct sup_hooks hooks;
     int signals;
     bool stopping;
-    int64_t stop_deadline, bind_at;
+    bool front_full; /* its channel takes no more at present */
+    int64_t stop_deadline, bind_at, bind_wait;
 };
 
 /* Gives front and agent a fresh channel to each other; the old one is closed by both. */
@@ -41,26 +48,60 @@ static void connect_children(struct supervisor *s)
     if (s->front.pid == 0 || s->agent.pid == 0)
         return;
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0) {
-        cm_log(CM_LOG_ERROR, "supervisor", NULL, "no socket pair: errno %d", errno);
+        cm_log(CM_LOG_ERROR, "supervisor", NULL, "no socket pair: %s", cm_errno_text(errno));
         return;
     }
     CM_AUTO_JSON packet = json_pack("{s:s}", "op", "agent");
-    if (channel_send_fd(s->agent.channel, pair[0]) == 0)
-        (void)channel_send(s->front.channel, packet, pair[1]); /* a dead front is restarted */
+    /* One that cannot take it is dead or hangs: started again, both meet then. */
+    if (channel_send_fd(s->agent.channel, pair[0]) != 0)
+        sup_child_kill(&s->agent);
+    else if (channel_send(s->front.channel, packet, pair[1]) != 0)
+        sup_child_kill(&s->front);
     close(pair[0]);
     close(pair[1]);
 }
 
-static void send_listener(struct supervisor *s, const struct sup_listener *l)
+/* False when the front's channel is full; then it goes on when that is writable.  A dead front is
+ * no reason to keep anything: the next one is told afresh. */
+static bool send_front(struct supervisor *s, const json_t *packet, int fd)
 {
-    if (l->address[0] == '\0' || s->front.pid == 0)
-        return;
-    CM_AUTO_JSON packet =
-        json_pack("{s:s, s:s, s:s}", "op", l->fd >= 0 ? "listener" : "listener.failed", "name",
-                  l->name, "address", l->address);
+    s->front_full = channel_send(s->front.channel, packet, fd) == CM_EBUSY;
+    return !s->front_full;
+}
+
+static bool send_listener(struct supervisor *s, const struct sup_listener *l)
+{
+    CM_AUTO_JSON packet = json_object();
+    cm_json_set_str(packet, "op", l->fd >= 0 ? "listener" : "listener.failed");
+    cm_json_set_str(packet, "name", l->name);
+    cm_json_set_str(packet, "address", l->address);
     if (l->fd < 0)
         cm_json_set_str(packet, "error", l->error);
-    (void)channel_send(s->front.channel, packet, l->fd); /* a dead front gets them again */
+    return send_front(s, packet, l->fd);
+}
+
+/* Tells the front all it does not know yet: listeners, results of its hooks. */
+static void tell_front(struct supervisor *s)
+{
+    bool there = s->front.pid != 0;
+    s->front_full = false;
+    for (size_t i = 0; there && i < SUP_LISTENERS; i++) {
+        struct sup_listener *l = &s->listener[i];
+        if (l->address[0] == '\0' || l->told)
+            continue;
+        l->told = send_listener(s, l);
+        if (!l->told)
+            return;
+    }
+    for (size_t i = 0; i < SUP_HOOKS_MAX; i++) {
+        struct sup_hook *h = &s->hooks.hook[i];
+        CM_AUTO_JSON packet = sup_hook_result(h);
+        if (packet == NULL)
+            continue;
+        if (there && !h->orphan && !send_front(s, packet, -1))
+            return;
+        sup_hook_free(h);
+    }
 }
 
 /* Binds what is not bound; a taken port never stops the server (design section 8). */
@@ -76,37 +117,29 @@ static void bind_listeners(struct supervisor *s)
         if (sup_listener_bind(l) != 0) {
             missing = true;
             if (strcmp(before, l->error) != 0)
-                cm_log(CM_LOG_WARN, "supervisor", NULL, "listener %s: %s; tried again every %d s",
-                       l->name, l->error, SUP_BIND_RETRY_MS / 1000);
+                cm_log(CM_LOG_WARN, "supervisor", NULL, "listener %s: %s; tried again", l->name,
+                       l->error);
         } else if (before[0] != '\0') {
             cm_log(CM_LOG_INFO, "supervisor", NULL, "listener %s: bound now", l->name);
         }
-        send_listener(s, l);
+        l->told = l->told && l->fd < 0 && strcmp(before, l->error) == 0;
     }
-    s->bind_at = missing ? cm_mono_ms() + SUP_BIND_RETRY_MS : 0;
+    /* Soon at first: the front of a killed supervisor may be about to end. */
+    s->bind_wait = s->bind_wait * 2 < SUP_BIND_RETRY_MS ? s->bind_wait * 2 : SUP_BIND_RETRY_MS;
+    s->bind_at = missing ? cm_mono_ms() + s->bind_wait : 0;
 }
 
 static void start_due(struct supervisor *s, int64_t now)
 {
-    bool started = false;
-    if (sup_child_due(&s->agent, now))
-        started = sup_child_start(&s->agent, s->config) || started;
+    bool started = sup_child_due(&s->agent, now) && sup_child_start(&s->agent, s->config);
     if (sup_child_due(&s->front, now) && sup_child_start(&s->front, s->config)) {
         started = true;
+        s->front_full = false;
         for (size_t i = 0; i < SUP_LISTENERS; i++)
-            send_listener(s, &s->listener[i]);
+            s->listener[i].told = false;
     }
     if (started)
         connect_children(s);
-}
-
-static void send_hook_results(struct supervisor *s)
-{
-    for (size_t i = 0; i < SUP_HOOKS_MAX; i++) {
-        CM_AUTO_JSON packet = sup_hook_result(&s->hooks.hook[i]);
-        if (packet != NULL && s->front.pid != 0)
-            (void)channel_send(s->front.channel, packet, -1); /* a new front asks again */
-    }
 }
 
 static void on_front_packet(struct supervisor *s, const json_t *packet)
@@ -118,18 +151,23 @@ static void on_front_packet(struct supervisor *s, const json_t *packet)
         if (sup_hook_start(&s->hooks, id, cm_json_str_or(packet, "target", ""),
                            cm_json_str_or(packet, "step", ""), &err) == 0)
             return;
-        CM_AUTO_JSON reply = json_pack("{s:s, s:I, s:s, s:s}", "op", "hook.done", "id",
-                                       (json_int_t)id, "output", "", "error", err.what);
-        (void)channel_send(s->front.channel, reply, -1); /* a dead front is restarted */
+        CM_AUTO_JSON reply = json_object();
+        cm_json_set_str(reply, "op", "hook.done");
+        cm_json_set_int(reply, "id", id);
+        cm_json_set_str(reply, "error", err.what);
+        /* A front that asks without reading its answers is not in order. */
+        if (!send_front(s, reply, -1))
+            sup_child_kill(&s->front);
     } else {
-        cm_log(CM_LOG_WARN, "supervisor", NULL, "the front sent an unknown packet; ignored");
+        cm_log(CM_LOG_WARN, "supervisor", NULL, "the front sent an unknown packet");
+        sup_child_kill(&s->front); /* ours sends none: this one is not ours any more */
     }
     cm_err_fini(&err);
 }
 
 static void read_front(struct supervisor *s)
 {
-    for (;;) {
+    for (size_t i = 0; i < PACKETS_PER_TURN; i++) {
         CM_AUTO_JSON packet = NULL;
         int fd = -1;
         int rv = channel_recv(s->front.channel, &packet, &fd);
@@ -150,7 +188,9 @@ static void reap(struct supervisor *s)
     while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
         if (sup_hooks_reap(&s->hooks, pid, status))
             continue;
-        if (!sup_child_ended(&s->front, pid, status, s->stopping))
+        if (sup_child_ended(&s->front, pid, status, s->stopping))
+            sup_hooks_orphan(&s->hooks);
+        else
             (void)sup_child_ended(&s->agent, pid, status, s->stopping);
     }
 }
@@ -218,8 +258,10 @@ static void turn(struct supervisor *s)
     nfds_t n = 0;
     size_t hooks = 0;
     int timeout = tick(s);
+    tell_front(s);
     fds[n++] = (struct pollfd){.fd = s->signals, .events = POLLIN};
-    fds[n++] = (struct pollfd){.fd = s->front.pid != 0 ? s->front.channel : -1, .events = POLLIN};
+    fds[n++] = (struct pollfd){.fd = s->front.pid != 0 ? s->front.channel : -1,
+                               .events = (short)(POLLIN | (s->front_full ? POLLOUT : 0))};
     for (size_t i = 0; i < SUP_HOOKS_MAX; i++) {
         if (!s->hooks.hook[i].used || s->hooks.hook[i].pipe < 0)
             continue;
@@ -231,11 +273,10 @@ static void turn(struct supervisor *s)
     for (size_t i = 0; i < hooks; i++)
         if (fds[2 + i].revents != 0)
             sup_hook_read(hook[i]);
-    if (fds[1].revents != 0)
+    if ((fds[1].revents & ~POLLOUT) != 0)
         read_front(s);
     if (fds[0].revents != 0)
         on_signals(s);
-    send_hook_results(s);
 }
 
 static int open_signals(void)
@@ -249,9 +290,35 @@ static int open_signals(void)
     return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 }
 
+/* One supervisor per state directory: two would take each other's API socket and keys.  Returns the
+ * descriptor that holds the lock. */
+static int lock_state(const struct config *config)
+{
+    char store[CONFIG_PATH_MAX + 64];
+    snprintf(store, sizeof(store), "%s/store/data.mdb", config->state_dir);
+    if (!cm_path_exists(store)) {
+        cm_log(CM_LOG_ERROR, "supervisor", NULL,
+               "this server belongs to no fleet yet: run \"certmgr init\" or \"certmgr join\"");
+        return -1;
+    }
+    int fd = open(config->state_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0)
+        return fd;
+    if (errno == EWOULDBLOCK)
+        cm_log(CM_LOG_ERROR, "supervisor", NULL, "\"certmgr serve\" runs already on %s",
+               config->state_dir);
+    else
+        cm_log(CM_LOG_ERROR, "supervisor", NULL, "%s cannot be locked: %s", config->state_dir,
+               cm_errno_text(errno));
+    if (fd >= 0)
+        close(fd);
+    return -1;
+}
+
 int supervisor_run(const struct config *config)
 {
-    struct supervisor s = {.config = config, .hooks = {.config = config}};
+    struct supervisor s = {
+        .config = config, .hooks = {.config = config}, .bind_wait = SUP_BIND_RETRY_MIN_MS};
     enum cm_level level = CM_LOG_INFO;
     (void)cm_level_parse(config->log_level, &level); /* checked by main */
     cm_log_init("supervisor", level);
@@ -261,19 +328,19 @@ int supervisor_run(const struct config *config)
         s.hooks.hook[i].pipe = -1;
     s.signals = open_signals();
     if (s.signals < 0) {
-        cm_log(CM_LOG_ERROR, "supervisor", NULL, "no signal descriptor: errno %d", errno);
+        cm_log(CM_LOG_ERROR, "supervisor", NULL, "no signal descriptor: %s", cm_errno_text(errno));
         return 1;
     }
-    if (sup_users_prepare(config) != 0)
+    int lock = lock_state(config);
+    if (lock < 0 || sup_users_prepare(config) != 0)
         return 1;
     sup_listeners_init(config, s.listener);
     bind_listeners(&s);
     while (!s.stopping || s.front.pid != 0 || s.agent.pid != 0)
         turn(&s);
     for (size_t i = 0; i < SUP_LISTENERS; i++)
-        if (s.listener[i].fd >= 0)
-            close(s.listener[i].fd);
-    (void)unlink(config->socket); /* gone already is fine */
+        sup_listener_close(&s.listener[i]);
     close(s.signals);
+    close(lock);
     return 0;
 }

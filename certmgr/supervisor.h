@@ -6,12 +6,13 @@
 
 #include "certmgr/config/config.h"
 
-#define SUP_RESTART_MIN_MS 100
-#define SUP_RESTART_MAX_MS 5000
-#define SUP_BIND_RETRY_MS  15000
-#define SUP_HOOKS_MAX      16    /* running at a time; more are refused */
-#define SUP_HOOK_OUTPUT    4096  /* last bytes kept of a hook's output */
-#define SUP_STOP_MS        10000 /* children that did not end by then are killed */
+#define SUP_RESTART_MIN_MS    100
+#define SUP_RESTART_MAX_MS    5000
+#define SUP_BIND_RETRY_MIN_MS 100
+#define SUP_BIND_RETRY_MS     15000
+#define SUP_HOOKS_MAX         16    /* running at a time; more are refused */
+#define SUP_HOOK_OUTPUT       4096  /* last bytes kept of a hook's output */
+#define SUP_STOP_MS           10000 /* children that did not end by then are killed */
 
 /* Runs until SIGTERM or SIGINT; returns the exit status. */
 int supervisor_run(const struct config *config);
