@@ -1,0 +1,376 @@
+/*
+ * Deployment end to end through three agents: the manager makes the key, a test CA signs, the
+ * manager signs the keyfile document, the listed server deploys it, and an outsider cannot.
+ */
+#include "agent_support.h"
+
+#include <dirent.h>
+
+#define ULID  "01JDEXAMPE0000000000000000"
+#define OTHER "01JDEXAMPE0000000000000001"
+
+static struct {
+    char *dir;
+    struct test_agent manager, server, second;
+    struct test_ca ca;
+    json_t *root;
+    int64_t serial;
+    struct cm_err err;
+} f;
+
+static int setup(void **state)
+{
+    (void)state;
+    f.dir = temp_dir();
+    f.err = CM_ERR_INIT;
+    f.serial = 1000;
+    ca_init(&f.ca);
+    agent_init(&f.manager, f.dir, "manager");
+    agent_init(&f.server, f.dir, "server");
+    agent_init(&f.second, f.dir, "second");
+    agent_start(&f.manager);
+    agent_start(&f.server);
+    agent_start(&f.second);
+    json_decref(agent_found(&f.manager, "manager"));
+    json_decref(agent_join(&f.manager, &f.server, "server-1"));
+    f.root = agent_join(&f.manager, &f.second, "server-2");
+    json_decref(call(&f.server, with_document("trust.update", f.root)));
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    json_decref(f.root);
+    ca_fini(&f.ca);
+    agent_fini(&f.manager);
+    agent_fini(&f.server);
+    agent_fini(&f.second);
+    remove_dir(f.dir);
+    return 0;
+}
+
+/* key.create for these servers, and a certificate from the CSR: an unsigned keyfile document. */
+static json_t *new_body(const char *ulid, const char *const *servers, size_t count)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < count; i++)
+        json_array_append_new(list, json_string(servers[i]));
+    CM_AUTO_JSON key =
+        call(&f.manager, json_pack("{s:s,s:s,s:i,s:s,s:[s],s:O}", "op", "key.create", "credential",
+                                   ulid, "generation", 1, "key_type", "P-256", "names",
+                                   "www.example.com", "servers", list));
+    const char *text = cm_json_str(key, "csr");
+    uint8_t *der;
+    size_t len;
+    assert_int_equal(cm_b64url_decode(text, strlen(text), &der, &len), 0);
+    const unsigned char *at = der;
+    X509_REQ *req = d2i_X509_REQ(NULL, &at, (long)len);
+    cm_free(der);
+    assert_int_equal(X509_REQ_verify(req, X509_REQ_get0_pubkey(req)), 1);
+    CM_AUTO_STR leaf = ca_leaf(&f.ca, X509_REQ_get0_pubkey(req), "DNS:www.example.com");
+    X509_REQ_free(req);
+    struct kf_cert_info info;
+    OK(kf_cert_info(leaf, &info, &f.err), f.err);
+    assert_string_equal(info.public_key_sha256, cm_json_str(key, "public_key_sha256"));
+    CM_AUTO_STR id = cm_asprintf("keyfile:%s", ulid);
+    json_t *body = json_pack(
+        "{s:s,s:s,s:s,s:o,s:s,s:s,s:[s],s:s,s:i,s:s,s:s,s:s,s:s,s:s}", "_id", id, "type", "keyfile",
+        "credential", ulid, "servers", list, "keyring_file", "site.kyr", "target", "web", "names",
+        "www.example.com", "sealed_key", cm_json_str(key, "sealed_key"), "key_generation", 1,
+        "public_key_sha256", info.public_key_sha256, "leaf", leaf, "intermediates", f.ca.middle,
+        "root", f.ca.root, "fingerprint", info.fingerprint);
+    cm_json_set_int(body, "serial", f.serial++);
+    kf_cert_info_fini(&info);
+    return body;
+}
+
+static json_t *body_for_server_1(void)
+{
+    static const char *const servers[] = {"server-1"};
+    return new_body(ULID, servers, 1);
+}
+
+/* The body (kept) signed again under a new serial. */
+static json_t *resign(json_t *body)
+{
+    cm_json_set_int(body, "serial", f.serial++);
+    return agent_sign(&f.manager, json_deep_copy(body));
+}
+
+static json_t *stage_request(const json_t *document, const char *target)
+{
+    json_t *request = with_document("deploy.stage", document);
+    cm_json_set_str(request, "target", target);
+    return request;
+}
+
+static json_t *stage_op(const char *name, const char *stage)
+{
+    return json_pack("{s:s,s:s}", "op", name, "stage", stage);
+}
+
+static char *read_data(struct test_agent *a, const char *file, mode_t mode)
+{
+    CM_AUTO_STR path = cm_asprintf("%s/%s", a->data, file);
+    struct stat st;
+    char *text;
+    size_t len;
+    assert_int_equal(stat(path, &st), 0);
+    assert_int_equal(st.st_mode & 07777, mode);
+    OK(cm_file_read(path, 1u << 20, &text, &len, &f.err), f.err);
+    return text;
+}
+
+static bool there(struct test_agent *a, const char *file)
+{
+    CM_AUTO_STR path = cm_asprintf("%s/%s", a->data, file);
+    return cm_path_exists(path);
+}
+
+/* stage, swap, commit of a changed document. */
+static void deploy(struct test_agent *a, const json_t *document)
+{
+    CM_AUTO_JSON reply = call(a, stage_request(document, "web"));
+    assert_true(cm_json_bool(reply, "changed", false));
+    const char *stage = cm_json_str(reply, "stage");
+    json_decref(call(a, stage_op("deploy.swap", stage)));
+    json_decref(call(a, stage_op("deploy.commit", stage)));
+}
+
+static void check_files(struct test_agent *a, const json_t *document)
+{
+    const char *leaf = cm_json_str(document, "leaf");
+    CM_AUTO_STR key = read_data(a, "site/privkey.pem", 0600);
+    CM_AUTO_STR cert = read_data(a, "site/cert.pem", 0644);
+    CM_AUTO_STR chain = read_data(a, "site/chain.pem", 0644);
+    CM_AUTO_STR full = read_data(a, "site/fullchain.pem", 0644);
+    CM_AUTO_STR kyr = read_data(a, "site.kyr", 0600);
+    assert_string_equal(cert, leaf);
+    assert_string_equal(chain, f.ca.middle);
+    CM_AUTO_STR want_full = cm_asprintf("%s%s", leaf, f.ca.middle);
+    assert_string_equal(full, want_full);
+    CM_AUTO_STR want_kyr = cm_asprintf("%s%s%s%s", key, leaf, f.ca.middle, f.ca.root);
+    assert_string_equal(kyr, want_kyr);
+    EVP_PKEY *pkey;
+    char spki[KF_SPKI_HEX];
+    assert_int_equal(strncmp(key, "-----BEGIN PRIVATE KEY-----\n", 28), 0);
+    OK(kf_pkey_from_pem(key, strlen(key), &pkey, &f.err), f.err);
+    OK(kf_spki_hex(pkey, spki, &f.err), f.err);
+    assert_string_equal(spki, cm_json_str(document, "public_key_sha256"));
+    EVP_PKEY_free(pkey);
+}
+
+static void deploys_end_to_end(void **state)
+{
+    (void)state;
+    static const char *const both[] = {"server-1", "server-2"};
+    CM_AUTO_JSON body = new_body(ULID, both, 2);
+    CM_AUTO_JSON document = resign(body);
+    CM_AUTO_JSON reply = call(&f.server, stage_request(document, "web"));
+    assert_true(cm_json_bool(reply, "changed", false));
+    assert_string_equal(cm_json_str(reply, "fingerprint"), cm_json_str(document, "fingerprint"));
+    assert_true(cm_json_has_str(cm_json_arr(reply, "files"), "site.kyr"));
+    assert_true(cm_json_has_str(cm_json_arr(reply, "files"), "site/fullchain.pem"));
+    assert_int_equal(json_array_size(cm_json_arr(reply, "files")), 5);
+    assert_false(there(&f.server, "site.kyr")); /* staged beside, not yet seen by anybody */
+    assert_true(there(&f.server, ".certmgr/site/1/site.kyr"));
+    const char *stage = cm_json_str(reply, "stage");
+    refused(&f.server, stage_op("deploy.commit", stage), "invalid", "not swapped");
+    CM_AUTO_JSON swapped = call(&f.server, stage_op("deploy.swap", stage));
+    assert_int_equal(cm_json_int(swapped, "previous", -1), 0);
+    check_files(&f.server, document);
+    json_decref(call(&f.server, stage_op("deploy.commit", stage)));
+    refused(&f.server, stage_op("deploy.commit", stage), "not_found", "unknown");
+
+    deploy(&f.second, document);
+    check_files(&f.second, document);
+    CM_AUTO_STR one = read_data(&f.server, "site.kyr", 0600);
+    CM_AUTO_STR two = read_data(&f.second, "site.kyr", 0600);
+    assert_string_equal(one, two);
+    /* The manager sealed it and is not listed. */
+    refused(&f.manager, stage_request(document, "web"), "denied", "not listed");
+
+    /* The same again: nothing to do, now and after a restart. */
+    CM_AUTO_JSON again = call(&f.server, stage_request(document, "web"));
+    assert_false(cm_json_bool(again, "changed", true));
+    json_decref(call(&f.server, stage_op("deploy.swap", cm_json_str(again, "stage"))));
+    json_decref(call(&f.server, stage_op("deploy.commit", cm_json_str(again, "stage"))));
+    agent_restart(&f.server);
+    CM_AUTO_JSON later = call(&f.server, stage_request(document, "web"));
+    assert_false(cm_json_bool(later, "changed", true));
+    assert_false(there(&f.server, ".certmgr/site/2"));
+}
+
+/* Listed by a manager that forgot to seal for us: the document's word opens nothing. */
+static void who_is_no_recipient_cannot_open(void **state)
+{
+    (void)state;
+    CM_AUTO_JSON body = body_for_server_1();
+    json_array_append_new(cm_json_arr(body, "servers"), json_string("server-2"));
+    CM_AUTO_JSON document = resign(body);
+    refused(&f.second, stage_request(document, "web"), "denied", "cannot open: not a recipient");
+    assert_false(there(&f.second, ".certmgr"));
+    deploy(&f.server, document);
+}
+
+static void refuses_unsigned_and_foreign(void **state)
+{
+    (void)state;
+    CM_AUTO_JSON body = body_for_server_1();
+    refused(&f.server, stage_request(body, "web"), "denied", "no signature");
+    CM_AUTO_JSON signed_one = resign(body);
+    CM_AUTO_JSON changed = json_deep_copy(signed_one);
+    cm_json_set_str(changed, "keyring_file", "other.kyr");
+    refused(&f.server, stage_request(changed, "web"), "denied", "not validly signed");
+
+    /* By a server with its own key. */
+    struct kf_identity id;
+    OK(kf_identity_load(f.server.config.dir, &id, &f.err), f.err);
+    CM_AUTO_JSON own = json_deep_copy(body);
+    OK(kf_doc_sign(&id, own, false, &f.err), f.err);
+    refused(&f.server, stage_request(own, "web"), "denied", "not a manager");
+    kf_identity_fini(&id);
+
+    CM_AUTO_JSON other_type =
+        agent_sign(&f.manager, json_pack("{s:s,s:s,s:i}", "_id", "credential:" ULID, "type",
+                                         "credential", "serial", 5));
+    refused(&f.server, stage_request(other_type, "web"), "malformed", "");
+
+    refused(&f.second, stage_request(signed_one, "web"), "denied", "not listed");
+    refused(&f.server, stage_request(signed_one, "mail"), "denied", "not configured");
+    cm_json_set_str(body, "target", "mail");
+    CM_AUTO_JSON elsewhere = resign(body);
+    refused(&f.server, stage_request(elsewhere, "web"), "denied", "for target");
+    refused(&f.server, stage_request(elsewhere, "mail"), "denied", "not configured");
+    refused(&f.server, stage_op("deploy.swap", "1"), "not_found", "unknown");
+    refused(&f.server, stage_op("deploy.rollback", "1"), "not_found", "unknown");
+    assert_false(there(&f.server, ".certmgr"));
+}
+
+static void refuses_rollback_in_time(void **state)
+{
+    (void)state;
+    CM_AUTO_JSON body = body_for_server_1();
+    CM_AUTO_JSON old = resign(body);
+    CM_AUTO_JSON now = resign(body);
+    deploy(&f.server, now);
+    refused(&f.server, stage_request(old, "web"), "denied", "older than the deployed");
+    agent_restart(&f.server); /* the memory is on disk */
+    refused(&f.server, stage_request(old, "web"), "denied", "older than the deployed");
+
+    /* The same serial with other content: two managers. */
+    CM_AUTO_JSON twin = json_deep_copy(body);
+    cm_json_set_str(twin, "keyring_file", "twin.kyr");
+    twin = agent_sign(&f.manager, twin);
+    refused(&f.server, stage_request(twin, "web"), "denied", "other content");
+    CM_AUTO_JSON next = resign(body);
+    CM_AUTO_JSON reply = call(&f.server, stage_request(next, "web"));
+    assert_false(cm_json_bool(reply, "changed", true)); /* same files, newer document */
+    refused(&f.server, stage_request(now, "web"), "denied", "older than the deployed");
+}
+
+/* Everything that the document says of key and certificate is checked against the key itself. */
+static void refuses_what_does_not_fit_together(void **state)
+{
+    (void)state;
+    CM_AUTO_JSON body = body_for_server_1();
+    CM_AUTO_JSON other = body_for_server_1();
+    static const char *const server[] = {"server-1"};
+    CM_AUTO_JSON foreign = new_body(OTHER, server, 1);
+    CM_AUTO_JSON b = json_deep_copy(body); /* the other key's certificate */
+    cm_json_set_str(b, "leaf", cm_json_str(other, "leaf"));
+    CM_AUTO_JSON d = resign(b);
+    refused(&f.server, stage_request(d, "web"), "denied", "fingerprint");
+    cm_json_set_str(b, "fingerprint", cm_json_str(other, "fingerprint"));
+    json_decref(d);
+    d = resign(b);
+    refused(&f.server, stage_request(d, "web"), "denied", "another key");
+    cm_json_set_str(b, "public_key_sha256", cm_json_str(other, "public_key_sha256"));
+    json_decref(d);
+    d = resign(b);
+    refused(&f.server, stage_request(d, "web"), "denied", "does not belong to the certificate");
+
+    json_decref(b); /* the sealed key of another credential */
+    b = json_deep_copy(body);
+    cm_json_set_str(b, "sealed_key", cm_json_str(foreign, "sealed_key"));
+    json_decref(d);
+    d = resign(b);
+    refused(&f.server, stage_request(d, "web"), "denied", "bound to credential:" OTHER);
+
+    json_decref(b);
+    b = json_deep_copy(body);
+    cm_json_set_int(b, "key_generation", 2);
+    json_decref(d);
+    d = resign(b);
+    refused(&f.server, stage_request(d, "web"), "denied", "bound to generation 1, not to 2");
+
+    json_decref(b);
+    b = json_deep_copy(body);
+    cm_json_set_str(b, "credential", OTHER);
+    json_decref(d);
+    d = resign(b);
+    refused(&f.server, stage_request(d, "web"), "malformed", "is not about credential");
+
+    struct kf_secret pem;
+    EVP_PKEY *key;
+    assert_int_equal(kf_pkey_generate(KF_KEY_P256, &key, NULL), 0);
+    assert_int_equal(kf_pkey_to_pem(key, &pem, NULL), 0);
+    json_decref(b); /* a key among the certificates would get into a readable file */
+    b = json_deep_copy(body);
+    cm_json_set_str(b, "intermediates", pem.data);
+    json_decref(d);
+    d = resign(b);
+    refused(&f.server, stage_request(d, "web"), "malformed", "something else");
+    kf_secret_fini(&pem);
+    EVP_PKEY_free(key);
+    assert_false(there(&f.server, ".certmgr"));
+}
+
+static void refuses_names_that_leave_the_directory(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"../site.kyr", "/etc/site.kyr", "a/b.kyr",    ".site.kyr",
+                                        "site.pem",    ".kyr",          "",           "Site.kyr",
+                                        "..kyr",       "si te.kyr",     "site.kyr\n", "site.kyr/"};
+    CM_AUTO_JSON body = body_for_server_1();
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        cm_json_set_str(body, "keyring_file", names[i]);
+        CM_AUTO_JSON document = resign(body);
+        refused(&f.server, stage_request(document, "web"), "denied", "keyring file name");
+    }
+    assert_false(there(&f.server, ".certmgr"));
+}
+
+static void an_expired_root_lets_nothing_new_in(void **state)
+{
+    (void)state;
+    CM_AUTO_JSON body = body_for_server_1();
+    CM_AUTO_JSON held = resign(body);
+    deploy(&f.server, held);
+    CM_AUTO_JSON next = resign(body);
+    agent_stop(&f.server);
+    f.server.clock_ms = cm_now_ms() + 31LL * 86400000;
+    agent_start(&f.server);
+    refused(&f.server, stage_request(next, "web"), "denied", "expired");
+    /* What it holds it keeps, and puts back if it was damaged. */
+    CM_AUTO_STR path = cm_asprintf("%s/.certmgr/site/1/cert.pem", f.server.data);
+    assert_int_equal(unlink(path), 0);
+    deploy(&f.server, held);
+    check_files(&f.server, held);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(deploys_end_to_end),
+        TEST(who_is_no_recipient_cannot_open),
+        TEST(refuses_unsigned_and_foreign),
+        TEST(refuses_rollback_in_time),
+        TEST(refuses_what_does_not_fit_together),
+        TEST(refuses_names_that_leave_the_directory),
+        TEST(an_expired_root_lets_nothing_new_in),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
