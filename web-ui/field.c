@@ -139,11 +139,14 @@ void web_field(const struct web_ctx *ctx, struct cm_buf *page, const struct web_
         html_text(page, value);
         html_close(page, "textarea");
     } else {
+        bool number = field->type && strcmp(field->type, "number") == 0;
+
         html_open(page, "input", "id", field->name, "name", field->name, "type",
-                  field->type ? field->type : "text", "value", *value ? value : NULL, "required",
-                  required, "min", field->min, "max", field->max, "spellcheck", spell,
-                  "autocapitalize", capitals, "aria-invalid", invalid, "aria-describedby",
-                  described, "autocomplete", field->autocomplete, NULL);
+                  number || !field->type ? "text" : field->type, "inputmode",
+                  number ? "numeric" : (const char *)NULL, "value", *value ? value : NULL,
+                  "required", required, "spellcheck", spell, "autocapitalize", capitals,
+                  "aria-invalid", invalid, "aria-describedby", described, "autocomplete",
+                  field->autocomplete, NULL);
     }
     html_close(page, "div");
 }

@@ -9,9 +9,8 @@ struct web_field {
     enum web_msg label;
     enum web_msg hint; /* MSG_NONE = none */
     const char *value; /* NULL = "" */
-    const char *type;  /* NULL = "text" */
+    const char *type;  /* NULL = "text"; "number" keeps what was typed, unlike the browser's own */
     const char *autocomplete;
-    const char *min, *max;
     unsigned rows; /* > 0: a text area of so many lines */
     bool required;
     bool names;           /* host names, tokens: no spelling or capitals help */

@@ -66,3 +66,11 @@ void web_route_allow(unsigned methods, char *out, size_t size)
         len += strlen(name);
     }
 }
+
+const struct web_route *web_route_at(size_t i)
+{
+    if (i < web_page_route_count)
+        return &web_page_routes[i];
+    i -= web_page_route_count;
+    return i < web_api_route_count ? &web_api_routes[i] : NULL;
+}

@@ -43,5 +43,8 @@ const struct web_route *web_route_find(const struct web_route *table, size_t cou
 /* "GET, HEAD, POST" for the Allow field. */
 void web_route_allow(unsigned methods, char *out, size_t size);
 
-/* The product's table (routes.c). */
-const struct web_route *web_routes(size_t *ret_count);
+/* The product's tables: each folder owns its own (pages/routes.c, api/routes.c). */
+extern const struct web_route web_page_routes[], web_api_routes[];
+extern const size_t web_page_route_count, web_api_route_count;
+/* Both as one list; NULL behind the last. */
+const struct web_route *web_route_at(size_t i);

@@ -17,10 +17,10 @@ const char *web_view_name(enum web_view view);
 /* By name; VIEW_HOST for NULL.  CM_EINVAL for an unknown one. */
 int web_view_parse(const char *name, enum web_view *ret, struct cm_err *err);
 
-/* A page of credentials: {view, credentials: [{id, key, host_names, …}], next: cursor or null}.  key: the
- * host name, date, status or server under which the row stands.  after: cursor or NULL; domain:
- * with VIEW_HOST only names at or below it, or NULL.  CM_EINVAL for a cursor or domain that is
- * none. */
+/* A page of credentials: {view, credentials: [{id, key, host_names, …}], next: cursor or null}.
+ * key: the host name, date, status or server under which the row stands.  after: cursor or NULL;
+ * domain: with VIEW_HOST only names at or below it, or NULL.  CM_EINVAL for a cursor or domain that
+ * is none. */
 int web_list(struct cs_store *store, enum web_view view, const char *after, const char *domain,
              json_t **ret, struct cm_err *err);
 

@@ -52,10 +52,13 @@ void web_free(struct web *web)
 static const struct web_route *route_of(const struct http_head *head, char param[ROUTE_PARAM_MAX],
                                         unsigned *ret_methods)
 {
-    size_t count;
-    const struct web_route *table = web_routes(&count);
+    const struct web_route *route = web_route_find(web_page_routes, web_page_route_count,
+                                                   head->method, head->path, param, ret_methods);
 
-    return web_route_find(table, count, head->method, head->path, param, ret_methods);
+    if (route || *ret_methods)
+        return route;
+    return web_route_find(web_api_routes, web_api_route_count, head->method, head->path, param,
+                          ret_methods);
 }
 
 int64_t web_limit(void *arg, const struct http_request *req)

@@ -55,7 +55,8 @@ static const char *const icons[][2] = {
 void web_icon(struct cm_buf *page, const char *name)
 {
     html_raw(page, "<svg class=\"icon\" viewBox=\"0 0 16 16\" width=\"16\" height=\"16\" "
-                   "aria-hidden=\"true\" focusable=\"false\">");
+                   "fill=\"none\" stroke=\"currentColor\" aria-hidden=\"true\" "
+                   "focusable=\"false\">");
     for (size_t i = 0; i < sizeof(icons) / sizeof(icons[0]); i++) {
         if (strcmp(icons[i][0], name) == 0)
             html_raw(page, icons[i][1]);

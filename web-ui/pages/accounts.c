@@ -159,9 +159,9 @@ static json_t *fields_of(const struct web_ctx *ctx, json_t *errors)
     json_t *fields = json_object();
 
     if (!*web_form_text(form, "name"))
-        web_field_fail(errors, "name", web_msg(ctx, MSG_REQUIRED));
+        web_field_fail(errors, "name", web_msg(ctx, MSG_A_NAME_NEEDED));
     if (!*web_form_text(form, "directory"))
-        web_field_fail(errors, "directory", web_msg(ctx, MSG_REQUIRED));
+        web_field_fail(errors, "directory", web_msg(ctx, MSG_A_DIRECTORY_NEEDED));
     if (*port && cm_num_i64(port, 1, 65535, &number) < 0)
         web_field_fail(errors, "http_port", web_msg(ctx, MSG_A_PORT_BAD));
     if (!web_form_get(form, "terms_agreed"))

@@ -42,7 +42,6 @@ static const char *value_of(struct form *form, const char *name)
 
 static void names_part(struct form *form)
 {
-    struct web_ctx *ctx = form->ctx;
     struct web_field names = {.name = "host_names",
                               .label = MSG_F_HOST_NAMES,
                               .hint = MSG_F_HOST_NAMES_HINT,
@@ -53,10 +52,9 @@ static void names_part(struct form *form)
                               .autocomplete = "off",
                               .errors = form->errors};
 
-    html_raw(form->page, "<fieldset class=\"card\">");
-    html_leaf(form->page, "legend", web_msg(ctx, MSG_F_NAMES), NULL);
-    web_field(ctx, form->page, &names);
-    html_raw(form->page, "</fieldset>");
+    html_raw(form->page, "<div class=\"card\">");
+    web_field(form->ctx, form->page, &names);
+    html_raw(form->page, "</div>");
 }
 
 static void account_select(struct form *form)
@@ -192,8 +190,6 @@ static void deploy_part(struct form *form)
                               .label = MSG_F_RENEW,
                               .hint = MSG_F_RENEW_HINT,
                               .type = "number",
-                              .min = "1",
-                              .max = "365",
                               .errors = form->errors};
 
     html_raw(form->page, "<fieldset class=\"card\">");

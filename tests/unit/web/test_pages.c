@@ -45,7 +45,7 @@ static void test_new_form(void **state)
     assert_has(&reply, "name=\"servers\" value=\"bravo.example.net\">");
     assert_has_not(&reply, "charlie.example.net"); /* removed */
     assert_has(&reply, "value=\"keyfile.kyr\"");
-    assert_has(&reply, "name=\"renew_days\" type=\"number\" value=\"30\"");
+    assert_has(&reply, "name=\"renew_days\" type=\"text\" inputmode=\"numeric\" value=\"30\"");
     assert_has(&reply, ">Submit Request</button>");
     /* every field has a label, every hint is tied to its field */
     assert_has(&reply, "<label for=\"host_names\">");

@@ -73,13 +73,12 @@ static void assert_security(const struct reply *reply)
 
 static unsigned methods_of(const char *pattern)
 {
-    size_t count;
-    const struct web_route *table = web_routes(&count);
+    const struct web_route *route;
     unsigned known = 0;
 
-    for (size_t i = 0; i < count; i++) {
-        if (strcmp(table[i].pattern, pattern) == 0)
-            known |= 1u << table[i].method;
+    for (size_t i = 0; (route = web_route_at(i)); i++) {
+        if (strcmp(route->pattern, pattern) == 0)
+            known |= 1u << route->method;
     }
     return known;
 }
@@ -88,15 +87,14 @@ static unsigned methods_of(const char *pattern)
 static void test_wrong_methods(void **state)
 {
     struct rig rig;
-    size_t count;
-    const struct web_route *table = web_routes(&count);
+    const struct web_route *route;
 
     (void)state;
     rig_start(&rig);
     rig_sign_in(&rig);
-    for (size_t i = 0; i < count; i++) {
-        CM_AUTO_STR path = path_of(table[i].pattern);
-        unsigned known = methods_of(table[i].pattern);
+    for (size_t i = 0; (route = web_route_at(i)); i++) {
+        CM_AUTO_STR path = path_of(route->pattern);
+        unsigned known = methods_of(route->pattern);
 
         for (size_t m = 0; m < sizeof(methods) / sizeof(methods[0]); m++) {
             struct reply reply;
@@ -108,8 +106,7 @@ static void test_wrong_methods(void **state)
                 continue;
             rig_send(&rig, false, methods[m], path, rig.cookie, NULL, &reply);
             assert_status(&reply, 405);
-            assert_non_null(
-                strstr(reply_header(&reply, "Allow"), http_method_name(table[i].method)));
+            assert_non_null(strstr(reply_header(&reply, "Allow"), http_method_name(route->method)));
             assert_security(&reply);
             reply_fini(&reply);
         }
@@ -121,25 +118,24 @@ static void test_wrong_methods(void **state)
 static void test_login_wall(void **state)
 {
     struct rig rig;
-    size_t count;
-    const struct web_route *table = web_routes(&count);
+    const struct web_route *route;
 
     (void)state;
     rig_start(&rig);
-    for (size_t i = 0; i < count; i++) {
-        CM_AUTO_STR path = path_of(table[i].pattern);
+    for (size_t i = 0; (route = web_route_at(i)); i++) {
+        CM_AUTO_STR path = path_of(route->pattern);
         struct reply reply;
         bool api = strncmp(path, "/api/", 5) == 0;
 
-        rig_send(&rig, false, http_method_name(table[i].method), path, SAME JSON, NULL, &reply);
+        rig_send(&rig, false, http_method_name(route->method), path, SAME JSON, NULL, &reply);
         assert_security(&reply);
-        if (table[i].auth == AUTH_SOCKET) {
+        if (route->auth == AUTH_SOCKET) {
             assert_status(&reply, 403);
-        } else if (table[i].auth == AUTH_USER && api) {
+        } else if (route->auth == AUTH_USER && api) {
             assert_status(&reply, 401);
             assert_non_null(reply_header(&reply, "WWW-Authenticate"));
             assert_string_equal(reply_header(&reply, "Content-Type"), "application/problem+json");
-        } else if (table[i].auth == AUTH_USER) {
+        } else if (route->auth == AUTH_USER) {
             assert_status(&reply, 303);
             assert_memory_equal(reply_header(&reply, "Location"), "/login", 6);
         }
@@ -160,17 +156,16 @@ static void test_headers_everywhere(void **state)
                                         "/credentials?view=bad",
                                         "/credentials?after=!"};
     struct rig rig;
-    size_t count;
-    const struct web_route *table = web_routes(&count);
+    const struct web_route *route;
 
     (void)state;
     rig_start(&rig);
     rig_sign_in(&rig);
-    for (size_t i = 0; i < count; i++) {
-        CM_AUTO_STR path = path_of(table[i].pattern);
+    for (size_t i = 0; (route = web_route_at(i)); i++) {
+        CM_AUTO_STR path = path_of(route->pattern);
         struct reply reply;
 
-        rig_send(&rig, false, http_method_name(table[i].method), path, rig.cookie, NULL, &reply);
+        rig_send(&rig, false, http_method_name(route->method), path, rig.cookie, NULL, &reply);
         assert_security(&reply);
         assert_null(reply_header(&reply, "Strict-Transport-Security")); /* plain text here */
         reply_fini(&reply);

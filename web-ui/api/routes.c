@@ -1,35 +1,15 @@
-/* The product's route table.  See router.h. */
+/* Routes of the REST API, of health and metrics.  See web-ui/router.h. */
 #include "web-ui/api/api.h"
-#include "web-ui/pages/pages.h"
 #include "web-ui/router.h"
 #include "web-ui/web.h"
 
 #define F WEB_FORM_MAX
 
-static const struct web_route table[] = {
+const struct web_route web_api_routes[] = {
     /* method, path, handler, body, who, cross-site rule, everywhere */
     {HTTP_GET, "/livez", health_livez, 0, AUTH_NONE, BODY_NONE, true},
     {HTTP_GET, "/readyz", health_readyz, 0, AUTH_NONE, BODY_NONE, true},
     {HTTP_GET, "/metrics", health_metrics, 0, AUTH_NONE, BODY_NONE, true},
-    {HTTP_GET, "/assets/{file}", page_asset, 0, AUTH_NONE, BODY_NONE, true},
-
-    {HTTP_GET, "/", page_home, 0, AUTH_USER, BODY_NONE, false},
-    {HTTP_GET, "/setup", page_setup, 0, AUTH_NONE, BODY_NONE, false},
-    {HTTP_POST, "/setup", page_setup_post, F, AUTH_NONE, BODY_OPEN_FORM, false},
-    {HTTP_GET, "/login", page_login, 0, AUTH_NONE, BODY_NONE, false},
-    {HTTP_POST, "/login", page_login_post, F, AUTH_NONE, BODY_OPEN_FORM, false},
-    {HTTP_POST, "/logout", page_logout_post, F, AUTH_USER, BODY_FORM, false},
-    {HTTP_GET, "/credentials", page_credentials, 0, AUTH_USER, BODY_NONE, false},
-    {HTTP_POST, "/credentials", page_credential_post, F, AUTH_USER, BODY_FORM, false},
-    {HTTP_GET, "/credentials/new", page_credential_new, 0, AUTH_USER, BODY_NONE, false},
-    {HTTP_GET, "/credentials/{ulid}", page_credential, 0, AUTH_USER, BODY_NONE, false},
-    {HTTP_POST, "/credentials/{ulid}/retry", page_credential_retry, F, AUTH_USER, BODY_FORM, false},
-    {HTTP_GET, "/servers", page_servers, 0, AUTH_USER, BODY_NONE, false},
-    {HTTP_POST, "/servers", page_servers_post, F, AUTH_USER, BODY_FORM, false},
-    {HTTP_GET, "/accounts", page_accounts, 0, AUTH_USER, BODY_NONE, false},
-    {HTTP_POST, "/accounts", page_accounts_post, F, AUTH_USER, BODY_FORM, false},
-    {HTTP_GET, "/status", page_status, 0, AUTH_USER, BODY_NONE, false},
-
     {HTTP_GET, "/api/v1/openapi.json", api_openapi, 0, AUTH_NONE, BODY_NONE, true},
     {HTTP_GET, "/api/v1/credentials", api_credentials, 0, AUTH_USER, BODY_NONE, false},
     {HTTP_GET, "/api/v1/credentials/{ulid}", api_credential, 0, AUTH_USER, BODY_NONE, false},
@@ -49,9 +29,4 @@ static const struct web_route table[] = {
     {HTTP_GET, "/api/v1/quarantine", api_quarantine, 0, AUTH_USER, BODY_NONE, false},
     {HTTP_POST, "/api/v1/setup-links", api_setup_links_post, F, AUTH_SOCKET, BODY_JSON, false},
 };
-
-const struct web_route *web_routes(size_t *ret_count)
-{
-    *ret_count = sizeof(table) / sizeof(table[0]);
-    return table;
-}
+const size_t web_api_route_count = sizeof(web_api_routes) / sizeof(web_api_routes[0]);

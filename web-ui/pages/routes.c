@@ -1,0 +1,28 @@
+/* Routes of the pages.  See web-ui/router.h. */
+#include "web-ui/pages/pages.h"
+#include "web-ui/router.h"
+#include "web-ui/web.h"
+
+#define F WEB_FORM_MAX
+
+const struct web_route web_page_routes[] = {
+    /* method, path, handler, body, who, cross-site rule, everywhere */
+    {HTTP_GET, "/assets/{file}", page_asset, 0, AUTH_NONE, BODY_NONE, true},
+    {HTTP_GET, "/", page_home, 0, AUTH_USER, BODY_NONE, false},
+    {HTTP_GET, "/setup", page_setup, 0, AUTH_NONE, BODY_NONE, false},
+    {HTTP_POST, "/setup", page_setup_post, F, AUTH_NONE, BODY_OPEN_FORM, false},
+    {HTTP_GET, "/login", page_login, 0, AUTH_NONE, BODY_NONE, false},
+    {HTTP_POST, "/login", page_login_post, F, AUTH_NONE, BODY_OPEN_FORM, false},
+    {HTTP_POST, "/logout", page_logout_post, F, AUTH_USER, BODY_FORM, false},
+    {HTTP_GET, "/credentials", page_credentials, 0, AUTH_USER, BODY_NONE, false},
+    {HTTP_POST, "/credentials", page_credential_post, F, AUTH_USER, BODY_FORM, false},
+    {HTTP_GET, "/credentials/new", page_credential_new, 0, AUTH_USER, BODY_NONE, false},
+    {HTTP_GET, "/credentials/{ulid}", page_credential, 0, AUTH_USER, BODY_NONE, false},
+    {HTTP_POST, "/credentials/{ulid}/retry", page_credential_retry, F, AUTH_USER, BODY_FORM, false},
+    {HTTP_GET, "/servers", page_servers, 0, AUTH_USER, BODY_NONE, false},
+    {HTTP_POST, "/servers", page_servers_post, F, AUTH_USER, BODY_FORM, false},
+    {HTTP_GET, "/accounts", page_accounts, 0, AUTH_USER, BODY_NONE, false},
+    {HTTP_POST, "/accounts", page_accounts_post, F, AUTH_USER, BODY_FORM, false},
+    {HTTP_GET, "/status", page_status, 0, AUTH_USER, BODY_NONE, false},
+};
+const size_t web_page_route_count = sizeof(web_page_routes) / sizeof(web_page_routes[0]);
