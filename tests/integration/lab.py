@@ -4,6 +4,7 @@ Everything runs on loopback addresses with settings that a user has too; each se
 --root directory. Used by the integration tests and by script/demo. Standard library only.
 """
 
+import atexit
 import hashlib
 import http.cookiejar
 import json
@@ -81,6 +82,7 @@ class Process:
         self.child = None
 
     def start(self):
+        atexit.register(self.stop, signal.SIGKILL)  # also when a test's set-up fails half-way
         out = open(self.log, "ab")
         self.child = subprocess.Popen(self.args, stdout=out, stderr=out, stdin=subprocess.DEVNULL,
                                       env=self.env, cwd=self.cwd)

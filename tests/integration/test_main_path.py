@@ -16,7 +16,7 @@ BROWSER = None
 
 def setUpModule():
     global FLEET, BROWSER
-    FLEET = lab.Fleet(net=41, base=25000, http_port=5022)
+    FLEET = lab.Fleet(net=41, base=26000, http_port=5022)
     FLEET.start()
     BROWSER = lab.Browser(FLEET.manager).set_up(FLEET.manager.setup_link)
 

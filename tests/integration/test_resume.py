@@ -12,9 +12,9 @@ PROXY = None
 
 def setUpModule():
     global FLEET, PROXY
-    FLEET = lab.Fleet(net=31, base=24000, http_port=5012,
-                      directory_url="https://127.0.0.1:24007/dir")
-    PROXY = FaultProxy(FLEET.pebble, 24007)
+    FLEET = lab.Fleet(net=31, base=22000, http_port=5012,
+                      directory_url="https://127.0.0.1:22007/dir")
+    PROXY = FaultProxy(FLEET.pebble, 22007)
     FLEET.pebble.start(FLEET.manager.address)
     PROXY.start()
     FLEET.manager.init().start()

@@ -13,7 +13,7 @@ FLEET = None
 
 def setUpModule():
     global FLEET
-    FLEET = lab.Fleet(net=51, base=26000, http_port=5032)
+    FLEET = lab.Fleet(net=51, base=28000, http_port=5032)
     FLEET.start()
 
 

@@ -12,7 +12,7 @@ import lab  # noqa: E402
 
 class InBrowser(unittest.TestCase):
     def test_form_to_issued(self):
-        fleet = lab.Fleet(net=61, base=27000, http_port=5042)
+        fleet = lab.Fleet(net=61, base=30000, http_port=5042)
         shots = os.environ.get("SCREENSHOTS", "")
         try:
             fleet.start()
