@@ -35,16 +35,17 @@ void web_field_fail(json_t *errors, const char *name, const char *message)
     json_array_append_new(errors, error);
 }
 
-/* "value: message", the value as typed in a quotation of its own. */
+/* The value as typed before the message, unless the message quotes it already. */
 static void error_text(struct cm_buf *page, const json_t *error)
 {
     const char *value = cm_json_str(error, "value");
+    const char *message = cm_json_str_or(error, "message", "");
 
-    if (value && *value) {
+    if (value && *value && !strstr(message, value)) {
         html_leaf(page, "bdi", value, "class", "typed", NULL);
         html_raw(page, " ");
     }
-    html_text(page, cm_json_str_or(error, "message", ""));
+    html_text(page, message);
 }
 
 void web_field_errors(struct cm_buf *page, const char *name, const json_t *errors)
