@@ -45,6 +45,8 @@ async function setUp() {
   await secrets.nth(1).fill(password);
   await shot("setup");
   await page.locator("main form button").first().click();
+  await page.waitForURL(/credentials/); // the new administrator is signed in
+  await page.getByRole("button", { name: /sign out/i }).click();
   await page.goto(`${base}/login`);
   await page.getByLabel(/name/i).first().fill("admin");
   await page.locator("input[type=password]").fill("wrong password here");
