@@ -144,10 +144,16 @@ static json_t *store_view(struct cs_store *store)
     return view;
 }
 
+json_t *web_services(const struct web *web)
+{
+    return web->env.status ? web->env.status(web->env.status_arg) : NULL;
+}
+
 json_t *web_status(const struct web *web)
 {
     json_t *view = json_object();
     CM_AUTO_JSON quarantine = cs_quarantine(web->env.store);
+    CM_AUTO_JSON services = web_services(web);
 
     cm_json_set_str(view, "server", web->env.self);
     cm_json_set_str(view, "version", CM_VERSION);
@@ -157,8 +163,7 @@ json_t *web_status(const struct web *web)
     cm_json_set(view, "credentials", web_status_counts(web->env.store));
     if (web->env.engine)
         cm_json_set(view, "task", eng_status(web->env.engine));
-    if (web->env.status)
-        cm_json_set(view, "services", web->env.status(web->env.status_arg));
+    json_object_update_missing(view, services);
     cm_json_set_int(view, "quarantined", (int64_t)json_array_size(quarantine));
     return view;
 }

@@ -32,5 +32,8 @@ json_t *web_account(struct cs_store *store, const char *name);
 json_t *web_servers(const struct web *web);
 /* Credentials by status: {"issued": n, …} (owned). */
 json_t *web_status_counts(struct cs_store *store);
-/* {server, version, manager, trust, store, task, services, quarantined} (owned). */
+/* What the program reports about its services: listeners, peers, upstream (owned); may be NULL. */
+json_t *web_services(const struct web *web);
+/* {server, version, manager, trust, store, credentials, task, quarantined} and the members of
+ * web_services() (owned). */
 json_t *web_status(const struct web *web);

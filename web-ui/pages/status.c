@@ -22,6 +22,7 @@ void page_status(struct web_ctx *ctx)
 {
     struct cm_buf page;
     CM_AUTO_JSON status = web_status(ctx->web);
+    CM_AUTO_JSON services = web_services(ctx->web);
     CM_AUTO_JSON quarantine = cs_quarantine(ctx->web->env.store);
 
     web_page_begin(ctx, &page, web_msg(ctx, MSG_NAV_STATUS), NAV_STATUS);
@@ -36,7 +37,7 @@ void page_status(struct web_ctx *ctx)
     section(ctx, &page, MSG_STATUS_TRUST, json_object_get(status, "trust"));
     section(ctx, &page, MSG_STATUS_STORE, json_object_get(status, "store"));
     html_raw(&page, "</div>");
-    section(ctx, &page, MSG_STATUS_SERVICES, json_object_get(status, "services"));
+    section(ctx, &page, MSG_STATUS_SERVICES, services);
     if (json_array_size(quarantine) > 0)
         section(ctx, &page, MSG_STATUS_QUARANTINE, quarantine);
     web_page_end(ctx, &page);
