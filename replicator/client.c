@@ -128,6 +128,7 @@ static void job_halt(struct rp_job *job)
     job->call = NULL;
     rp_ticket_drop(&job->ticket);
     cm_timer_stop(job->timer);
+    rp_pull_halt(job);
     rp_save_stop(job);
 }
 
@@ -154,7 +155,8 @@ static void fail_after(struct rp_job *job, const struct cm_err *err, int64_t flo
     cm_err_copy(&job->err, err);
     cm_wrap(&job->err, CM_EPEER, "replication (%s) with %s has stopped",
             job->push ? "push" : "pull", job->client->url);
-    job->err.retry = CM_RETRY_TRANSIENT;
+    if (job->err.retry == CM_RETRY_NONE)
+        job->err.retry = CM_RETRY_TRANSIENT;
     job->err.attempts = attempts;
     job->err.next_attempt_ms = cm_now_ms() + wait;
     if (attempts == 1)

@@ -1,9 +1,9 @@
 /*
  * Inside of the replication client: one job per direction.
  *
- * client.c owns both jobs, their requests, errors and back-off; pull.c and push.c are the two
- * loops; save.c keeps their checkpoints.  A job does one thing at a time: a request, a wait for a
- * commit, or a timer; whatever fails goes through rp_job_fail() and begins again with
+ * client.c owns both jobs, their requests, errors and back-off; pull.c (with gets.c) and push.c are
+ * the two loops; save.c keeps their checkpoints.  A job does one thing at a time: a request, a wait
+ * for a commit, or a timer; whatever fails goes through rp_job_fail() and begins again with
  * rp_job_open().  The jobs do not know each other: one failing direction never stops the other.
  */
 #pragma once
@@ -118,8 +118,8 @@ json_t *rp_reply_json(const struct http_result *res);
 
 /* ---- pull.c, push.c ---- */
 void rp_pull_start(struct rp_job *job, const json_t *since); /* since NULL = everything */
+void rp_pull_halt(struct rp_job *job);                       /* ends what runs beside job->call */
 void rp_pull_free(struct rp_job *job);
-const json_t *rp_pull_seq(const struct rp_job *job);
 void rp_push_start(struct rp_job *job, const json_t *since);
 void rp_push_wake(struct rp_job *job, const char *id); /* a document changed here */
 void rp_push_free(struct rp_job *job);

@@ -1,6 +1,7 @@
 /*
  * Pulling: changes of the peer since the checkpoint, compared with what is known here, fetched,
- * put, committed; then the next batch, or the parked feed when there is none.
+ * put, committed; then the next batch, or the parked feed when there is none.  A row that is
+ * compared before the commit of the batch before is at worst fetched twice.
  *
  * One poisoned document must not stop the others: a reply that is too large or does not parse is
  * asked for in smaller pieces, and a single document that still fails is left out (logged).
@@ -14,26 +15,13 @@
 #include "base/net/url.h"
 #include "certstore/rev.h"
 #include "certstore/schema.h"
-#include "replicator/job.h"
+#include "replicator/pull.h"
 
 #define PATH_MAX_LEN  (3 * RP_SEQ_MAX + 512)
 #define EMPTY_FEED_MS 1000 /* a feed that ends sooner with nothing is asked again after so long */
 
-struct rp_pull {
-    json_t *since;      /* the peer's sequence (text or number); NULL = from the beginning */
-    json_t *next;       /* sequence at the end of the batch under way */
-    json_t *missing;    /* array of {id, rev} to fetch */
-    size_t at, asked;   /* fetched up to here; entries of the request under way */
-    size_t chunk;       /* entries of one request */
-    size_t put;         /* documents put in this batch */
-    bool live;          /* caught up: ask with longpoll */
-    bool no_bulk_get;   /* the peer lacks it: one GET per document */
-    bool rows;          /* the batch had rows */
-    struct cm_buf feed; /* reply of the parked feed */
-    int64_t asked_at;
-};
-
 static void next_batch(struct rp_job *job);
+static void batch_done(struct rp_job *job);
 static void fetch(struct rp_job *job);
 
 static bool pull_wants(const struct rp_job *job, const char *id)
@@ -57,28 +45,48 @@ static void fail_reply(struct rp_job *job, const char *what)
 
 /* ---- the end of a batch ------------------------------------------------------------------- */
 
+/* Live means: listening, and everything heard so far is durable here. */
+static void show_state(struct rp_job *job)
+{
+    job->state = job->pull->live && !job->ticket ? RP_LIVE : RP_REPLICATING;
+}
+
 static void batch_durable(struct rp_job *job)
 {
     struct rp_pull *pull = job->pull;
     struct rp_client *client = job->client;
+    size_t put = pull->committing_put;
+    job->documents += (int64_t)put;
+    rp_job_success(job);
+    if (pull->committing)
+        rp_save_note(job, pull->committing);
+    pull->committing = NULL;
+    pull->committing_put = 0;
+    show_state(job);
+    if (pull->ended)
+        batch_done(job);
+    if (put > 0 && client->on_batch) /* last: it may retarget the client */
+        client->on_batch(client->arg, put);
+}
+
+/* The next batch is asked for at once, so that the peer works while we commit; the checkpoint, and
+ * a batch that overtakes, wait for the commit. */
+static void batch_done(struct rp_job *job)
+{
+    struct rp_pull *pull = job->pull;
+    pull->ended = job->ticket != NULL;
+    if (pull->ended)
+        return;
     json_decref(pull->since);
     pull->since = pull->next;
     pull->next = NULL;
-    job->documents += (int64_t)pull->put;
-    rp_job_success(job);
-    if (pull->rows)
-        rp_save_note(job, json_incref(pull->since));
-    if (pull->put > 0 && client->on_batch)
-        client->on_batch(client->arg, pull->put);
-    next_batch(job);
-}
-
-static void batch_done(struct rp_job *job)
-{
-    if (job->pull->put > 0)
+    pull->committing = pull->rows ? json_incref(pull->since) : NULL;
+    pull->committing_put = pull->put;
+    if (pull->put > 0)
         rp_job_after_commit(job, batch_durable);
     else
         batch_durable(job);
+    next_batch(job);
 }
 
 /* ---- putting ------------------------------------------------------------------------------ */
@@ -111,9 +119,7 @@ static int put_doc(struct rp_job *job, const json_t *doc, struct cm_err *err)
     return 0;
 }
 
-/* Array of {"ok": doc} and others; negative when the store failed.  Missing is what was superseded
- * or purged between feed and fetch. */
-static int put_list(struct rp_job *job, const json_t *list, struct cm_err *err)
+int rp_pull_put(struct rp_job *job, const json_t *list, struct cm_err *err)
 {
     int rc = 0;
     for (size_t i = 0; i < json_array_size(list) && rc == 0; i++) {
@@ -137,6 +143,14 @@ static void advance(struct rp_job *job)
     fetch(job);
 }
 
+void rp_pull_leave_out(struct rp_job *job, const json_t *entry)
+{
+    cm_log(CM_LOG_WARN, "replicator", cm_json_str_or(entry, "id", ""),
+           "left out: the peer's copy is too large or does not parse");
+    job->refused++;
+    job->save.session.write_failures++;
+}
+
 /* The reply was of no use: ask for fewer, or leave the one out. */
 static void ask_for_less(struct rp_job *job)
 {
@@ -146,11 +160,7 @@ static void ask_for_less(struct rp_job *job)
         fetch(job);
         return;
     }
-    const char *id = cm_json_str_or(json_array_get(pull->missing, pull->at), "id", "");
-    cm_log(CM_LOG_WARN, "replicator", id,
-           "left out: the peer's copy is too large or does not parse");
-    job->refused++;
-    job->save.session.write_failures++;
+    rp_pull_leave_out(job, json_array_get(pull->missing, pull->at));
     pull->at++;
     fetch(job);
 }
@@ -179,7 +189,7 @@ static void on_bulk_get(struct rp_job *job, const struct http_result *res)
     struct cm_err err = CM_ERR_INIT;
     int rc = 0;
     for (size_t i = 0; i < json_array_size(results) && rc == 0; i++)
-        rc = put_list(job, cm_json_arr(json_array_get(results, i), "docs"), &err);
+        rc = rp_pull_put(job, cm_json_arr(json_array_get(results, i), "docs"), &err);
     if (rc < 0)
         rp_job_fail(job, &err);
     else
@@ -205,58 +215,13 @@ static void bulk_get(struct rp_job *job)
                 on_bulk_get);
 }
 
-static void on_open_revs(struct rp_job *job, const struct http_result *res)
-{
-    if (res->err->code == CM_ELIMIT) {
-        ask_for_less(job);
-        return;
-    }
-    if (res->status == 404) { /* purged since */
-        advance(job);
-        return;
-    }
-    if (res->status != 200) {
-        rp_job_fail_status(job, res, "fetching a document from");
-        return;
-    }
-    CM_AUTO_JSON list = rp_reply_json(res);
-    if (!json_is_array(list)) {
-        ask_for_less(job);
-        return;
-    }
-    struct cm_err err = CM_ERR_INIT;
-    if (put_list(job, list, &err) < 0)
-        rp_job_fail(job, &err);
-    else
-        advance(job);
-    cm_err_fini(&err);
-}
-
-static void open_revs(struct rp_job *job)
-{
-    struct rp_pull *pull = job->pull;
-    const json_t *entry = json_array_get(pull->missing, pull->at);
-    struct cm_buf path;
-    cm_buf_init(&path, PATH_MAX_LEN);
-    cm_buf_putc(&path, '/');
-    url_encode(&path, cm_json_str_or(entry, "id", ""));
-    cm_buf_puts(&path, "?revs=true&latest=true&open_revs=%5B%22");
-    url_encode(&path, cm_json_str_or(entry, "rev", ""));
-    cm_buf_puts(&path, "%22%5D");
-    pull->asked = 1;
-    rp_job_call(
-        job, &(struct rp_call_spec){.method = "GET", .path = cm_buf_str(&path), .limit_ok = true},
-        on_open_revs);
-    cm_buf_fini(&path);
-}
-
 static void fetch(struct rp_job *job)
 {
     struct rp_pull *pull = job->pull;
     if (pull->at >= json_array_size(pull->missing))
         batch_done(job);
     else if (pull->no_bulk_get)
-        open_revs(job);
+        rp_gets_start(job, batch_done);
     else
         bulk_get(job);
 }
@@ -317,7 +282,7 @@ static void take_changes(struct rp_job *job, const json_t *reply)
     for (size_t i = 0; i < count; i++)
         diff_row(job, json_array_get(rows, i));
     if (idle)
-        rp_job_after(job, EMPTY_FEED_MS, batch_durable);
+        rp_job_after(job, EMPTY_FEED_MS, batch_done);
     else
         fetch(job);
 }
@@ -368,7 +333,7 @@ static void next_batch(struct rp_job *job)
         cm_buf_printf(&path, "&feed=longpoll&heartbeat=%d", RP_HEARTBEAT_MS);
     cm_buf_puts(&path, "&since=");
     add_since(&path, pull->since);
-    job->state = pull->live ? RP_LIVE : RP_REPLICATING;
+    show_state(job);
     pull->asked_at = cm_mono_ms();
     cm_buf_fini(&pull->feed);
     cm_buf_init(&pull->feed, RP_BODY_MAX);
@@ -394,14 +359,22 @@ void rp_pull_start(struct rp_job *job, const json_t *since)
     next_batch(job);
 }
 
+void rp_pull_halt(struct rp_job *job)
+{
+    if (job->pull)
+        rp_gets_cancel(job);
+}
+
 void rp_pull_free(struct rp_job *job)
 {
     struct rp_pull *pull = job->pull;
     if (!pull)
         return;
+    rp_pull_halt(job);
     json_decref(pull->since);
     json_decref(pull->next);
     json_decref(pull->missing);
+    json_decref(pull->committing);
     cm_buf_fini(&pull->feed);
     cm_free(pull);
     job->pull = NULL;

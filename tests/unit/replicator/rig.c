@@ -100,9 +100,11 @@ static void toy_verify(void *arg, const json_t *body, bool deleted, struct cs_ve
 
 static bool toy_peer(void *arg, const struct http_request *req, struct rp_peer *ret)
 {
-    const struct rig *rig = ((struct node *)arg)->rig;
-    (void)req;
+    const struct node *node = arg;
+    const struct rig *rig = node->rig;
     if (!rig->peer)
+        return false;
+    if (node->tls && (!req->peer_spki || strcmp(req->peer_spki, node->spki_allowed) != 0))
         return false;
     *ret = (struct rp_peer){.name = rig->peer, .manager = rig->peer_manager};
     return true;
@@ -163,12 +165,16 @@ static void handle(void *arg, struct http_exchange *ex)
 void node_listen(struct node *node)
 {
     struct cm_err err = CM_ERR_INIT;
-    const struct http_listen_opts opts = {
-        .address = node->address, .fd = -1, .limit = limit, .handler = handle, .arg = node};
+    const struct http_listen_opts opts = {.address = node->address,
+                                          .fd = -1,
+                                          .tls = node->tls,
+                                          .limit = limit,
+                                          .handler = handle,
+                                          .arg = node};
     if (http_listen(node->rig->loop, &opts, &node->listener, &err) < 0)
         fail_msg("listen: %s", err.what);
     snprintf(node->address, sizeof(node->address), "%s", http_listener_address(node->listener));
-    snprintf(node->url, sizeof(node->url), "http://%s/db", node->address);
+    snprintf(node->url, sizeof(node->url), "http%s://%s/db", node->tls ? "s" : "", node->address);
 }
 
 static void open_store(struct node *node)
@@ -343,7 +349,10 @@ struct rp_client *client_start_with(struct node *from, struct node *to, bool pul
                                         .store = from->store,
                                         .http = from->rig->http,
                                         .url = to->url,
-                                        .allow_http = true,
+                                        .cert_file = from->cert_file,
+                                        .key_file = from->key_file,
+                                        .pin_spki = from->pin,
+                                        .allow_http = !to->tls,
                                         .lab = from->lab,
                                         .pull_only = !push,
                                         .push_only = !pull};

@@ -23,6 +23,9 @@ struct node {
     char address[64]; /* stays the same over a restart */
     char url[128];    /* of the database "db" */
     bool lab;
+    struct tls_server *tls;   /* set before node_listen(): https, peers by their key */
+    const char *spki_allowed; /* with tls: the only client key that is a peer */
+    const char *cert_file, *key_file, *pin; /* of the client that works for this node */
     struct cs_store *store;
     struct rp_server *server;
     struct http_listener *listener;
@@ -58,9 +61,9 @@ void rig_sleep(struct rig *rig, int64_t ms);
 /* A fresh store and its server.  lab: without policy. */
 void node_start(struct rig *rig, struct node *node, const char *name, bool lab);
 void node_restart(struct node *node); /* store and server again, on the same port */
-void node_listen(struct node *node);
-void node_stop(struct node *node);  /* listener only: the server "dies" */
-void node_close(struct node *node); /* everything; the directory is removed */
+void node_listen(struct node *node);  /* again, after node_stop() */
+void node_stop(struct node *node);    /* listener only: the server "dies" */
+void node_close(struct node *node);   /* everything; the directory is removed */
 /* Closes the store: clients of it may be freed then. */
 void node_close_store(struct node *node);
 

@@ -1,0 +1,47 @@
+/*
+ * Inside of the pulling job: its batch, shared by pull.c (feed, batches, _bulk_get) and gets.c (one
+ * GET per document, for peers without _bulk_get).
+ */
+#pragma once
+
+#include "base/core/buf.h"
+#include "replicator/job.h"
+
+#define RP_GETS_MAX 8 /* GETs in flight */
+
+struct rp_get {
+    struct rp_job *job;
+    struct http_call *call;
+    size_t entry; /* of missing */
+};
+
+struct rp_pull {
+    json_t *since;    /* the peer's sequence (text or number); NULL = from the beginning */
+    json_t *next;     /* sequence at the end of the batch under way */
+    json_t *missing;  /* array of {id, rev} to fetch */
+    size_t at, asked; /* fetched up to here; entries of the request under way */
+    size_t chunk;     /* entries of one request */
+    size_t put;       /* documents put in this batch */
+    json_t
+        *committing; /* sequence of the batch that waits for its commit; NULL = nothing to note */
+    size_t committing_put;
+    bool ended;       /* the batch after it has ended, too, and waits */
+    bool live;        /* caught up: ask with longpoll */
+    bool no_bulk_get; /* the peer lacks it: one GET per document */
+    bool rows;        /* the batch had rows */
+    struct rp_get get[RP_GETS_MAX];
+    rp_job_fn gets_done;
+    struct cm_buf feed; /* reply of the parked feed */
+    int64_t asked_at;
+};
+
+/* Puts the documents of an array of {"ok": doc} and others; negative when the store failed. Missing
+ * is what was superseded or purged between feed and fetch. */
+int rp_pull_put(struct rp_job *job, const json_t *list, struct cm_err *err);
+/* Counts and logs a document that cannot be had. */
+void rp_pull_leave_out(struct rp_job *job, const json_t *entry);
+
+/* ---- gets.c ---- */
+/* Fetches missing[at…] and puts what comes; then done(job).  Failures end the job. */
+void rp_gets_start(struct rp_job *job, rp_job_fn done);
+void rp_gets_cancel(struct rp_job *job);
