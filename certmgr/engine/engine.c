@@ -54,11 +54,15 @@ static void receipt_changed(struct engine *engine, const char *id)
     if (!credential || !server || !state || !cm_ulid_ok(credential))
         return;
     bool failed = strcmp(state, "failed") == 0;
-    const char *what = cm_json_str(json_object_get(body, "error"), "what");
-    CM_AUTO_STR text =
-        failed ? cm_asprintf("deployment failed: %s", what ? what : "no reason given")
-        : strcmp(state, "served") == 0 ? cm_strdup("the new certificate is served on the wire")
-                                       : cm_asprintf("deployment: %s", state);
+    struct cm_err err = CM_ERR_INIT;
+    char what[CM_ERR_TEXT_MAX] = "no reason given";
+    if (failed && cm_err_from_json(&err, json_object_get(body, "error")) == 0)
+        cm_err_line(&err, what, sizeof(what));
+    cm_err_fini(&err);
+    CM_AUTO_STR text = failed ? cm_asprintf("Deployment failed: %s", what)
+                       : strcmp(state, "served") == 0
+                           ? cm_strdup("The new certificate is served on the wire")
+                           : cm_asprintf("Deployment: %s", state);
     eng_step_from(engine, credential, server, failed ? CM_LOG_ERROR : CM_LOG_INFO, text);
 }
 

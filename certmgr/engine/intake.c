@@ -80,7 +80,7 @@ static void accept(struct intake *intake, json_t *body, const json_t *fields)
         cm_json_set_int(body, "attempts", 0);
     cm_json_set_time(body, "next_action_at", cm_now_ms());
     json_object_del(body, "error");
-    intake->outcome = intake->retry ? "a new attempt was asked for" : "request accepted";
+    intake->outcome = intake->retry ? "A new attempt was asked for" : "Request accepted";
 }
 
 static void refuse(struct intake *intake, json_t *body, const struct cm_err *why)
@@ -93,7 +93,7 @@ static void refuse(struct intake *intake, json_t *body, const struct cm_err *why
         cm_json_set_str(body, "status", "error");
         json_object_del(body, "next_action_at");
     }
-    intake->outcome = "request refused";
+    intake->outcome = "Request refused";
 }
 
 /* Only what is well-formed goes into a refused credential: the request shows the rest. */
@@ -183,7 +183,7 @@ static int answer_retry(struct intake *intake, json_t *body, struct cm_err *err)
     for (size_t i = 0; i < sizeof(again) / sizeof(again[0]); i++)
         wanted = wanted || strcmp(again[i], status) == 0;
     if (!wanted) {
-        intake->outcome = "nothing to try again";
+        intake->outcome = "Nothing to try again";
         return 1;
     }
     accept(intake, body, body);
@@ -214,7 +214,7 @@ static void tell(const struct intake *intake)
     struct engine *engine = intake->engine;
     const json_t *by = json_object_get(intake->request, "by");
     eng_step(engine, intake->credential, CM_LOG_INFO, "%s (by %s on %s)",
-             intake->outcome ? intake->outcome : "request answered",
+             intake->outcome ? intake->outcome : "Request answered",
              cm_json_str_or(by, "who", "unknown"), cm_json_str_or(by, "server", "unknown"));
     size_t i;
     json_t *note;

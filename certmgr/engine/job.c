@@ -205,7 +205,7 @@ void job_begin(struct job *job)
         return;
     }
     if (plan.action == PLAN_EXPIRE) {
-        eng_step(engine, job->ulid, CM_LOG_ERROR, "the certificate has expired");
+        eng_step(engine, job->ulid, CM_LOG_ERROR, "The certificate has expired");
         eng_edit(engine, job->id, "credential", edit_expired, on_expired, job_call_new(job));
         return;
     }
@@ -213,8 +213,10 @@ void job_begin(struct job *job)
         job->order = json_object();
     job->renewal = cm_json_str(job->credential, "chain") != NULL;
     eng_steps_trim(engine, job->ulid);
-    eng_step(engine, job->ulid, CM_LOG_INFO, "%s: %s", job->renewal ? "renewal" : "issue",
-             plan.why);
+    if (eng_order_open(job->order))
+        eng_step(engine, job->ulid, CM_LOG_INFO, "Going on with the open order");
+    else if (job->renewal)
+        eng_step(engine, job->ulid, CM_LOG_INFO, "Renewal (%s)", plan.why);
     if (eng_account_get(engine, cm_json_str_or(job->credential, "account", ""), &job->account,
                         &err) != 0) {
         job_fail(job, &err);

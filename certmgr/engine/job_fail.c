@@ -72,7 +72,7 @@ static void on_failed(void *arg, const struct cs_doc *doc, const struct cm_err *
     }
     char next[CM_TIME_TEXT] = "";
     cm_time_format(call->err.next_attempt_ms, next);
-    eng_step(engine, job->ulid, CM_LOG_ERROR, "failed: %s%s%s (attempt %u, next at %s)",
+    eng_step(engine, job->ulid, CM_LOG_ERROR, "Failed: %s%s%s (attempt %u, next at %s)",
              call->err.what, call->err.cause_count ? ": " : "",
              call->err.cause_count ? call->err.cause[call->err.cause_count - 1] : "",
              call->err.attempts, next);

@@ -186,7 +186,7 @@ void job_finish(struct job *job, const json_t *answer)
     }
     char not_after[CM_TIME_TEXT];
     cm_time_format(chain.info.not_after_ms, not_after);
-    eng_step(engine, job->ulid, CM_LOG_INFO, "certificate issued by %s, valid until %s%s",
+    eng_step(engine, job->ulid, CM_LOG_INFO, "Certificate issued by %s, valid until %s%s",
              chain.info.issuer, not_after, chain.root ? "" : " (root certificate not found)");
     write_all(job, &chain);
     kf_chain_fini(&chain);

@@ -92,10 +92,11 @@ static void on_created(void *arg, const json_t *reply, const struct cm_err *err)
     }
     int64_t generation = cm_json_int(job->credential, "key_generation", 0) + 1;
     stage(job, reply, generation);
+    size_t servers = json_array_size(cm_json_arr(job->credential, "servers"));
     eng_step(job->engine, job->ulid, CM_LOG_INFO,
-             "key made (%s, generation %" PRId64 "), sealed to %zu servers",
-             cm_json_str_or(job->credential, "key_type", ""), generation,
-             json_array_size(cm_json_arr(job->credential, "servers")));
+             "Key made (%s, generation %" PRId64 "), sealed to %zu server%s",
+             cm_json_str_or(job->credential, "key_type", ""), generation, servers,
+             servers == 1 ? "" : "s");
     save_staged(job);
 }
 
@@ -106,7 +107,7 @@ void job_key(struct job *job)
         return;
     }
     if (may_keep(job)) {
-        eng_step(job->engine, job->ulid, CM_LOG_INFO, "the key is kept");
+        eng_step(job->engine, job->ulid, CM_LOG_INFO, "The key is kept");
         stage(job, job->credential, cm_json_int(job->credential, "key_generation", 1));
         save_staged(job);
         return;

@@ -186,7 +186,7 @@ static void on_checked(void *arg, const struct cm_err *err)
     call->check = NULL;
     if (!err)
         eng_step(call->job->engine, call->job->ulid, CM_LOG_INFO,
-                 "self-check: the challenges are served on every address");
+                 "Self-check: the challenges are served on every address");
     answer_done(call, err);
 }
 

@@ -106,7 +106,7 @@ static void issues_and_writes_all_documents(void **state)
     assert_int_equal(json_array_size(cm_json_arr(challenge, "tokens")), 0);
     assert_null(order_of(h));
     assert_int_equal(h->ca.new_orders, 1);
-    assert_true(has_step(h, "certificate issued by Test Middle"));
+    assert_true(has_step(h, "Certificate issued by Test Middle"));
     CM_AUTO_JSON account = h_body(h, "account", "ca");
     assert_string_equal(cm_json_str_or(account, "status", ""), "valid");
     assert_non_null(strstr(cm_json_str_or(account, "kid", ""), "/account/1"));
@@ -144,7 +144,7 @@ static void renewal_keeps_key_and_request(void **state)
     assert_true(
         json_equal(json_object_get(keyfile, "fingerprint"), json_object_get(after, "fingerprint")));
     assert_int_equal(h->ca.accounts, 1);
-    assert_true(has_step(h, "the key is kept"));
+    assert_true(has_step(h, "The key is kept"));
 }
 
 static int roll_over(void *arg, json_t *body, struct cm_err *err)

@@ -216,7 +216,7 @@ static void the_view_shows_all_but_the_sealed_key(void **state)
     assert_string_equal(cm_json_str_or(last, "server", ""), "bravo");
     assert_non_null(strstr(cm_json_str_or(last, "text", ""), "served on the wire"));
     assert_string_equal(cm_json_str_or(json_array_get(steps, 0), "text", ""),
-                        "request accepted (by ada on alpha)");
+                        "Request accepted (by ada on alpha)");
 }
 
 static void there_is_no_view_of_nothing(void **state)
