@@ -2,8 +2,8 @@
  * Inside of the replication client: one job per direction.
  *
  * client.c owns both jobs, their requests, errors and back-off; pull.c (with gets.c) and push.c are
- * the two loops; save.c keeps their checkpoints.  A job does one thing at a time: a request, a wait
- * for a commit, or a timer; whatever fails goes through rp_job_fail() and begins again with
+ * the two loops; save.c keeps their checkpoints.  A job has one request or timer at a time, and at
+ * most one commit beside it; whatever fails goes through rp_job_fail() and begins again with
  * rp_job_open().  The jobs do not know each other: one failing direction never stops the other.
  */
 #pragma once

@@ -2,11 +2,13 @@
  * The replication server: routes, peers, limits.
  */
 #include <string.h>
+#include <strings.h>
 
 #include "base/core/clock.h"
 #include "base/core/json.h"
 #include "base/core/mem.h"
 #include "replicator/policy.h"
+#include "replicator/seq.h"
 #include "replicator/serve.h"
 
 #define ALLOW_GET  "GET,HEAD"
@@ -92,7 +94,7 @@ void rp_seen(struct rp_server *server, const char *peer, const char *since)
         json_object_set_new(server->seen, peer, entry);
     }
     cm_json_set_int(entry, "at", cm_now_ms());
-    if (since)
+    if (since && strlen(since) < RP_SEQ_TEXT) /* ours; a longer one is nobody's */
         cm_json_set_str(entry, "since", since);
 }
 
@@ -152,9 +154,10 @@ static bool is_read(const struct rp_req *req)
     return req->http->head.method == HTTP_GET || req->http->head.method == HTTP_HEAD;
 }
 
-static bool starts(const char *text, const char *prefix)
+/* Media types are case-insensitive (RFC 9110 8.3.1). */
+static bool starts(const char *type, const char *prefix)
 {
-    return text && strncmp(text, prefix, strlen(prefix)) == 0;
+    return type && strncasecmp(type, prefix, strlen(prefix)) == 0;
 }
 
 static void serve_verb(struct rp_req *req)
