@@ -4,6 +4,7 @@
 #include "base/core/json.h"
 #include "base/core/log.h"
 #include "base/core/mem.h"
+#include "base/core/utf8.h"
 #include "certmgr/cli/cli_internal.h"
 
 #include <stdio.h>
@@ -75,6 +76,12 @@ int cli_main(int argc, char **argv)
         root = argv[2];
         i = 3;
     }
+    for (int a = 1; a < argc; a++) {
+        if (cm_utf8_ok(argv[a], strlen(argv[a])))
+            continue;
+        fprintf(stderr, "certmgr: argument %d is not UTF-8 text\n", a);
+        return CLI_USAGE;
+    }
     if (i >= argc || strcmp(argv[i], "help") == 0 || strcmp(argv[i], "--help") == 0) {
         print_help(i >= argc ? stderr : stdout);
         return i >= argc ? CLI_USAGE : CLI_OK;
@@ -107,6 +114,7 @@ int cli_error(const struct cli *cli, const struct cm_err *err)
         return CLI_DENIED;
     case CM_ENET:
     case CM_ETIMEOUT:
+    case CM_ECLOSED:
         return CLI_UNREACHABLE;
     default:
         return CLI_FAILED;
@@ -127,37 +135,51 @@ void cli_print_json(const json_t *value)
     printf("%s\n", text);
 }
 
-static struct cli_option *option_of(struct cli_option *options, const char *word)
+/* joined: the "=" of "--name=value", or NULL. */
+static struct cli_option *option_of(struct cli_option *options, const char *word,
+                                    const char *joined)
 {
+    size_t n = joined != NULL ? (size_t)(joined - word) : strlen(word);
     for (struct cli_option *o = options; o->name != NULL; o++)
-        if (strcmp(word, o->name) == 0 ||
+        if ((strlen(o->name) == n && strncmp(word, o->name, n) == 0) ||
             (o->short_name != NULL && strcmp(word, o->short_name) == 0))
             return o;
     return NULL;
 }
 
+static int refuse_option(const struct cli *cli, const char *word, const char *why)
+{
+    char text[200];
+    snprintf(text, sizeof(text), "%.100s: %s", word, why);
+    return cli_usage(cli, text);
+}
+
 int cli_options(struct cli *cli, struct cli_option *options)
 {
     int kept = 0;
-    char text[200];
+    bool words_only = false;
     for (int i = 0; i < cli->argc; i++) {
         char *word = cli->argv[i];
-        struct cli_option *o = option_of(options, word);
-        if (strcmp(word, "--json") == 0) {
-            cli->json = true;
-        } else if (o == NULL && word[0] == '-' && word[1] != '\0') {
-            snprintf(text, sizeof(text), "unknown option %.100s", word);
-            return cli_usage(cli, text);
-        } else if (o == NULL) {
+        const char *joined = strncmp(word, "--", 2) == 0 ? strchr(word, '=') : NULL;
+        struct cli_option *o = option_of(options, word, joined);
+        if (words_only || word[0] != '-' || word[1] == '\0') {
             cli->argv[kept++] = word;
+        } else if (strcmp(word, "--") == 0) {
+            words_only = true;
+        } else if (strcmp(word, "--json") == 0) {
+            cli->json = true;
+        } else if (o == NULL) {
+            return refuse_option(cli, word, "unknown option");
+        } else if (o->flag && joined != NULL) {
+            return refuse_option(cli, word, "takes no value");
         } else if (o->flag) {
             o->count = 1;
-        } else if (i + 1 >= cli->argc || o->count == CLI_VALUES_MAX) {
-            snprintf(text, sizeof(text), "%.100s: %s", word,
-                     o->count == CLI_VALUES_MAX ? "given too often" : "a value is missing");
-            return cli_usage(cli, text);
+        } else if (o->count == CLI_VALUES_MAX) {
+            return refuse_option(cli, word, "given too often");
+        } else if (joined == NULL && i + 1 >= cli->argc) {
+            return refuse_option(cli, word, "a value is missing");
         } else {
-            o->value[o->count++] = cli->argv[++i];
+            o->value[o->count++] = joined != NULL ? joined + 1 : cli->argv[++i];
         }
     }
     cli->argc = kept;

@@ -26,6 +26,40 @@ static void on_answer(void *arg, const struct http_result *res)
     cm_loop_stop(a->loop);
 }
 
+/* Text of a CA or a peer may hold control bytes; printed as they are they would drive the terminal.
+ * With --json they stay: JSON escapes them. */
+static void clean_text(char *text)
+{
+    for (size_t i = 0; text[i] != '\0'; i++) {
+        unsigned char c = (unsigned char)text[i], next = (unsigned char)text[i + 1];
+        bool c1 = c == 0xc2 && next >= 0x80 && next <= 0x9f; /* U+0080 to U+009F */
+        if ((c < 0x20 && c != '\n' && c != '\t') || c == 0x7f || c1)
+            text[i] = '?';
+        if (c1)
+            text[i + 1] = '?';
+    }
+}
+
+void cli_clean(json_t *value)
+{
+    const char *key = NULL;
+    size_t i = 0;
+    json_t *child = NULL;
+    if (json_is_string(value)) {
+        CM_AUTO_STR text = cm_strdup(json_string_value(value));
+        clean_text(text);
+        json_string_set(value, text);
+    }
+    json_array_foreach(value, i, child)
+    {
+        cli_clean(child); /* as deep as the parser allows */
+    }
+    json_object_foreach(value, key, child)
+    {
+        cli_clean(child);
+    }
+}
+
 /* Problem details (RFC 9457) of a refusal, field by field. */
 static int tell_problem(struct cli *cli, const struct answer *a)
 {
@@ -66,7 +100,10 @@ static int tell_problem(struct cli *cli, const struct answer *a)
 static int finish(struct cli *cli, struct answer *a, json_t **ret)
 {
     int status = CLI_OK;
+    if (!cli->json)
+        cli_clean(a->body);
     if (a->err.code != 0) {
+        a->err.code = CM_ENET; /* whatever it was: no answer */
         cm_wrap(&a->err, CM_ENET, "the server at %s does not answer", cli->config.socket);
         cm_err_hint(&a->err, "Is \"certmgr serve\" running? Has the user of this shell access?");
         status = cli_error(cli, &a->err);

@@ -29,6 +29,8 @@ extern const struct cli_command cli_admin_commands[];
  * be NULL for 204).  Failures were told on stderr (or as JSON on stdout with --json). */
 int cli_api(struct cli *cli, const char *method, const char *path, const json_t *body,
             json_t **ret);
+/* Replaces control bytes in every text of a reply by '?', for printing. */
+void cli_clean(json_t *value);
 /* Tells an error and returns the matching exit status. */
 int cli_error(const struct cli *cli, const struct cm_err *err);
 int cli_usage(const struct cli *cli, const char *what);
@@ -36,10 +38,12 @@ int cli_usage(const struct cli *cli, const char *what);
 void cli_print_json(const json_t *value);
 
 struct cs_store;
-/* Opens this server's store for work on local tables (no server may run); documents cannot be put. */
+/* Opens this server's store for work on local tables (no server may run); documents cannot be put.
+ */
 int cli_open_store(const struct cli *cli, struct cs_store **ret, struct cm_err *err);
 
-/* One option: "-d NAME", "--domain NAME"; repeated ones collect. */
+/* One option: "-d NAME", "--domain NAME", "--domain=NAME"; repeated ones collect; words only behind
+ * a lone "--". */
 struct cli_option {
     const char *name;       /* "--domain" */
     const char *short_name; /* "-d" or NULL */

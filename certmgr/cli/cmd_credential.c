@@ -155,7 +155,7 @@ static int cmd_list(struct cli *cli)
 {
     struct cli_option options[] = {{.name = "--view"}, {.name = NULL}};
     CM_AUTO_JSON all = json_array();
-    char after[600] = "";
+    char after[1024] = ""; /* base64 of an index key and an id */
     if (cli_options(cli, options) != 0 || cli->argc != 0)
         return CLI_USAGE;
     const char *view = cli_value(&options[0], "host");

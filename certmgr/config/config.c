@@ -20,6 +20,7 @@
 #define CONFIG_FILE_MAX (256u << 10)
 /* libinih's line buffer; longer lines would be cut silently, so they are refused. */
 #define CONFIG_LINE_MAX 198
+#define CONFIG_ROOT_MAX 900 /* leaves room for the places below it */
 
 struct reader {
     const char *text;
@@ -158,9 +159,22 @@ static int check(const struct config *c, struct cm_err *err)
     return 0;
 }
 
-static void defaults(struct config *c, const char *root)
+/* A relative root counts from where we are now: children and sockets need the whole path. */
+static int set_root(struct config *c, const char *root, struct cm_err *err)
 {
-    cm_strcpy(c->root, sizeof(c->root), root != NULL ? root : "");
+    char here[CONFIG_PATH_MAX] = "";
+    if (root == NULL || root[0] == '\0')
+        return 0;
+    if (root[0] != '/' && getcwd(here, sizeof(here)) == NULL)
+        return cm_fail_errno(err, errno, "--root: the present directory has no path");
+    int n = snprintf(c->root, sizeof(c->root), "%s%s%s", here, root[0] != '/' ? "/" : "", root);
+    if (n < 0 || n > CONFIG_ROOT_MAX)
+        return cm_fail(err, CM_ELIMIT, "--root: the path is longer than %d bytes", CONFIG_ROOT_MAX);
+    return 0;
+}
+
+static void defaults(struct config *c)
+{
     snprintf(c->conf_file, sizeof(c->conf_file), "%.900s/etc/certmgr/certmgr.conf", c->root);
     snprintf(c->state_dir, sizeof(c->state_dir), "%.900s/var/lib/certmgr", c->root);
     snprintf(c->socket, sizeof(c->socket), "%.900s/run/certmgr/certmgr.sock", c->root);
@@ -174,14 +188,15 @@ static void defaults(struct config *c, const char *root)
 int config_load(const char *root, bool must_exist, struct config *ret, struct cm_err *err)
 {
     memset(ret, 0, sizeof(*ret));
-    defaults(ret, root);
-    if (root != NULL && strlen(root) > 900)
-        return cm_fail(err, CM_ELIMIT, "--root: the path is longer than 900 bytes");
+    int rv = set_root(ret, root, err);
+    if (rv != 0)
+        return rv;
+    defaults(ret);
     if (!cm_path_exists(ret->conf_file) && !must_exist)
         return config_items_finish(ret), check(ret, err);
     CM_AUTO_STR text = NULL;
     size_t len = 0;
-    int rv = cm_file_read(ret->conf_file, CONFIG_FILE_MAX, &text, &len, err);
+    rv = cm_file_read(ret->conf_file, CONFIG_FILE_MAX, &text, &len, err);
     if (rv != 0)
         return cm_wrap(err, rv, "the configuration cannot be read");
     rv = parse(ret, ret->conf_file, text, len, err);
