@@ -13,6 +13,7 @@ struct answer {
     struct cm_loop *loop;
     int status;
     json_t *body;
+    bool junk; /* a body that is not JSON */
     struct cm_err err;
 };
 
@@ -22,7 +23,7 @@ static void on_answer(void *arg, const struct http_result *res)
     a->status = res->status;
     cm_err_copy(&a->err, res->err);
     if (res->body_len > 0)
-        (void)cm_json_parse_lax(res->body, res->body_len, &a->body, NULL); /* told by status */
+        a->junk = cm_json_parse_lax(res->body, res->body_len, &a->body, NULL) != 0;
     cm_loop_stop(a->loop);
 }
 
@@ -109,6 +110,10 @@ static int finish(struct cli *cli, struct answer *a, json_t **ret)
         status = cli_error(cli, &a->err);
     } else if (a->status < 200 || a->status > 299) {
         status = tell_problem(cli, a);
+    } else if (a->junk) {
+        cm_fail(&a->err, CM_EPEER, "the server at %s answered what is not JSON",
+                cli->config.socket);
+        status = cli_error(cli, &a->err);
     } else if (ret != NULL) {
         *ret = json_incref(a->body);
     }
