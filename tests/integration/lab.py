@@ -6,6 +6,7 @@ Everything runs on loopback addresses with settings that a user has too; each se
 
 import atexit
 import hashlib
+import http.client
 import http.cookiejar
 import json
 import os
@@ -305,22 +306,46 @@ class Server:
         return wait_for(f"{credential} to be issued", issued, timeout, 0.2)
 
     def wait_receipts(self, credential, servers, state="served", timeout=60):
+        seen = {}
+
         def all_there():
             view = self.show(credential)
-            states = {r["server"]: r["state"] for r in view.get("receipts", [])}
-            return view if all(states.get(s) == state for s in servers) else None
-        return wait_for(f"receipts \"{state}\" of {', '.join(servers)}", all_there, timeout, 0.2)
+            seen.update({r["server"]: r for r in view.get("receipts", [])})
+            return view if all(seen.get(s, {}).get("state") == state for s in servers) else None
+        try:
+            return wait_for(f"receipts \"{state}\" of {', '.join(servers)}", all_there, timeout, 0.2)
+        except LabError as error:
+            raise LabError(f"{error}; there are {json.dumps(seen, indent=1)}") from None
+
+    def api(self, method, path, body=None, headers=None):
+        """The REST API over this server's Unix socket: (status, headers, parsed body)."""
+        connection = http.client.HTTPConnection("localhost")
+        connection.sock = socket.socket(socket.AF_UNIX)
+        connection.sock.connect(str(self.root / "run/certmgr/certmgr.sock"))
+        connection.request(method, f"/api/v1{path}", json.dumps(body) if body is not None else None,
+                           dict({"Content-Type": "application/json"}, **(headers or {})))
+        reply = connection.getresponse()
+        data = reply.read()
+        connection.close()
+        return reply.status, reply.headers, json.loads(data) if data else None
 
     def document(self, doc_id):
         """A document as the replication route gives it to this server (its own TLS identity)."""
+        return self.replication("GET", "/" + urllib.parse.quote(doc_id, safe=""))
+
+    def replication(self, method, path, body=None):
+        """One call of the manager's replication routes with this server's TLS identity."""
         tls = self.root / "var/lib/certmgr/tls"
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE  # the identity is self-signed; this only reads
         context.load_cert_chain(tls / "cert.pem", tls / "key.pem")
         host = self.manager_address or self.address
-        url = f"https://{host}:{self.replication_port}/certstore/{urllib.parse.quote(doc_id, safe='')}"
-        with urllib.request.urlopen(url, context=context, timeout=10) as reply:
+        request = urllib.request.Request(
+            f"https://{host}:{self.replication_port}/certstore{path}", method=method,
+            data=json.dumps(body).encode() if body is not None else None,
+            headers={"Content-Type": "application/json"})
+        with urllib.request.urlopen(request, context=context, timeout=10) as reply:
             return json.loads(reply.read())
 
     def seal_key(self):

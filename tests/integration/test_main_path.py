@@ -149,6 +149,30 @@ class MainPath(unittest.TestCase):
         names = [s["name"] for s in FLEET.manager.json("server", "list")["servers"]]
         self.assertIn("delta", names)
 
+    def test_7_forged_documents(self):
+        """A member of the fleet cannot write for others: refused per document, kept for a look."""
+        bravo = FLEET.server["bravo"]
+        listed = FLEET.manager.json("list")["credentials"][0]["id"]
+        honest = bravo.document(f"credential:{listed}")
+        forged = dict(honest, _rev="999-" + "f" * 32, servers=["bravo", "charlie", "delta"])
+        request = {"_id": "request:01J0000000000000000000000A", "_rev": "1-" + "a" * 32,
+                   "type": "request", "serial": honest["serial"] + 1, "action": "issue",
+                   "credential": "01J0000000000000000000000B", "base_serial": 0,
+                   "at": "2026-11-22T00:00:00.000Z", "fields": {"host_names": ["evil.example"]},
+                   "by": {"who": "x", "via": "api", "server": "charlie"},
+                   "signature": dict(honest["signature"], by="charlie")}
+        older = dict(honest, _rev="2-" + "b" * 32, serial=1)
+        for document in (forged, request, older):
+            reply = bravo.replication("POST", "/_bulk_docs",
+                                      {"new_edits": False, "docs": [document]})
+            self.assertEqual(reply[0]["error"], "forbidden", reply)
+            self.assertTrue(reply[0]["reason"])
+        self.assertEqual(bravo.document(f"credential:{listed}")["_rev"], honest["_rev"])
+        _, _, body = FLEET.manager.api("GET", "/quarantine")
+        kept = {row["id"]: row for row in body["quarantine"]}
+        self.assertIn(request["_id"], kept)
+        self.assertEqual(kept[request["_id"]]["peer"], "bravo")
+
 
 class BadInput(unittest.TestCase):
     """A clear error at the field or argument; nothing is lost."""

@@ -1,0 +1,73 @@
+"""Rights: as root, front and agent run as the users of the configuration; otherwise it is said."""
+
+import os
+import subprocess
+import unittest
+from pathlib import Path
+
+import lab
+
+FLEET = None
+
+
+def setUpModule():
+    global FLEET
+    FLEET = lab.Fleet(net=81, base=32000, http_port=5062)
+    os.chmod(FLEET.directory, 0o755)
+    for server in FLEET.server.values():
+        if os.geteuid() == 0:
+            server.extra = "[process]\nfront_user = nobody\nagent_user = daemon\n"
+            server.targets.clear()
+            subprocess.run(["chown", "daemon", str(server.data)], check=True)
+            server.target()
+    FLEET.start()
+
+
+def tearDownModule():
+    FLEET.stop()
+
+
+def ids(pid):
+    status = Path(f"/proc/{pid}/status").read_text()
+    uid = next(line for line in status.splitlines() if line.startswith("Uid:")).split()[1:]
+    caps = next(line for line in status.splitlines() if line.startswith("CapEff:")).split()[1]
+    return set(map(int, uid)), int(caps, 16)
+
+
+class Users(unittest.TestCase):
+    def test_rights(self):
+        """Each process has the rights of its own user, the key files belong to the agent's."""
+        bravo = FLEET.server["bravo"]
+        if os.geteuid() != 0:
+            self.assertIn("run as one user", bravo.process.log.read_text())
+            return
+        import pwd
+        front, agent = (pwd.getpwnam(n).pw_uid for n in ("nobody", "daemon"))
+        self.assertEqual(ids(bravo.pid_of("front-process")), ({front}, 0))
+        self.assertEqual(ids(bravo.pid_of("agent-process")), ({agent}, 0))
+        state = bravo.root / "var/lib/certmgr"
+        for path in (state / "agent").iterdir():
+            self.assertEqual(path.stat().st_uid, agent, path)
+            if path.suffix == ".key":
+                self.assertEqual(path.stat().st_mode & 0o777, 0o600, path)
+        read = subprocess.run(["cat", str(state / "agent/seal.key")], capture_output=True,
+                              user=front, group=65534, extra_groups=[], check=False)
+        self.assertNotEqual(read.returncode, 0, "the front's user cannot read the seal key")
+
+    def test_main_path_with_these_rights(self):
+        credential = FLEET.manager.json("request", "-d", "rights.users.example", "-s", "bravo")
+        credential = credential["credential"]
+        FLEET.manager.wait_issued(credential)
+        FLEET.manager.wait_receipts(credential, ["bravo"], state="deployed")
+        kyr = FLEET.server["bravo"].data / "keyfile.kyr"
+        self.assertEqual(kyr.stat().st_mode & 0o777, 0o600)
+
+    def test_restart_keeps_working(self):
+        bravo = FLEET.server["bravo"]
+        bravo.stop()
+        bravo.start()
+        self.assertTrue(bravo.json("status")["agent_connected"])
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
