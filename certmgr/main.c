@@ -16,6 +16,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -109,6 +110,10 @@ int main(int argc, char **argv)
         return cli_main(argc, argv);
     if (load_config(process, root, &config) != 0)
         return 2;
+    /* In ps and top, where "exe" would say nothing. */
+    (void)prctl(PR_SET_NAME, strcmp(process, "front-process") == 0   ? "certmgr-front"
+                             : strcmp(process, "agent-process") == 0 ? "certmgr-agent"
+                                                                     : "certmgr");
     int status = strcmp(process, "serve") == 0           ? serve(&config)
                  : strcmp(process, "front-process") == 0 ? app_run(&config, CHANNEL_FD)
                                                          : agent_process(&config);

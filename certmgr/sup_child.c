@@ -193,10 +193,12 @@ int sup_users_prepare(const struct config *config)
                "can read the key files");
         return 0;
     }
-    if (config->front_user[0] == '\0' || config->agent_user[0] == '\0')
-        cm_log(CM_LOG_WARN, "supervisor", NULL,
-               "[process] %s is not set: that process keeps running as root",
-               config->front_user[0] == '\0' ? "front_user" : "agent_user");
+    if (config->front_user[0] == '\0')
+        cm_log(CM_LOG_WARN, "supervisor", "front",
+               "[process] front_user is not set: it keeps running as root");
+    if (config->agent_user[0] == '\0')
+        cm_log(CM_LOG_WARN, "supervisor", "agent",
+               "[process] agent_user is not set: it keeps running as root");
     if (config->front_user[0] != '\0' && give_to(config, config->front_user, front_dirs) != 0)
         return -1;
     if (config->agent_user[0] != '\0' && give_to(config, config->agent_user, agent_dirs) != 0)

@@ -1,0 +1,140 @@
+"""The supervisor: children come back, ports may be taken, one server per state directory."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import unittest
+from pathlib import Path
+
+import lab
+
+DIRECTORY = None
+SERVER = None
+
+
+def setUpModule():
+    global DIRECTORY, SERVER
+    DIRECTORY = Path(tempfile.mkdtemp(prefix="certmgr-supervisor-"))
+    SERVER = lab.Server(DIRECTORY, "alpha", "127.0.0.95").init().start()
+
+
+def tearDownModule():
+    SERVER.stop()
+    shutil.rmtree(DIRECTORY)
+
+
+def gone(pid):
+    try:
+        return ") Z " in Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return True
+
+
+def listener(server, name):
+    rows = server.json("status")["listeners"]
+    return next(row for row in rows if row["name"] == name)
+
+
+class Supervisor(unittest.TestCase):
+    def kill_child(self, process):
+        old = SERVER.pid_of(process)
+        other = {"front-process": "agent-process", "agent-process": "front-process"}[process]
+        beside = SERVER.pid_of(other)
+        os.kill(old, signal.SIGKILL)
+        lab.wait_for(f"another {process}", lambda: SERVER.pid_of(process) not in (None, old), 15)
+        lab.wait_for("the agent's channel", lambda: SERVER.cli(
+            "status", "--json", check=False).returncode == 0 and
+            SERVER.json("status")["agent_connected"], 15)
+        self.assertEqual(SERVER.pid_of(other), beside, "the other process is left alone")
+        self.assertEqual(listener(SERVER, "ui")["state"], "open")
+        # the agent answers: an invitation is signed there
+        self.assertIn("token", SERVER.json("server", "add", "bravo"))
+
+    def test_the_agent_comes_back(self):
+        self.kill_child("agent-process")
+
+    def test_the_front_comes_back(self):
+        self.kill_child("front-process")
+
+    def test_children_end_with_a_killed_supervisor(self):
+        children = [pid for pid, _ in SERVER.children()]
+        self.assertEqual(len(children), 2)
+        SERVER.process.child.kill()
+        SERVER.process.child.wait()
+        lab.wait_for("the children to end", lambda: all(map(gone, children)), 10)
+        SERVER.start()
+        for name in ("ui", "replication", "challenge", "api"):
+            lab.wait_for(f"listener {name}",
+                         lambda: listener(SERVER, name)["state"] == "open", 10)
+
+    def test_a_second_server_on_the_same_state_is_refused(self):
+        second = subprocess.run([str(SERVER.certmgr), "--root", str(SERVER.root), "serve"],
+                                capture_output=True, text=True, check=False, timeout=30)
+        self.assertEqual(second.returncode, 1)
+        self.assertIn("runs already", second.stderr)
+        self.assertEqual(SERVER.json("status")["server"], "alpha", "the first still answers")
+
+    def test_a_server_of_no_fleet_says_what_to_do(self):
+        fresh = lab.Server(DIRECTORY, "fresh", "127.0.0.96").configure()
+        done = subprocess.run([str(fresh.certmgr), "serve", "--root", str(fresh.root)],
+                              capture_output=True, text=True, check=False, timeout=30)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("belongs to no fleet yet", done.stderr)
+        self.assertIn("certmgr init", done.stderr)
+
+    def test_a_taken_port_turns_one_listener_yellow(self):
+        with socket.socket() as taken:
+            taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            taken.bind(("127.0.0.97", 5002))
+            taken.listen()
+            server = lab.Server(DIRECTORY, "delta", "127.0.0.97").init().start()
+            try:
+                row = listener(server, "challenge")
+                self.assertEqual(row["state"], "failed")
+                self.assertIn("another program uses this address", row["error"])
+                self.assertEqual(listener(server, "ui")["state"], "open")
+                taken.close()
+                lab.wait_for("the port to be taken over",
+                             lambda: listener(server, "challenge")["state"] == "open", 30)
+                self.assertNotIn("error", listener(server, "challenge"))
+                self.assertTrue(lab.port_open("127.0.0.97", 5002))
+            finally:
+                server.stop()
+
+    def test_stop_is_orderly(self):
+        server = lab.Server(DIRECTORY, "echo", "127.0.0.98").init().start()
+        children = [pid for pid, _ in server.children()]
+        server.process.child.send_signal(signal.SIGTERM)
+        self.assertEqual(server.process.child.wait(15), 0)
+        self.assertTrue(all(map(gone, children)))
+        self.assertFalse((server.root / "run/certmgr/certmgr.sock").exists())
+        self.assertFalse(lab.port_open("127.0.0.98", 8443))
+        server.start()
+        server.stop()
+
+    def test_a_relative_root_is_enough(self):
+        server = lab.Server(DIRECTORY, "golf", "127.0.0.99").init()
+        server.process = lab.Process("relative", [server.certmgr, "--root", "golf", "serve"],
+                                     server.root, cwd=DIRECTORY)
+        server.start()
+        try:
+            done = subprocess.run([str(server.certmgr), "--root", "golf", "server", "list"],
+                                  capture_output=True, text=True, check=False, cwd=DIRECTORY,
+                                  timeout=30)
+            self.assertEqual(done.returncode, 0, done.stderr)
+            self.assertIn("golf", done.stdout)
+        finally:
+            server.stop()
+
+    def test_the_front_may_open_many_files(self):
+        limits = Path(f"/proc/{SERVER.pid_of('front-process')}/limits").read_text()
+        row = next(line for line in limits.splitlines() if line.startswith("Max open files"))
+        soft, hard = row.split()[3:5]
+        self.assertEqual(soft, hard)
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
