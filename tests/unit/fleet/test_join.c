@@ -293,8 +293,7 @@ static void malformed_bodies_are_refused_before_the_agent(void **state)
         "{}",
         "{\"name\":\"beta\",\"seal\":\"a\",\"sign\":\"b\",\"tls\":\"c\"}",
         "{\"name\":\"beta\",\"seal\":1,\"sign\":\"b\",\"tls\":\"c\",\"proof\":\"d\"}",
-        "{\"name\":\"beta\",\"name\":\"x\",\"seal\":\"a\",\"sign\":\"b\",\"tls\":\"c\",\"proof\":"
-        "\"d\"}",
+        "{\"name\":\"beta\",\"name\":\"x\",\"seal\":\"a\",\"sign\":\"b\",\"tls\":\"\",\"proof\":1}",
         "{\"name\":\"be\\u0000ta\",\"seal\":\"a\",\"sign\":\"b\",\"tls\":\"c\",\"proof\":\"d\"}",
     };
     int asked = alpha.asked;
