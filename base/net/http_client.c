@@ -1,10 +1,8 @@
 /*
- * Outgoing HTTP: libcurl's multi interface, driven by the loop's watches and timers.
+ * Outgoing HTTP: libcurl on the loop (curl_loop.h).
  *
  * libcurl forbids most of its functions inside its own callbacks, so on_data may start or cancel
- * calls only by marking them; `kick` does the work in the next turn.  libcurl 7.88 closes losing
- * sockets of a connection race without telling, and the descriptor may come back at once: the
- * open-socket callback therefore renews a watch that exists for the same number.
+ * calls only by marking them; `kick` does the work in the next turn.
  */
 #include "base/net/http_client.h"
 
@@ -12,10 +10,10 @@
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
-#include <sys/socket.h>
 
 #include "base/core/bytes.h"
 #include "base/core/mem.h"
+#include "base/net/curl_loop.h"
 #include "base/net/hostname.h"
 #include "base/net/http_failure.h"
 #include "base/net/url.h"
@@ -27,22 +25,11 @@
 #define REQUEST_HEADERS_MAX 64
 #define KEEPALIVE_S         60L
 
-struct http_socket {
-    struct http_socket *next;
-    struct http_client *client;
-    curl_socket_t fd;
-    struct cm_watch *watch;
-    int events;
-};
-
 struct http_client {
     struct cm_loop *loop;
-    CURLM *multi;
-    struct cm_timer *timer; /* libcurl's */
-    struct cm_timer *kick;  /* marked work that could not be done inside a callback */
+    struct curl_loop *curl;
+    struct cm_timer *kick; /* marked work that could not be done inside a callback */
     struct http_call *calls;
-    struct http_socket *sockets;
-    bool in_curl;   /* inside curl_multi_socket_action(), so possibly inside a callback */
     bool finishing; /* inside a done function */
     bool closing;
 };
@@ -76,7 +63,7 @@ static void call_free(struct http_call *call)
 {
     struct http_client *client = call->client;
     if (call->added)
-        curl_multi_remove_handle(client->multi, call->easy);
+        curl_loop_remove(client->curl, call->easy);
     if (call->prev)
         call->prev->next = call->next;
     else
@@ -128,7 +115,7 @@ static void call_finish(struct http_call *call, CURLcode rc)
         explain(call, rc, &err);
     /* Out of the multi handle first: done may do anything with the client. */
     if (call->added)
-        curl_multi_remove_handle(call->client->multi, call->easy);
+        curl_loop_remove(call->client->curl, call->easy);
     call->added = false;
     call->finished = true;
     bool outer = call->client->finishing;
@@ -139,109 +126,13 @@ static void call_finish(struct http_call *call, CURLcode rc)
     call_free(call);
 }
 
-static void reap(struct http_client *client)
+static void on_curl_done(void *arg, int code)
 {
-    CURLMsg *msg;
-    int left;
-    while ((msg = curl_multi_info_read(client->multi, &left)) != NULL) {
-        CURLcode rc = msg->data.result;
-        struct http_call *call = NULL;
-        curl_easy_getinfo(msg->easy_handle, CURLINFO_PRIVATE, (char **)&call);
-        if (call->cancelled)
-            call_free(call);
-        else
-            call_finish(call, rc);
-    }
-}
-
-/* ---- libcurl on the loop ------------------------------------------------------------------ */
-
-static void act(struct http_client *client, curl_socket_t fd, int mask)
-{
-    int running;
-    client->in_curl = true;
-    curl_multi_socket_action(client->multi, fd, mask, &running);
-    client->in_curl = false;
-    reap(client);
-}
-
-static void on_timer(void *arg)
-{
-    act(arg, CURL_SOCKET_TIMEOUT, 0);
-}
-
-static void on_ready(void *arg, int events)
-{
-    struct http_socket *s = arg; /* may be gone after act() */
-    act(s->client, s->fd,
-        (events & CM_WATCH_READ ? CURL_CSELECT_IN : 0) |
-            (events & CM_WATCH_WRITE ? CURL_CSELECT_OUT : 0));
-}
-
-static int on_curl_timer(CURLM *multi, long timeout_ms, void *arg)
-{
-    struct http_client *client = arg;
-    (void)multi;
-    if (timeout_ms < 0)
-        cm_timer_stop(client->timer);
+    struct http_call *call = arg;
+    if (call->cancelled)
+        call_free(call);
     else
-        cm_timer_start(client->timer, timeout_ms);
-    return 0;
-}
-
-static struct http_socket **find_socket(struct http_client *client, curl_socket_t fd)
-{
-    struct http_socket **at = &client->sockets;
-    while (*at && (*at)->fd != fd)
-        at = &(*at)->next;
-    return at;
-}
-
-static void drop_socket(struct http_socket **at)
-{
-    struct http_socket *s = *at;
-    *at = s->next;
-    cm_watch_free(s->watch);
-    cm_free(s);
-}
-
-static int on_curl_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *socket_arg)
-{
-    struct http_client *client = arg;
-    struct http_socket **at = find_socket(client, fd);
-    (void)easy;
-    (void)socket_arg;
-    if (what == CURL_POLL_REMOVE) {
-        if (*at)
-            drop_socket(at);
-        return 0;
-    }
-    struct http_socket *s = *at;
-    if (!s) {
-        s = cm_calloc(1, sizeof(*s));
-        *s = (struct http_socket){.next = client->sockets, .client = client, .fd = fd};
-        s->watch = cm_watch_new(client->loop, fd, on_ready, s);
-        client->sockets = s;
-    }
-    s->events =
-        (what & CURL_POLL_IN ? CM_WATCH_READ : 0) | (what & CURL_POLL_OUT ? CM_WATCH_WRITE : 0);
-    cm_watch_set(s->watch, s->events);
-    return 0;
-}
-
-/* A descriptor number that comes back while we still watch its predecessor: watch anew. */
-static curl_socket_t on_curl_open(void *arg, curlsocktype purpose, struct curl_sockaddr *address)
-{
-    struct http_client *client = arg;
-    (void)purpose;
-    int fd = socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
-    struct http_socket *s = fd >= 0 ? *find_socket(client, fd) : NULL;
-    if (s) {
-        cm_watch_free(s->watch);
-        s->watch = cm_watch_new(client->loop, fd, on_ready, s);
-        cm_watch_set(s->watch, s->events);
-    }
-    return fd >= 0 ? fd : CURL_SOCKET_BAD;
+        call_finish(call, (CURLcode)code);
 }
 
 /* ---- data of one call --------------------------------------------------------------------- */
@@ -398,7 +289,6 @@ static int set_target(struct http_call *call, const struct http_call_opts *opts,
     SET(call, DISALLOW_USERNAME_IN_URL, 1L);
     SET(call, PATH_AS_IS, 1L);
     SET(call, FOLLOWLOCATION, 0L);
-    SET(call, PROXY, ""); /* the environment does not decide where requests go */
     if (opts->unix_socket &&
         curl_easy_setopt(call->easy, CURLOPT_UNIX_SOCKET_PATH, opts->unix_socket) != CURLE_OK)
         return cm_fail(err, CM_EINVAL, "socket path %s cannot be used", opts->unix_socket);
@@ -425,8 +315,6 @@ static void set_limits(struct http_call *call, const struct http_call_opts *opts
     if (call->timeout_ms > 0)
         SET(call, TIMEOUT_MS, (long)call->timeout_ms);
     SET(call, CONNECTTIMEOUT_MS, (long)CONNECT_TIMEOUT_MS);
-    /* Ending a call must not wait for a resolver thread that hangs. */
-    SET(call, QUICK_EXIT, 1L);
     call->silence_ms = opts->silence_ms;
     if (call->silence_ms > 0)
         call->silence = cm_timer_new(call->client->loop, on_silence, call);
@@ -440,9 +328,6 @@ static void set_callbacks(struct http_call *call)
     SET(call, HEADERDATA, call);
     SET(call, WRITEFUNCTION, on_curl_data);
     SET(call, WRITEDATA, call);
-    SET(call, OPENSOCKETFUNCTION, on_curl_open);
-    SET(call, OPENSOCKETDATA, call->client);
-    SET(call, NOSIGNAL, 1L);
     SET(call, USERAGENT, "certmgr");
     SET(call, HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
     SET(call, TCP_NODELAY, 1L);
@@ -454,7 +339,7 @@ static void set_callbacks(struct http_call *call)
 
 static void call_start(struct http_call *call)
 {
-    CM_BUG_ON(curl_multi_add_handle(call->client->multi, call->easy) != CURLM_OK);
+    curl_loop_add(call->client->curl, call->easy);
     call->added = true;
     heard(call);
 }
@@ -474,23 +359,11 @@ static void on_kick(void *arg)
 
 struct http_client *http_client_new(struct cm_loop *loop)
 {
-    static bool ready;
-    if (!ready)
-        CM_BUG_ON(curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK);
-    ready = true;
     struct http_client *client = cm_calloc(1, sizeof(*client));
     client->loop = loop;
-    client->multi = curl_multi_init();
-    CM_BUG_ON(!client->multi);
-    client->timer = cm_timer_new(loop, on_timer, client);
+    client->curl = curl_loop_new(loop, on_curl_done);
     client->kick = cm_timer_new(loop, on_kick, client);
-    curl_multi_setopt(client->multi, CURLMOPT_SOCKETFUNCTION, on_curl_socket);
-    curl_multi_setopt(client->multi, CURLMOPT_SOCKETDATA, client);
-    curl_multi_setopt(client->multi, CURLMOPT_TIMERFUNCTION, on_curl_timer);
-    curl_multi_setopt(client->multi, CURLMOPT_TIMERDATA, client);
-    curl_multi_setopt(client->multi, CURLMOPT_MAX_HOST_CONNECTIONS, CONNS_PER_HOST_MAX);
-    curl_multi_setopt(client->multi, CURLMOPT_MAX_TOTAL_CONNECTIONS, CONNS_MAX);
-    curl_multi_setopt(client->multi, CURLMOPT_MAXCONNECTS, CONNS_IDLE_MAX);
+    curl_loop_limits(client->curl, CONNS_PER_HOST_MAX, CONNS_MAX, CONNS_IDLE_MAX);
     return client;
 }
 
@@ -498,7 +371,7 @@ void http_client_free(struct http_client *client)
 {
     if (!client)
         return;
-    CM_BUG_ON(client->in_curl || client->finishing);
+    CM_BUG_ON(curl_loop_inside(client->curl) || client->finishing);
     client->closing = true;
     while (client->calls) {
         struct http_call *call = client->calls;
@@ -508,10 +381,7 @@ void http_client_free(struct http_client *client)
         else
             call_finish(call, CURLE_ABORTED_BY_CALLBACK);
     }
-    curl_multi_cleanup(client->multi);
-    while (client->sockets)
-        drop_socket(&client->sockets);
-    cm_timer_free(client->timer);
+    curl_loop_free(client->curl);
     cm_timer_free(client->kick);
     cm_free(client);
 }
@@ -535,8 +405,7 @@ struct http_call *http_call(struct http_client *client, const struct http_call_o
     call->on_data = opts->on_data;
     call->host = cm_strdup(url.host);
     call->port = url.port;
-    call->easy = curl_easy_init();
-    CM_BUG_ON(!call->easy);
+    call->easy = curl_loop_easy(client->curl);
     if (client->calls)
         client->calls->prev = call;
     client->calls = call;
@@ -547,7 +416,7 @@ struct http_call *http_call(struct http_client *client, const struct http_call_o
         call_free(call);
         return NULL;
     }
-    if (client->in_curl)
+    if (curl_loop_inside(client->curl))
         cm_timer_start(client->kick, 0);
     else
         call_start(call);
@@ -558,7 +427,7 @@ void http_call_cancel(struct http_call *call)
 {
     if (call->finished || call->cancelled)
         return;
-    if (!call->client->in_curl) {
+    if (!curl_loop_inside(call->client->curl)) {
         call_free(call);
         return;
     }

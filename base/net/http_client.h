@@ -1,6 +1,5 @@
 /*
- * Outgoing HTTP: one libcurl multi handle on the loop.  Only http_client.c and
- * http_failure.c see libcurl.
+ * Outgoing HTTP: libcurl on the loop (curl_loop.h).
  *
  * https only unless the caller allows http; redirects are never followed here; every call has a
  * deadline and a cap on the reply; text from outside goes nowhere but into the result.
