@@ -32,6 +32,15 @@ struct cs_waiter {
     void *arg;
 };
 
+/* Who hears about commits (listen.c): of documents or of one local table; neither = a free place.
+ */
+struct cs_ear {
+    cs_listener_fn fn;
+    cs_local_fn local;
+    const char *table;
+    void *arg;
+};
+
 struct cs_publication;
 
 struct cs_store {
@@ -58,11 +67,8 @@ struct cs_store {
 
     struct cs_waiter *waiter;
     size_t waiter_count, waiter_size;
-    struct {
-        cs_listener_fn fn;
-        void *arg;
-    } listener[CS_LISTENERS_MAX];
-    size_t listener_count;
+    json_t *local_changed; /* "table/key" of the batch, where somebody listens */
+    struct cs_ear ear[CS_LISTENERS_MAX];
     struct cs_publication *publications; /* waiting for the sign port */
 };
 
@@ -83,6 +89,13 @@ int cs_batch(struct cs_store *store, struct cm_err *err);
 int cs_batch_put(struct cs_store *store, const struct cs_key *key, const void *payload, size_t len,
                  struct cm_err *err);
 int cs_batch_del(struct cs_store *store, const struct cs_key *key, struct cm_err *err);
+
+/* ---- listeners (listen.c) ---- */
+
+/* Remembers that a key of a local table was written in the batch. */
+void cs_note_local(struct cs_store *store, const char *table, const char *key);
+/* Tells everybody what a commit made durable. */
+void cs_tell(struct cs_store *store, const json_t *changed, const json_t *local_changed);
 
 /* ---- document entries (entry.c) ---- */
 

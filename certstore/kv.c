@@ -40,6 +40,7 @@ int cs_kv_put(struct cs_store *store, const char *table, const char *key, const 
     if (rc < 0)
         return rc;
     table_key(&name, table, key);
+    cs_note_local(store, table, key);
     return cs_batch_put(store, &name, text, len, err);
 }
 

@@ -133,6 +133,7 @@ int cs_open(const struct cs_opts *opts, struct cs_store **ret, struct cm_err *er
     store->arm = opts->arm;
     store->arm_arg = opts->arm_arg;
     store->changed = json_object();
+    store->local_changed = json_object();
     int rc = cs_env_open(opts->dir, opts->map_size, opts->create, &store->env, err);
     if (rc == 0)
         rc = state_load(store, opts->create, err);
@@ -161,6 +162,7 @@ void cs_close(struct cs_store *store)
     cm_err_fini(&err);
     cm_err_fini(&store->why);
     json_decref(store->changed);
+    json_decref(store->local_changed);
     cm_free(store->waiter);
     cm_free(store->dir);
     cm_free(store);
@@ -189,14 +191,6 @@ int64_t cs_doc_count(const struct cs_store *store)
 int64_t cs_deleted_count(const struct cs_store *store)
 {
     return store->durable.deleted;
-}
-
-void cs_listen(struct cs_store *store, cs_listener_fn fn, void *arg)
-{
-    CM_BUG_ON(store->listener_count == CS_LISTENERS_MAX);
-    store->listener[store->listener_count].fn = fn;
-    store->listener[store->listener_count].arg = arg;
-    store->listener_count++;
 }
 
 /* ---- views and batches -------------------------------------------------------------------------
@@ -326,23 +320,22 @@ int cs_commit(struct cs_store *store, struct cm_err *err)
     struct cs_waiter *waiter = store->waiter;
     size_t waiter_count = store->waiter_count;
     json_t *changed = store->changed;
+    json_t *local_changed = store->local_changed;
     store->waiter = NULL;
     store->waiter_count = store->waiter_size = 0;
     store->changed = json_object();
+    store->local_changed = json_object();
     store->open = store->failed = store->dirty = false;
     if (!store->broken)
         cm_err_fini(&store->why);
 
     for (size_t i = 0; i < waiter_count; i++)
         waiter[i].fn(waiter[i].arg, rc, rc == 0 ? NULL : &why);
-    const char *id;
-    json_t *unused;
     if (rc == 0)
-        json_object_foreach(changed, id, unused) for (size_t i = 0; i < store->listener_count; i++)
-            store->listener[i]
-                .fn(store->listener[i].arg, id);
+        cs_tell(store, changed, local_changed);
     cm_free(waiter);
     json_decref(changed);
+    json_decref(local_changed);
     if (rc < 0 && err)
         cm_err_copy(err, &why);
     cm_err_fini(&why);

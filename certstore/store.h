@@ -161,6 +161,12 @@ int cs_changes(struct cs_store *store, int64_t since, size_t limit, cs_change_fn
 /* fn(arg, id) for every document changed, after each commit; fn may write. */
 typedef void (*cs_listener_fn)(void *arg, const char *id);
 void cs_listen(struct cs_store *store, cs_listener_fn fn, void *arg);
+/* fn(arg, key) for every key of a local table (below) that was put, after each commit; fn may
+ * write. table is borrowed. */
+typedef void (*cs_local_fn)(void *arg, const char *key);
+void cs_listen_local(struct cs_store *store, const char *table, cs_local_fn fn, void *arg);
+/* Ends all listening with this arg; also from inside a listener. */
+void cs_unlisten(struct cs_store *store, const void *arg);
 
 /* ---- replication reads --------------------------------------------------------------------------
  */

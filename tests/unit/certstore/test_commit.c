@@ -64,6 +64,51 @@ static void callbacks_in_order(void **state)
     assert_int_equal(rig->armed, 2);
 }
 
+static void put_local(struct rig *rig, const char *table, const char *key)
+{
+    CM_AUTO_JSON value = json_object();
+    assert_int_equal(cs_kv_put(rig->store, table, key, value, NULL), 0);
+}
+
+static void on_line(void *arg, const char *key)
+{
+    note(arg);
+    note(key);
+    note(";");
+}
+
+static void local_tables_are_heard(void **state)
+{
+    struct rig *rig = *state;
+    char mine[] = "mine:", other[] = "other:";
+    cs_listen_local(rig->store, "log", on_line, mine);
+    cs_listen_local(rig->store, "lo", on_line, other);
+    cs_listen(rig->store, on_change, other);
+    put_local(rig, "log", "a/1");
+    put_local(rig, "order", "a");
+    put_local(rig, "log", "b/2");
+    put_local(rig, "log", "a/1");
+    assert_string_equal(journal, ""); /* not before it is durable */
+    put(rig, settings("x", 1, 1, false));
+    commit(rig);
+    assert_string_equal(journal, "settings:x,mine:a/1;mine:b/2;");
+    journal[0] = '\0';
+    cs_unlisten(rig->store, mine);
+    put_local(rig, "log", "a/2");
+    put(rig, settings("x", 2, 2, false));
+    commit(rig);
+    assert_string_equal(journal, "settings:x,"); /* the others hear on */
+    cs_unlisten(rig->store, other);
+    put(rig, settings("x", 3, 3, false));
+    commit(rig);
+    assert_string_equal(journal, "settings:x,");
+    /* Places are given again. */
+    for (int i = 0; i < 100; i++) {
+        cs_listen(rig->store, on_change, other);
+        cs_unlisten(rig->store, other);
+    }
+}
+
 static void writing_listener(void *arg, const char *id)
 {
     struct rig *rig = arg;
@@ -183,8 +228,8 @@ int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
     const struct CMUnitTest tests[] = {
-        T(callbacks_in_order),       T(listeners_may_write),      T(no_commit_under_a_reader),
-        T(full_map_fails_the_batch), T(disk_error_stops_writing),
+        T(callbacks_in_order),       T(local_tables_are_heard),   T(listeners_may_write),
+        T(no_commit_under_a_reader), T(full_map_fails_the_batch), T(disk_error_stops_writing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
