@@ -186,14 +186,15 @@ static int make_ssl(struct look *look, const char *server_name, struct cm_err *e
         return cm_fail(err, CM_ECRYPTO, "OpenSSL could not prepare a connection");
     SSL_set_verify(look->ssl, SSL_VERIFY_NONE, NULL);
     if (server_name && *server_name && !hostname_is_ip(server_name) &&
-        SSL_set_tlsext_host_name(look->ssl, server_name) != 1)
+        SSL_ctrl(look->ssl, SSL_CTRL_SET_TLSEXT_HOSTNAME, TLSEXT_NAMETYPE_host_name,
+                 (void *)(uintptr_t)server_name) != 1) /* the macro casts const away */
         return cm_fail(err, CM_EINVAL, "\"%.100s\" is no server name", server_name);
     return 0;
 }
 
 static int begin(struct look *look, const char *server_name, struct cm_err *err)
 {
-    struct sockaddr_storage address;
+    struct sockaddr_storage address = {0};
     socklen_t len = 0;
     int rc = parse_address(look->address, &address, &len, err);
     if (rc != 0)

@@ -4,7 +4,7 @@
  */
 #include "certmgr/engine/internal.h"
 
-#define EDIT_TRIES 5
+#define EDIT_TRIES 10
 
 struct edit {
     struct engine *engine;

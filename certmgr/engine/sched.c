@@ -146,8 +146,8 @@ static void pump_soon(struct engine *engine)
 
 void sched_touch(struct engine *engine, const char *ulid)
 {
-    if (!cm_ulid_ok(ulid))
-        return;
+    if (!cm_ulid_ok(ulid) || sched_job(engine, ulid))
+        return; /* a running job is looked at when it is over */
     json_object_set_new(engine->queue, ulid, json_true());
     pump_soon(engine);
 }

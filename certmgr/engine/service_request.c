@@ -17,6 +17,7 @@ struct submit {
 
 static void submit_end(struct submit *submit, const struct cm_err *err)
 {
+    CM_BUG_ON(!submit);
     bool failed = err && err->code != 0;
     submit->done(submit->arg, failed ? NULL : submit->credential, submit->errors, submit->notes,
                  failed ? err : NULL);

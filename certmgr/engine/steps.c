@@ -70,10 +70,13 @@ void eng_step(struct engine *engine, const char *credential, int level, const ch
 static int collect_line(void *arg, const char *key, const json_t *value)
 {
     json_t *lines = arg;
-    (void)key;
+    const char *slash = strchr(key, '/');
+    json_t *line = json_object();
     if (json_array_size(lines) == ENG_STEPS_SHOWN)
         json_array_remove(lines, 0);
-    json_array_append_new(lines, json_deep_copy(value));
+    cm_json_set_str(line, "id", slash ? slash + 1 : key);
+    json_object_update(line, (json_t *)(uintptr_t)value);
+    json_array_append_new(lines, line);
     return 0;
 }
 

@@ -221,6 +221,22 @@ static void what_is_served_already_is_not_touched(void **state)
     assert_true(json_equal(before, after)); /* the very same serial */
 }
 
+static void files_written_again_are_no_new_receipt(void **state)
+{
+    struct h *h = *state;
+    start(h, true, true, true);
+    put_keyfile(h, ULID, "default", "alpha", fingerprint_a);
+    CM_AUTO_JSON before = wait_state(h, ULID, "served");
+    dep_free(world.deployer);
+    trace_ops();
+    cm_buf_reset(&world.trace);
+    start(h, true, true, true); /* somebody damaged the files: the agent writes them again */
+    h_turns(h, 100);
+    assert_non_null(strstr(trace(), "stage swap test reload "));
+    CM_AUTO_JSON after = receipt(h, ULID);
+    assert_true(json_equal(before, after));
+}
+
 static void a_crash_after_the_swap_is_made_up_for(void **state)
 {
     struct h *h = *state;
@@ -420,6 +436,7 @@ int main(void)
         TEST(without_hooks_and_check_it_is_deployed),
         TEST(a_document_for_others_is_left_alone),
         TEST(what_is_served_already_is_not_touched),
+        TEST(files_written_again_are_no_new_receipt),
         TEST(a_crash_after_the_swap_is_made_up_for),
         TEST(one_at_a_time_in_one_target),
         TEST(a_failed_test_rolls_back_without_a_reload),

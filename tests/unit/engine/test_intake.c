@@ -114,20 +114,38 @@ static void two_requests_at_once_do_not_share_a_file(void **state)
     assert_non_null(strstr(error_text(b), "keyfile.kyr on server bravo belongs to"));
 }
 
+static unsigned submitted;
+
+static void on_submitted(void *arg, const char *credential, const json_t *errors,
+                         const json_t *notes, const struct cm_err *err)
+{
+    (void)errors;
+    (void)notes;
+    assert_null(err);
+    memcpy(arg, credential, CM_ULID_TEXT);
+    submitted++;
+}
+
 static void defaults_of_two_requests_at_once_are_told_apart(void **state)
 {
     struct h *h = *state;
+    struct eng_actor actor = {.who = "ada", .via = "api"};
+    char first[CM_ULID_TEXT], second[CM_ULID_TEXT];
     h_account(h);
-    char first[CM_ULID_TEXT];
-    /* Nobody asked for a file name: the manager chooses, and knows of both. */
-    assert_int_equal(h_submit(h, h_fields("a.example.com")), 0);
-    memcpy(first, h->credential, sizeof(first));
-    assert_int_equal(h_submit(h, h_fields("b.example.com")), 0);
-    CM_AUTO_JSON b = h_status(h, "issued");
+    /* Nobody asked for a file name: the manager chooses, for it knows of both. */
+    CM_AUTO_JSON a = h_fields("a.example.com");
+    CM_AUTO_JSON b = h_fields("b.example.com");
+    submitted = 0;
+    eng_submit(h->engine, a, &actor, on_submitted, first);
+    eng_submit(h->engine, b, &actor, on_submitted, second);
+    while (submitted < 2)
+        cm_loop_turn(h->loop, true);
     memcpy(h->credential, first, sizeof(first));
-    CM_AUTO_JSON a = h_status(h, "issued");
-    assert_string_equal(cm_json_str(a, "keyring_file"), "keyfile.kyr");
-    assert_string_equal(cm_json_str(b, "keyring_file"), "b.example.com.kyr");
+    CM_AUTO_JSON one = h_status(h, "issued");
+    memcpy(h->credential, second, sizeof(second));
+    CM_AUTO_JSON two = h_status(h, "issued");
+    assert_string_equal(cm_json_str(one, "keyring_file"), "keyfile.kyr");
+    assert_string_equal(cm_json_str(two, "keyring_file"), "b.example.com.kyr");
 }
 
 static void a_stale_request_is_an_edit_conflict(void **state)
@@ -164,6 +182,28 @@ static void each_request_is_answered_once(void **state)
     CM_AUTO_JSON after = h_body(h, "credential", h->credential);
     assert_int_equal(cm_json_int(after, "serial", 0), serial);
     assert_int_equal(h->ca.new_orders, 1);
+}
+
+static void a_retry_is_answered_once_too(void **state)
+{
+    struct h *h = *state;
+    struct eng_actor actor = {.who = "ada", .via = "cli"};
+    h_account(h);
+    h->ca.fail_validation = true;
+    assert_int_equal(h_submit(h, h_fields("www.example.com")), 0);
+    CM_AUTO_JSON first = h_status(h, "error");
+    eng_retry(h->engine, h->credential, &actor, h_on_done, h);
+    assert_int_equal(h_done(h), 0);
+    while (h->ca.new_orders < 2)
+        cm_loop_turn(h->loop, true);
+    CM_AUTO_JSON second = h_status(h, "error");
+    assert_int_equal(cm_json_int(second, "attempts", 0), 2);
+    CM_AUTO_STR key = cm_asprintf("request/%s", cm_json_str(second, "request"));
+    h_turns(h, 50);
+    assert_int_equal(cs_kv_del(h->store, "state", key, NULL), 0);
+    h_restart(h);
+    h_turns(h, 100);
+    assert_int_equal(h->ca.new_orders, 2);
 }
 
 static void an_edit_with_the_right_serial_changes_names_and_key(void **state)
@@ -263,6 +303,7 @@ int main(void)
         H_TEST(defaults_of_two_requests_at_once_are_told_apart),
         H_TEST(a_stale_request_is_an_edit_conflict),
         H_TEST(each_request_is_answered_once),
+        H_TEST(a_retry_is_answered_once_too),
         H_TEST(an_edit_with_the_right_serial_changes_names_and_key),
         H_TEST(requests_wait_for_an_absent_agent),
         H_TEST(a_retry_of_nothing_is_refused),
