@@ -141,6 +141,45 @@ static int parse(struct config *config, const char *file, const char *text, size
     return r.failed ? (err != NULL ? err->code : CM_EINVAL) : 0;
 }
 
+static bool begins(const char *text, const char *with)
+{
+    return strncmp(text, with, strlen(with)) == 0;
+}
+
+/* What can be told wrong before anything is sent; addresses and URLs in full are judged by their
+ * users (base/net). */
+static int check_notify(const struct config *c, struct cm_err *err)
+{
+    const struct config_notify *n = &c->notify;
+    const struct {
+        const char *key, *value;
+    } paths[] = {{"smtp_password_file", n->smtp_password_file},
+                 {"webhook_secret_file", n->webhook_secret_file},
+                 {"ca_file", n->ca_file}};
+    for (size_t i = 0; i < sizeof(paths) / sizeof(paths[0]); i++)
+        if (paths[i].value[0] != '\0' && paths[i].value[0] != '/')
+            return cm_fail(err, CM_EINVAL, "%s: [notify] %s must be an absolute path", c->conf_file,
+                           paths[i].key);
+    if (!begins(n->smtp_url, "smtp://") && !begins(n->smtp_url, "smtps://"))
+        return cm_fail(err, CM_EINVAL, "%s: [notify] smtp_url is no smtp:// or smtps:// URL",
+                       c->conf_file);
+    if (n->smtp_user[0] != '\0' && n->smtp_password_file[0] == '\0')
+        return cm_fail(err, CM_EINVAL, "%s: [notify] smtp_user needs smtp_password_file",
+                       c->conf_file);
+    if (n->webhook_url[0] == '\0')
+        return 0;
+    if (!begins(n->webhook_url, "https://") && !begins(n->webhook_url, "http://127."))
+        return cm_fail(err, CM_EINVAL,
+                       "%s: [notify] webhook_url is no https:// URL (http:// on loopback alone)",
+                       c->conf_file);
+    if (n->webhook_secret_file[0] == '\0')
+        return cm_fail(err, CM_EINVAL,
+                       "%s: [notify] webhook_url needs webhook_secret_file: receivers tell by the "
+                       "signature that a notice is ours",
+                       c->conf_file);
+    return 0;
+}
+
 static int check(const struct config *c, struct cm_err *err)
 {
     for (size_t i = 0; i < c->target_count; i++)
@@ -156,7 +195,7 @@ static int check(const struct config *c, struct cm_err *err)
         c->name[0] == '\0')
         return cm_fail(err, CM_EINVAL, "%s: [server] name \"%s\": use 1 to 63 of a-z 0-9 . -",
                        c->conf_file, c->name);
-    return 0;
+    return check_notify(c, err);
 }
 
 /* A relative root counts from where we are now: children and sockets need the whole path. */

@@ -24,6 +24,16 @@ struct config_target {
     int hook_timeout_s; /* default 60 */
     char check[128];    /* "address:port" or "" */
 };
+/* [notify]: who is told of failures, and how (manager). */
+struct config_notify {
+    char mail_to[1024];  /* addresses, separated by blanks; "" = no mail */
+    char mail_from[256]; /* default certmgr@<name> */
+    char smtp_url[300];
+    char smtp_user[256], smtp_password_file[CONFIG_PATH_MAX];
+    char webhook_url[1024], webhook_secret_file[CONFIG_PATH_MAX];
+    char ca_file[CONFIG_PATH_MAX];
+    int check_interval_s, remind_after_s, deploy_after_s, silent_after_s;
+};
 struct config {
     char root[CONFIG_PATH_MAX];      /* --root, or "" */
     char conf_file[CONFIG_PATH_MAX]; /* <root>/etc/certmgr/certmgr.conf */
@@ -40,6 +50,7 @@ struct config {
     size_t origin_count;
     char front_user[64], agent_user[64]; /* [process] users when started as root */
     char log_level[16];
+    struct config_notify notify;
     struct config_target target[CONFIG_TARGETS_MAX]; /* [target NAME] */
     size_t target_count;
 };

@@ -35,6 +35,30 @@ static const struct config_item items[] = {
      "user of the network process when started as root"},
     {"process", "agent_user", CONFIG_TEXT, GLOBAL(agent_user), 0, 0, "",
      "user of the key agent when started as root"},
+    {"notify", "mail_to", CONFIG_WORDS, GLOBAL(notify.mail_to), 0, 0, "",
+     "mail addresses that are told of failures, separated by blanks; default: no mail"},
+    {"notify", "mail_from", CONFIG_TEXT, GLOBAL(notify.mail_from), 0, 0, "",
+     "sender of the mail; default: certmgr@ and the server's name"},
+    {"notify", "smtp_url", CONFIG_TEXT, GLOBAL(notify.smtp_url), 0, 0, "smtp://127.0.0.1:25",
+     "mail relay, smtp://HOST:PORT (STARTTLS, but on loopback) or smtps://HOST:PORT"},
+    {"notify", "smtp_user", CONFIG_TEXT, GLOBAL(notify.smtp_user), 0, 0, "",
+     "login at the mail relay; default: none"},
+    {"notify", "smtp_password_file", CONFIG_TEXT, GLOBAL(notify.smtp_password_file), 0, 0, "",
+     "file with the password of smtp_user"},
+    {"notify", "webhook_url", CONFIG_TEXT, GLOBAL(notify.webhook_url), 0, 0, "",
+     "https:// URL that gets every notice as signed JSON; default: none"},
+    {"notify", "webhook_secret_file", CONFIG_TEXT, GLOBAL(notify.webhook_secret_file), 0, 0, "",
+     "file with the secret the webhook is signed with"},
+    {"notify", "ca_file", CONFIG_TEXT, GLOBAL(notify.ca_file), 0, 0, "",
+     "PEM file of the CAs accepted for relay and webhook; default: the system's"},
+    {"notify", "check_interval", CONFIG_INT, GLOBAL(notify.check_interval_s), 1, 3600, "60",
+     "seconds between looks for something to tell"},
+    {"notify", "remind_after", CONFIG_INT, GLOBAL(notify.remind_after_s), 60, 2592000, "86400",
+     "seconds after which what is still open is told again"},
+    {"notify", "deploy_after", CONFIG_INT, GLOBAL(notify.deploy_after_s), 10, 604800, "900",
+     "seconds a server may take to deploy a new certificate before that is told"},
+    {"notify", "silent_after", CONFIG_INT, GLOBAL(notify.silent_after_s), 10, 2592000, "86400",
+     "seconds without a word from a server before that is told"},
     {"target", "directory", CONFIG_TEXT, TARGET(files.directory), 0, 0, NULL,
      "data directory the keyring files are written into; must exist"},
     {"target", "formats", CONFIG_FORMATS, 0, 0, 0, 0, "kyr pem", "kyr, pem or both"},
@@ -164,6 +188,15 @@ static int add_format(void *arg, const char *word, struct cm_err *err)
     return 0;
 }
 
+/* Adds to what stands there already, one blank between two words. */
+static int add_words(char *field, size_t size, const char *value, struct cm_err *err)
+{
+    CM_AUTO_STR all = cm_asprintf("%s%s%s", field, field[0] != '\0' ? " " : "", value);
+    if (cm_strcpy(field, size, all) != 0)
+        return cm_fail(err, CM_ELIMIT, "longer than %zu bytes together", size - 1);
+    return 0;
+}
+
 static int set_bool(bool *out, const char *value, struct cm_err *err)
 {
     *out = strcmp(value, "yes") == 0 || strcmp(value, "true") == 0;
@@ -192,7 +225,8 @@ int config_item_set(const struct config_item *item, void *base, const char *valu
 {
     char *field = (char *)base + item->offset;
     int64_t n = 0;
-    if (again && item->kind != CONFIG_ARGV && item->kind != CONFIG_ORIGINS)
+    if (again && item->kind != CONFIG_ARGV && item->kind != CONFIG_ORIGINS &&
+        item->kind != CONFIG_WORDS)
         return cm_fail(err, CM_EINVAL, "set twice");
     switch (item->kind) {
     case CONFIG_TEXT:
@@ -210,6 +244,8 @@ int config_item_set(const struct config_item *item, void *base, const char *valu
         return set_mode((unsigned *)(void *)field, item, value, err);
     case CONFIG_ARGV:
         return each_word(value, add_argv, field, err);
+    case CONFIG_WORDS:
+        return add_words(field, item->size, value, err);
     case CONFIG_ORIGINS:
         return each_word(value, add_origin, base, err);
     case CONFIG_FORMATS: {
@@ -237,6 +273,9 @@ void config_items_finish(struct config *config)
         cm_strcpy(config->ui_host, sizeof(config->ui_host),
                   strcmp(config->listen_address, "0.0.0.0") == 0 ? config->name
                                                                  : config->listen_address);
+    if (config->notify.mail_from[0] == '\0')
+        snprintf(config->notify.mail_from, sizeof(config->notify.mail_from), "certmgr@%s",
+                 config->name);
     if (config->origin_count == 0) {
         add_origin(config, "https://acme-v02.api.letsencrypt.org", NULL);
         add_origin(config, "https://acme-staging-v02.api.letsencrypt.org", NULL);

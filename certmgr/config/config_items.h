@@ -9,6 +9,7 @@ enum config_kind {
     CONFIG_BOOL,    /* bool: yes/no */
     CONFIG_MODE,    /* unsigned, octal */
     CONFIG_ARGV,    /* struct config_argv: words, continued lines add words */
+    CONFIG_WORDS,   /* char[size]: words, continued lines add words */
     CONFIG_ORIGINS, /* origin[] of struct config: words */
     CONFIG_FORMATS, /* kyr and pem flags of struct config_target */
 };

@@ -83,6 +83,34 @@ static void test_values(void **state)
     config_fini(&c);
 }
 
+static void test_notify(void **state)
+{
+    struct config c;
+    struct cm_err err = CM_ERR_INIT;
+    (void)state;
+    assert_int_equal(load("[server]\nname = web1\n", &c, NULL), 0);
+    assert_string_equal(c.notify.mail_to, "");
+    assert_string_equal(c.notify.mail_from, "certmgr@web1");
+    assert_string_equal(c.notify.smtp_url, "smtp://127.0.0.1:25");
+    assert_int_equal(c.notify.check_interval_s, 60);
+    assert_int_equal(c.notify.remind_after_s, 86400);
+    assert_int_equal(c.notify.deploy_after_s, 900);
+    assert_int_equal(c.notify.silent_after_s, 86400);
+    config_fini(&c);
+    int rv = load("[notify]\nmail_to = a@example.com b@example.com\n  c@example.com\n"
+                  "mail_from = cm@example.com\nsmtp_url = smtps://relay.example:465\n"
+                  "smtp_user = cm\nsmtp_password_file = /etc/certmgr/smtp\n"
+                  "webhook_url = https://hook.example/x\nwebhook_secret_file = /etc/certmgr/hook\n",
+                  &c, &err);
+    assert_string_equal(err.what, "");
+    assert_int_equal(rv, 0);
+    assert_string_equal(c.notify.mail_to, "a@example.com b@example.com c@example.com");
+    assert_string_equal(c.notify.mail_from, "cm@example.com");
+    assert_string_equal(c.notify.smtp_password_file, "/etc/certmgr/smtp");
+    assert_string_equal(c.notify.webhook_url, "https://hook.example/x");
+    config_fini(&c);
+}
+
 struct refusal {
     const char *text, *expected;
 };
@@ -102,6 +130,13 @@ static const struct refusal refusals[] = {
     {"[target x]\nmode = 0644\n", "never readable by others"},
     {"[target x]\nreload = nginx -s reload\n", "absolute path"},
     {"[target x]\nowner = root\n", "absolute directory"},
+    {"[notify]\nsmtp_url = http://relay\n", "smtp_url is no smtp://"},
+    {"[notify]\nsmtp_user = cm\n", "smtp_user needs smtp_password_file"},
+    {"[notify]\nsmtp_password_file = secret\n", "smtp_password_file must be an absolute path"},
+    {"[notify]\nwebhook_url = http://hook.example/\n", "webhook_url is no https:// URL"},
+    {"[notify]\nwebhook_url = https://hook.example/\n", "webhook_url needs webhook_secret_file"},
+    {"[notify]\ncheck_interval = 0\n", "from 1 to 3600"},
+    {"[notify]\nmail_form = a@b\n", "did you mean \"mail_from\"?"},
     {"[target A B]\ndirectory = /x\n", "a target's name"},
 };
 
@@ -183,6 +218,7 @@ int main(void)
         cmocka_unit_test(test_defaults),     cmocka_unit_test(test_values),
         cmocka_unit_test(test_refusals),     cmocka_unit_test(test_long_line),
         cmocka_unit_test(test_missing_file), cmocka_unit_test(test_manual_page),
+        cmocka_unit_test(test_notify),
     };
     return cmocka_run_group_tests(tests, set_up, NULL);
 }
