@@ -224,7 +224,7 @@ int cs_check(struct cs_store *store, json_t **ret_report, struct cm_err *err)
         return rc;
     }
     c.txn = view.txn;
-    cs_key_begin(&start, 0);
+    cs_key_begin(&start, CS_T_BEGIN);
     rc = cs_cursor_open(view.txn, &cursor, err);
     if (rc == 0)
         rc = cs_cursor_seek(&cursor, &start, &key, &value, err);

@@ -45,7 +45,7 @@ static int head_parse(const struct cs_slice *payload, struct cs_head *ret, struc
 
 int cs_entry_parse(const struct cs_slice *payload, struct cs_entry *ret, struct cm_err *err)
 {
-    struct cs_slice tree;
+    struct cs_slice tree = {0};
     *ret = CS_ENTRY_INIT;
     int rc = head_parse(payload, &ret->head, &tree, err);
     if (rc < 0)

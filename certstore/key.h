@@ -6,6 +6,7 @@
 #define CS_KEY_MAX 511 /* LMDB's limit */
 
 enum cs_table {
+    CS_T_BEGIN = 0, /* before every record */
     CS_T_META = 'm',
     CS_T_DOC = 'd',        /* id */
     CS_T_BODY = 'b',       /* id NUL generation rev-id */

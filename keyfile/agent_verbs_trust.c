@@ -40,7 +40,7 @@ static bool founded_so(const struct kfa *a, const json_t *request)
 static int trust_found(struct kfa *a, int64_t id, const json_t *request, json_t *reply,
                        struct cm_err *err)
 {
-    json_t *document;
+    json_t *document = NULL;
     (void)id;
     if (a->trust && founded_so(a, request)) {
         set_document(reply, a->trust);
@@ -159,14 +159,15 @@ static int trust_invite(struct kfa *a, int64_t id, const json_t *request, json_t
     const struct kf_server *server = kf_trust_server(a->trust, name);
     if (server && server->state != KF_REMOVED)
         return cm_fail(err, CM_ECONFLICT, "server %s is already in the trust root", name);
-    char *secret;
-    int64_t expires;
+    char *secret = NULL;
+    int64_t expires = 0;
     int rc = check_signer(a, err);
     if (rc == 0)
         rc = kf_invite_make(a->config->dir, name, cm_json_int(request, "ttl_s", 0), cm_now_ms(),
                             &secret, &expires, err);
     if (rc < 0)
         return rc;
+    CM_BUG_ON(!secret);
     cm_json_set_str(reply, "secret", secret);
     cm_json_set_time(reply, "expires_at", expires);
     cm_free_secret(secret, strlen(secret));
@@ -184,7 +185,7 @@ static int admit(struct kfa *a, const struct kf_join *join, json_t *reply, struc
 {
     struct kf_new_server server = {
         .name = join->name, .seal = join->seal, .sign = join->sign, .tls = join->tls};
-    json_t *document;
+    json_t *document = NULL;
     int rc = kf_invite_check(a->config->dir, join, cm_now_ms(), err);
     if (rc == 0)
         rc = kf_trust_add(&a->identity, a->trust, &server, cm_now_ms(), &document, err);
@@ -219,7 +220,7 @@ static int trust_remove(struct kfa *a, int64_t id, const json_t *request, json_t
 {
     const char *name = cm_json_str(request, "name");
     const struct kf_server *server = kf_trust_server(a->trust, name);
-    json_t *document;
+    json_t *document = NULL;
     (void)id;
     if (strcmp(name, a->identity.name) == 0)
         return cm_fail(err, CM_EDENIED, "a manager does not remove itself (%s)", name);
@@ -236,7 +237,7 @@ static int trust_remove(struct kfa *a, int64_t id, const json_t *request, json_t
 static int trust_renew(struct kfa *a, int64_t id, const json_t *request, json_t *reply,
                        struct cm_err *err)
 {
-    json_t *document;
+    json_t *document = NULL;
     (void)id;
     (void)request;
     int rc = check_signer(a, err);

@@ -6,6 +6,7 @@
 
 #include "base/core/bytes.h"
 #include "base/core/clock.h"
+#include "base/core/mem.h"
 #include "keyfile/pkey.h"
 
 #define HEAD_MAX 1024
@@ -62,6 +63,7 @@ int kf_bound_write(const struct kf_binding *binding, const EVP_PKEY *key, int64_
         rc = kf_pkey_to_pem(key, &pem, err);
     if (rc < 0)
         return rc;
+    CM_BUG_ON(!pem.data);
     cm_time_format(now_ms, when);
     int len =
         snprintf(head, sizeof(head), "document: %s\n%s: %s\npublic-key-sha256: %s\ncreated: %s\n\n",

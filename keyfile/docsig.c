@@ -192,8 +192,8 @@ int kf_doc_verify(const struct kf_trust *trust, const json_t *body, bool deleted
     EVP_PKEY *key = kf_trust_sign_key(trust, server);
     if (!key)
         return cm_fail(err, CM_EDENIED, "signature key of %s is not on the curve", server->name);
-    char *bytes;
-    size_t len;
+    char *bytes = NULL;
+    size_t len = 0;
     if (kf_doc_bytes(body, deleted, &bytes, &len, err) < 0) {
         if (err)
             err->code = CM_EDENIED;

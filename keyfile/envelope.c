@@ -109,7 +109,7 @@ static const char *check_recipients(struct kf_der *body, struct kf_envelope *ret
         const char *why = check_recipient(&kari, &ret->ski[ret->recipient_count]);
         if (why)
             return why;
-        if (ret->recipient_count > 0 && !in_order(&before, &whole))
+        if (before.at && !in_order(&before, &whole))
             return "the recipients are not in DER order";
         before = whole;
         ret->recipient_count++;

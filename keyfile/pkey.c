@@ -85,8 +85,8 @@ int kf_spki(const EVP_PKEY *key, uint8_t **ret, size_t *ret_len, struct cm_err *
 
 int kf_spki_hex(const EVP_PKEY *key, char out[65], struct cm_err *err)
 {
-    uint8_t *der;
-    size_t len;
+    uint8_t *der = NULL;
+    size_t len = 0;
     int rc = kf_spki(key, &der, &len, err);
     if (rc < 0)
         return rc;
@@ -97,8 +97,8 @@ int kf_spki_hex(const EVP_PKEY *key, char out[65], struct cm_err *err)
 
 int kf_spki_b64(const EVP_PKEY *key, char **ret, struct cm_err *err)
 {
-    uint8_t *der;
-    size_t len;
+    uint8_t *der = NULL;
+    size_t len = 0;
     *ret = NULL;
     int rc = kf_spki(key, &der, &len, err);
     if (rc < 0)

@@ -35,6 +35,7 @@ int64_t kf_generation_number(const char *name)
 static int open_own_dir(int parent, const char *name, int *ret, struct cm_err *err)
 {
     struct stat st;
+    CM_BUG_ON(parent < 0);
     bool made = mkdirat(parent, name, DIR_MODE) == 0;
     if (!made && errno != EEXIST)
         return cm_fail_errno(err, errno, "cannot make directory %s", name);

@@ -150,9 +150,9 @@ int http_bind_closed(const char *address, int *ret_fd, struct cm_err *err)
 
 int http_bind(const char *address, int *ret_fd, struct cm_err *err)
 {
-    int fd, r = http_bind_closed(address, &fd, err);
+    int fd = -1, r = http_bind_closed(address, &fd, err);
 
-    if (r < 0)
+    if (fd < 0)
         return r;
     if (listen(fd, LISTEN_QUEUE) < 0) {
         r = fail_errno(err, address, "listen on");

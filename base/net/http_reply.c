@@ -76,7 +76,8 @@ static int parse_http_date(const char *text, int64_t now_ms, int64_t *ret_ms)
     } else if (comma && has_shape(comma, ", dd-aaa-dd dd:dd:dd GMT")) { /* RFC 850 */
         memcpy(day, comma + 2, 2);
         month = comma + 5;
-        memcpy(year, "20", 2);
+        year[0] = '2';
+        year[1] = '0';
         memcpy(year + 2, comma + 9, 2);
         time = comma + 12;
         two_digit_year = true;
@@ -103,7 +104,7 @@ static int parse_http_date(const char *text, int64_t now_ms, int64_t *ret_ms)
 
 int64_t http_retry_after(const char *headers, int64_t now_ms)
 {
-    char value[DATE_TEXT_MAX];
+    char value[DATE_TEXT_MAX] = "";
     int64_t seconds, at;
     if (!http_header_get(headers, "Retry-After", 0, value, sizeof(value)))
         return 0;

@@ -48,7 +48,7 @@ void acme_text(const char *text, char out[ACME_TEXT_MAX])
     size_t len = 0;
     if (!text)
         text = "";
-    for (; text[len] != '\0' && len < ACME_TEXT_MAX - 4; len++) {
+    for (; len < ACME_TEXT_MAX - 4 && text[len] != '\0'; len++) {
         unsigned char c = (unsigned char)text[len];
         out[len] = c < 0x20 || c == 0x7f ? ' ' : text[len];
     }
