@@ -9,10 +9,10 @@
 #include "base/core/err.h"
 #include <stddef.h>
 
-#define HTTP_HEAD_MAX    16384 /* request line + fields + CRLFCRLF */
-#define HTTP_FIELDS_MAX  64
-#define HTTP_TARGET_MAX  8192
-#define HTTP_QUERY_MAX   64    /* decoded query or form parameters */
+#define HTTP_HEAD_MAX   16384 /* request line + fields + CRLFCRLF */
+#define HTTP_FIELDS_MAX 64
+#define HTTP_TARGET_MAX 8192
+#define HTTP_QUERY_MAX  64 /* decoded query or form parameters */
 
 enum http_method {
     HTTP_GET,
@@ -33,16 +33,16 @@ struct http_field {
 /* A parsed head.  All strings live in `store`, one allocation, freed by http_head_fini(). */
 struct http_head {
     enum http_method method;
-    int minor;               /* 1, or 0 (then the connection closes after the reply) */
-    const char *target;      /* as sent, origin-form */
-    const char *path;        /* percent-decoded UTF-8 without control bytes and dot segments;
-                                %2F stays "%2F" (as "%252F" does: `target` tells them apart) */
-    const char *query;       /* raw printable text behind '?' with well-formed escapes, or "" */
-    const char *host;        /* the one Host field, never empty */
+    int minor;          /* 1, or 0 (then the connection closes after the reply) */
+    const char *target; /* as sent, origin-form */
+    const char *path;   /* percent-decoded UTF-8 without control bytes and dot segments;
+                           %2F stays "%2F" (as "%252F" does: `target` tells them apart) */
+    const char *query;  /* raw printable text behind '?' with well-formed escapes, or "" */
+    const char *host;   /* the one Host field, never empty */
     struct http_field field[HTTP_FIELDS_MAX];
     size_t field_count;
-    int64_t content_length;  /* 0 when absent */
-    bool has_body;           /* Content-Length present */
+    int64_t content_length; /* 0 when absent */
+    bool has_body;          /* Content-Length present */
     bool keep_alive;
     bool expect_continue;
     char *store;
@@ -50,9 +50,9 @@ struct http_head {
 
 /* Looks for the end of a header block in the data[0..len) received so far; *seen (0 at first)
  * remembers how far earlier calls looked.  Returns the length of the block, 0 while it is
- * incomplete, or CM_EMALF/CM_ELIMIT with *ret_status as soon as no acceptable head can come of it. */
-int http_head_scan(const char *data, size_t len, size_t *seen, int *ret_status,
-                   struct cm_err *err);
+ * incomplete, or CM_EMALF/CM_ELIMIT with *ret_status as soon as no acceptable head can come of it.
+ */
+int http_head_scan(const char *data, size_t len, size_t *seen, int *ret_status, struct cm_err *err);
 /* Parses block[0..len), which ends in CRLFCRLF.  On refusal returns CM_EMALF/CM_ELIMIT and sets
  * *ret_status to the status to send: 400, 405 (unknown method), 413, 414, 417, 431, 501 (any
  * Transfer-Encoding), 505. */
