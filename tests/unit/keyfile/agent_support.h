@@ -155,7 +155,7 @@ static inline json_t *with_document(const char *name, const json_t *document)
 static inline json_t *agent_found(struct test_agent *a, const char *name)
 {
     CM_AUTO_STR tls = fresh_spki();
-    CM_AUTO_JSON identity = call(a, json_pack("{s:s,s:s}", "op", "identity.create", "name", name));
+    json_decref(call(a, json_pack("{s:s,s:s}", "op", "identity.create", "name", name)));
     CM_AUTO_JSON reply =
         call(a, json_pack("{s:s,s:s,s:s,s:s}", "op", "trust.found", "tls", tls, "url",
                           "https://m.example:8444", "ui_url", "https://m.example:8443"));

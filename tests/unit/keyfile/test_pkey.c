@@ -42,10 +42,13 @@ static void refuses_other_pem(void **state)
     (void)state;
     EVP_PKEY *key;
     static const char *const texts[] = {
-        "", "hello", "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n",
+        "",
+        "hello",
+        "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n",
         /* encrypted: must not ask for a passphrase */
-        "-----BEGIN ENCRYPTED PRIVATE KEY-----\nMBAGCSqGSIb3DQEFDTADBgEA\n"
-        "-----END ENCRYPTED PRIVATE KEY-----\n"};
+        ("-----BEGIN ENCRYPTED PRIVATE KEY-----\nMBAGCSqGSIb3DQEFDTADBgEA\n"
+         "-----END ENCRYPTED PRIVATE KEY-----\n"),
+    };
     for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
         REFUSED(kf_pkey_from_pem(texts[i], strlen(texts[i]), &key, &err), CM_EMALF, "PKCS#8", err);
 }

@@ -42,13 +42,15 @@ static void remembers_the_highest(void **state)
 static void damage_is_no_forgetting(void **state)
 {
     (void)state;
-    static const char *const texts[] = {"",
-                                        "{}",
-                                        "{\"serial\":0}",
-                                        "{\"serial\":\"9\"}",
-                                        "nonsense",
-                                        "{\"serial\":5,\"digest\":\"0123456789012345678901234567890"
-                                        "12345678901234567890123456789012345\"}"};
+    static const char *const texts[] = {
+        "",
+        "{}",
+        "{\"serial\":0}",
+        "{\"serial\":\"9\"}",
+        "nonsense",
+        ("{\"serial\":5,\"digest\":\"01234567890123456789012345678901234567890123456789"
+         "012345678901234\"}"), /* one digit too many */
+    };
     struct kf_serial s, one = {.serial = 5};
     CM_AUTO_STR path = cm_asprintf("%s/serials/" ULID ".json", dir);
     OK(kf_serial_put(dir, ULID, &one, &err), err);
