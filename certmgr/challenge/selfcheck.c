@@ -113,7 +113,7 @@ static void show_body(const char *body, size_t len, char *out, size_t size)
     size_t n = 0;
     for (size_t i = 0; i < len && n < SHOWN_MAX && n + 1 < size; i++) {
         unsigned char c = (unsigned char)body[i];
-        out[n++] = c >= 0x20 && c < 0x7f ? (char)c : '.';
+        out[n++] = (char)(c >= 0x20 && c < 0x7f ? c : '.');
     }
     out[n] = '\0';
 }

@@ -181,7 +181,7 @@ static void the_state_says_how_far_it_could_be_proved(void **state)
     struct h *h = *state;
     start(h, false, true, false);
     put_keyfile(h, ULID, "default", "alpha", fingerprint_a);
-    CM_AUTO_JSON body = wait_state(h, ULID, "reloaded");
+    json_decref(wait_state(h, ULID, "reloaded"));
     assert_string_equal(trace(), "stage swap reload commit ");
 }
 
@@ -190,7 +190,7 @@ static void without_hooks_and_check_it_is_deployed(void **state)
     struct h *h = *state;
     start(h, false, false, false);
     put_keyfile(h, ULID, "default", "alpha", fingerprint_a);
-    CM_AUTO_JSON body = wait_state(h, ULID, "deployed");
+    json_decref(wait_state(h, ULID, "deployed"));
     assert_string_equal(trace(), "stage swap commit ");
 }
 
@@ -243,7 +243,7 @@ static void a_crash_after_the_swap_is_made_up_for(void **state)
     h->stage_unchanged = true; /* the files are in place, but nobody reported */
     start(h, true, true, true);
     put_keyfile(h, ULID, "default", "alpha", fingerprint_a);
-    CM_AUTO_JSON body = wait_state(h, ULID, "served");
+    json_decref(wait_state(h, ULID, "served"));
     assert_string_equal(trace(), "stage test reload look commit ");
 }
 
@@ -258,8 +258,8 @@ static void one_at_a_time_in_one_target(void **state)
     assert_string_equal(trace(), "stage swap test ");
     world.hold_test = false;
     world.held(world.held_arg, "", NULL);
-    CM_AUTO_JSON first = wait_state(h, ULID, "deployed");
-    CM_AUTO_JSON second = wait_state(h, ULID2, "deployed");
+    json_decref(wait_state(h, ULID, "deployed"));
+    json_decref(wait_state(h, ULID2, "deployed"));
     assert_string_equal(trace(), "stage swap test commit stage swap test commit ");
 }
 
@@ -376,7 +376,7 @@ static void a_receipt_waits_for_an_absent_agent(void **state)
     start(h, false, false, false);
     put_keyfile(h, ULID, "default", "alpha", fingerprint_a);
     h->sign_away = 1;
-    CM_AUTO_JSON body = wait_state(h, ULID, "deployed");
+    json_decref(wait_state(h, ULID, "deployed"));
     assert_string_equal(trace(), "stage swap commit ");
 }
 
@@ -386,7 +386,7 @@ static void a_newer_document_is_tried_at_once_after_a_failure(void **state)
     world.test_fails = true;
     start(h, true, false, false);
     put_keyfile(h, ULID, "default", "alpha", fingerprint_a);
-    CM_AUTO_JSON failed = wait_state(h, ULID, "failed");
+    json_decref(wait_state(h, ULID, "failed"));
     world.test_fails = false;
     put_keyfile(h, ULID, "default", "alpha", fingerprint_b);
     CM_AUTO_JSON body = wait_state(h, ULID, "deployed");
@@ -400,7 +400,7 @@ static void failures_in_a_row_are_counted(void **state)
     world.test_fails = true;
     start(h, true, false, false);
     put_keyfile(h, ULID, "default", "alpha", fingerprint_a);
-    CM_AUTO_JSON first = wait_state(h, ULID, "failed");
+    json_decref(wait_state(h, ULID, "failed"));
     dep_free(world.deployer);
     start(h, true, false, false); /* a start tries again at once */
     int64_t attempts = 0;

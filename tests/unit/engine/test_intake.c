@@ -86,7 +86,7 @@ static void a_refused_request_holds_no_file(void **state)
     struct h *h = *state;
     h_account(h);
     put_request(h, "issue", 0, foreign_fields("*.example.com"));
-    CM_AUTO_JSON refused = h_status(h, "error");
+    json_decref(h_status(h, "error"));
     h->credential[0] = '\0';
     put_request(h, "issue", 0, foreign_fields("www.example.com"));
     CM_AUTO_JSON body = h_status(h, "issued");
@@ -108,7 +108,7 @@ static void two_requests_at_once_do_not_share_a_file(void **state)
     cs_publish(h->store, request(ulid, "issue", second, 0, foreign_fields("b.example.com")), 0,
                NULL, NULL);
     memcpy(h->credential, first, sizeof(first));
-    CM_AUTO_JSON a = h_status(h, "issued");
+    json_decref(h_status(h, "issued"));
     memcpy(h->credential, second, sizeof(second));
     CM_AUTO_JSON b = h_status(h, "error");
     assert_non_null(strstr(error_text(b), "keyfile.kyr on server bravo belongs to"));
@@ -191,7 +191,7 @@ static void a_retry_is_answered_once_too(void **state)
     h_account(h);
     h->ca.fail_validation = true;
     assert_int_equal(h_submit(h, h_fields("www.example.com")), 0);
-    CM_AUTO_JSON first = h_status(h, "error");
+    json_decref(h_status(h, "error"));
     eng_retry(h->engine, h->credential, &actor, h_on_done, h);
     assert_int_equal(h_done(h), 0);
     while (h->ca.new_orders < 2)
@@ -251,7 +251,7 @@ static void a_retry_of_an_issued_certificate_orders_nothing(void **state)
     struct h *h = *state;
     struct eng_actor actor = {.who = "ada", .via = "cli"};
     h_account(h);
-    CM_AUTO_JSON before = h_issue(h, "www.example.com");
+    json_decref(h_issue(h, "www.example.com"));
     h_turns(h, 20);
     eng_retry(h->engine, h->credential, &actor, h_on_done, h);
     assert_int_equal(h_done(h), 0);

@@ -220,7 +220,7 @@ static void a_failed_validation_empties_the_challenge(void **state)
     h_account(h);
     h->ca.fail_validation = true;
     assert_int_equal(h_submit(h, h_fields("www.example.com")), 0);
-    CM_AUTO_JSON body = h_status(h, "error");
+    json_decref(h_status(h, "error"));
     h_until(h, is_idle, "the job to end");
     h_turns(h, 50);
     CM_AUTO_JSON challenge = h_body(h, "challenge", h->credential);
@@ -257,6 +257,9 @@ static void a_certificate_for_another_key_is_not_used(void **state)
     CM_AUTO_JSON body = h_status(h, "error");
     h_until(h, is_idle, "the job to end");
     assert_non_null(strstr(cause(body), "cannot be used"));
+    assert_true(cm_json_str_or(cm_json_obj(body, "error"), "hint", "")[0] != '\0');
+    /* another try costs another certificate of the CA's limits: in a day, not in a minute */
+    assert_true(cm_json_time(body, "next_action_at", 0) > cm_now_ms() + INT64_C(11) * 3600000);
     assert_null(json_object_get(body, "chain"));
     assert_null(h_body(h, "keyfile", h->credential));
     /* That order is used up: the next attempt makes another. */
@@ -268,7 +271,7 @@ static void an_account_that_vanished_is_a_persons_matter(void **state)
 {
     struct h *h = *state;
     h_account(h);
-    CM_AUTO_JSON before = h_issue(h, "www.example.com");
+    json_decref(h_issue(h, "www.example.com"));
     h_until(h, is_idle, "the job to end");
     json_t *gone = h_body(h, "account", "ca");
     cm_json_set_bool(gone, "_deleted", true);
