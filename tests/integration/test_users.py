@@ -12,7 +12,7 @@ FLEET = None
 
 def setUpModule():
     global FLEET
-    FLEET = lab.Fleet(net=81, base=32000, http_port=5062)
+    FLEET = lab.Fleet(net=81, base=20000, http_port=5062)
     os.chmod(FLEET.directory, 0o755)
     for server in FLEET.server.values():
         if os.geteuid() == 0:
