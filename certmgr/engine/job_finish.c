@@ -175,11 +175,15 @@ void job_finish(struct job *job, const json_t *answer)
                             cm_json_str(job->order, "public_key_sha256"), eng_roots(engine),
                             cm_now_ms(), &chain, &err);
     if (rc != 0) {
-        /* This order has given what it had: the next attempt makes another. */
+        /* This order has given what it had: the next attempt makes another.  That costs another
+         * certificate of the CA's limits, so it is not made in a minute. */
         json_object_del(job->order, "acme");
         cm_wrap(&err, rc, "The CA's certificate cannot be used");
         if (err.retry == CM_RETRY_NONE)
-            err.retry = CM_RETRY_TRANSIENT;
+            err.retry = CM_RETRY_CONFIGURATION;
+        if (!err.hint[0])
+            cm_err_hint(&err, "It was not stored; what serves now stays. Operator: tell the CA, "
+                              "then start again, or choose another CA.");
         job_fail(job, &err);
         cm_err_fini(&err);
         return;
