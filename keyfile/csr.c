@@ -10,7 +10,7 @@
 #define NAME_MAX_LEN 253 /* RFC 1035 2.3.4, as text */
 #define LABEL_MAX    63
 
-bool kf_dns_name_ok(const char *name)
+static bool name_ok(const char *name)
 {
     size_t total = strlen(name);
     if (total == 0 || total > NAME_MAX_LEN)
@@ -37,7 +37,7 @@ int kf_csr_names_check(const json_t *names, struct cm_err *err)
                        count);
     for (size_t i = 0; i < count; i++) {
         const char *name = json_string_value(json_array_get(names, i));
-        if (!name || !kf_dns_name_ok(name))
+        if (!name || !name_ok(name))
             return cm_fail(err, CM_EINVAL, "\"%.255s\" is not an ASCII host name in lower case",
                            name ? name : "?");
         for (size_t k = 0; k < i; k++) {

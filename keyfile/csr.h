@@ -9,12 +9,9 @@
 
 #define KF_NAMES_MAX 100
 
-/* An ASCII host name as it may stand in a certificate: lower-case labels of 1-63 letters, digits
- * and hyphens (not at the ends), at most 253 in all; "*." may stand in front. */
-bool kf_dns_name_ok(const char *name);
-
 /* DER of a request (cm_free) for exactly these names (array of 1..KF_NAMES_MAX distinct strings):
  * empty subject, SAN, SHA-256.  No CN: it holds at most 64 characters and CAs copy from the SAN. */
 int kf_csr(EVP_PKEY *key, const json_t *names, uint8_t **ret, size_t *ret_len, struct cm_err *err);
-/* The names alone, checked as above. */
+/* The names alone: ASCII host names as they may stand in a certificate, lower-case labels of 1-63
+ * letters, digits and hyphens (not at the ends), at most 253 in all; "*." may stand in front. */
 int kf_csr_names_check(const json_t *names, struct cm_err *err);

@@ -10,11 +10,6 @@ bool kf_der_empty(const struct kf_der *in)
     return in->at == in->end;
 }
 
-uint8_t kf_der_peek(const struct kf_der *in)
-{
-    return in->at == in->end ? 0 : *in->at;
-}
-
 /* Length octets: short form below 128, else the fewest octets that hold it; 0x80 (indefinite) and
  * reserved forms are not DER. */
 static bool take_length(const uint8_t **at, const uint8_t *end, size_t *ret)

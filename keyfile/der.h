@@ -27,8 +27,6 @@ struct kf_der {
 bool kf_der_take(struct kf_der *in, uint8_t tag, struct kf_der *ret);
 /* As above, and the whole element with its head goes to `whole` (order of SET OF). */
 bool kf_der_take_whole(struct kf_der *in, uint8_t tag, struct kf_der *ret, struct kf_der *whole);
-/* Identifier of the next element, 0 at the end. */
-uint8_t kf_der_peek(const struct kf_der *in);
 bool kf_der_empty(const struct kf_der *in);
 /* Takes an element and compares its content; false when it differs. */
 bool kf_der_expect(struct kf_der *in, uint8_t tag, const void *content, size_t len);

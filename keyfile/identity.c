@@ -44,6 +44,19 @@ static int check_private(const char *path, struct cm_err *err)
     return 0;
 }
 
+/* Who can write into the directory can put other keys there. */
+static int check_directory(const char *dir, struct cm_err *err)
+{
+    struct stat st;
+    if (stat(dir, &st) < 0)
+        return cm_fail_errno(err, errno, "cannot examine directory %s", dir);
+    if (st.st_uid != geteuid() || (st.st_mode & 022))
+        return cm_fail(err, CM_EDENIED,
+                       "directory %s does not belong to the key agent alone (owner %u, mode %04o)",
+                       dir, (unsigned)st.st_uid, (unsigned)st.st_mode & 07777);
+    return 0;
+}
+
 static int load_key(const char *dir, const char *file, EVP_PKEY **ret, struct cm_err *err)
 {
     CM_AUTO_STR path = path_of(dir, file);
@@ -185,6 +198,8 @@ int kf_identity_load(const char *dir, struct kf_identity *ret, struct cm_err *er
         rc = cm_fail(err, CM_EMALF, "%s names no server", path);
     if (rc == 0)
         cm_strcpy(ret->name, sizeof(ret->name), name);
+    if (rc == 0)
+        rc = check_directory(dir, err);
     if (rc == 0)
         rc = load_key(dir, "seal.key", &ret->seal, err);
     if (rc == 0)

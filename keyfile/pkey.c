@@ -33,7 +33,9 @@ int kf_key_type_parse(const char *text, enum kf_key_type *ret, struct cm_err *er
             return 0;
         }
     }
-    return cm_fail(err, CM_EINVAL, "unknown key type \"%.32s\"; use P-256 or RSA-2048", text);
+    return cm_fail(err, CM_EINVAL,
+                   "unknown key type \"%.32s\"; use P-256, P-384, RSA-2048, RSA-3072 or RSA-4096",
+                   text);
 }
 
 int kf_pkey_generate(enum kf_key_type type, EVP_PKEY **ret, struct cm_err *err)

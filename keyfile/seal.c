@@ -12,7 +12,7 @@
 
 #define CERT_SECONDS (100LL * 365 * 24 * 3600) /* dates of a recipient certificate say nothing */
 
-void kf_seal_ski(const uint8_t *spki, size_t len, uint8_t out[KF_SKI_SIZE])
+static void key_identifier(const uint8_t *spki, size_t len, uint8_t out[KF_SKI_SIZE])
 {
     uint8_t hash[CM_SHA256_SIZE];
     cm_sha256(spki, len, hash);
@@ -26,7 +26,7 @@ static bool add_ski(X509 *cert, EVP_PKEY *key)
     uint8_t ski[KF_SKI_SIZE];
     if (kf_spki(key, &spki, &len, NULL) < 0)
         return false;
-    kf_seal_ski(spki, len, ski);
+    key_identifier(spki, len, ski);
     cm_free(spki);
     ASN1_OCTET_STRING *value = ASN1_OCTET_STRING_new();
     bool ok = value && ASN1_OCTET_STRING_set(value, ski, KF_SKI_SIZE) &&

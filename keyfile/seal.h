@@ -13,10 +13,8 @@
 #include "keyfile/envelope.h"
 #include "keyfile/secret.h"
 
-/* Subject key identifier of a seal key: the first 20 octets of the SHA-256 of its SPKI. */
-void kf_seal_ski(const uint8_t *spki, size_t len, uint8_t out[KF_SKI_SIZE]);
-
-/* A self-signed certificate of a seal key with that identifier; dates say nothing. */
+/* A self-signed certificate of a seal key; its subject key identifier is the first 20 octets of the
+ * SHA-256 of the key's SPKI; its dates say nothing. */
 int kf_seal_cert(const char *name, EVP_PKEY *seal, X509 **ret, struct cm_err *err);
 /* The recipient for a public key (DER SPKI, P-256).  Costs a key generation: keep it. */
 int kf_recipient(const uint8_t *spki, size_t len, X509 **ret, struct cm_err *err);

@@ -162,7 +162,7 @@ static void refuses_bad_shapes(void **state)
         const char *member, *value;
     } bad[] = {{"_id", NULL},        {"type", NULL},          {"type", "\"keyfile\""},
                {"serial", NULL},     {"serial", "0"},         {"serial", "-3"},
-               {"serial", "\"17\""}, {"_id", "\"request:\""}, {"_id", "\"reques\""}};
+               {"serial", "\"17\""}, {"_id", "\"request:\""}, {"_id", "\"req\""}};
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
         CM_AUTO_JSON doc = document("request:01A");
         if (bad[i].value)

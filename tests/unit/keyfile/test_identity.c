@@ -67,6 +67,9 @@ static void refuses_readable_or_swapped_keys(void **state)
         REFUSED(kf_identity_load(dir, &id, &err), CM_EDENIED, "belongs to user 12345", err);
         assert_int_equal(chown(seal, 0, 0), 0);
     }
+    assert_int_equal(chmod(dir, 0770), 0);
+    REFUSED(kf_identity_load(dir, &id, &err), CM_EDENIED, "agent alone", err);
+    assert_int_equal(chmod(dir, 0700), 0);
     /* The two keys exchanged. */
     assert_int_equal(rename(seal, aside), 0);
     assert_int_equal(rename(sign, seal), 0);
