@@ -142,6 +142,8 @@ static int64_t with_jitter(int64_t ms)
     return ms / 2 + (int64_t)(random % (uint64_t)(ms / 2 + 1));
 }
 
+static void job_open(struct rp_job *job);
+
 static void fail_after(struct rp_job *job, const struct cm_err *err, int64_t floor_ms)
 {
     job_halt(job);
@@ -162,7 +164,7 @@ static void fail_after(struct rp_job *job, const struct cm_err *err, int64_t flo
     if (attempts == 1)
         cm_log_err(CM_LOG_WARN, "replicator", &job->err);
     job->state = RP_WAITING;
-    rp_job_after(job, wait, rp_job_open);
+    rp_job_after(job, wait, job_open);
 }
 
 void rp_job_fail(struct rp_job *job, const struct cm_err *err)
@@ -236,7 +238,7 @@ static void on_root(struct rp_job *job, const struct http_result *res)
     rp_job_call(job, &(struct rp_call_spec){.method = "GET", .path = "/"}, on_db);
 }
 
-void rp_job_open(struct rp_job *job)
+static void job_open(struct rp_job *job)
 {
     job_halt(job);
     if (!job->client->url) {
@@ -344,7 +346,7 @@ int rp_client_new(const struct rp_client_opts *opts, struct rp_client **ret, str
     cs_listen(client->store, on_change, client);
     for (size_t i = 0; i < 2; i++)
         if (client->job[i])
-            rp_job_open(client->job[i]);
+            job_open(client->job[i]);
     *ret = client;
     return 0;
 }
@@ -388,7 +390,7 @@ void rp_client_retarget(struct rp_client *client, const char *url, const char *p
         if (!job || (same && job->state != RP_WAITING))
             continue;
         job->backoff_ms = RP_BACKOFF_MIN_MS;
-        rp_job_open(job);
+        job_open(job);
     }
 }
 

@@ -3,8 +3,8 @@
  *
  * client.c owns both jobs, their requests, errors and back-off; pull.c (with gets.c) and push.c are
  * the two loops; save.c keeps their checkpoints.  A job has one request or timer at a time, and at
- * most one commit beside it; whatever fails goes through rp_job_fail() and begins again with
- * rp_job_open().  The jobs do not know each other: one failing direction never stops the other.
+ * most one commit beside it; whatever fails goes through rp_job_fail() and begins again from the
+ * start.  The jobs do not know each other: one failing direction never stops the other.
  */
 #pragma once
 
@@ -101,7 +101,6 @@ void rp_job_call(struct rp_job *job, const struct rp_call_spec *spec, rp_reply_f
 /* The same for a call of its own; NULL + err when it cannot start. */
 struct http_call *rp_start_call(struct rp_client *client, const struct rp_call_spec *spec,
                                 http_done_fn done, void *arg, struct cm_err *err);
-void rp_job_open(struct rp_job *job);
 /* Ends what runs, remembers the error (copied), tries again after the back-off. */
 void rp_job_fail(struct rp_job *job, const struct cm_err *err);
 /* The same for a reply with an unwelcome status. */

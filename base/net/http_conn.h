@@ -165,7 +165,6 @@ bool http_conn_wants_input(const struct http_conn *conn);
 
 /* ---- http_exchange.c ---- */
 struct http_exchange *http_ex_new(struct http_conn *conn);
-void http_ex_free(struct http_exchange *ex);
 /* Tells the handler that the client is gone, then frees. */
 void http_ex_vanish(struct http_exchange *ex);
 /* A reply of the server itself, before or instead of the handler; ends ex if there is one. */

@@ -34,7 +34,7 @@ struct http_exchange *http_ex_new(struct http_conn *conn)
     return ex;
 }
 
-void http_ex_free(struct http_exchange *ex)
+static void free_exchange(struct http_exchange *ex)
 {
     ex->conn->listener->body_bytes -= ex->body.len;
     http_head_fini(&ex->req.head);
@@ -48,7 +48,7 @@ void http_ex_vanish(struct http_exchange *ex)
     ex->gone = true;
     if (ex->close_fn != NULL)
         ex->close_fn(ex->close_arg);
-    http_ex_free(ex);
+    free_exchange(ex);
 }
 
 const struct http_request *http_ex_request(const struct http_exchange *ex)
@@ -177,7 +177,7 @@ static void finish(struct http_exchange *ex)
 {
     struct http_conn *conn = ex->conn;
 
-    http_ex_free(ex);
+    free_exchange(ex);
     check_overflow(conn);
     http_conn_replied(conn);
 }

@@ -258,11 +258,6 @@ void config_fini(struct config *config)
     memset(config, 0, sizeof(*config));
 }
 
-void config_agent_dir(const struct config *config, char *out, size_t size)
-{
-    snprintf(out, size, "%s/agent", config->state_dir);
-}
-
 void config_store_dir(const struct config *config, char *out, size_t size)
 {
     snprintf(out, size, "%s/store", config->state_dir);
@@ -277,7 +272,9 @@ void config_tls_files(const struct config *config, char *cert, char *key, size_t
 void config_agent(const struct config *config, struct kf_agent_config *ret)
 {
     memset(ret, 0, sizeof(*ret));
-    config_agent_dir(config, ret->dir, sizeof(ret->dir));
+    int len = snprintf(ret->dir, sizeof(ret->dir), "%s/agent", config->state_dir);
+    if (len < 0 || (size_t)len >= sizeof(ret->dir))
+        ret->dir[0] = '\0'; /* the agent says that it has no place */
     for (size_t i = 0; i < config->target_count; i++)
         ret->target[ret->target_count++] = config->target[i].files;
     for (size_t i = 0; i < config->origin_count; i++)

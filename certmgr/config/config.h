@@ -58,8 +58,7 @@ struct config {
 /* root may be NULL.  A missing file is an error only when must_exist. */
 int config_load(const char *root, bool must_exist, struct config *ret, struct cm_err *err);
 void config_fini(struct config *config);
-/* Derived places (into out): <state>/agent, <state>/store, <state>/tls/cert.pem, key.pem. */
-void config_agent_dir(const struct config *config, char *out, size_t size);
+/* Derived places (into out): <state>/store, <state>/tls/cert.pem, key.pem. */
 void config_store_dir(const struct config *config, char *out, size_t size);
 void config_tls_files(const struct config *config, char *cert, char *key, size_t size);
 /* What the agent needs of it. */

@@ -150,7 +150,5 @@ void sched_job_over(struct engine *engine, struct job *job);
 struct job *sched_job(struct engine *engine, const char *ulid);
 
 /* ---- view.c ---- */
-char *eng_next_sentence(const json_t *credential, const json_t *order, const char *step,
-                        int64_t now_ms); /* cm_free */
 /* Seed of back-off jitter of an object. */
 uint64_t eng_seed(const char *text);

@@ -8,8 +8,8 @@
 
 /* ---- next ----------------------------------------------------------------------------------- */
 
-char *eng_next_sentence(const json_t *credential, const json_t *order, const char *step,
-                        int64_t now_ms)
+static char *next_sentence(const json_t *credential, const json_t *order, const char *step,
+                           int64_t now_ms)
 {
     struct plan plan = eng_plan(credential, order, now_ms);
     char when[CM_TIME_TEXT];
@@ -126,7 +126,7 @@ json_t *eng_view(struct engine *engine, const char *ulid)
     CM_AUTO_JSON order = cs_kv_get(engine->env.store, "order", ulid);
     struct job *job = engine->env.manager ? sched_job(engine, ulid) : NULL;
     CM_AUTO_STR next =
-        accepted ? eng_next_sentence(credential, order, job ? job_step(job) : NULL, cm_now_ms())
+        accepted ? next_sentence(credential, order, job ? job_step(job) : NULL, cm_now_ms())
                  : cm_strdup("Next: the manager takes the request up");
     json_object_del(credential, "sealed_key");
     json_t *view = json_object();

@@ -1,10 +1,12 @@
-"""Rules that can be checked are checked: layers, libraries, banned calls, sizes, headers alone, format.
+"""Rules that can be checked are checked: layers, libraries, banned calls, sizes, complexity, headers
+alone, comments, exports, format, spelling, machine paths.
 
 usage: lint.py RULE [--root DIR]; exit 1 with one line per finding. Each rule proves itself first on
 an example that breaks it (a check that cannot fail is no check).
 """
 
 import argparse
+import os
 import re
 import subprocess
 import sys
@@ -16,7 +18,13 @@ PRODUCT = ("base", "certmgr", "certstore", "keyfile", "replicator", "web-ui")
 BANNED = ("strcpy strcat sprintf vsprintf gets strtok atoi atol sscanf strncpy rand srand system popen "
           "alloca localtime gmtime strerror").split()
 RAW_MEMORY = "malloc calloc realloc free".split()
-FILE_LINES, FUNCTION_LINES = 600, 120
+FILE_LINES, FUNCTION_LINES, COMPLEXITY = 600, 120, 20
+TEST_FILE_LINES = 900  # tables of cases are longer
+TEXTS = {".c", ".h", ".py", ".md", ".txt", ".cmake", ".css", ".json", ".mjs", ".js", ".conf", ".1", ".5",
+         ".service", ".sh", ".yaml", ".yml", ""}
+# Generated, fetched, or data whose words are not ours.
+NOT_OURS = {"node_modules", "corpus", "data", "build", "__pycache__", ".git", ".cache",
+            "package-lock.json"}
 
 
 def sources(root, suffixes=(".c", ".h"), folders=PRODUCT):
@@ -90,11 +98,24 @@ def banned_findings(root):
                 yield f"{path}:{n}: {match.group(1)}() is banned"
 
 
+def texts(root):
+    """Every text file that people write: product, tests, documents, build files (but not this file,
+    which holds the examples that break the rules)."""
+    for folder, inner, names in os.walk(root):
+        inner[:] = sorted(d for d in inner if d not in NOT_OURS and not d.startswith("build-"))
+        for name in sorted(names):
+            path = Path(folder) / name
+            if (name not in NOT_OURS and path.suffix in TEXTS and not path.is_symlink() and
+                    path.name != Path(__file__).name):
+                yield path.relative_to(root)
+
+
 def size_findings(root):
-    for path in sources(root):
+    for path in [*sources(root), *sources(root, folders=("tests",))]:
         lines = (root / path).read_text().splitlines()
-        if len(lines) > FILE_LINES:
-            yield f"{path}: {len(lines)} lines, {FILE_LINES} at most"
+        limit = TEST_FILE_LINES if path.parts[0] == "tests" else FILE_LINES
+        if len(lines) > limit:
+            yield f"{path}: {len(lines)} lines, {limit} at most"
         start = None
         for n, line in enumerate(lines, 1):
             if line == "{":
@@ -103,6 +124,82 @@ def size_findings(root):
                 if n - start > FUNCTION_LINES:
                     yield f"{path}:{start}: function of {n - start} lines, {FUNCTION_LINES} at most"
                 start = None
+
+
+def complexity_findings(root, excepted):
+    """Cyclomatic complexity as pmccabe counts it (a switch counts once, not once per case)."""
+    paths = [str(p) for p in sources(root, (".c",))]
+    done = subprocess.run(["pmccabe", *paths], cwd=root, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        yield f"pmccabe: {done.stderr.strip()}"
+    excepted = dict(excepted)
+    for line in done.stdout.splitlines():
+        value, *_, where = line.split("\t")  # "keyfile/der.c(34): take_length"
+        place, _, function = where.partition(": ")
+        limit = int(excepted.pop(f"{place.partition('(')[0]}/{function}", [COMPLEXITY])[0])
+        if int(value) > limit:
+            yield f"{place}: {function}() has complexity {value}, {limit} at most"
+    for key in excepted:
+        if (root / key).parent.is_file():
+            yield f"tests/lint/complexity.txt: {key} does not exist any more"
+
+
+def comment_findings(root):
+    """Every file begins with what it is for (#pragma once may follow, never lead)."""
+    for path in [*sources(root), *sources(root, folders=("tests",))]:
+        text = (root / path).read_text()
+        if not re.match(r"/\*(?s:.{12,}?)\*/", text):
+            yield f"{path}: does not begin with a comment that says what it is for"
+
+
+def declared(code):
+    """Names of the functions that a header declares (not its inline ones, not types, not macros)."""
+    code = re.sub(r"^[ \t]*#(?:[^\n]*\\\n)*[^\n]*", "", code, flags=re.M)
+    code = re.sub(r"__attribute__\s*\(\(.*?\)\)(?=\s*;|\s)", "", code, flags=re.S)
+    flat = code
+    while "{" in flat:
+        flat, count = re.subn(r"\{[^{}]*\}", ";", flat)
+        if count == 0:
+            break
+    for statement in flat.split(";"):
+        match = re.search(r"(\w+)\s*\(", statement)
+        if match and not re.match(r"\s*(typedef|static)\b", statement) and \
+                not re.match(r"\s*\w+\s*\(", statement) and "(*" not in statement[:match.end() + 1]:
+            yield match.group(1)
+
+
+def export_findings(root):
+    """A function in a header is called from another file or from a test, or it goes."""
+    users = {}
+    for path in [*sources(root), *sources(root, folders=("tests",))]:
+        for word in set(re.findall(r"\w+", strip_code((root / path).read_text()))):
+            users.setdefault(word, set()).add(path)
+    for path in sources(root, (".h",)):
+        text = strip_code((root / path).read_text())
+        for name in declared(text):
+            used = {p for p in users[name] if p != path}
+            inside = len(re.findall(rf"\b{name}\b", text)) > 1  # an inline function or macro
+            if len(used) < 2 and not inside:
+                yield f"{path}: {name}() is used by no other file; make it static or remove it"
+
+
+def spelling_findings(root):
+    ignored = Path(__file__).resolve().parent / "spelling.txt"
+    paths = [str(p) for p in texts(root) if p != ignored.relative_to(ignored.parents[2])]
+    done = subprocess.run(["codespell", "--ignore-words", str(ignored), *paths], cwd=root,
+                          capture_output=True, text=True, check=False)
+    yield from done.stdout.splitlines()
+    if done.returncode not in (0, 65):
+        yield f"codespell: {done.stderr.strip()}"
+
+
+def path_findings(root):
+    """No file knows the machine it was written on."""
+    pattern = re.compile(r"(?<![\w.])/(?:work|home|root|Users)/\w|/tmp/(?:build|ci)-")
+    for path in texts(root):
+        for n, line in enumerate((root / path).read_text(errors="replace").splitlines(), 1):
+            if pattern.search(line):
+                yield f"{path}:{n}: names a path of one machine: {line.strip()[:80]}"
 
 
 def alone(root, path):
@@ -177,7 +274,11 @@ def rules_of(name):
     if name == "libraries":
         rows = table(here / "libraries.txt")
         return lambda root: library_findings(root, rows)
-    return {"banned": banned_findings, "sizes": size_findings, "headers": header_findings,
+    if name == "complexity":
+        rows = table(here / "complexity.txt")
+        return lambda root: complexity_findings(root, rows)
+    return {"banned": banned_findings, "comments": comment_findings, "exports": export_findings,
+            "spelling": spelling_findings, "paths": path_findings, "sizes": size_findings, "headers": header_findings,
             "format": format_findings, "shell": shell_findings, "cycles": cycle_findings}[name]
 
 
@@ -191,6 +292,13 @@ BROKEN = {
     "format": ("keyfile/x.c", "int   x ;\n"),
     "shell": ("script/x", "#!/bin/sh\nrm $1\n"),
     "cycles": ("keyfile/x.c", '#include "certstore/y.h"\n'),
+    "complexity": ("keyfile/x.c", "int f(int a)\n{\n" +
+                   "".join(f"    if (a == {i})\n        return {i};\n" for i in range(COMPLEXITY)) +
+                   "    return a;\n}\n"),
+    "comments": ("keyfile/x.h", "#pragma once\nint kf_x(void);\n"),
+    "exports": ("keyfile/x.h", "/* What nobody calls. */\nint kf_nobody_calls_me(int a);\n"),
+    "spelling": ("docs/x.md", "Teh certificate\n"),
+    "paths": ("docs/x.md", "Logs are in /home/someone/logs\n"),
 }
 
 
@@ -198,7 +306,7 @@ def proves_itself(name, rule):
     with tempfile.TemporaryDirectory() as scratch:
         root = Path(scratch)
         path, text = BROKEN[name]
-        for folder in (*PRODUCT, "script", ".ci", "tests"):
+        for folder in (*PRODUCT, "script", ".ci", "tests", "docs"):
             (root / folder).mkdir(parents=True, exist_ok=True)
         (root / path).parent.mkdir(parents=True, exist_ok=True)
         (root / path).write_text(text)

@@ -1,3 +1,4 @@
+/* The change feed: newest change of each document. */
 #include "support.h"
 
 static char rows[4096];

@@ -1,3 +1,4 @@
+/* cs_check() on whole and on damaged stores. */
 #include "support.h"
 
 #include <fcntl.h>

@@ -1,3 +1,4 @@
+/* Group commit: order of callbacks, durability, limits. */
 #include "support.h"
 
 #include <sys/resource.h>

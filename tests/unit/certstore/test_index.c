@@ -1,3 +1,4 @@
+/* Host-name, fingerprint and due indexes over effective revisions. */
 #include "support.h"
 
 #include "certstore/index.h"

@@ -1,3 +1,4 @@
+/* Local key-value records. */
 #include "support.h"
 
 static char seen[4096];

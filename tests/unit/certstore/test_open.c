@@ -1,3 +1,4 @@
+/* Opening: one process, private directories, format versions. */
 #include "support.h"
 
 #include "base/core/file.h"

@@ -1,3 +1,4 @@
+/* Signed local writes: serials, queue behind the signer, refusals. */
 #include "support.h"
 
 /* A sign port in memory: at once, or kept until the test lets it answer. */

@@ -1,3 +1,4 @@
+/* Local writes of whole documents. */
 #include "support.h"
 
 #define ID "settings:a"

@@ -1,3 +1,4 @@
+/* What was refused is kept, bounded, and can be tried again. */
 #include "support.h"
 
 #include "certstore/internal.h"

@@ -1,3 +1,4 @@
+/* Reading documents and revisions. */
 #include "support.h"
 
 /* Reading for replication, and the interactive edits of a store without policy. */

@@ -1,3 +1,4 @@
+/* Checksums, varints and keys on disk. */
 #include "support.h"
 
 #include "certstore/record.h"

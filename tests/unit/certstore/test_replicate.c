@@ -1,3 +1,4 @@
+/* Replicated writes: merging, refusing, malformed histories. */
 #include "support.h"
 
 #define ID "settings:a"

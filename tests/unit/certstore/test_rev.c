@@ -1,3 +1,4 @@
+/* Revision ids: text form and order. */
 #include "support.h"
 
 #include "certstore/rev.h"

@@ -1,3 +1,4 @@
+/* Revision trees against vectors made by CouchDB's rules. */
 #include "support.h"
 
 #include "base/core/file.h"

@@ -1,3 +1,4 @@
+/* The schema of every document type. */
 #include "support.h"
 
 #include "base/core/file.h"
