@@ -50,6 +50,7 @@ struct http_call {
     struct cm_buf head, reply;
     bool client_cert;
     bool added;     /* the multi handle has it */
+    bool begun;     /* sent, as far as we know (http_call_opts.once) */
     bool head_done; /* final or interim header block complete */
     bool cancelled; /* done is not called any more */
     bool finished;  /* done is running */
@@ -169,6 +170,20 @@ static size_t on_curl_header(char *data, size_t one, size_t len, void *arg)
         return len;
     call->fault = CM_ELIMIT;
     return 0;
+}
+
+/* Before each sending of a request that must not be sent twice (RFC 9110 9.2.2). */
+static int on_curl_begin(void *arg, char *remote, char *local, int remote_port, int local_port)
+{
+    struct http_call *call = arg;
+    (void)remote;
+    (void)local;
+    (void)remote_port;
+    (void)local_port;
+    if (call->begun)
+        return CURL_PREREQFUNC_ABORT;
+    call->begun = true;
+    return CURL_PREREQFUNC_OK;
 }
 
 static size_t on_curl_data(char *data, size_t one, size_t len, void *arg)
@@ -411,6 +426,10 @@ struct http_call *http_call(struct http_client *client, const struct http_call_o
     client->calls = call;
     set_callbacks(call);
     set_limits(call, opts);
+    if (opts->once) {
+        SET(call, PREREQFUNCTION, on_curl_begin);
+        SET(call, PREREQDATA, call);
+    }
     if (set_target(call, opts, err) < 0 || set_method(call, opts, err) < 0 ||
         set_headers(call, opts, err) < 0 || set_tls(call, opts, err) < 0) {
         call_free(call);

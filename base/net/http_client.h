@@ -48,6 +48,8 @@ struct http_call_opts {
     const char *cert_file, *key_file; /* client certificate */
     const char *resolve;              /* "address" to connect to instead of resolving the host */
     const char *unix_socket;
+    bool once;            /* never sent again unasked: libcurl repeats a request, POST too, when a
+                           * kept connection ends without an answer */
     http_data_fn on_data; /* optional */
 };
 

@@ -32,6 +32,9 @@ static const struct {
      "check that certificate and key file exist, are readable and belong together"},
     {CURLE_GOT_NOTHING, CM_ENET, CM_RETRY_TRANSIENT, "it closed the connection without an answer",
      "check the log of the service there"},
+    /* of ours: a request that must not be sent twice (http_call_opts.once) */
+    {CURLE_ABORTED_BY_CALLBACK, CM_ENET, CM_RETRY_TRANSIENT,
+     "it closed the connection without an answer", "check the log of the service there"},
     {CURLE_PARTIAL_FILE, CM_ENET, CM_RETRY_TRANSIENT, "the connection broke within the answer",
      "check the network path and the log of the service there"},
     {CURLE_SEND_ERROR, CM_ENET, CM_RETRY_TRANSIENT, "the connection broke while sending",

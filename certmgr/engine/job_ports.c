@@ -66,6 +66,7 @@ static void send(void *arg, const struct acme_http_req *req, acme_http_fn done, 
         .body_len = req->body ? strlen(req->body) : 0,
         .timeout_ms = SEND_MS,
         .allow_http = job->engine->env.lab_http,
+        .once = req->body != NULL, /* its nonce is spent; what was done is asked, not repeated */
         .ca_pem = cm_json_str(job->account->body, "ca_pem"),
     };
     call->http = http_call(job->engine->env.http, &opts, on_reply, call, &call->err);

@@ -488,6 +488,30 @@ static void wrong_options_are_refused_at_once(void **state)
     refuse(opts, CM_EINVAL);
 }
 
+/* libcurl takes an answerless end of a kept connection for a stale one and sends again. */
+static void what_must_not_be_done_twice(void **state)
+{
+    (void)state;
+    for (int once = 0; once < 2; once++) {
+        char url[200];
+        struct call c = {0}, d = {0};
+        struct http_call_opts opts = options(url, sizeof(url), "/echo");
+        run(&c, &opts); /* a connection to keep */
+        int requests = server.requests;
+        opts = options(url, sizeof(url), "/close");
+        opts.method = "POST";
+        opts.body = "pay";
+        opts.body_len = 3;
+        opts.once = once;
+        run(&d, &opts);
+        assert_int_equal(d.status, 0);
+        assert_int_equal(d.code, CM_ENET);
+        assert_int_equal(d.retry, CM_RETRY_TRANSIENT);
+        assert_non_null(strstr(d.what, "closed the connection without an answer"));
+        assert_int_equal(server.requests - requests, once ? 1 : 2);
+    }
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -513,6 +537,7 @@ int main(void)
         TEST(resolve_replaces_the_look_up),
         TEST(unknown_hosts),
         TEST(wrong_options_are_refused_at_once),
+        TEST(what_must_not_be_done_twice),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
