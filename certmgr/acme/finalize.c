@@ -123,6 +123,8 @@ void acme_download_react(struct acme_order *o)
         return;
     if (acme_chain_check(reply->body, reply->body_len, &o->err) < 0) {
         cm_wrap(&o->err, CM_EPEER, "The downloaded certificate cannot be used");
+        cm_err_hint(&o->err, "It was not stored. CertMgr downloads it again by itself, without a "
+                             "new order; if this stays, tell the CA.");
         acme_give_up(o);
         return;
     }

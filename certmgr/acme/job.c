@@ -13,6 +13,8 @@
 static struct acme_order *live;
 static uintptr_t last_ticket;
 
+static void drive(struct acme_order *o);
+
 /* ---- tickets -------------------------------------------------------------------------------- */
 
 static void *new_ticket(struct acme_order *o)
@@ -70,7 +72,7 @@ static void on_http(void *arg, const struct acme_http_res *res)
     if (!o)
         return;
     acme_request_reply(o, res);
-    acme_drive(o);
+    drive(o);
 }
 
 void acme_call_send(struct acme_order *o, const char *method, const char *url, const char *body,
@@ -87,7 +89,7 @@ static void on_sign(void *arg, const json_t *value, const struct cm_err *err)
     if (!o)
         return;
     acme_request_signed(o, value, err);
-    acme_drive(o);
+    drive(o);
 }
 
 void acme_call_sign(struct acme_order *o)
@@ -103,7 +105,7 @@ static void on_tick(void *arg)
     if (!o)
         return;
     acme_request_tick(o);
-    acme_drive(o);
+    drive(o);
 }
 
 void acme_call_wait(struct acme_order *o, int64_t ms)
@@ -121,7 +123,7 @@ static void on_done(void *arg, const struct cm_err *err)
     if (err && err->code != 0)
         cm_err_copy(&o->err, err);
     o->have_result = true;
-    acme_drive(o);
+    drive(o);
 }
 
 void acme_call_save_account(struct acme_order *o)
@@ -145,7 +147,7 @@ static void on_csr(void *arg, const json_t *value, const struct cm_err *err)
     json_decref(o->value);
     o->value = value ? json_deep_copy(value) : NULL;
     o->have_result = true;
-    acme_drive(o);
+    drive(o);
 }
 
 void acme_call_csr(struct acme_order *o)
@@ -164,7 +166,7 @@ static void on_saved(void *arg, const struct cm_err *err)
         cm_wrap(&o->err, CM_EIO, "The state of the order could not be saved");
         acme_give_up(o);
     }
-    acme_drive(o);
+    drive(o);
 }
 
 static void save(struct acme_order *o)
@@ -199,6 +201,14 @@ void acme_give_up(struct acme_order *o)
         o->err.retry = o->err.code == CM_EHUMAN || o->err.code == CM_EDENIED
                            ? CM_RETRY_CONFIGURATION
                            : CM_RETRY_TRANSIENT;
+    if (!o->err.hint[0])
+        cm_err_hint(
+            &o->err, "%s",
+            o->err.retry == CM_RETRY_CONFIGURATION || o->err.retry == CM_RETRY_PERMANENT
+                ? "Operator: what the CA sent cannot be used. Check the account's directory "
+                  "URL and proxies on the way to the CA; then tell the CA."
+                : "CertMgr tries again by itself. If this stays, check proxies on the way to "
+                  "the CA, then tell the CA.");
     if (!o->err.object[0]) {
         size_t more = json_array_size(o->names) - 1;
         const char *first = json_string_value(json_array_get(o->names, 0));
@@ -236,7 +246,7 @@ static void report(struct acme_order *o)
     json_decref(chain);
 }
 
-void acme_drive(struct acme_order *o)
+static void drive(struct acme_order *o)
 {
     while (o->ticket == 0 && o->done) {
         if (o->have_result && !o->failing) {

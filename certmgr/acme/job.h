@@ -123,7 +123,6 @@ struct acme_order {
 };
 
 /* ---- job.c: the drive loop and port calls ---- */
-void acme_drive(struct acme_order *o);
 void acme_go(struct acme_order *o, enum acme_step step);
 /* Ends the run with o->err (which must be set): fills object and retry class. */
 void acme_give_up(struct acme_order *o);

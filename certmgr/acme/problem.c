@@ -88,19 +88,44 @@ static void first_link(void *arg, const char *target)
         acme_text(target, out);
 }
 
-/* Where the CA sends people: Link rel=help (6.6), terms and `instance` (6.7). */
+/* Where the CA sends people: Link rel=help (6.6), `instance` and the terms (6.7, 7.3.3). */
 static void add_pages(struct cm_err *err, const json_t *problem, const char *headers)
 {
     char page[ACME_TEXT_MAX] = "";
+    char terms[ACME_TEXT_MAX] = "";
     const char *instance = cm_json_str(problem, "instance");
     if (acme_problem_is(problem, "userActionRequired") && instance)
         acme_text(instance, page);
     if (page[0] == '\0')
         acme_link_each(headers, "help", first_link, page);
-    if (page[0] == '\0' && err->code == CM_EHUMAN)
-        acme_link_each(headers, "terms-of-service", first_link, page);
     if (page[0] != '\0')
         cm_err_cause(err, "The CA points to %s", page);
+    if (err->code == CM_EHUMAN)
+        acme_link_each(headers, "terms-of-service", first_link, terms);
+    if (terms[0] != '\0' && strcmp(terms, page) != 0)
+        cm_err_cause(err, "The terms of service are at %s", terms);
+}
+
+/* What the CA would take instead (RFC 8555 6.2). */
+static void add_algorithms(struct cm_err *err, const json_t *problem)
+{
+    char list[ACME_TEXT_MAX] = "";
+    char shown[ACME_TEXT_MAX];
+    size_t i;
+    size_t len = 0;
+    json_t *name;
+    if (!acme_problem_is(problem, "badSignatureAlgorithm"))
+        return;
+    json_array_foreach(cm_json_arr(problem, "algorithms"), i, name)
+    {
+        if (!json_is_string(name) || len >= sizeof(list) / 2)
+            continue;
+        len += (size_t)snprintf(list + len, sizeof(list) - len, "%s%.40s", len ? ", " : "",
+                                json_string_value(name));
+    }
+    acme_text(list, shown);
+    if (shown[0] != '\0')
+        cm_err_cause(err, "The CA takes: %s", shown);
 }
 
 int acme_problem_fail(struct cm_err *err, const json_t *problem, int status, const char *headers,
@@ -125,6 +150,7 @@ int acme_problem_fail(struct cm_err *err, const json_t *problem, int status, con
         cm_err_cause(err, "The CA says: %s", shown);
     }
     add_subproblems(err, problem, about);
+    add_algorithms(err, problem);
     add_pages(err, problem, headers);
     cm_err_hint(err, "%s: %s", row->who, row->hint);
     if (problem)

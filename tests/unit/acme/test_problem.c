@@ -160,9 +160,10 @@ static void pages_for_people(void **state)
     const char *head = "Link: <https://ca.test/terms>;rel=\"terms-of-service\"\r\n";
     acme_problem_fail(&err, p, 403, head, ACME_ABOUT_ACCOUNT, "the new order");
     assert_string_equal(err.cause[2], "The CA points to https://ca.test/agree");
+    assert_string_equal(err.cause[3], "The terms of service are at https://ca.test/terms");
     json_object_del(p, "instance");
     acme_problem_fail(&err, p, 403, head, ACME_ABOUT_ACCOUNT, "the new order");
-    assert_string_equal(err.cause[2], "The CA points to https://ca.test/terms");
+    assert_string_equal(err.cause[2], "The terms of service are at https://ca.test/terms");
     json_t *limited = problem("rateLimited", "too many");
     acme_problem_fail(&err, limited, 429, "Link: <https://ca.test/limits>;rel=\"help\"\r\n",
                       ACME_ABOUT_ORDER, "the new order");
@@ -171,6 +172,26 @@ static void pages_for_people(void **state)
     cm_err_fini(&err);
     json_decref(p);
     json_decref(limited);
+}
+
+static void algorithms_the_ca_takes(void **state)
+{
+    (void)state;
+    struct cm_err err = CM_ERR_INIT;
+    json_t *p = problem("badSignatureAlgorithm", "not this one");
+    acme_problem_fail(&err, p, 400, NULL, ACME_ABOUT_ACCOUNT, "the registration");
+    assert_int_equal(err.cause_count, 2); /* no list, no line */
+    json_object_set_new(p, "algorithms", json_pack("[s, i, s]", "ES384", 7, "Ed\nDSA%n"));
+    acme_problem_fail(&err, p, 400, NULL, ACME_ABOUT_ACCOUNT, "the registration");
+    assert_string_equal(err.cause[2], "The CA takes: ES384, Ed DSA%n");
+    json_t *list = json_array(); /* endless: cut, not overrun */
+    for (int i = 0; i < 1000; i++)
+        json_array_append_new(list, json_string("an-algorithm-with-a-rather-long-name-indeed"));
+    json_object_set_new(p, "algorithms", list);
+    acme_problem_fail(&err, p, 400, NULL, ACME_ABOUT_ACCOUNT, "the registration");
+    assert_int_equal(err.cause_count, 3);
+    cm_err_fini(&err);
+    json_decref(p);
 }
 
 static void no_document_at_all(void **state)
@@ -199,6 +220,7 @@ int main(void)
         cmocka_unit_test(huge_documents_are_shortened),
         cmocka_unit_test(many_subproblems),
         cmocka_unit_test(pages_for_people),
+        cmocka_unit_test(algorithms_the_ca_takes),
         cmocka_unit_test(no_document_at_all),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

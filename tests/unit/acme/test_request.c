@@ -105,6 +105,7 @@ static void missing_nonces(void **state)
     fake_run(&f);
     assert_int_equal(f.err.code, CM_EPEER);
     assert_non_null(strstr(f.err.cause[0], "no usable nonce"));
+    assert_true(f.err.hint[0] != '\0');
     assert_int_equal(f.signs, 0); /* nothing is signed over a malformed nonce */
     fake_fini(&f);
 }
@@ -274,6 +275,7 @@ static void damaged_json(void **state)
             assert_int_not_equal(f.err.code, 0);
             assert_int_not_equal(f.err.retry, CM_RETRY_NONE);
             assert_true(f.err.object[0] != '\0');
+            assert_true(f.err.hint[0] != '\0');
             fake_fini(&f);
         }
     }
