@@ -1,0 +1,171 @@
+"""What can go wrong at a CA, as rules for one case of the fake CA (see fakeca.py).
+
+A Fault looks at requests of one kind. before(request) may answer in the CA's place: then the CA
+has done nothing. after(request, reply) changes what the CA answers; returning None cuts the
+connection, so that the client does not learn what was done.
+"""
+
+import email.utils
+import json
+import time
+
+TYPE = "urn:ietf:params:acme:error:"
+
+
+class Reply:
+    def __init__(self, status=200, body=b"", headers=None, content_type="application/json"):
+        self.status = status
+        self.body = body if isinstance(body, bytes) else json.dumps(body).encode()
+        self.headers = list((headers or {}).items())
+        self.content_type = content_type
+        self.nonce = True
+
+
+def problem(kind, detail, status=400, headers=None, **members):
+    body = dict({"type": TYPE + kind, "detail": detail, "status": status}, **members)
+    return Reply(status, body, headers, "application/problem+json")
+
+
+class Fault:
+    """skip requests pass first, then `times` are hit (None = all)."""
+
+    def __init__(self, before=None, after=None, times=1, skip=0):
+        self.act_before, self.act_after = before, after
+        self.times, self.skip, self.hits = times, skip, 0
+
+    def due(self):
+        """Counts one request of the kind; called under the case's lock."""
+        if self.skip > 0:
+            self.skip -= 1
+            return False
+        if self.times is not None and self.hits >= self.times:
+            return False
+        self.hits += 1
+        return True
+
+
+# -- the CA refuses ------------------------------------------------------------------------------
+
+def answer(make, **kw):
+    """Answers with make() instead of doing it."""
+    return Fault(before=lambda request: make(), **kw)
+
+
+def refuse(kind, detail, status=400, headers=None, members=None, **kw):
+    return answer(lambda: problem(kind, detail, status, headers, **(members or {})), **kw)
+
+
+def retry_after(seconds, as_date):
+    return {"Retry-After": email.utils.formatdate(time.time() + seconds, usegmt=True) if as_date
+            else str(seconds)}
+
+
+def rate_limited(seconds, as_date=False, detail="too many certificates", **kw):
+    return answer(lambda: problem("rateLimited", detail, 429, retry_after(seconds, as_date)), **kw)
+
+
+def busy(seconds, **kw):
+    """503 of an overloaded front, no problem document (as Let's Encrypt's per-IP limits)."""
+    return answer(lambda: Reply(503, b"<html>busy</html>", retry_after(seconds, False),
+                                "text/html"), **kw)
+
+
+def error_page(status=500, text=b"<html><script>alert(1)</script> %s %n Oops</html>", **kw):
+    return answer(lambda: Reply(status, text, None, "text/html"), **kw)
+
+
+def bad_nonce(**kw):
+    return refuse("badNonce", "this nonce was not issued here", **kw)
+
+
+def bad_algorithm(algorithms, **kw):
+    return refuse("badSignatureAlgorithm", "this algorithm is not wanted",
+                  members={"algorithms": algorithms}, **kw)
+
+
+def order_not_ready(**kw):
+    return refuse("orderNotReady", "the order is still being looked at", 403, **kw)
+
+
+def subproblems(reasons, **kw):
+    """reasons: [(name, type, detail)]"""
+    subs = [{"type": TYPE + kind, "detail": detail, "identifier": {"type": "dns", "value": name}}
+            for name, kind, detail in reasons]
+    return refuse("malformed", "some identifiers cannot be used",
+                  members={"subproblems": subs}, **kw)
+
+
+def user_action(instance, terms, **kw):
+    return refuse("userActionRequired", "the terms of service have changed", 403,
+                  {"Link": f'<{terms}>;rel="terms-of-service"'}, {"instance": instance}, **kw)
+
+
+# -- the CA answers strangely --------------------------------------------------------------------
+
+def changed(change, **kw):
+    """change(reply) alters the CA's good answer."""
+    def act(_request, reply):
+        change(reply)
+        return reply
+    return Fault(after=act, **kw)
+
+
+def rewritten(old, new, **kw):
+    def change(reply):
+        reply.body = reply.body.replace(old.encode(), new.encode())
+        reply.headers = [(k, v.replace(old, new)) for k, v in reply.headers]
+    return changed(change, **kw)
+
+
+def truncated(**kw):
+    def change(reply):
+        reply.body = reply.body[:len(reply.body) // 2]
+    return changed(change, **kw)
+
+
+def huge(size=2 << 20, **kw):
+    def change(reply):
+        reply.body = reply.body.rstrip()[:-1] + b',"padding":"' + b"x" * size + b'"}'
+    return changed(change, **kw)
+
+
+def deep(levels=5000, **kw):
+    def change(reply):
+        reply.body = reply.body.rstrip()[:-1] + b',"deep":' + b"[" * levels + b"]" * levels + b"}"
+    return changed(change, **kw)
+
+
+def big_head(size=70_000, **kw):
+    def change(reply):
+        reply.headers += [(f"X-Padding-{i}", "x" * 1000) for i in range(size // 1000)]
+    return changed(change, **kw)
+
+
+def redirect(target, **kw):
+    return answer(lambda: Reply(302, b"", {"Location": target}), **kw)
+
+
+def no_nonce(**kw):
+    def change(reply):
+        reply.nonce = False
+    return changed(change, **kw)
+
+
+# -- the network ---------------------------------------------------------------------------------
+
+def lost(**kw):
+    """Done, but the connection ends before the reply."""
+    return Fault(after=lambda request, reply: None, **kw)
+
+
+def unreached(**kw):
+    """The connection ends before the CA has seen the request."""
+    def act(request):
+        request.cut = True
+    return Fault(before=act, **kw)
+
+
+def slow(seconds, **kw):
+    def act(_request):
+        time.sleep(seconds)
+    return Fault(before=act, **kw)
