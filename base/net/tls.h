@@ -19,8 +19,8 @@ typedef bool (*tls_peer_fn)(void *arg, const char *spki_hex);
 
 struct tls_server_opts {
     const char *cert_file, *key_file; /* PEM */
-    bool ask_client_cert;   /* request one; none is allowed, an unknown one fails the handshake */
-    tls_peer_fn peer_ok;    /* with ask_client_cert */
+    bool ask_client_cert; /* request one; none is allowed, an unknown one fails the handshake */
+    tls_peer_fn peer_ok;  /* with ask_client_cert */
     void *arg;
 };
 
