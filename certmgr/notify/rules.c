@@ -1,0 +1,345 @@
+/* One function per kind of condition; the thresholds are parts of a certificate's life, so that
+ * six-day certificates and ten-year ones follow the same rules. */
+#include "certmgr/notify/rules.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/core/clock.h"
+#include "base/core/json.h"
+#include "base/core/mem.h"
+#include "base/net/hostname.h"
+#include "certmgr/engine/plan.h"
+
+#define DAY_MS INT64_C(86400000)
+
+#define LEVEL_OPEN     1
+#define LEVEL_FIFTH    2 /* less than 1/5 of the life is left */
+#define LEVEL_TENTH    3 /* less than 1/10 */
+#define LEVEL_OVER     4
+#define LEVEL_CRITICAL LEVEL_TENTH
+
+/* ---- parts -------------------------------------------------------------------------------------
+ */
+
+static json_t *add(json_t *open, const char *key, const char *kind, int level)
+{
+    if (json_object_size(open) >= NOTICE_OPEN_MAX || strlen(key) > NOTICE_KEY_MAX)
+        return NULL;
+    json_t *condition = json_object();
+    cm_json_set_str(condition, "kind", kind);
+    cm_json_set_int(condition, "level", level);
+    cm_json_set_str(condition, "severity", level >= LEVEL_CRITICAL ? "critical" : "warning");
+    cm_json_set(open, key, condition);
+    return condition;
+}
+
+/* Takes the text. */
+static void set_text(json_t *condition, const char *member, char *take)
+{
+    cm_json_set_str(condition, member, take);
+    cm_free(take);
+}
+
+/* What failed, why and what to do, from an error object. */
+static void set_error(json_t *condition, const json_t *error)
+{
+    json_t *causes = cm_json_arr(error, "causes");
+    cm_json_set_str(condition, "what", cm_json_str(error, "what"));
+    if (json_array_size(causes) > 0)
+        cm_json_set(condition, "because", json_deep_copy(causes));
+    cm_json_set_str(condition, "hint", cm_json_str(error, "hint"));
+    cm_json_set_time(condition, "next_at", cm_json_time(error, "next_attempt_at", 0));
+}
+
+static void look_at(int64_t *look_ms, int64_t now_ms, int64_t when_ms)
+{
+    if (when_ms > now_ms && when_ms < *look_ms)
+        *look_ms = when_ms;
+}
+
+/* ---- one credential ----------------------------------------------------------------------------
+ */
+
+struct subject {
+    const struct notice_rules *rules;
+    const json_t *credential;
+    const char *ulid, *status;
+    char name[300]; /* "www.例え.jp and 2 more" */
+    int64_t not_before, not_after;
+    bool serves; /* a certificate exists that was neither revoked nor put away */
+    json_t *open;
+    int64_t *look_ms;
+};
+
+static void set_where(const struct subject *s, json_t *condition, const char *server)
+{
+    CM_AUTO_STR path = cm_asprintf("/credentials/%s", s->ulid);
+    const char *account = cm_json_str_or(s->credential, "account", "");
+    cm_json_set_str(condition, "path", path);
+    if (server)
+        set_text(condition, "where", cm_asprintf("server %s, credential %s", server, s->ulid));
+    else
+        set_text(
+            condition, "where",
+            cm_asprintf("credential %s%s%s", s->ulid, account[0] ? ", account " : "", account));
+}
+
+static void read_name(struct subject *s)
+{
+    const json_t *names = cm_json_arr(s->credential, "host_names_ascii");
+    const char *first = json_string_value(json_array_get(names, 0));
+    char unicode[HOSTNAME_MAX] = "";
+    hostname_to_unicode(first ? first : s->ulid, unicode, sizeof(unicode));
+    if (json_array_size(names) > 1)
+        snprintf(s->name, sizeof(s->name), "%s and %zu more", unicode, json_array_size(names) - 1);
+    else
+        snprintf(s->name, sizeof(s->name), "%s", unicode);
+}
+
+static bool status_is(const struct subject *s, const char *const *list)
+{
+    for (; *list; list++)
+        if (strcmp(s->status, *list) == 0)
+            return true;
+    return false;
+}
+
+/* attempts counts the failed runs since the last success, also while the next one is under way. */
+static void order_rule(const struct subject *s)
+{
+    static const char *const wanted[] = {"error", "waiting", "pending", "renew", NULL};
+    char key[NOTICE_KEY_MAX];
+    if (!status_is(s, wanted) || !json_object_get(s->credential, "attempts"))
+        return; /* without attempts: a refused request, told to who made it */
+    int64_t attempts = cm_json_int(s->credential, "attempts", 0);
+    const json_t *error = cm_json_obj(s->credential, "error");
+    bool serving = s->serves && s->not_after > s->rules->now_ms;
+    snprintf(key, sizeof(key), "order:%s", s->ulid);
+    json_t *c = add(s->open, key, "order_failed", serving ? LEVEL_OPEN : LEVEL_CRITICAL);
+    if (!c)
+        return;
+    set_text(c, "title", cm_asprintf("Order for %s failed", s->name));
+    set_where(s, c, NULL);
+    if (error)
+        set_error(c, error);
+    else
+        cm_json_set_str(c, "what", "The order failed; a new attempt is under way");
+    if (attempts < 1)
+        cm_json_set_bool(c, "hold", true); /* a new request: its outcome decides */
+    else
+        cm_json_set_int(c, "attempts", attempts);
+}
+
+static int renewal_level(const struct subject *s, bool automatic, int64_t point)
+{
+    int64_t now = s->rules->now_ms;
+    int64_t life = s->not_after - s->not_before, left = s->not_after - now;
+    bool late = automatic ? now - point > (s->not_after - point) / 10 : left < life / 3;
+    if (!late)
+        return 0;
+    return left < life / 10 ? LEVEL_TENTH : left < life / 5 ? LEVEL_FIFTH : LEVEL_OPEN;
+}
+
+static void renewal_rule(const struct subject *s)
+{
+    int64_t now = s->rules->now_ms, life = s->not_after - s->not_before;
+    bool automatic = strcmp(cm_json_str_or(s->credential, "provider", ""), "acme") == 0 &&
+                     !cm_json_bool(s->credential, "paused", false);
+    int64_t point = automatic ? eng_plan_renewal(s->credential) : s->not_after - life / 3;
+    const int64_t looks[] = {automatic ? point + (s->not_after - point) / 10 + 1 : point + 1,
+                             s->not_after - life / 5 + 1, s->not_after - life / 10 + 1,
+                             s->not_after};
+    for (size_t i = 0; i < sizeof(looks) / sizeof(looks[0]); i++)
+        look_at(s->look_ms, now, looks[i]);
+    int level = renewal_level(s, automatic, point);
+    char key[NOTICE_KEY_MAX], date[CM_TIME_TEXT];
+    if (level == 0)
+        return;
+    snprintf(key, sizeof(key), "renewal:%s", s->ulid);
+    json_t *c = add(s->open, key, "renewal_missed", level);
+    if (!c)
+        return;
+    cm_time_format(s->not_after, date);
+    set_text(c, "title", cm_asprintf("Renewal of %s is overdue", s->name));
+    set_where(s, c, NULL);
+    set_text(c, "what",
+             cm_asprintf("The certificate ends at %.19sZ and has not been renewed", date));
+    if (!automatic)
+        cm_json_set_str(c, "hint", "This certificate is not renewed by itself: submit a request");
+    cm_json_set_time(c, "since", point);
+    cm_json_set_time(c, "next_at", cm_json_time(s->credential, "next_action_at", 0));
+}
+
+static void expired_rule(const struct subject *s)
+{
+    char key[NOTICE_KEY_MAX], date[CM_TIME_TEXT];
+    snprintf(key, sizeof(key), "expired:%s", s->ulid);
+    json_t *c = add(s->open, key, "expired", LEVEL_OVER);
+    if (!c)
+        return;
+    cm_time_format(s->not_after, date);
+    set_text(c, "title", cm_asprintf("The certificate of %s has expired", s->name));
+    set_where(s, c, NULL);
+    set_text(c, "what", cm_asprintf("It ended at %.19sZ; clients refuse it", date));
+    cm_json_set_time(c, "since", s->not_after);
+    cm_json_set_time(c, "next_at", cm_json_time(s->credential, "next_action_at", 0));
+}
+
+/* ---- deployment --------------------------------------------------------------------------------
+ */
+
+static const json_t *receipt_of(const json_t *receipts, const char *server)
+{
+    size_t i;
+    json_t *receipt;
+    json_array_foreach(receipts, i, receipt)
+    {
+        if (strcmp(cm_json_str_or(receipt, "server", ""), server) == 0)
+            return receipt;
+    }
+    return NULL;
+}
+
+static bool receipt_done(const struct subject *s, const json_t *receipt)
+{
+    static const char *const done[] = {"deployed", "reloaded", "served"};
+    const char *state = cm_json_str_or(receipt, "state", "");
+    bool right = false;
+    for (size_t i = 0; i < sizeof(done) / sizeof(done[0]); i++)
+        right = right || strcmp(state, done[i]) == 0;
+    return right && strcmp(cm_json_str_or(receipt, "fingerprint", ""),
+                           cm_json_str_or(s->credential, "fingerprint", "")) == 0;
+}
+
+/* The deployment of this certificate is due: after the last change of the document (a server may
+ * have been added long after the issuance; a serial is the wall clock of the writing). */
+static int64_t deploy_due(const struct subject *s)
+{
+    int64_t issued = cm_json_time(s->credential, "issued_at", 0);
+    int64_t written = cm_json_int(s->credential, "serial", 0);
+    return (issued > written ? issued : written) + s->rules->deploy_after_ms;
+}
+
+static void deploy_rule(const struct subject *s, const char *server, const json_t *receipt)
+{
+    int64_t due = deploy_due(s);
+    bool failed = strcmp(cm_json_str_or(receipt, "state", ""), "failed") == 0;
+    char key[NOTICE_KEY_MAX];
+    if (receipt_done(s, receipt))
+        return;
+    look_at(s->look_ms, s->rules->now_ms, due);
+    snprintf(key, sizeof(key), "deploy:%s:%.63s", s->ulid, server);
+    json_t *c = add(s->open, key, "deploy_failed", LEVEL_OPEN);
+    if (!c)
+        return;
+    set_where(s, c, server);
+    if (failed) {
+        set_text(c, "title", cm_asprintf("Deployment of %s on %s failed", s->name, server));
+        set_error(c, cm_json_obj(receipt, "error"));
+        cm_json_set_time(c, "since", cm_json_time(receipt, "at", 0));
+        return;
+    }
+    set_text(c, "title", cm_asprintf("%s is not deployed on %s", s->name, server));
+    cm_json_set_str(c, "what", "The server has not confirmed the present certificate");
+    set_text(c, "hint",
+             cm_asprintf("Look whether certmgr runs on %s and reaches the manager", server));
+    cm_json_set_time(c, "since", cm_json_time(s->credential, "issued_at", 0));
+    if (s->rules->now_ms < due)
+        cm_json_set_bool(c, "hold", true); /* after a failure: not well before it is confirmed */
+}
+
+static void deploy_rules(const struct subject *s, const json_t *receipts)
+{
+    size_t i;
+    json_t *value;
+    json_array_foreach(cm_json_arr(s->credential, "servers"), i, value)
+    {
+        const char *name = json_string_value(value);
+        const struct kf_server *server =
+            name && s->rules->trust ? kf_trust_server(s->rules->trust, name) : NULL;
+        if (name && (!s->rules->trust || (server && server->state == KF_ACTIVE)))
+            deploy_rule(s, name, receipt_of(receipts, name));
+    }
+}
+
+void notice_rules_credential(const struct notice_rules *rules, const json_t *credential,
+                             const json_t *receipts, json_t *open, int64_t *look_ms)
+{
+    static const char *const away[] = {"draft", "revoked", "archived", NULL};
+    const char *id = cm_json_str_or(credential, "_id", "");
+    struct subject s = {.rules = rules,
+                        .credential = credential,
+                        .ulid = strncmp(id, "credential:", 11) == 0 ? id + 11 : id,
+                        .status = cm_json_str_or(credential, "status", ""),
+                        .not_before = cm_json_time(credential, "not_before", 0),
+                        .not_after = cm_json_time(credential, "not_after", 0),
+                        .open = open,
+                        .look_ms = look_ms};
+    if (status_is(&s, away))
+        return;
+    read_name(&s);
+    s.serves = cm_json_str(credential, "chain") && s.not_after > s.not_before;
+    order_rule(&s);
+    if (!s.serves)
+        return;
+    if (s.not_after <= rules->now_ms) {
+        expired_rule(&s);
+        return;
+    }
+    renewal_rule(&s);
+    deploy_rules(&s, receipts);
+}
+
+/* ---- the fleet ---------------------------------------------------------------------------------
+ */
+
+void notice_rules_server(const struct notice_rules *rules, const char *name, int64_t last_seen_ms,
+                         bool watched, json_t *open)
+{
+    char key[NOTICE_KEY_MAX];
+    if (rules->now_ms - last_seen_ms <= rules->silent_after_ms)
+        return;
+    snprintf(key, sizeof(key), "silent:%.63s", name);
+    json_t *c = add(open, key, "server_silent", LEVEL_OPEN);
+    if (!c)
+        return;
+    set_text(c, "title", cm_asprintf("Server %s is silent", name));
+    set_text(c, "where", cm_asprintf("server %s", name));
+    cm_json_set_str(c, "what", "It does not replicate: new certificates do not reach it");
+    set_text(c, "hint",
+             cm_asprintf("Look whether certmgr runs on %s and reaches the manager's replication "
+                         "port; if the server is gone for good: certmgr server remove %s",
+                         name, name));
+    cm_json_set_str(c, "path", "/servers");
+    cm_json_set_time(c, "since", last_seen_ms);
+    if (!watched)
+        cm_json_set_bool(c, "hold", true);
+}
+
+void notice_rules_trust(const struct notice_rules *rules, int64_t expires_ms, json_t *open)
+{
+    int64_t life = KF_TRUST_DAYS * DAY_MS, left = expires_ms - rules->now_ms;
+    int level = left <= 0          ? LEVEL_OVER
+                : left < life / 10 ? LEVEL_TENTH
+                : left < life / 5  ? LEVEL_FIFTH
+                : left < life / 3  ? LEVEL_OPEN
+                                   : 0;
+    char date[CM_TIME_TEXT];
+    json_t *c = level > 0 ? add(open, "trust:root", "trust_root", level) : NULL;
+    if (!c)
+        return;
+    cm_time_format(expires_ms, date);
+    cm_json_set_str(c, "title",
+                    left <= 0 ? "The trust root has expired" : "The trust root is about to expire");
+    cm_json_set_str(c, "where", "the fleet's trust root (trust:root)");
+    set_text(c, "what",
+             cm_asprintf("It ends at %.19sZ and has not been renewed; after that, servers believe "
+                         "no new document",
+                         date));
+    cm_json_set_str(c, "hint",
+                    "The manager renews it daily: look at the log of certmgr on the "
+                    "manager for the key agent's errors");
+    cm_json_set_str(c, "path", "/status");
+    cm_json_set_time(c, "since", expires_ms - life / 3);
+}

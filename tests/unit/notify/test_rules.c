@@ -1,0 +1,288 @@
+/* Every kind of condition at its edges, with a clock that stands still. */
+#include "tests/unit/notify/support.h"
+
+#include "certmgr/engine/plan.h"
+
+static const char *level_text(const json_t *open, const char *key)
+{
+    static char text[40];
+    const json_t *c = json_object_get(open, key);
+    snprintf(text, sizeof(text), "%s%d", cm_json_bool(c, "hold", false) ? "hold " : "",
+             (int)cm_json_int(c, "level", 0));
+    return text;
+}
+
+#define KEY(kind) kind ":" ULID
+
+static void test_nothing_wrong(void **state)
+{
+    (void)state;
+    static const char *const fine[] = {"issued", "draft", "revoked", "archived"};
+    for (size_t i = 0; i < 4; i++) {
+        int64_t look = INT64_MAX;
+        CM_AUTO_JSON open = judge_at(NOW, credential(fine[i], 10), served(), &look);
+        assert_int_equal(json_object_size(open), 0);
+        if (i == 0)
+            assert_true(look > NOW && look < NOW + 60 * DAY);
+    }
+    CM_AUTO_JSON fresh = judge_at(NOW, credential("pending", -1), json_array(), NULL);
+    json_t *c = json_object_get(fresh, KEY("order"));
+    assert_true(cm_json_bool(c, "hold", false)); /* cannot open by itself */
+    assert_int_equal(json_object_size(fresh), 1);
+}
+
+static void test_order(void **state)
+{
+    (void)state;
+    CM_AUTO_JSON first = judge_at(NOW, failed(credential("error", -1), 1), json_array(), NULL);
+    const json_t *c = json_object_get(first, KEY("order"));
+    assert_string_equal(cm_json_str(c, "kind"), "order_failed");
+    assert_string_equal(cm_json_str(c, "severity"), "critical"); /* nothing serves */
+    assert_string_equal(cm_json_str(c, "title"), "Order for www.例え.jp failed");
+    assert_string_equal(cm_json_str(c, "where"), "credential " ULID ", account ca");
+    assert_string_equal(cm_json_str(c, "what"), "The CA refused the order");
+    assert_int_equal(json_array_size(cm_json_arr(c, "because")), 2);
+    assert_string_equal(cm_json_str(c, "hint"), "Add an A record");
+    assert_string_equal(cm_json_str(c, "path"), "/credentials/" ULID);
+    assert_int_equal(cm_json_time(c, "next_at", 0), NOW + HOUR);
+    /* A renewal's failure while the certificate serves. */
+    CM_AUTO_JSON renewing = judge_at(NOW, failed(credential("error", 61), 1), served(), NULL);
+    c = json_object_get(renewing, KEY("order"));
+    assert_string_equal(cm_json_str(c, "severity"), "warning");
+}
+
+/* The next run, and a new request, neither open nor end it. */
+static void test_order_between(void **state)
+{
+    (void)state;
+    json_t *running = failed(credential("error", -1), 2);
+    cm_json_set_str(running, "status", "waiting");
+    json_object_del(running, "error");
+    CM_AUTO_JSON open = judge_at(NOW, running, json_array(), NULL);
+    assert_string_equal(level_text(open, KEY("order")), "3");
+    CM_AUTO_JSON edited = judge_at(NOW, credential("renew", 10), served(), NULL);
+    assert_string_equal(level_text(edited, KEY("order")), "hold 1");
+    json_t *refused = failed(credential("error", -1), 0); /* told to who made it */
+    json_object_del(refused, "attempts");
+    CM_AUTO_JSON none = judge_at(NOW, refused, json_array(), NULL);
+    assert_int_equal(json_object_size(none), 0);
+}
+
+static void test_more_names(void **state)
+{
+    (void)state;
+    json_t *c = failed(credential("error", -1), 1);
+    json_array_append_new(cm_json_arr(c, "host_names_ascii"), json_string("b.example"));
+    json_array_append_new(cm_json_arr(c, "host_names_ascii"), json_string("c.example"));
+    CM_AUTO_JSON open = judge_at(NOW, c, json_array(), NULL);
+    assert_string_equal(cm_json_str(json_object_get(open, KEY("order")), "title"),
+                        "Order for www.例え.jp and 2 more failed");
+}
+
+/* Renewal: late by a tenth of what was left, then less than 1/5, then 1/10 of the life. */
+static void test_renewal_levels(void **state)
+{
+    (void)state;
+    json_t *c = credential("issued", 10);
+    int64_t point = eng_plan_renewal(c), end = NOW + 80 * DAY;
+    json_decref(c);
+    assert_true(point > NOW && point <= end - 30 * DAY);
+    const struct {
+        int64_t at;
+        const char *level;
+    } rows[] = {
+        {point, "0"},
+        {point + (end - point) / 10, "0"},
+        {point + (end - point) / 10 + 1, "1"},
+        {end - 18 * DAY, "1"},
+        {end - 18 * DAY + 1, "2"},
+        {end - 9 * DAY, "2"},
+        {end - 9 * DAY + 1, "3"},
+        {end - 1, "3"},
+        {end, "0"}, /* then it is expired */
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        CM_AUTO_JSON open = judge_at(rows[i].at, credential("issued", 10), served(), NULL);
+        if (strcmp(level_text(open, KEY("renewal")), rows[i].level) != 0)
+            fail_msg("row %zu: level %s", i, level_text(open, KEY("renewal")));
+        assert_string_equal(level_text(open, KEY("expired")), rows[i].at == end ? "4" : "0");
+    }
+}
+
+/* Looking only when look_ms says so finds every step of the table above. */
+static void test_look_times(void **state)
+{
+    (void)state;
+    int64_t now = NOW, end = NOW + 80 * DAY;
+    char seen[40] = "";
+    for (int i = 0; i < 10 && now < end + DAY; i++) {
+        int64_t look = INT64_MAX;
+        CM_AUTO_JSON open = judge_at(now, credential("issued", 10), served(), &look);
+        strncat(seen,
+                json_object_get(open, KEY("expired")) ? "E" : level_text(open, KEY("renewal")),
+                sizeof(seen) - strlen(seen) - 1);
+        assert_true(look > now);
+        now = look;
+    }
+    assert_string_equal(seen, "0123E");
+}
+
+/* A renewal point late in the life does not warn before it. */
+static void test_renewal_late_point(void **state)
+{
+    (void)state;
+    json_t *c = credential("issued", 85); /* 5 days left, 5.6 % */
+    cm_json_set_int(c, "renew_days", 3);
+    CM_AUTO_JSON open = judge_at(NOW, c, served(), NULL);
+    assert_int_equal(json_object_size(open), 0);
+}
+
+/* What nobody renews by itself warns from a third of the life on. */
+static void test_renewal_by_hand(void **state)
+{
+    (void)state;
+    const struct {
+        int64_t age;
+        const char *level;
+    } rows[] = {{59, "0"}, {61, "1"}, {73, "2"}, {82, "3"}};
+    for (size_t i = 0; i < 4; i++) {
+        json_t *paused = credential("issued", rows[i].age), *manual = json_deep_copy(paused);
+        cm_json_set_bool(paused, "paused", true);
+        cm_json_set_str(manual, "provider", "manual");
+        CM_AUTO_JSON one = judge_at(NOW, paused, served(), NULL);
+        CM_AUTO_JSON two = judge_at(NOW, manual, served(), NULL);
+        assert_string_equal(level_text(one, KEY("renewal")), rows[i].level);
+        assert_string_equal(level_text(two, KEY("renewal")), rows[i].level);
+        if (i > 0)
+            assert_non_null(
+                strstr(cm_json_str(json_object_get(one, KEY("renewal")), "hint"), "by itself"));
+    }
+}
+
+static void test_expired(void **state)
+{
+    (void)state;
+    CM_AUTO_JSON open = judge_at(NOW, credential("expired", 91), json_array(), NULL);
+    const json_t *c = json_object_get(open, KEY("expired"));
+    assert_int_equal(json_object_size(open), 1); /* nothing about renewal or deployment any more */
+    assert_string_equal(cm_json_str(c, "severity"), "critical");
+    assert_int_equal(cm_json_time(c, "since", 0), NOW - DAY);
+    CM_AUTO_JSON revoked = judge_at(NOW, credential("revoked", 91), json_array(), NULL);
+    assert_int_equal(json_object_size(revoked), 0);
+}
+
+static void test_deploy(void **state)
+{
+    (void)state;
+    const struct {
+        const char *receipt, *fingerprint; /* NULL = none */
+        int64_t issued_ago, written_ago;
+        const char *level;
+    } rows[] = {
+        {"served", PRINT, 2 * HOUR, 2 * HOUR, "0"},
+        {"reloaded", PRINT, 2 * HOUR, 2 * HOUR, "0"},
+        {"deployed", PRINT, 2 * HOUR, 2 * HOUR, "0"},
+        {"failed", PRINT, 1, 1, "1"},
+        {"failed", "bb", 1, 1, "1"}, /* of the certificate before: not well yet */
+        {"served", "bb", HOUR - 1, HOUR - 1, "hold 1"},
+        {"served", "bb", HOUR, HOUR, "1"},
+        {"opened", PRINT, HOUR, HOUR, "1"},
+        {"replicated", PRINT, HOUR - 1, HOUR - 1, "hold 1"},
+        {NULL, NULL, HOUR - 1, HOUR - 1, "hold 1"},
+        {NULL, NULL, HOUR, HOUR, "1"},
+        {NULL, NULL, 30 * DAY, HOUR - 1, "hold 1"}, /* a server was added just now */
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        json_t *c = credential("issued", 1), *receipts = json_array();
+        cm_json_set_time(c, "issued_at", NOW - rows[i].issued_ago);
+        cm_json_set_int(c, "serial", NOW - rows[i].written_ago);
+        json_array_append_new(receipts, receipt("charlie", "served", PRINT)); /* somebody else */
+        if (rows[i].receipt)
+            json_array_append_new(receipts, receipt("bravo", rows[i].receipt, rows[i].fingerprint));
+        int64_t look = INT64_MAX;
+        CM_AUTO_JSON open = judge_at(NOW, c, receipts, &look);
+        if (strcmp(level_text(open, KEY("deploy") ":bravo"), rows[i].level) != 0)
+            fail_msg("row %zu: %s", i, level_text(open, KEY("deploy") ":bravo"));
+        assert_int_equal(json_object_size(open), rows[i].level[0] != '0');
+        if (rows[i].level[0] == 'h')
+            assert_int_equal(look, NOW + 1);
+    }
+}
+
+static void test_deploy_words(void **state)
+{
+    (void)state;
+    CM_AUTO_JSON open = judge_at(NOW, credential("issued", 1),
+                                 json_pack("[o]", receipt("bravo", "failed", PRINT)), NULL);
+    const json_t *c = json_object_get(open, KEY("deploy") ":bravo");
+    assert_string_equal(cm_json_str(c, "title"), "Deployment of www.例え.jp on bravo failed");
+    assert_string_equal(cm_json_str(c, "where"), "server bravo, credential " ULID);
+    assert_string_equal(cm_json_str(c, "what"), "The reload command failed");
+    assert_int_equal(cm_json_time(c, "since", 0), NOW - HOUR);
+}
+
+static void test_server(void **state)
+{
+    (void)state;
+    struct notice_rules rules = {.now_ms = NOW, .silent_after_ms = DAY};
+    CM_AUTO_JSON open = json_object();
+    notice_rules_server(&rules, "bravo", NOW - DAY, true, open);
+    assert_int_equal(json_object_size(open), 0);
+    notice_rules_server(&rules, "bravo", NOW - DAY - 1, true, open);
+    const json_t *c = json_object_get(open, "silent:bravo");
+    assert_string_equal(cm_json_str(c, "title"), "Server bravo is silent");
+    assert_int_equal(cm_json_time(c, "since", 0), NOW - DAY - 1);
+    assert_false(cm_json_bool(c, "hold", false));
+    notice_rules_server(&rules, "charlie", NOW - 9 * DAY, false, open); /* just started */
+    assert_string_equal(level_text(open, "silent:charlie"), "hold 1");
+}
+
+static void test_trust(void **state)
+{
+    (void)state;
+    const struct {
+        int64_t left;
+        const char *level;
+    } rows[] = {{30 * DAY, "0"},    {10 * DAY, "0"}, {10 * DAY - 1, "1"}, {6 * DAY - 1, "2"},
+                {3 * DAY - 1, "3"}, {0, "4"},        {-DAY, "4"}};
+    struct notice_rules rules = {.now_ms = NOW};
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        CM_AUTO_JSON open = json_object();
+        notice_rules_trust(&rules, NOW + rows[i].left, open);
+        assert_string_equal(level_text(open, "trust:root"), rows[i].level);
+    }
+}
+
+static void test_cap(void **state)
+{
+    (void)state;
+    struct notice_rules rules = {.now_ms = NOW, .silent_after_ms = 1};
+    CM_AUTO_JSON open = json_object();
+    for (int i = 0; i < NOTICE_OPEN_MAX + 10; i++) {
+        char name[20];
+        snprintf(name, sizeof(name), "s%d", i);
+        notice_rules_server(&rules, name, 1, true, open);
+    }
+    assert_int_equal(json_object_size(open), NOTICE_OPEN_MAX);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_nothing_wrong),
+        cmocka_unit_test(test_order),
+        cmocka_unit_test(test_order_between),
+        cmocka_unit_test(test_more_names),
+        cmocka_unit_test(test_renewal_levels),
+        cmocka_unit_test(test_look_times),
+        cmocka_unit_test(test_renewal_late_point),
+        cmocka_unit_test(test_renewal_by_hand),
+        cmocka_unit_test(test_expired),
+        cmocka_unit_test(test_deploy),
+        cmocka_unit_test(test_deploy_words),
+        cmocka_unit_test(test_server),
+        cmocka_unit_test(test_trust),
+        cmocka_unit_test(test_cap),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
