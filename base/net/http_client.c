@@ -105,13 +105,16 @@ static void call_finish(struct http_call *call, CURLcode rc)
                               .body_len = call->reply.len,
                               .remote_ip = "",
                               .err = &err};
-    long status = 0;
+    long status = 0, sys_errno = 0;
     const char *ip = NULL;
     curl_easy_getinfo(call->easy, CURLINFO_RESPONSE_CODE, &status);
     curl_easy_getinfo(call->easy, CURLINFO_PRIMARY_IP, &ip);
     res.status = (int)status;
     if (ip)
         res.remote_ip = ip;
+    if (rc == CURLE_COULDNT_CONNECT &&
+        curl_easy_getinfo(call->easy, CURLINFO_OS_ERRNO, &sys_errno) == CURLE_OK)
+        res.sys_errno = (int)sys_errno;
     if (rc != CURLE_OK || call->fault)
         explain(call, rc, &err);
     /* Out of the multi handle first: done may do anything with the client. */
@@ -294,6 +297,12 @@ static int set_tls(struct http_call *call, const struct http_call_opts *opts, st
         SET(call, SSLCERT, opts->cert_file);
     if (opts->key_file)
         SET(call, SSLKEY, opts->key_file);
+    if (opts->insecure) {
+        SET(call, SSL_VERIFYPEER, 0L);
+        SET(call, SSL_VERIFYHOST, 0L);
+        SET(call, FRESH_CONNECT, 1L);
+        SET(call, FORBID_REUSE, 1L);
+    }
     return opts->pin_spki ? set_pin(call, opts->pin_spki, err) : 0;
 }
 

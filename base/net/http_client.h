@@ -22,7 +22,8 @@ struct http_result {
     const char *body;    /* NUL-terminated; empty when on_data took it */
     size_t body_len;
     const char *remote_ip; /* address connected to, or "" */
-    struct cm_err *err;    /* code != 0: no reply (CM_ENET, CM_ETIMEOUT, CM_ELIMIT, CM_EDENIED) */
+    int sys_errno; /* why no connection came about (ECONNREFUSED, ENETUNREACH …); 0 = other */
+    struct cm_err *err; /* code != 0: no reply (CM_ENET, CM_ETIMEOUT, CM_ELIMIT, CM_EDENIED) */
 };
 /* Called exactly once, never from inside http_call().  The result is borrowed for the call.  It may
  * start and cancel calls, but not free the client. */
@@ -45,6 +46,8 @@ struct http_call_opts {
     const char *ca_bundle; /* PEM file; NULL = system */
     const char *ca_pem;    /* PEM text of the accepted CAs (in memory); wins over ca_bundle */
     const char *pin_spki;  /* hex SHA-256 of the only accepted SPKI: replaces CA checks */
+    bool insecure;         /* any certificate: for redirects of the challenge self-check alone,
+                            * which a CA follows the same way; the connection is not used again */
     const char *cert_file, *key_file; /* client certificate */
     const char *resolve;              /* "address" to connect to instead of resolving the host */
     const char *unix_socket;

@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 
+#include <errno.h>
 #include <stdlib.h>
 
 #include "base/core/clock.h"
@@ -19,7 +20,7 @@ static struct raw_server server;
 
 struct call {
     struct http_call *handle, *other;
-    int done, status, code, retry, chunks;
+    int done, status, sys_errno, code, retry, chunks;
     size_t data_len;
     int data_rc;
     bool cancel_self, start_next;
@@ -33,6 +34,7 @@ static void on_done(void *arg, const struct http_result *res)
     struct call *c = arg;
     c->done++;
     c->status = res->status;
+    c->sys_errno = res->sys_errno;
     c->code = res->err->code;
     c->retry = (int)res->err->retry;
     assert_int_equal(strlen(res->body), res->body_len);
@@ -265,6 +267,16 @@ static void no_listener(void **state)
     assert_int_equal(c.code, CM_ENET);
     assert_int_equal(c.retry, CM_RETRY_TRANSIENT);
     assert_non_null(strstr(c.what, "no connection"));
+    assert_int_equal(c.sys_errno, ECONNREFUSED);
+    opts.url = "http://[ff0e::1]/"; /* no TCP to a multicast address */
+    memset(&c, 0, sizeof(c));
+    run(&c, &opts);
+    assert_int_equal(c.sys_errno, ENETUNREACH);
+    opts = options(url, sizeof(url), "/echo");
+    memset(&c, 0, sizeof(c));
+    run(&c, &opts);
+    assert_int_equal(c.status, 200);
+    assert_int_equal(c.sys_errno, 0);
 }
 
 static void deadlines(void **state)

@@ -190,6 +190,25 @@ static void a_pinned_key_replaces_all_ca_checks(void **state)
     assert_int_equal(server.requests, before);
 }
 
+static void insecure_takes_any_certificate_for_that_call_alone(void **state)
+{
+    (void)state;
+    start_server(false);
+    struct outcome o = call((struct http_call_opts){.insecure = true});
+    assert_string_equal(o.what, "");
+    assert_int_equal(o.status, 200);
+    int before = server.requests;
+    o = call((struct http_call_opts){0}); /* the connection is not used again */
+    assert_int_equal(o.code, CM_EDENIED);
+    assert_int_equal(server.requests, before);
+    char wrong[CM_SHA256_HEX];
+    cm_strcpy(wrong, sizeof(wrong), pin);
+    wrong[0] = wrong[0] == '0' ? '1' : '0';
+    o = call((struct http_call_opts){.insecure = true, .pin_spki = wrong}); /* a pin still counts */
+    assert_int_equal(o.code, CM_EDENIED);
+    assert_int_equal(server.requests, before);
+}
+
 static void client_certificates(void **state)
 {
     (void)state;
@@ -214,6 +233,7 @@ int main(void)
         TEST(unknown_certificates_are_refused),
         TEST(the_host_name_is_checked),
         TEST(a_pinned_key_replaces_all_ca_checks),
+        TEST(insecure_takes_any_certificate_for_that_call_alone),
         TEST(client_certificates),
     };
     return cmocka_run_group_tests(tests, group_setup, group_teardown);
