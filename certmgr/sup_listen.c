@@ -10,21 +10,21 @@
 #include <string.h>
 #include <unistd.h>
 
-static void set_tcp(struct sup_listener *l, const char *name, const struct config *c, int port)
+static void set_tcp(struct sup_listener *l, const char *name, const char *address, int port)
 {
     l->name = name;
     l->fd = -1;
-    bool v6 = strchr(c->listen_address, ':') != NULL;
+    bool v6 = strchr(address, ':') != NULL;
     if (port != 0)
-        snprintf(l->address, sizeof(l->address), v6 ? "[%s]:%d" : "%s:%d", c->listen_address, port);
+        snprintf(l->address, sizeof(l->address), v6 ? "[%s]:%d" : "%s:%d", address, port);
 }
 
 void sup_listeners_init(const struct config *config, struct sup_listener out[SUP_LISTENERS])
 {
     memset(out, 0, SUP_LISTENERS * sizeof(*out));
-    set_tcp(&out[0], "ui", config, config->ui_port);
-    set_tcp(&out[1], "replication", config, config->replication_port);
-    set_tcp(&out[2], "challenge", config, config->challenge_port);
+    set_tcp(&out[0], "ui", config->listen_address, config->ui_port);
+    set_tcp(&out[1], "replication", config->listen_address, config->replication_port);
+    set_tcp(&out[2], "challenge", config->challenge_address, config->challenge_port);
     out[3].name = "api";
     out[3].fd = -1;
     /* A path too long to be bound is refused by the binding, whole, never shortened. */

@@ -41,6 +41,7 @@ struct config {
     char socket[CONFIG_PATH_MAX];    /* <root>/run/certmgr/certmgr.sock */
     char name[64];                   /* [server] name; default: host name */
     char listen_address[64];         /* [server] listen_address; default 0.0.0.0 */
+    char challenge_address[64];      /* [server] challenge_address; default: listen_address */
     char ui_host[256];               /* [server] host: public host name in URLs; default: name */
     int ui_port, replication_port, challenge_port; /* 8443, 8444, 80; 0 = no listener */
     char resolver[256];                            /* [network] resolver "address:port", or "" */

@@ -21,6 +21,8 @@ static const struct config_item items[] = {
     {"server", "ui_port", CONFIG_INT, GLOBAL(ui_port), 0, 65535, "8443", "web interface; 0 = off"},
     {"server", "replication_port", CONFIG_INT, GLOBAL(replication_port), 0, 65535, "8444",
      "replication and /join on upstreams; 0 = off"},
+    {"server", "challenge_address", CONFIG_TEXT, GLOBAL(challenge_address), 0, 0, "",
+     "address the challenge listener binds; default: listen_address"},
     {"server", "challenge_port", CONFIG_INT, GLOBAL(challenge_port), 0, 65535, "80",
      "HTTP-01 answers; 0 = off"},
     {"server", "log_level", CONFIG_TEXT, GLOBAL(log_level), 0, 0, "info",
@@ -273,6 +275,9 @@ void config_items_finish(struct config *config)
         cm_strcpy(config->ui_host, sizeof(config->ui_host),
                   strcmp(config->listen_address, "0.0.0.0") == 0 ? config->name
                                                                  : config->listen_address);
+    if (config->challenge_address[0] == '\0')
+        cm_strcpy(config->challenge_address, sizeof(config->challenge_address),
+                  config->listen_address);
     if (config->notify.mail_from[0] == '\0')
         snprintf(config->notify.mail_from, sizeof(config->notify.mail_from), "certmgr@%s",
                  config->name);

@@ -65,13 +65,14 @@ static void the_table_follows_the_configuration(void **state)
     c = (struct config){.ui_port = 8443, .replication_port = 0, .challenge_port = 80};
     cm_strcpy(c.listen_address, sizeof(c.listen_address), "127.0.0.1");
     cm_strcpy(c.socket, sizeof(c.socket), "/run/certmgr/certmgr.sock");
+    cm_strcpy(c.challenge_address, sizeof(c.challenge_address), "127.0.0.2");
     sup_listeners_init(&c, l);
     assert_string_equal(l[0].name, "ui");
     assert_string_equal(l[0].address, "127.0.0.1:8443");
     assert_string_equal(l[1].name, "replication");
     assert_string_equal(l[1].address, "");
     assert_string_equal(l[2].name, "challenge");
-    assert_string_equal(l[2].address, "127.0.0.1:80");
+    assert_string_equal(l[2].address, "127.0.0.2:80");
     assert_string_equal(l[3].name, "api");
     assert_string_equal(l[3].address, "unix:/run/certmgr/certmgr.sock");
     for (size_t i = 0; i < SUP_LISTENERS; i++)
@@ -79,6 +80,7 @@ static void the_table_follows_the_configuration(void **state)
     cm_strcpy(c.listen_address, sizeof(c.listen_address), "::1");
     sup_listeners_init(&c, l);
     assert_string_equal(l[0].address, "[::1]:8443");
+    assert_string_equal(l[2].address, "127.0.0.2:80");
 }
 
 static void on_request(void *arg, struct http_exchange *ex)

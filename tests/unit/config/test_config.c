@@ -39,6 +39,7 @@ static void test_defaults(void **state)
     assert_int_equal(load("[server]\nname = web1\n", &c, NULL), 0);
     assert_string_equal(c.name, "web1");
     assert_string_equal(c.listen_address, "0.0.0.0");
+    assert_string_equal(c.challenge_address, "0.0.0.0");
     assert_string_equal(c.ui_host, "web1");
     assert_int_equal(c.ui_port, 8443);
     assert_int_equal(c.replication_port, 8444);
@@ -57,6 +58,7 @@ static void test_values(void **state)
     struct kf_agent_config agent;
     (void)state;
     int rv = load("[server]\nname = web1\nlisten_address = 127.0.0.9\nui_port = 0\n"
+                  "challenge_address = 127.0.0.10\nchallenge_port = 8480\n"
                   "[acme]\nallowed_cas = https://a.example https://b.example:14000\n"
                   "[target nginx]\ndirectory = /srv/tls\nformats = pem\nmode = 0640\n"
                   "reload = /usr/sbin/nginx -s\n reload\nhook_timeout = 5\ncheck = 127.0.0.9:443\n",
@@ -65,6 +67,8 @@ static void test_values(void **state)
     assert_int_equal(rv, 0);
     assert_string_equal(c.ui_host, "127.0.0.9");
     assert_int_equal(c.ui_port, 0);
+    assert_string_equal(c.challenge_address, "127.0.0.10");
+    assert_int_equal(c.challenge_port, 8480);
     assert_int_equal(c.origin_count, 2);
     assert_string_equal(c.origin[1], "https://b.example:14000");
     assert_int_equal(c.target_count, 1);
