@@ -36,6 +36,9 @@ void web_ctx_free(struct web_ctx *ctx)
     web_form_fini(&ctx->query);
     web_form_fini(&ctx->form);
     json_decref(ctx->json);
+    if (ctx->edit)
+        json_object_del(ctx->web->edits, ctx->edit);
+    cm_free(ctx->edit);
     web_unref(ctx->web);
     cm_free_secret(ctx, sizeof(*ctx));
 }

@@ -21,6 +21,8 @@ struct web {
     struct web_env env; /* self and ui_url are copies */
     struct web_throttle *throttle;
     struct web_passwords *passwords;
+    struct web_streams *streams;
+    json_t *edits; /* documents that a request is changing right now (precondition.h) */
     json_t *notes; /* credential -> [text], newest last */
     size_t refs;   /* one of the owner, one per living context */
     bool closing;
@@ -39,6 +41,7 @@ struct web_ctx {
     struct web_form query, form;
     json_t *json; /* body of an API request */
     struct web_session session;
+    char *edit; /* member of web->edits that this request holds, or NULL */
 };
 
 struct web_ctx *web_ctx_new(struct web *web, struct http_exchange *ex);

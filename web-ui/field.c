@@ -35,6 +35,20 @@ void web_field_fail(json_t *errors, const char *name, const char *message)
     json_array_append_new(errors, error);
 }
 
+json_t *web_errors_of(const struct cm_err *err)
+{
+    size_t len = err ? strspn(err->what, "abcdefghijklmnopqrstuvwxyz_") : 0;
+    CM_AUTO_STR field = NULL;
+    json_t *errors;
+
+    if (len == 0 || err->code != CM_EINVAL || err->what[len] != ':' || err->what[len + 1] != ' ')
+        return NULL;
+    field = cm_strndup(err->what, len);
+    errors = json_array();
+    web_field_fail(errors, field, err->what + len + 2);
+    return errors;
+}
+
 /* The value as typed before the message, unless the message quotes it already. */
 static void error_text(struct cm_buf *page, const json_t *error)
 {

@@ -35,3 +35,5 @@ void web_field_errors(struct cm_buf *page, const char *name, const json_t *error
 bool web_field_has_error(const char *name, const json_t *errors);
 /* Appends {"field","message"} to an array of errors. */
 void web_field_fail(json_t *errors, const char *name, const char *message);
+/* An engine's "field: message" as [{"field","message"}] (owned); NULL when err names no field. */
+json_t *web_errors_of(const struct cm_err *err);

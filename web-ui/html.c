@@ -31,6 +31,12 @@ static const char *entity_of(char c)
     }
 }
 
+/* Browsers send the lines of a text area with CR LF; one line end comes back as one. */
+static bool is_crlf(const char *text)
+{
+    return text[0] == '\r' && text[1] == '\n';
+}
+
 /* C0 controls but tab and newline, and DEL: a parser may drop or rewrite them. */
 static bool is_control(unsigned char c)
 {
@@ -48,6 +54,8 @@ void html_text(struct cm_buf *out, const char *text)
         if (entity) {
             cm_buf_puts(out, entity);
             i++;
+        } else if (is_crlf(text + i)) {
+            i++; /* the LF follows */
         } else if (seq == 0 || is_control((unsigned char)text[i])) {
             cm_buf_puts(out, "\xef\xbf\xbd");
             i++;

@@ -10,7 +10,8 @@
 
 /* Markup written by us, as a literal.  Never pass data. */
 void html_raw(struct cm_buf *out, const char *markup);
-/* Character data: & < > " ' escaped, control bytes and broken UTF-8 shown as U+FFFD.  NULL = "". */
+/* Character data: & < > " ' escaped, CR LF made LF, control bytes and broken UTF-8 shown as U+FFFD.
+ * NULL = "". */
 void html_text(struct cm_buf *out, const char *text);
 /* A whole number as text. */
 void html_int(struct cm_buf *out, long long number);

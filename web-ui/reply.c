@@ -5,12 +5,15 @@
 
 #include "base/core/log.h"
 #include "base/core/mem.h"
+#include "web-ui/csrf.h"
+#include "web-ui/precondition.h"
 #include "web-ui/shell.h"
 
-/* Own files only, no scripts, nobody frames us, nothing leaks by Referer. */
+/* Own files only, nothing inline, nobody frames us, nothing leaks by Referer. */
 static const char *const security[][2] = {
-    {"Content-Security-Policy", "default-src 'none'; style-src 'self'; img-src 'self'; "
-                                "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"},
+    {"Content-Security-Policy",
+     "default-src 'none'; script-src 'self'; connect-src 'self'; style-src 'self'; img-src 'self'; "
+     "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"},
     {"X-Content-Type-Options", "nosniff"},
     {"Referrer-Policy", "no-referrer"},
     {"Cross-Origin-Opener-Policy", "same-origin"},
@@ -36,9 +39,55 @@ static void send_reply(struct web_ctx *ctx, int status, const char *type, const 
     web_ctx_free(ctx);
 }
 
+/* The representation of a document: GET, or what a PUT left there (then Content-Location says so,
+ * RFC 9110 8.7). */
+static bool is_document(const struct web_ctx *ctx, int status)
+{
+    enum http_method method;
+
+    if (!ctx->api || !ctx->ex)
+        return false;
+    method = ctx->req->head.method;
+    return method == HTTP_PUT ? status == 200 || status == 201
+                              : status == 200 && web_method_is_safe(method);
+}
+
+static void send_document(struct web_ctx *ctx, int status, const char *type, const void *body,
+                          size_t len)
+{
+    const struct http_head *head = &ctx->req->head;
+    const char *known = http_head_field(head, "if-none-match");
+    char etag[ETAG_TEXT];
+
+    web_etag(body, len, etag);
+    http_ex_header(ctx->ex, "ETag", etag);
+    if (head->method == HTTP_PUT)
+        http_ex_header(ctx->ex, "Content-Location", head->target);
+    else if (known && web_etag_listed(known, etag, true)) {
+        send_reply(ctx, 304, NULL, "private, no-cache", "", 0);
+        return;
+    }
+    send_reply(ctx, status, type, "private, no-cache", body, len);
+}
+
 void web_reply(struct web_ctx *ctx, int status, const char *type, const void *body, size_t len)
 {
-    send_reply(ctx, status, type, "no-store", body, len);
+    if (is_document(ctx, status))
+        send_document(ctx, status, type, body, len);
+    else
+        send_reply(ctx, status, type, "no-store", body, len);
+}
+
+struct http_exchange *web_reply_stream(struct web_ctx *ctx, const char *type)
+{
+    struct http_exchange *ex = ctx->ex;
+
+    add_security(ctx);
+    http_ex_header(ex, "Cache-Control", "no-store");
+    http_ex_header(ex, "X-Accel-Buffering", "no"); /* nginx in front must not hold events back */
+    http_ex_stream(ex, 200, type);
+    web_ctx_free(ctx);
+    return ex;
 }
 
 void web_reply_asset(struct web_ctx *ctx, const char *type, const void *body, size_t len)
@@ -113,25 +162,70 @@ int web_status_of(int code)
     }
 }
 
+/* The last part of a problem's type, for statuses without an error object. */
+static const char *problem_name(int status)
+{
+    static const struct {
+        int status;
+        const char *name;
+    } names[] = {
+        {400, "malformed"},
+        {401, "not_signed_in"},
+        {403, "denied"},
+        {404, "not_found"},
+        {405, "method_not_allowed"},
+        {409, "conflict"},
+        {412, "precondition_failed"},
+        {415, "media_type"},
+        {421, "not_the_manager"},
+        {422, "invalid"},
+        {428, "precondition_needed"},
+        {503, "busy"},
+    };
+
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        if (names[i].status == status)
+            return names[i].name;
+    }
+    return "internal";
+}
+
+static void reply_problem(struct web_ctx *ctx, int status, const char *name, json_t *take_problem)
+{
+    CM_AUTO_STR type = cm_asprintf("urn:certmgr:problem:%s", name);
+    json_t *problem = json_object();
+
+    cm_json_set_str(problem, "type", type);
+    json_object_update(problem, take_problem);
+    json_decref(take_problem);
+    reply_json_as(ctx, status, "application/problem+json", problem);
+}
+
 void web_reply_problem(struct web_ctx *ctx, int status, const char *title, const char *detail,
                        json_t *take_errors, const struct cm_err *err)
 {
     json_t *problem = json_object();
 
-    if (err && err->code) {
-        CM_AUTO_STR type = cm_asprintf("urn:certmgr:problem:%s", cm_code_name(err->code));
-
-        cm_json_set_str(problem, "type", type);
-    } else {
-        cm_json_set_str(problem, "type",
-                        take_errors ? "urn:certmgr:problem:fields" : "about:blank");
-    }
     cm_json_set_str(problem, "title", title ? title : http_status_text(status));
     cm_json_set_int(problem, "status", status);
     cm_json_set_str(problem, "detail", detail);
     cm_json_set(problem, "errors", take_errors);
     cm_json_set(problem, "error", cm_err_to_json(err));
-    reply_json_as(ctx, status, "application/problem+json", problem);
+    reply_problem(ctx, status,
+                  take_errors        ? "fields"
+                  : err && err->code ? cm_code_name(err->code)
+                                     : problem_name(status),
+                  problem);
+}
+
+void web_reply_problem_as(struct web_ctx *ctx, int status, const char *type, const char *detail)
+{
+    json_t *problem = json_object();
+
+    cm_json_set_str(problem, "title", http_status_text(status));
+    cm_json_set_int(problem, "status", status);
+    cm_json_set_str(problem, "detail", detail);
+    reply_problem(ctx, status, type, problem);
 }
 
 void web_reply_status(struct web_ctx *ctx, int status)

@@ -159,6 +159,18 @@ void web_session_find(struct cs_store *store, const struct http_head *head, stru
     }
 }
 
+bool web_session_alive(struct cs_store *store, const struct web_session *session)
+{
+    CM_AUTO_JSON record = NULL;
+    CM_AUTO_JSON user = NULL;
+
+    if (session->root || !session->valid)
+        return session->root;
+    record = cs_kv_get(store, "session", session->key);
+    user = cs_kv_get(store, "user", session->user);
+    return record && user && !expired(record);
+}
+
 int web_session_end(struct cs_store *store, const struct web_session *session, struct cm_err *err)
 {
     return session->key[0] ? cs_kv_del(store, "session", session->key, err) : 0;
@@ -167,4 +179,37 @@ int web_session_end(struct cs_store *store, const struct web_session *session, s
 void web_session_end_all(struct cs_store *store, const char *user)
 {
     sweep_table(store, user);
+}
+
+struct listing {
+    const struct web_session *session;
+    json_t *rows;
+};
+
+static int list_one(void *arg, const char *key, const json_t *value)
+{
+    struct listing *listing = arg;
+    int64_t seen = cm_json_time(value, "seen_at", 0);
+    json_t *row;
+    size_t at = 0;
+
+    if (strcmp(cm_json_str_or(value, "user", ""), listing->session->user) != 0 || expired(value))
+        return 0;
+    row = json_object();
+    cm_json_set_str(row, "created_at", cm_json_str(value, "created_at"));
+    cm_json_set_str(row, "seen_at", cm_json_str(value, "seen_at"));
+    cm_json_set_bool(row, "current", strcmp(key, listing->session->key) == 0);
+    while (at < json_array_size(listing->rows) &&
+           cm_json_time(json_array_get(listing->rows, at), "seen_at", 0) >= seen)
+        at++;
+    json_array_insert_new(listing->rows, at, row);
+    return 0;
+}
+
+json_t *web_session_list(struct cs_store *store, const struct web_session *session)
+{
+    struct listing listing = {.session = session, .rows = json_array()};
+
+    cs_kv_each(store, "session", "", list_one, &listing);
+    return listing.rows;
 }

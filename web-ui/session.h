@@ -31,8 +31,12 @@ int web_session_start(struct cs_store *store, const char *user, char cookie[SESS
 /* The session of a request, or valid = false.  Writes the time of last use now and then. */
 void web_session_find(struct cs_store *store, const struct http_head *head,
                       struct web_session *ret);
+/* Is this session (found some time ago) still valid?  Does not count as use. */
+bool web_session_alive(struct cs_store *store, const struct web_session *session);
 int web_session_end(struct cs_store *store, const struct web_session *session, struct cm_err *err);
-/* Ends every session of a user (new password). */
+/* Ends every session of a user (new password, sign out everywhere). */
 void web_session_end_all(struct cs_store *store, const char *user);
+/* The living sessions of a user, newest use first: [{created_at, seen_at, current}] (owned). */
+json_t *web_session_list(struct cs_store *store, const struct web_session *session);
 /* Set-Cookie value that removes the cookie. */
 const char *web_session_gone(void);

@@ -21,8 +21,10 @@ static void nav_link(struct web_ctx *ctx, struct cm_buf *page, const char *href,
 static void user_menu(struct web_ctx *ctx, struct cm_buf *page)
 {
     html_raw(page, "<div class=\"who\">");
-    html_leaf(page, "span", ctx->session.user, "class", "who-name", NULL);
-    if (!ctx->session.root) {
+    if (ctx->session.root) {
+        html_leaf(page, "span", ctx->session.user, NULL);
+    } else {
+        html_leaf(page, "a", ctx->session.user, "class", "who-name", "href", "/sessions", NULL);
         html_open(page, "form", "method", "post", "action", "/logout", NULL);
         web_page_token(ctx, page);
         html_leaf(page, "button", web_msg(ctx, MSG_SIGN_OUT), "class", "link", "type", "submit",
@@ -46,6 +48,7 @@ static void header_bar(struct web_ctx *ctx, struct cm_buf *page, enum web_nav na
         nav_link(ctx, page, "/credentials", MSG_NAV_CREDENTIALS, nav == NAV_CREDENTIALS);
         nav_link(ctx, page, "/servers", MSG_NAV_SERVERS, nav == NAV_SERVERS);
         nav_link(ctx, page, "/accounts", MSG_NAV_ACCOUNTS, nav == NAV_ACCOUNTS);
+        nav_link(ctx, page, "/settings", MSG_NAV_SETTINGS, nav == NAV_SETTINGS);
         nav_link(ctx, page, "/status", MSG_NAV_STATUS, nav == NAV_STATUS);
         html_raw(page, "</ul></nav>");
         user_menu(ctx, page);
@@ -53,7 +56,25 @@ static void header_bar(struct web_ctx *ctx, struct cm_buf *page, enum web_nav na
     html_raw(page, "</div></header>");
 }
 
+static void head_extras(struct cm_buf *page, const struct web_page *opts)
+{
+    if (opts->module)
+        html_leaf(page, "script", NULL, "type", "module", "src", web_asset_url(opts->module), NULL);
+    if (opts->refresh) {
+        html_raw(page, "<noscript>");
+        html_open(page, "meta", "http-equiv", "refresh", "content", opts->refresh, NULL);
+        html_raw(page, "</noscript>");
+    }
+}
+
 void web_page_begin(struct web_ctx *ctx, struct cm_buf *page, const char *title, enum web_nav nav)
+{
+    struct web_page opts = {.title = title, .nav = nav};
+
+    web_page_begin_with(ctx, page, &opts);
+}
+
+void web_page_begin_with(struct web_ctx *ctx, struct cm_buf *page, const struct web_page *opts)
 {
     cm_buf_init(page, HTML_PAGE_MAX);
     html_raw(page, "<!doctype html>");
@@ -61,13 +82,14 @@ void web_page_begin(struct web_ctx *ctx, struct cm_buf *page, const char *title,
     html_raw(page, "<head><meta charset=\"utf-8\">"
                    "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">"
                    "<meta name=\"color-scheme\" content=\"light dark\"><title>");
-    html_text(page, title);
+    html_text(page, opts->title);
     html_raw(page, " – CertMgr</title>");
     html_open(page, "link", "rel", "stylesheet", "href", web_asset_url("app.css"), NULL);
     html_open(page, "link", "rel", "icon", "type", "image/svg+xml", "href",
               web_asset_url("logo.svg"), NULL);
+    head_extras(page, opts);
     html_raw(page, "</head><body>");
-    header_bar(ctx, page, nav);
+    header_bar(ctx, page, opts->nav);
     html_raw(page, "<main id=\"main\" tabindex=\"-1\">");
 }
 

@@ -103,6 +103,18 @@ json_t *web_servers(const struct web *web)
     return servers;
 }
 
+json_t *web_server(const struct web *web, const char *name)
+{
+    const struct kf_trust *trust = fleet_trust(web->env.fleet);
+    size_t count = kf_trust_count(trust);
+
+    for (size_t i = 0; i < count && i < VIEW_SERVERS; i++) {
+        if (strcmp(kf_trust_at(trust, i)->name, name) == 0)
+            return server_view(web, kf_trust_at(trust, i));
+    }
+    return NULL;
+}
+
 static int count_status(void *arg, const char *key, const char *id)
 {
     json_t *counts = arg;

@@ -30,6 +30,8 @@ json_t *web_accounts(struct cs_store *store);
 json_t *web_account(struct cs_store *store, const char *name);
 /* Servers of the trust root: [{name, roles, state, url, ui_url, self, manager}] (owned). */
 json_t *web_servers(const struct web *web);
+/* One of them (owned), NULL = absent. */
+json_t *web_server(const struct web *web, const char *name);
 /* Credentials by status: {"issued": n, …} (owned). */
 json_t *web_status_counts(struct cs_store *store);
 /* What the program reports about its services: listeners, peers, upstream (owned); may be NULL. */

@@ -13,6 +13,7 @@
 #include "base/net/url.h"
 #include "web-ui/csrf.h"
 #include "web-ui/reply.h"
+#include "web-ui/stream.h"
 
 struct web *web_new(const struct web_env *env)
 {
@@ -23,6 +24,8 @@ struct web *web_new(const struct web_env *env)
     web->env.ui_url = cm_strdup(env->ui_url ? env->ui_url : "");
     web->throttle = web_throttle_new();
     web->passwords = web_passwords_new(env->loop);
+    web->streams = web_streams_new(web);
+    web->edits = json_object();
     web->notes = json_object();
     web->refs = 1;
     return web;
@@ -35,6 +38,7 @@ void web_unref(struct web *web)
     cm_free((char *)(uintptr_t)web->env.self);
     cm_free((char *)(uintptr_t)web->env.ui_url);
     web_throttle_free(web->throttle);
+    json_decref(web->edits);
     json_decref(web->notes);
     cm_free(web);
 }
@@ -44,6 +48,8 @@ void web_free(struct web *web)
     if (!web)
         return;
     web->closing = true;
+    web_streams_free(web->streams);
+    web->streams = NULL;
     web_passwords_free(web->passwords);
     web->passwords = NULL;
     web_unref(web);

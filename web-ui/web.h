@@ -15,6 +15,9 @@
 #define WEB_SESSIONS_MAX   1000
 #define WEB_LOGIN_JOBS_MAX 2 /* Argon2 runs at a time; more are queued or refused */
 
+/* Outcome of a test notice: [{channel, to, ok, error?}] (borrowed), or err. */
+typedef void (*web_notify_fn)(void *arg, const json_t *result, const struct cm_err *err);
+
 struct web_env {
     struct cm_loop *loop;
     struct cs_store *store;
@@ -25,6 +28,10 @@ struct web_env {
     /* {pull, push, peers, listeners: [...]} for the status page (owned result); may be NULL */
     json_t *(*status)(void *arg);
     void *status_arg;
+    /* Sends a test notice over every configured channel, asked for by `who`; NULL = none are sent
+     * by this server.  done is called exactly once, never from inside. */
+    void (*notify_test)(void *arg, const char *who, web_notify_fn done, void *done_arg);
+    void *notify_arg;
 };
 struct web;
 struct web *web_new(const struct web_env *env);

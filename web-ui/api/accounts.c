@@ -1,13 +1,21 @@
-/* /api/v1/accounts. */
+/* /api/v1/accounts and the presets for them. */
 #include <string.h>
 
+#include "base/core/mem.h"
 #include "web-ui/api/api.h"
+#include "web-ui/precondition.h"
+#include "web-ui/presets.h"
 #include "web-ui/reply.h"
 #include "web-ui/view.h"
 
 void api_accounts(struct web_ctx *ctx)
 {
-    web_reply_json(ctx, 200, api_list("accounts", web_accounts(ctx->web->env.store)));
+    api_reply_named(ctx, "accounts", web_accounts(ctx->web->env.store));
+}
+
+void api_presets(struct web_ctx *ctx)
+{
+    web_reply_json(ctx, 200, api_list("presets", web_presets_json()));
 }
 
 void api_account(struct web_ctx *ctx)
@@ -20,16 +28,29 @@ void api_account(struct web_ctx *ctx)
         web_reply_status(ctx, 404);
 }
 
+struct put {
+    struct web_ctx *ctx;
+    bool creates;
+};
+
 static void put_done(void *arg, const struct cm_err *err)
 {
-    struct web_ctx *ctx = arg;
+    struct web_ctx *ctx = ((struct put *)arg)->ctx;
+    int status = ((struct put *)arg)->creates ? 201 : 200;
+    json_t *account;
 
+    cm_free(arg);
     if (web_ctx_gone(ctx))
         return;
-    if (err && err->code)
-        web_reply_error(ctx, err);
+    if (err && err->code) {
+        api_refused(ctx, err);
+        return;
+    }
+    account = web_account(ctx->web->env.store, ctx->param);
+    if (account)
+        web_reply_json(ctx, status, account);
     else
-        api_account(ctx);
+        web_reply_status(ctx, 404); /* removed in the same moment */
 }
 
 void api_account_put(struct web_ctx *ctx)
@@ -41,7 +62,11 @@ void api_account_put(struct web_ctx *ctx)
         {"http_port", API_INT, false},
     };
     struct eng_actor actor = web_actor(ctx);
+    CM_AUTO_STR id = cm_asprintf("account:%s", ctx->param);
+    json_t *current;
+    struct put *put;
     const char *name;
+    bool creates;
 
     if (!api_body_ok(ctx, members, sizeof(members) / sizeof(members[0])))
         return;
@@ -51,6 +76,12 @@ void api_account_put(struct web_ctx *ctx)
                           NULL, NULL);
         return;
     }
+    current = web_account(ctx->web->env.store, ctx->param);
+    creates = current == NULL;
+    if (!web_may_edit(ctx, id, current))
+        return;
     cm_json_set_str(ctx->json, "name", ctx->param);
-    eng_account_put(ctx->web->env.engine, ctx->json, &actor, put_done, ctx);
+    put = cm_calloc(1, sizeof(*put));
+    *put = (struct put){.ctx = ctx, .creates = creates};
+    eng_account_put(ctx->web->env.engine, ctx->json, &actor, put_done, put);
 }

@@ -3,22 +3,33 @@
 
 #include "web-ui/ctx.h"
 
+void api_requests(struct web_ctx *ctx);
+void api_requests_post(struct web_ctx *ctx);
+void api_request(struct web_ctx *ctx);
+
 void api_credentials(struct web_ctx *ctx);
 void api_credential(struct web_ctx *ctx);
 void api_credential_retry(struct web_ctx *ctx);
-void api_requests_post(struct web_ctx *ctx);
+void api_credential_receipts(struct web_ctx *ctx);
+void api_credential_steps(struct web_ctx *ctx);
+void api_credential_events(struct web_ctx *ctx);
 
 void api_accounts(struct web_ctx *ctx);
 void api_account(struct web_ctx *ctx);
 void api_account_put(struct web_ctx *ctx);
+void api_presets(struct web_ctx *ctx);
 
 void api_servers(struct web_ctx *ctx);
+void api_server(struct web_ctx *ctx);
 void api_servers_post(struct web_ctx *ctx);
 void api_server_delete(struct web_ctx *ctx);
 
 void api_settings(struct web_ctx *ctx);
 void api_settings_put(struct web_ctx *ctx);
 void api_roots_post(struct web_ctx *ctx);
+
+void api_sessions(struct web_ctx *ctx);
+void api_sessions_delete(struct web_ctx *ctx);
 
 void api_status(struct web_ctx *ctx);
 void api_quarantine(struct web_ctx *ctx);
@@ -42,7 +53,22 @@ struct api_member {
 bool api_body_ok(struct web_ctx *ctx, const struct api_member *members, size_t count);
 /* eng_check()'s errors as RFC 9457 errors with pointers into the body (owned). */
 json_t *api_field_errors(const json_t *field_errors, const json_t *body);
+/* Replies an engine's refusal; "field: message" gets a pointer to that member. */
+void api_refused(struct web_ctx *ctx, const struct cm_err *err);
 /* {name: array} with the array taken. */
 json_t *api_list(const char *name, json_t *take_array);
+/* 202 with where to look: {credential, notes}. */
+void api_submitted(struct web_ctx *ctx, json_t *take_answer);
+
+/* ---- lists: ?after=CURSOR&limit=N, reply {name: [...], next: cursor or null} ---- */
+
+#define API_PAGE_ROWS 50
+#define API_LIMIT_MAX 1000
+/* The page size asked for, or the fallback; false = replied 422. */
+bool api_limit(struct web_ctx *ctx, size_t fallback, size_t *ret);
+void api_bad_cursor(struct web_ctx *ctx);
+void api_reply_page(struct web_ctx *ctx, const char *name, json_t *take_rows, const char *next);
+/* A page of objects with "name", by name; all of them when no limit is given. */
+void api_reply_named(struct web_ctx *ctx, const char *name, json_t *take_rows);
 /* Replies 204, or the error. */
 void api_done(void *ctx, const struct cm_err *err);

@@ -3,6 +3,7 @@
 
 #include "base/core/mem.h"
 #include "web-ui/api/api.h"
+#include "web-ui/field.h"
 #include "web-ui/reply.h"
 
 static bool all_texts(const json_t *value)
@@ -158,6 +159,17 @@ json_t *api_field_errors(const json_t *field_errors, const json_t *body)
                   index_of(body, field, value));
     }
     return errors;
+}
+
+void api_refused(struct web_ctx *ctx, const struct cm_err *err)
+{
+    CM_AUTO_JSON errors = web_errors_of(err);
+
+    if (errors)
+        web_reply_problem(ctx, 422, "The request has errors", err->what,
+                          api_field_errors(errors, ctx->json), err);
+    else
+        web_reply_error(ctx, err);
 }
 
 json_t *api_list(const char *name, json_t *take_array)

@@ -1,9 +1,12 @@
-/* /api/v1/credentials and /api/v1/requests. */
+/* /api/v1/credentials: lists, one with its parts, its live events. */
 #include <string.h>
 
 #include "base/core/mem.h"
+#include "base/core/num.h"
 #include "web-ui/api/api.h"
+#include "web-ui/credential.h"
 #include "web-ui/reply.h"
+#include "web-ui/stream.h"
 #include "web-ui/view.h"
 
 void api_credentials(struct web_ctx *ctx)
@@ -23,10 +26,21 @@ void api_credentials(struct web_ctx *ctx)
 
 void api_credential(struct web_ctx *ctx)
 {
-    json_t *view = cm_ulid_ok(ctx->param) ? eng_view(ctx->web->env.engine, ctx->param) : NULL;
+    json_t *view = web_credential(ctx->web, ctx->param);
 
     if (view)
         web_reply_json(ctx, 200, view);
+    else
+        web_reply_status(ctx, 404);
+}
+
+void api_credential_receipts(struct web_ctx *ctx)
+{
+    CM_AUTO_JSON view = web_credential(ctx->web, ctx->param);
+
+    if (view)
+        web_reply_json(ctx, 200,
+                       api_list("receipts", json_incref(json_object_get(view, "receipts"))));
     else
         web_reply_status(ctx, 404);
 }
@@ -41,44 +55,77 @@ void api_credential_retry(struct web_ctx *ctx)
         web_reply_status(ctx, 404);
 }
 
-static void submitted(void *arg, const char *credential, const json_t *field_errors,
-                      const json_t *notes, const struct cm_err *err)
+/* ---- steps ---- */
+
+/* A step's number as sent: up to 16 digits; "" and absent = from the beginning. */
+static bool step_number(const char *text, int64_t *ret)
 {
-    struct web_ctx *ctx = arg;
+    const char *digits = text ? text + strspn(text, "0") : "";
 
-    if (web_ctx_gone(ctx))
+    *ret = 0;
+    if (text && strlen(text) > STEP_ID_WIDTH)
+        return false;
+    return !*digits || cm_num_i64(digits, 1, INT64_MAX, ret) == 0;
+}
+
+/* The credential exists, also as a mere request. */
+static bool is_known(struct web_ctx *ctx)
+{
+    CM_AUTO_JSON view = cm_ulid_ok(ctx->param) ? eng_view(ctx->web->env.engine, ctx->param) : NULL;
+
+    if (!view)
+        web_reply_status(ctx, 404);
+    return view != NULL;
+}
+
+struct collect {
+    json_t *steps;
+    size_t max;
+    bool more;
+};
+
+static int collect_step(void *arg, int64_t number, const json_t *step)
+{
+    struct collect *collect = arg;
+
+    (void)number;
+    collect->more = json_array_size(collect->steps) == collect->max;
+    if (!collect->more)
+        json_array_append_new(collect->steps, json_deep_copy(step));
+    return collect->more ? 1 : 0;
+}
+
+void api_credential_steps(struct web_ctx *ctx)
+{
+    struct collect collect = {0};
+    int64_t after;
+    const char *next = NULL;
+
+    if (!api_limit(ctx, ENG_STEPS_SHOWN, &collect.max))
         return;
-    if (json_array_size(field_errors) > 0) {
-        web_reply_problem(ctx, 422, "The request has errors", err ? err->what : NULL,
-                          api_field_errors(field_errors, ctx->json), err);
-    } else if (err && err->code) {
-        web_reply_error(ctx, err);
-    } else {
-        json_t *reply = json_object();
-        CM_AUTO_STR location = cm_asprintf("/api/v1/credentials/%s", credential);
-
-        cm_json_set_str(reply, "credential", credential);
-        cm_json_set(reply, "notes", notes ? json_deep_copy(notes) : json_array());
-        http_ex_header(ctx->ex, "Location", location);
-        web_reply_json(ctx, 202, reply);
+    if (!step_number(web_form_get(&ctx->query, "after"), &after)) {
+        api_bad_cursor(ctx);
+    } else if (is_known(ctx)) {
+        collect.steps = json_array();
+        web_steps_each(ctx->web->env.store, ctx->param, after, collect_step, &collect);
+        if (collect.more)
+            next = cm_json_str(json_array_get(collect.steps, collect.max - 1), "id");
+        api_reply_page(ctx, "steps", collect.steps, next);
     }
 }
 
-void api_requests_post(struct web_ctx *ctx)
+/* A browser that comes again names what it has in Last-Event-ID, not in the address it kept. */
+void api_credential_events(struct web_ctx *ctx)
 {
-    static const struct api_member members[] = {
-        {"host_names", API_TEXT_OR_TEXTS, true},
-        {"provider", API_TEXT, false},
-        {"account", API_TEXT, false},
-        {"key_type", API_TEXT, false},
-        {"servers", API_TEXTS, false},
-        {"keyring_file", API_TEXT, false},
-        {"target", API_TEXT, false},
-        {"renew_days", API_INT, false},
-        {"key_rollover", API_TEXT, false},
-    };
-    struct eng_actor actor = web_actor(ctx);
+    const char *last = http_head_field(&ctx->req->head, "last-event-id");
+    int64_t after;
 
-    if (api_body_ok(ctx, members, sizeof(members) / sizeof(members[0])))
-        eng_submit(ctx->web->env.engine, ctx->json, &actor, submitted, ctx);
+    if (!step_number(last ? last : web_form_get(&ctx->query, "after"), &after)) {
+        api_bad_cursor(ctx);
+    } else if (is_known(ctx)) {
+        if (ctx->head)
+            web_reply(ctx, 200, "text/event-stream", "", 0);
+        else
+            web_stream_open(ctx, after);
+    }
 }

@@ -1,5 +1,6 @@
 /* Routes of the REST API, of health and metrics.  See web-ui/router.h. */
 #include "web-ui/api/api.h"
+#include "web-ui/api/notify.h"
 #include "web-ui/router.h"
 #include "web-ui/web.h"
 
@@ -11,21 +12,34 @@ const struct web_route web_api_routes[] = {
     {HTTP_GET, "/readyz", health_readyz, 0, AUTH_NONE, BODY_NONE, true},
     {HTTP_GET, "/metrics", health_metrics, 0, AUTH_NONE, BODY_NONE, true},
     {HTTP_GET, "/api/v1/openapi.json", api_openapi, 0, AUTH_NONE, BODY_NONE, true},
+    {HTTP_GET, "/api/v1/requests", api_requests, 0, AUTH_USER, BODY_NONE, false},
+    {HTTP_POST, "/api/v1/requests", api_requests_post, F, AUTH_USER, BODY_JSON, false},
+    {HTTP_GET, "/api/v1/requests/{ulid}", api_request, 0, AUTH_USER, BODY_NONE, false},
     {HTTP_GET, "/api/v1/credentials", api_credentials, 0, AUTH_USER, BODY_NONE, false},
     {HTTP_GET, "/api/v1/credentials/{ulid}", api_credential, 0, AUTH_USER, BODY_NONE, false},
+    {HTTP_GET, "/api/v1/credentials/{ulid}/receipts", api_credential_receipts, 0, AUTH_USER,
+     BODY_NONE, false},
+    {HTTP_GET, "/api/v1/credentials/{ulid}/steps", api_credential_steps, 0, AUTH_USER, BODY_NONE,
+     false},
+    {HTTP_GET, "/api/v1/credentials/{ulid}/events", api_credential_events, 0, AUTH_USER, BODY_NONE,
+     false},
     {HTTP_POST, "/api/v1/credentials/{ulid}/retry", api_credential_retry, F, AUTH_USER, BODY_JSON,
      false},
-    {HTTP_POST, "/api/v1/requests", api_requests_post, F, AUTH_USER, BODY_JSON, false},
     {HTTP_GET, "/api/v1/accounts", api_accounts, 0, AUTH_USER, BODY_NONE, false},
     {HTTP_GET, "/api/v1/accounts/{name}", api_account, 0, AUTH_USER, BODY_NONE, false},
     {HTTP_PUT, "/api/v1/accounts/{name}", api_account_put, F, AUTH_USER, BODY_JSON, false},
+    {HTTP_GET, "/api/v1/presets", api_presets, 0, AUTH_USER, BODY_NONE, false},
     {HTTP_GET, "/api/v1/servers", api_servers, 0, AUTH_USER, BODY_NONE, false},
     {HTTP_POST, "/api/v1/servers", api_servers_post, F, AUTH_USER, BODY_JSON, false},
+    {HTTP_GET, "/api/v1/servers/{name}", api_server, 0, AUTH_USER, BODY_NONE, false},
     {HTTP_DELETE, "/api/v1/servers/{name}", api_server_delete, F, AUTH_USER, BODY_JSON, false},
+    {HTTP_GET, "/api/v1/sessions", api_sessions, 0, AUTH_USER, BODY_NONE, false},
+    {HTTP_DELETE, "/api/v1/sessions", api_sessions_delete, F, AUTH_USER, BODY_JSON, false},
     {HTTP_POST, "/api/v1/roots", api_roots_post, F, AUTH_USER, BODY_PEM, false},
     {HTTP_GET, "/api/v1/settings", api_settings, 0, AUTH_USER, BODY_NONE, false},
     {HTTP_PUT, "/api/v1/settings", api_settings_put, F, AUTH_USER, BODY_JSON, false},
     {HTTP_GET, "/api/v1/status", api_status, 0, AUTH_USER, BODY_NONE, false},
+    {HTTP_POST, "/api/v1/notify/test", api_notify_test, F, AUTH_USER, BODY_JSON, false},
     {HTTP_GET, "/api/v1/quarantine", api_quarantine, 0, AUTH_USER, BODY_NONE, false},
     {HTTP_POST, "/api/v1/setup-links", api_setup_links_post, F, AUTH_SOCKET, BODY_JSON, false},
 };

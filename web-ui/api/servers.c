@@ -5,7 +5,17 @@
 
 void api_servers(struct web_ctx *ctx)
 {
-    web_reply_json(ctx, 200, api_list("servers", web_servers(ctx->web)));
+    api_reply_named(ctx, "servers", web_servers(ctx->web));
+}
+
+void api_server(struct web_ctx *ctx)
+{
+    json_t *server = web_server(ctx->web, ctx->param);
+
+    if (server)
+        web_reply_json(ctx, 200, server);
+    else
+        web_reply_status(ctx, 404);
 }
 
 static void invited(void *arg, const char *token, const char *expires_at, const struct cm_err *err)

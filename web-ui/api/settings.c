@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "web-ui/api/api.h"
+#include "web-ui/precondition.h"
 #include "web-ui/reply.h"
 
 void api_settings(struct web_ctx *ctx)
@@ -16,7 +17,7 @@ static void put_done(void *arg, const struct cm_err *err)
     if (web_ctx_gone(ctx))
         return;
     if (err && err->code)
-        web_reply_error(ctx, err);
+        api_refused(ctx, err);
     else
         api_settings(ctx);
 }
@@ -29,7 +30,8 @@ void api_settings_put(struct web_ctx *ctx)
         {"servers", API_TEXTS, false}, {"keyring_file", API_TEXT, false},
     };
 
-    if (api_body_ok(ctx, members, sizeof(members) / sizeof(members[0])))
+    if (api_body_ok(ctx, members, sizeof(members) / sizeof(members[0])) &&
+        web_may_edit(ctx, "settings:global", eng_defaults(ctx->web->env.engine)))
         eng_settings_put(ctx->web->env.engine, ctx->json, put_done, ctx);
 }
 

@@ -9,10 +9,9 @@
 #include "base/core/num.h"
 #include "web-ui/field.h"
 #include "web-ui/html.h"
+#include "web-ui/pages/choices.h"
 #include "web-ui/reply.h"
 #include "web-ui/shell.h"
-#include "web-ui/view.h"
-#include "web-ui/widget.h"
 
 struct form {
     struct web_ctx *ctx;
@@ -20,7 +19,6 @@ struct form {
     const struct web_form *posted;
     const json_t *errors;
     json_t *defaults;
-    json_t *servers; /* active ones */
     json_t *chosen;  /* names */
     char number[24]; /* renew_days as text */
 };
@@ -57,117 +55,14 @@ static void names_part(struct form *form)
     html_raw(form->page, "</div>");
 }
 
-static void account_select(struct form *form)
-{
-    struct web_ctx *ctx = form->ctx;
-    CM_AUTO_JSON accounts = web_accounts(ctx->web->env.store);
-    struct web_field field = {.name = "account",
-                              .label = MSG_F_ACCOUNT,
-                              .hint = MSG_F_ACCOUNT_HINT,
-                              .value = value_of(form, "account"),
-                              .required = true,
-                              .errors = form->errors};
-    size_t count = json_array_size(accounts);
-    struct web_option *options = cm_calloc(count + 1, sizeof(*options));
-
-    for (size_t i = 0; i < count; i++) {
-        const char *name = cm_json_str_or(json_array_get(accounts, i), "name", "");
-
-        options[i] = (struct web_option){name, name};
-    }
-    if (count == 0)
-        web_notice(form->page, "warn", web_msg(ctx, MSG_F_NO_ACCOUNT));
-    web_field_select(ctx, form->page, &field, options, count);
-    cm_free(options);
-}
-
 static void provider_part(struct form *form)
 {
-    static const struct web_option providers[] = {{"acme", "ACME"}};
-    static const struct web_option keys[] = {{"P-256", "ECDSA P-256"}, {"RSA-2048", "RSA 2048"}};
-    struct web_ctx *ctx = form->ctx;
-    struct web_field provider = {.name = "provider",
-                                 .label = MSG_F_PROVIDER,
-                                 .value = value_of(form, "provider"),
-                                 .required = true,
-                                 .errors = form->errors};
-    struct web_field key = {.name = "key_type",
-                            .label = MSG_F_KEY_TYPE,
-                            .hint = MSG_F_KEY_TYPE_HINT,
-                            .value = value_of(form, "key_type"),
-                            .required = true,
-                            .errors = form->errors};
-
     html_raw(form->page, "<fieldset class=\"card\">");
-    html_leaf(form->page, "legend", web_msg(ctx, MSG_F_CA), NULL);
+    html_leaf(form->page, "legend", web_msg(form->ctx, MSG_F_CA), NULL);
     html_raw(form->page, "<div class=\"columns\">");
-    web_field_select(ctx, form->page, &provider, providers, 1);
-    account_select(form);
-    web_field_select(ctx, form->page, &key, keys, 2);
-    html_raw(form->page, "</div></fieldset>");
-}
-
-static void server_box(struct form *form, const json_t *server)
-{
-    const char *name = cm_json_str_or(server, "name", "");
-    const json_t *roles = cm_json_arr(server, "roles");
-    bool chosen = cm_json_has_str(form->chosen, name);
-
-    html_raw(form->page, "<label class=\"check server\">");
-    html_open(form->page, "input", "type", "checkbox", "name", "servers", "value", name, "checked",
-              chosen ? "" : (const char *)NULL, NULL);
-    html_raw(form->page, "<span>");
-    html_leaf(form->page, "span", name, "class", "server-name", NULL);
-    if (cm_json_has_str(roles, "manager"))
-        html_leaf(form->page, "span", web_msg(form->ctx, MSG_ROLE_MANAGER), "class", "role", NULL);
-    if (cm_json_has_str(roles, "standby"))
-        html_leaf(form->page, "span", web_msg(form->ctx, MSG_ROLE_STANDBY), "class", "role", NULL);
-    html_raw(form->page, "</span></label>");
-}
-
-static void servers_area(struct form *form)
-{
-    struct cm_buf text;
-    struct web_field field = {.name = "servers",
-                              .label = MSG_F_SERVERS,
-                              .hint = MSG_F_SERVERS_LINES,
-                              .rows = 6,
-                              .required = true,
-                              .names = true,
-                              .errors = form->errors};
-    size_t i;
-    json_t *name;
-
-    cm_buf_init(&text, WEB_FORM_MAX);
-    json_array_foreach(form->chosen, i, name) cm_buf_printf(&text, "%s\n", json_string_value(name));
-    field.value = cm_buf_str(&text);
-    web_field(form->ctx, form->page, &field);
-    cm_buf_fini(&text);
-}
-
-static void servers_part(struct form *form)
-{
-    struct web_ctx *ctx = form->ctx;
-    bool bad = web_field_has_error("servers", form->errors);
-    size_t i;
-    json_t *server;
-
-    if (json_array_size(form->servers) > FORM_SERVER_BOXES) {
-        html_raw(form->page, "<fieldset class=\"card\">");
-        html_leaf(form->page, "legend", web_msg(ctx, MSG_F_SERVERS), NULL);
-        servers_area(form);
-        html_raw(form->page, "</fieldset>");
-        return;
-    }
-    html_open(form->page, "fieldset", "class", bad ? "card bad" : "card", "id", "servers",
-              "tabindex", "-1", "aria-describedby",
-              bad ? "servers-hint servers-error" : "servers-hint", NULL);
-    html_leaf(form->page, "legend", web_msg(ctx, MSG_F_SERVERS), NULL);
-    html_leaf(form->page, "p", web_msg(ctx, MSG_F_SERVERS_HINT), "class", "hint", "id",
-              "servers-hint", NULL);
-    web_field_errors(form->page, "servers", form->errors);
-    html_raw(form->page, "<div class=\"boxes\">");
-    json_array_foreach(form->servers, i, server) server_box(form, server);
+    choice_provider(form->ctx, form->page, value_of(form, "provider"), form->errors);
+    choice_account(form->ctx, form->page, value_of(form, "account"), false, form->errors);
+    choice_key_type(form->ctx, form->page, value_of(form, "key_type"), form->errors);
     html_raw(form->page, "</div></fieldset>");
 }
 
@@ -202,21 +97,6 @@ static void deploy_part(struct form *form)
     html_raw(form->page, "</div></fieldset>");
 }
 
-static json_t *active_servers(const struct web *web)
-{
-    CM_AUTO_JSON all = web_servers(web);
-    json_t *active = json_array();
-    size_t i;
-    json_t *server;
-
-    json_array_foreach(all, i, server)
-    {
-        if (strcmp(cm_json_str_or(server, "state", ""), "active") == 0)
-            json_array_append(active, server);
-    }
-    return active;
-}
-
 void credential_form(struct web_ctx *ctx, int status, const struct web_form *posted,
                      const json_t *errors)
 {
@@ -224,7 +104,6 @@ void credential_form(struct web_ctx *ctx, int status, const struct web_form *pos
     struct form form = {.ctx = ctx, .page = &page, .posted = posted, .errors = errors};
 
     form.defaults = eng_defaults(ctx->web->env.engine);
-    form.servers = active_servers(ctx->web);
     form.chosen = posted ? web_form_words(posted, "servers")
                          : json_incref(cm_json_arr(form.defaults, "servers"));
     web_page_begin(ctx, &page, web_msg(ctx, MSG_ADD_CREDENTIALS), NAV_CREDENTIALS);
@@ -236,7 +115,7 @@ void credential_form(struct web_ctx *ctx, int status, const struct web_form *pos
     web_page_token(ctx, &page);
     names_part(&form);
     provider_part(&form);
-    servers_part(&form);
+    choice_servers(ctx, &page, form.chosen, errors);
     deploy_part(&form);
     html_raw(&page, "<div class=\"actions\">");
     html_leaf(&page, "button", web_msg(ctx, MSG_SUBMIT_REQUEST), "class", "primary", "type",
@@ -246,7 +125,6 @@ void credential_form(struct web_ctx *ctx, int status, const struct web_form *pos
     html_raw(&page, "</div></form></div>");
     web_page_end(ctx, &page);
     json_decref(form.defaults);
-    json_decref(form.servers);
     json_decref(form.chosen);
     web_reply_html(ctx, status, &page);
 }

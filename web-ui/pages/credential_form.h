@@ -3,8 +3,6 @@
 
 #include "web-ui/ctx.h"
 
-#define FORM_SERVER_BOXES 40 /* check boxes; a larger fleet gets a text area instead */
-
 /* Replies with the form.  posted: values to keep, or NULL for the defaults; errors: as eng_check(),
  * or NULL.  Ends ctx. */
 void credential_form(struct web_ctx *ctx, int status, const struct web_form *posted,

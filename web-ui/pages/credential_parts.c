@@ -5,7 +5,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "base/core/log.h"
 #include "base/core/mem.h"
 #include "base/net/hostname.h"
 #include "web-ui/html.h"
@@ -14,7 +13,7 @@
 #define FINGERPRINT_SHOWN                                                                          \
     16 /* hex digits in tables; the whole one stands in the certificate card */
 
-static void card_begin(struct cm_buf *page, const char *id, const char *title)
+void part_begin(struct cm_buf *page, const char *id, const char *title)
 {
     html_open(page, "section", "class", "card", "aria-labelledby", id, NULL);
     html_leaf(page, "h2", title, "id", id, NULL);
@@ -57,7 +56,7 @@ void part_host_names(struct web_ctx *ctx, struct cm_buf *page, const json_t *fie
     const json_t *typed = cm_json_arr(fields, "host_names");
     const json_t *ascii = cm_json_arr(fields, "host_names_ascii");
 
-    card_begin(page, "names-title", web_msg(ctx, MSG_F_NAMES));
+    part_begin(page, "names-title", web_msg(ctx, MSG_F_NAMES));
     web_table_frame(page, web_msg(ctx, MSG_F_NAMES));
     html_raw(page, "<table><thead><tr>");
     html_leaf(page, "th", web_msg(ctx, MSG_N_TYPED), "scope", "col", NULL);
@@ -102,7 +101,7 @@ void part_facts(struct web_ctx *ctx, struct cm_buf *page, const json_t *fields,
     if (!by)
         by = cm_json_str(cm_json_obj(request, "by"), "who");
     snprintf(days, sizeof(days), "%" PRId64, cm_json_int(fields, "renew_days", 0));
-    card_begin(page, "facts-title", web_msg(ctx, MSG_D_FACTS));
+    part_begin(page, "facts-title", web_msg(ctx, MSG_D_FACTS));
     html_raw(page, "<dl class=\"facts\">");
     fact(ctx, page, MSG_F_PROVIDER, provider_word(cm_json_str(fields, "provider")));
     fact(ctx, page, MSG_F_ACCOUNT, cm_json_str(fields, "account"));
@@ -208,7 +207,7 @@ void part_servers(struct web_ctx *ctx, struct cm_buf *page, const json_t *fields
     size_t i;
     json_t *server;
 
-    card_begin(page, "servers-title", web_msg(ctx, MSG_F_SERVERS));
+    part_begin(page, "servers-title", web_msg(ctx, MSG_F_SERVERS));
     web_table_frame(page, web_msg(ctx, MSG_F_SERVERS));
     html_raw(page, "<table><thead><tr>");
     for (i = 0; i < sizeof(columns) / sizeof(columns[0]); i++)
@@ -259,7 +258,7 @@ void part_certificate(struct web_ctx *ctx, struct cm_buf *page, const json_t *cr
         return;
     snprintf(generation, sizeof(generation), "%" PRId64,
              cm_json_int(credential, "key_generation", 0));
-    card_begin(page, "cert-title", web_msg(ctx, MSG_X_TITLE));
+    part_begin(page, "cert-title", web_msg(ctx, MSG_X_TITLE));
     html_raw(page, "<dl class=\"facts\">");
     fact(ctx, page, MSG_X_ISSUER, cm_json_str(credential, "issuer"));
     fact_time(ctx, page, MSG_X_NOT_BEFORE, cm_json_str(credential, "not_before"));
@@ -274,51 +273,4 @@ void part_certificate(struct web_ctx *ctx, struct cm_buf *page, const json_t *cr
     html_raw(page, "</dd>");
     fact(ctx, page, MSG_X_GENERATION, generation);
     html_raw(page, "</dl></section>");
-}
-
-/* ---- steps ---- */
-
-static const char *step_tone(const json_t *step)
-{
-    static const char *const by_number[] = {[CM_LOG_DEBUG] = "dot",
-                                            [CM_LOG_INFO] = "info",
-                                            [CM_LOG_WARN] = "warn",
-                                            [CM_LOG_ERROR] = "bad"};
-    const json_t *level = json_object_get(step, "level");
-    enum cm_level parsed = CM_LOG_INFO;
-
-    if (json_is_integer(level) && json_integer_value(level) >= CM_LOG_DEBUG &&
-        json_integer_value(level) <= CM_LOG_ERROR)
-        return by_number[json_integer_value(level)];
-    if (json_is_string(level) && cm_level_parse(json_string_value(level), &parsed) == 0)
-        return by_number[parsed];
-    return "info";
-}
-
-void part_steps(struct web_ctx *ctx, struct cm_buf *page, const json_t *steps)
-{
-    size_t i;
-    json_t *step;
-
-    card_begin(page, "steps-title", web_msg(ctx, MSG_D_STEPS));
-    if (json_array_size(steps) == 0)
-        html_leaf(page, "p", web_msg(ctx, MSG_D_NO_STEPS), "class", "hint", NULL);
-    html_raw(page, "<ol class=\"steps\">");
-    json_array_foreach(steps, i, step)
-    {
-        const char *tone = step_tone(step);
-        const char *server = cm_json_str(step, "server");
-        CM_AUTO_STR class = cm_asprintf("step tone-%s", tone);
-
-        html_open(page, "li", "class", class, NULL);
-        web_icon(page, tone);
-        html_raw(page, "<div>");
-        html_leaf(page, "p", cm_json_str_or(step, "text", ""), "lang", "en", NULL);
-        html_raw(page, "<p class=\"meta\">");
-        web_time(ctx, page, cm_json_str(step, "at"));
-        if (server)
-            html_leaf(page, "span", server, "class", "role", NULL);
-        html_raw(page, "</p></div></li>");
-    }
-    html_raw(page, "</ol></section>");
 }

@@ -1,9 +1,13 @@
-/* One TLS Credentials document: status, names, servers and receipts, certificate, steps, error.
- * While it is in motion the page asks the browser to load it again (no scripts). */
+/*
+ * One TLS Credentials document: status, names, servers and receipts, certificate, steps, history,
+ * error.  assets/live.mjs swaps the parts (data-part) as they change; without scripts the browser
+ * loads the page again while the task is at work.
+ */
 #include <stdio.h>
 #include <string.h>
 
 #include "base/core/mem.h"
+#include "web-ui/credential.h"
 #include "web-ui/html.h"
 #include "web-ui/pages/credential_parts.h"
 #include "web-ui/pages/pages.h"
@@ -57,17 +61,27 @@ static const char *title_of(const struct show *show)
     return name ? name : show->ctx->param;
 }
 
-static void live_note(const struct show *show, bool live)
+/* The module's line and switch (WCAG 2.2.2), and the same for browsers without scripts. */
+static void live_note(const struct show *show, bool moving, bool refreshes)
 {
     struct web_ctx *ctx = show->ctx;
     struct cm_buf *page = show->page;
 
-    html_raw(page, "<p class=\"live\">");
-    html_text(page, web_msg(ctx, live ? MSG_D_LIVE : MSG_D_PAUSED));
-    html_raw(page, " ");
-    html_leaf(page, "a", web_msg(ctx, live ? MSG_D_PAUSE : MSG_D_RESUME), "href",
-              live ? "?live=0" : "?live=1", NULL);
+    html_open(page, "p", "class", "live", "id", "live-note", "hidden", "", "data-on",
+              web_msg(ctx, MSG_D_LIVE_ON), "data-off", web_msg(ctx, MSG_D_PAUSED), "data-lost",
+              web_msg(ctx, MSG_D_LIVE_LOST), NULL);
+    html_raw(page, "<span></span> ");
+    html_leaf(page, "button", NULL, "type", "button", "class", "link", "data-pause",
+              web_msg(ctx, MSG_D_PAUSE), "data-resume", web_msg(ctx, MSG_D_RESUME), NULL);
     html_raw(page, "</p>");
+    if (!moving)
+        return;
+    html_raw(page, "<noscript><p class=\"live\">");
+    html_text(page, web_msg(ctx, refreshes ? MSG_D_LIVE : MSG_D_PAUSED));
+    html_raw(page, " ");
+    html_leaf(page, "a", web_msg(ctx, refreshes ? MSG_D_PAUSE : MSG_D_RESUME), "href",
+              refreshes ? "?live=0" : "?live=1", NULL);
+    html_raw(page, "</p></noscript>");
 }
 
 static void retry_button(const struct show *show)
@@ -99,16 +113,16 @@ static void heading(const struct show *show)
         html_raw(page, " ");
         html_leaf(page, "span", more, "class", "more", NULL);
     }
-    html_raw(page, "</h1><p class=\"badges\">");
+    html_raw(page, "</h1><p class=\"badges\" role=\"status\" data-part=\"badges\">");
     web_status_badge(ctx, page, show->status);
     if (health) {
         html_raw(page, " ");
         web_health_badge(ctx, page, health);
     }
-    html_raw(page, "</p></div>");
+    html_raw(page, "</p></div><div data-part=\"actions\">");
     if (strcmp(show->status, "issued") != 0 || cm_json_obj(show->credential, "error"))
         retry_button(show);
-    html_raw(page, "</div>");
+    html_raw(page, "</div></div>");
 }
 
 static void text_list(const struct show *show, const json_t *texts, const char *tone)
@@ -139,36 +153,69 @@ static void messages(const struct show *show)
     }
 }
 
+static void part(struct cm_buf *page, const char *name)
+{
+    html_open(page, "div", "data-part", name, NULL);
+}
+
+static void body(const struct show *show)
+{
+    struct web_ctx *ctx = show->ctx;
+    struct cm_buf *page = show->page;
+
+    part(page, "messages");
+    messages(show);
+    html_raw(page, "</div><div class=\"split\"><div>");
+    part(page, "servers");
+    part_servers(ctx, page, show->fields, cm_json_arr(show->view, "receipts"));
+    html_raw(page, "</div>");
+    part(page, "certificate");
+    part_host_names(ctx, page, show->fields);
+    part_certificate(ctx, page, show->credential);
+    html_raw(page, "</div>");
+    part_steps(ctx, page, cm_json_arr(show->view, "steps"));
+    part(page, "history");
+    part_history(ctx, page, cm_json_arr(show->view, "history"));
+    html_raw(page, "</div></div><aside>");
+    part(page, "facts");
+    part_facts(ctx, page, show->fields, show->request);
+    html_raw(page, "</div></aside></div>");
+}
+
+static const char *last_step(const struct show *show)
+{
+    const json_t *steps = cm_json_arr(show->view, "steps");
+    size_t count = json_array_size(steps);
+
+    return count ? cm_json_str_or(json_array_get(steps, count - 1), "id", "0") : "0";
+}
+
 static void render(struct show *show)
 {
     struct web_ctx *ctx = show->ctx;
     struct cm_buf page;
+    CM_AUTO_STR events = cm_asprintf("/api/v1/credentials/%s/events", ctx->param);
     bool moving = in_motion(show);
-    bool live = moving && strcmp(web_form_text(&ctx->query, "live"), "0") != 0;
+    bool refreshes = moving && strcmp(web_form_text(&ctx->query, "live"), "0") != 0;
+    struct web_page opts = {.title = title_of(show),
+                            .nav = NAV_CREDENTIALS,
+                            .module = "live.mjs",
+                            .refresh = refreshes ? REFRESH_S : NULL};
 
     show->page = &page;
-    web_page_begin(ctx, &page, title_of(show), NAV_CREDENTIALS);
+    web_page_begin_with(ctx, &page, &opts);
+    html_open(&page, "div", "data-events", events, "data-after", last_step(show), NULL);
     heading(show);
-    if (moving)
-        live_note(show, live);
-    messages(show);
-    html_raw(&page, "<div class=\"split\"><div>");
-    part_servers(ctx, &page, show->fields, cm_json_arr(show->view, "receipts"));
-    part_host_names(ctx, &page, show->fields);
-    part_certificate(ctx, &page, show->credential);
-    part_steps(ctx, &page, cm_json_arr(show->view, "steps"));
-    html_raw(&page, "</div><aside>");
-    part_facts(ctx, &page, show->fields, show->request);
-    html_raw(&page, "</aside></div>");
+    live_note(show, moving, refreshes);
+    body(show);
+    html_raw(&page, "</div>");
     web_page_end(ctx, &page);
-    if (live)
-        http_ex_header(ctx->ex, "Refresh", REFRESH_S);
     web_reply_html(ctx, 200, &page);
 }
 
 void page_credential(struct web_ctx *ctx)
 {
-    CM_AUTO_JSON view = cm_ulid_ok(ctx->param) ? eng_view(ctx->web->env.engine, ctx->param) : NULL;
+    CM_AUTO_JSON view = web_credential(ctx->web, ctx->param);
     struct show show = {.ctx = ctx, .view = view};
 
     if (!view) {

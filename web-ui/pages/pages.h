@@ -20,6 +20,14 @@ void page_credential_retry(struct web_ctx *ctx);
 
 void page_servers(struct web_ctx *ctx);
 void page_servers_post(struct web_ctx *ctx);
+void page_server_remove(struct web_ctx *ctx);
+void page_server_remove_post(struct web_ctx *ctx);
 void page_accounts(struct web_ctx *ctx);
 void page_accounts_post(struct web_ctx *ctx);
+void page_account_new(struct web_ctx *ctx);
+void page_account(struct web_ctx *ctx);
+void page_settings(struct web_ctx *ctx);
+void page_settings_post(struct web_ctx *ctx);
+void page_sessions(struct web_ctx *ctx);
+void page_sessions_end_post(struct web_ctx *ctx);
 void page_status(struct web_ctx *ctx);

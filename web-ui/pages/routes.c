@@ -23,6 +23,14 @@ const struct web_route web_page_routes[] = {
     {HTTP_POST, "/servers", page_servers_post, F, AUTH_USER, BODY_FORM, false},
     {HTTP_GET, "/accounts", page_accounts, 0, AUTH_USER, BODY_NONE, false},
     {HTTP_POST, "/accounts", page_accounts_post, F, AUTH_USER, BODY_FORM, false},
+    {HTTP_GET, "/servers/{name}/remove", page_server_remove, 0, AUTH_USER, BODY_NONE, false},
+    {HTTP_POST, "/servers/{name}/remove", page_server_remove_post, F, AUTH_USER, BODY_FORM, false},
+    {HTTP_GET, "/accounts/new", page_account_new, 0, AUTH_USER, BODY_NONE, false},
+    {HTTP_GET, "/accounts/{name}", page_account, 0, AUTH_USER, BODY_NONE, false},
+    {HTTP_GET, "/settings", page_settings, 0, AUTH_USER, BODY_NONE, false},
+    {HTTP_POST, "/settings", page_settings_post, F, AUTH_USER, BODY_FORM, false},
+    {HTTP_GET, "/sessions", page_sessions, 0, AUTH_USER, BODY_NONE, false},
+    {HTTP_POST, "/sessions/end", page_sessions_end_post, F, AUTH_USER, BODY_FORM, false},
     {HTTP_GET, "/status", page_status, 0, AUTH_USER, BODY_NONE, false},
 };
 const size_t web_page_route_count = sizeof(web_page_routes) / sizeof(web_page_routes[0]);

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "base/core/mem.h"
+#include "base/net/url.h"
 #include "web-ui/field.h"
 #include "web-ui/html.h"
 #include "web-ui/pages/pages.h"
@@ -48,6 +49,30 @@ static void link_or_dash(struct cm_buf *page, const char *url)
     html_raw(page, "</td>");
 }
 
+/* The manager cannot remove itself, and what is removed stays so. */
+static void remove_cell(struct web_ctx *ctx, struct cm_buf *page, const json_t *server)
+{
+    const char *name = cm_json_str_or(server, "name", "");
+    bool can = strcmp(cm_json_str_or(server, "state", ""), "removed") != 0 &&
+               !cm_json_has_str(cm_json_arr(server, "roles"), "manager");
+    struct cm_buf href, label;
+
+    html_raw(page, "<td>");
+    if (can) {
+        cm_buf_init(&href, 2048);
+        cm_buf_puts(&href, "/servers/");
+        url_encode(&href, name);
+        cm_buf_puts(&href, "/remove");
+        cm_buf_init(&label, 4096);
+        web_sentence(&label, ctx->lang, MSG_V_DO_LABEL, name, NULL); /* a-z 0-9 . - : no escapes */
+        html_leaf(page, "a", web_msg(ctx, MSG_V_DO), "href", cm_buf_str(&href), "aria-label",
+                  cm_buf_str(&label), NULL);
+        cm_buf_fini(&href);
+        cm_buf_fini(&label);
+    }
+    html_raw(page, "</td>");
+}
+
 static void list_html(struct web_ctx *ctx, struct cm_buf *page)
 {
     static const enum web_msg columns[] = {MSG_C_SERVER, MSG_C_ROLES, MSG_C_STATE, MSG_C_UPSTREAM,
@@ -60,7 +85,7 @@ static void list_html(struct web_ctx *ctx, struct cm_buf *page)
     html_raw(page, "<table class=\"list\"><thead><tr>");
     for (i = 0; i < sizeof(columns) / sizeof(columns[0]); i++)
         html_leaf(page, "th", web_msg(ctx, columns[i]), "scope", "col", NULL);
-    html_raw(page, "</tr></thead><tbody>");
+    html_raw(page, "<td></td></tr></thead><tbody>");
     json_array_foreach(servers, i, server)
     {
         html_raw(page, "<tr><th scope=\"row\">");
@@ -76,6 +101,7 @@ static void list_html(struct web_ctx *ctx, struct cm_buf *page)
         html_raw(page, "</td>");
         link_or_dash(page, cm_json_str(server, "url"));
         link_or_dash(page, cm_json_str(server, "ui_url"));
+        remove_cell(ctx, page, server);
         html_raw(page, "</tr>");
     }
     html_raw(page, "</tbody></table></div>");

@@ -65,10 +65,26 @@ static void answer(void *arg)
         later.done(later.arg, err);
 }
 
+#define HELD_MAX 8
+static struct later *held[HELD_MAX];
+static size_t held_count;
+
 static void answer_later(struct later later)
 {
+    struct later *copy = cm_memdup(&later, sizeof(later));
+
     doubles.calls++;
-    cm_loop_defer(doubles.loop, answer, cm_memdup(&later, sizeof(later)));
+    if (doubles.hold && held_count < HELD_MAX)
+        held[held_count++] = copy;
+    else
+        cm_loop_defer(doubles.loop, answer, copy);
+}
+
+void doubles_release(void)
+{
+    doubles.hold = false;
+    while (held_count > 0)
+        cm_loop_defer(doubles.loop, answer, held[--held_count]);
 }
 
 static void keep(const json_t *fields, const struct eng_actor *actor)

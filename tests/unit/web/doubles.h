@@ -19,6 +19,7 @@ struct doubles {
     json_t *view;         /* eng_view(): NULL = no such credential */
     json_t *field_errors; /* eng_check(), eng_submit() */
     json_t *notes;
+    bool hold;          /* the engine answers at doubles_release() */
     struct cm_err fail; /* of the next asynchronous call, when code is set */
     /* what was asked */
     json_t *fields; /* of eng_submit(), eng_account_put(), eng_settings_put() */
@@ -30,3 +31,5 @@ extern struct doubles doubles;
 
 void doubles_start(struct cm_loop *loop);
 void doubles_stop(void);
+/* Gives the answers held back, and holds no more. */
+void doubles_release(void);

@@ -174,6 +174,25 @@ void rig_credential(struct rig *rig, const char *ulid, const char *host, const c
     rig_put(rig, doc);
 }
 
+void rig_account(struct rig *rig, const char *name)
+{
+    CM_AUTO_STR id = cm_asprintf("account:%s", name);
+
+    rig_put(rig, json_pack("{s:s, s:s, s:s, s:[s], s:s, s:s}", "_id", id, "type", "account",
+                           "directory", "https://ca.example/dir", "contacts",
+                           "mailto:ops@example.com", "status", "new", "sealed_key", "c2VjcmV0"));
+}
+
+void rig_step(struct rig *rig, const char *ulid, const char *number, const char *text)
+{
+    CM_AUTO_STR key = cm_asprintf("%s/%s", ulid, number);
+    CM_AUTO_JSON line = json_pack("{s:s, s:s, s:s}", "at", "2026-11-22T02:16:42.123Z", "level",
+                                  "info", "text", text);
+
+    assert_int_equal(cs_kv_put(rig->store, "log", key, line, NULL), 0);
+    assert_int_equal(cs_commit(rig->store, NULL), 0);
+}
+
 /* ---- client ---- */
 
 static int connect_to(struct rig *rig, bool unix_socket)
@@ -193,8 +212,8 @@ static int connect_to(struct rig *rig, bool unix_socket)
     return fd;
 }
 
-static int open_exchange(struct rig *rig, bool unix_socket, const char *method, const char *target,
-                         const char *headers, const char *body)
+int rig_open(struct rig *rig, bool unix_socket, const char *method, const char *target,
+             const char *headers, const char *body)
 {
     int fd = connect_to(rig, unix_socket);
     CM_AUTO_STR length = body ? cm_asprintf("Content-Length: %zu\r\n", strlen(body)) : NULL;
@@ -207,34 +226,36 @@ static int open_exchange(struct rig *rig, bool unix_socket, const char *method, 
     return fd;
 }
 
-/* Reads until the server closes, turning its loop meanwhile. */
-static void read_all(struct rig *rig, int fd, struct cm_buf *in)
+bool rig_read(struct rig *rig, int fd, struct cm_buf *in, const char *wanted)
 {
     for (int i = 0; i < WAIT_TURNS; i++) {
         char chunk[65536];
         ssize_t n;
 
+        if (wanted && strstr(cm_buf_str(in), wanted))
+            return true;
         cm_loop_turn(rig->loop, false);
         n = recv(fd, chunk, sizeof(chunk), MSG_DONTWAIT);
         if (n > 0)
             cm_buf_add(in, chunk, (size_t)n);
         else if (n == 0 || errno != EAGAIN)
-            return;
+            return !wanted;
         else
             usleep(200);
     }
-    fail_msg("no complete reply");
+    return false;
 }
 
 void rig_send(struct rig *rig, bool unix_socket, const char *method, const char *target,
               const char *headers, const char *body, struct reply *ret)
 {
-    int fd = open_exchange(rig, unix_socket, method, target, headers, body);
+    int fd = rig_open(rig, unix_socket, method, target, headers, body);
     struct cm_buf in;
     const char *end;
 
     cm_buf_init(&in, 8u << 20);
-    read_all(rig, fd, &in);
+    if (!rig_read(rig, fd, &in, NULL))
+        fail_msg("no complete reply");
     close(fd);
     ret->text = cm_buf_take(&in, NULL);
     if (strncmp(ret->text, "HTTP/1.1 ", 9) != 0)
@@ -248,7 +269,7 @@ void rig_send(struct rig *rig, bool unix_socket, const char *method, const char 
 void rig_send_and_vanish(struct rig *rig, const char *method, const char *target,
                          const char *headers, const char *body)
 {
-    int fd = open_exchange(rig, false, method, target, headers, body);
+    int fd = rig_open(rig, false, method, target, headers, body);
 
     cm_loop_turn(rig->loop, false);
     close(fd);

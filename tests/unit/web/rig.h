@@ -53,6 +53,10 @@ void rig_put(struct rig *rig, json_t *take_doc);
 /* credential:<ulid> with one host name. */
 void rig_credential(struct rig *rig, const char *ulid, const char *host, const char *status,
                     const char *not_after, const char *server);
+/* account:<name> with a sealed key. */
+void rig_account(struct rig *rig, const char *name);
+/* A line of the step log, committed; number: 16 digits. */
+void rig_step(struct rig *rig, const char *ulid, const char *number, const char *text);
 
 /* One exchange; headers are lines ending in CRLF, or NULL; body NULL = none. */
 void rig_send(struct rig *rig, bool unix_socket, const char *method, const char *target,
@@ -66,6 +70,12 @@ void reply_fini(struct reply *reply);
 const char *reply_header(const struct reply *reply, const char *name);
 /* Turns the loop until nothing is pending for some turns (callbacks of vanished clients). */
 void rig_settle(struct rig *rig);
+/* Starts an exchange without waiting for its reply; the socket is the caller's. */
+int rig_open(struct rig *rig, bool unix_socket, const char *method, const char *target,
+             const char *headers, const char *body);
+/* What has come on it by now, or within some turns of the loop, until `wanted` is in it (NULL:
+ * until the server closes).  Appends to in; false = did not come. */
+bool rig_read(struct rig *rig, int fd, struct cm_buf *in, const char *wanted);
 /* Starts an exchange and closes the client at once. */
 void rig_send_and_vanish(struct rig *rig, const char *method, const char *target,
                          const char *headers, const char *body);

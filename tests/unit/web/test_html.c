@@ -33,6 +33,9 @@ static void test_text_is_escaped(void **state)
                                        "c\xef\xbf\xbd"
                                        "d\xef\xbf\xbd("
                                        "\xe6\x97\xa5\n\t");
+    html_text(&buf, "a\r\nb\r\n\r\nc\rd\r");
+    assert_string_equal(text_of(&buf), "a\nb\n\nc\xef\xbf\xbd"
+                                       "d\xef\xbf\xbd");
     html_text(&buf, NULL);
     assert_string_equal(text_of(&buf), "");
     html_int(&buf, -42);

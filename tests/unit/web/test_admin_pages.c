@@ -1,0 +1,304 @@
+/* Pages of administration: servers, ACME accounts, settings, sessions. */
+#include "tests/unit/web/rig.h"
+
+#include "web-ui/pages/choices.h"
+#include "web-ui/presets.h"
+
+static void test_servers(void **state)
+{
+    struct rig rig;
+    struct reply reply;
+
+    (void)state;
+    rig_start(&rig);
+    rig_sign_in(&rig);
+    rig_get(&rig, "/servers", &reply);
+    assert_has(&reply, "alpha.example.net");
+    assert_has(&reply, "this server");
+    assert_has(&reply, "Removed");
+    assert_has(&reply, "https://alpha.example.net:8444");
+    reply_fini(&reply);
+    rig_post(&rig, "/servers", "name=delta.example.net", &reply);
+    assert_status(&reply, 200);
+    assert_has(&reply, "certmgr join join-token-0123456789");
+    assert_has(&reply, "delta.example.net");
+    assert_string_equal(reply_header(&reply, "Cache-Control"), "no-store");
+    assert_string_equal(doubles.name, "delta.example.net");
+    reply_fini(&reply);
+    cm_fail(&doubles.fail, CM_ECONFLICT, "the name is taken");
+    rig_post(&rig, "/servers", "name=alpha.example.net", &reply);
+    assert_status(&reply, 409);
+    assert_has(&reply, "the name is taken");
+    assert_has(&reply, "value=\"alpha.example.net\"");
+    reply_fini(&reply);
+    /* a fleet too large for check boxes gets a text area */
+    static char names[DOUBLE_SERVERS][32];
+    for (doubles.server_count = 0; doubles.server_count < FORM_SERVER_BOXES + 1;
+         doubles.server_count++) {
+        snprintf(names[doubles.server_count], 32, "s%zu.example", doubles.server_count);
+        doubles.server[doubles.server_count] =
+            (struct kf_server){.name = names[doubles.server_count]};
+    }
+    rig_get(&rig, "/credentials/new", &reply);
+    assert_has(&reply, "<textarea id=\"servers\"");
+    reply_fini(&reply);
+    rig_stop(&rig);
+}
+
+static void test_server_removal(void **state)
+{
+    struct rig rig;
+    struct reply reply;
+
+    (void)state;
+    rig_start(&rig);
+    rig_sign_in(&rig);
+    rig_credential(&rig, ULID, "www.example.com", "issued", NULL, "bravo.example.net");
+    rig_get(&rig, "/servers", &reply);
+    assert_has(&reply, "href=\"/servers/bravo.example.net/remove\"");
+    assert_has_not(&reply, "href=\"/servers/alpha.example.net/remove\"");   /* the manager */
+    assert_has_not(&reply, "href=\"/servers/charlie.example.net/remove\""); /* removed */
+    reply_fini(&reply);
+    rig_get(&rig, "/servers/bravo.example.net/remove", &reply);
+    assert_status(&reply, 200);
+    assert_has(&reply, "Remove bravo.example.net from the fleet?");
+    assert_has(&reply, "<a href=\"/credentials/" ULID "\">www.example.com</a>");
+    reply_fini(&reply);
+    rig_post(&rig, "/servers/bravo.example.net/remove", "", &reply);
+    assert_status(&reply, 303);
+    assert_string_equal(reply_header(&reply, "Location"), "/servers");
+    assert_string_equal(doubles.name, "bravo.example.net");
+    reply_fini(&reply);
+    cm_fail(&doubles.fail, CM_EBUSY, "another change is under way");
+    rig_post(&rig, "/servers/bravo.example.net/remove", "", &reply);
+    assert_status(&reply, 503);
+    assert_has(&reply, "another change is under way");
+    reply_fini(&reply);
+    int calls = doubles.calls;
+    rig_post(&rig, "/servers/nobody/remove", "", &reply);
+    assert_status(&reply, 404);
+    assert_int_equal(doubles.calls, calls);
+    reply_fini(&reply);
+    rig_stop(&rig);
+}
+
+/* Value of the hidden field "version" of a page. */
+static char *version_of(const struct reply *reply)
+{
+    const char *at = strstr(reply->body, "name=\"version\" value=\"");
+
+    assert_non_null(at);
+    at += strlen("name=\"version\" value=\"");
+    return cm_strndup(at, strcspn(at, "\""));
+}
+
+static void test_account_list(void **state)
+{
+    struct rig rig;
+    struct reply reply;
+
+    (void)state;
+    rig_start(&rig);
+    rig_sign_in(&rig);
+    rig_get(&rig, "/accounts", &reply);
+    assert_has(&reply, "No ACME account yet");
+    reply_fini(&reply);
+    rig_account(&rig, "pebble");
+    rig_get(&rig, "/accounts", &reply);
+    assert_has(&reply, "<a href=\"/accounts/pebble\">pebble</a>");
+    assert_has(&reply, "ops@example.com");
+    assert_has_not(&reply, "c2VjcmV0");
+    reply_fini(&reply);
+    rig_stop(&rig);
+}
+
+static void test_account_presets(void **state)
+{
+    struct rig rig;
+    struct reply reply;
+
+    (void)state;
+    rig_start(&rig);
+    rig_sign_in(&rig);
+    for (size_t i = 0; i < web_preset_count; i++) {
+        CM_AUTO_STR path = cm_asprintf("/accounts/new?preset=%s", web_presets[i].name);
+        CM_AUTO_STR value = cm_asprintf("value=\"%s\"", web_presets[i].directory);
+        CM_AUTO_STR terms = cm_asprintf("<a href=\"%s\"", web_presets[i].terms);
+
+        rig_get(&rig, path, &reply);
+        assert_has(&reply, value);
+        assert_has(&reply, terms);
+        reply_fini(&reply);
+    }
+    rig_get(&rig, "/accounts/new?preset=other", &reply);
+    assert_has_not(&reply, "value=\"https://");
+    reply_fini(&reply);
+    rig_stop(&rig);
+}
+
+static void test_account_new(void **state)
+{
+    struct rig rig;
+    struct reply reply;
+
+    (void)state;
+    rig_start(&rig);
+    rig_sign_in(&rig);
+    rig_account(&rig, "pebble");
+    rig_post(&rig, "/accounts",
+             "name=le&directory=https://ca.example/dir&contacts=a@example.com%0Ab@example.com&"
+             "ca_pem=&http_port=5002&terms_agreed=1",
+             &reply);
+    assert_status(&reply, 303);
+    reply_fini(&reply);
+    assert_int_equal(json_array_size(cm_json_arr(doubles.fields, "contacts")), 2);
+    assert_int_equal(cm_json_int(doubles.fields, "http_port", 0), 5002);
+    assert_true(cm_json_bool(doubles.fields, "terms_agreed", false));
+    assert_false(cm_json_bool(doubles.fields, "self_check", true));
+    assert_null(json_object_get(doubles.fields, "ca_pem"));
+    int calls = doubles.calls;
+    rig_post(&rig, "/accounts", "name=le&directory=&http_port=0", &reply);
+    assert_status(&reply, 422);
+    assert_has(&reply, "id=\"directory-error\"");
+    assert_has(&reply, "id=\"http_port-error\"");
+    assert_has(&reply, "id=\"terms_agreed-error\"");
+    assert_has(&reply, "value=\"le\"");
+    reply_fini(&reply);
+    /* A new account never replaces one that is there. */
+    rig_post(&rig, "/accounts", "name=pebble&directory=https://x/&terms_agreed=1", &reply);
+    assert_status(&reply, 409);
+    assert_has(&reply, "There is one of this name already");
+    assert_has(&reply, "<input id=\"name\" name=\"name\"");
+    assert_int_equal(doubles.calls, calls);
+    reply_fini(&reply);
+    /* What the engine refuses stands at its field. */
+    cm_fail(&doubles.fail, CM_EINVAL, "contacts: \"x\" is no mail address");
+    rig_post(&rig, "/accounts", "name=le&directory=https://x/&contacts=x&terms_agreed=1", &reply);
+    assert_status(&reply, 422);
+    assert_has(&reply, "<a href=\"#contacts\">");
+    assert_has(&reply, "id=\"contacts-error\"");
+    reply_fini(&reply);
+    rig_stop(&rig);
+}
+
+static void test_account_edit(void **state)
+{
+    struct rig rig;
+    struct reply reply;
+
+    (void)state;
+    rig_start(&rig);
+    rig_sign_in(&rig);
+    rig_account(&rig, "pebble");
+    rig_get(&rig, "/accounts/none", &reply);
+    assert_status(&reply, 404);
+    reply_fini(&reply);
+    rig_get(&rig, "/accounts/pebble", &reply);
+    assert_status(&reply, 200);
+    assert_has(&reply, "value=\"https://ca.example/dir\"");
+    assert_has(&reply, "\nops@example.com</textarea>");
+    assert_has(&reply, "type=\"hidden\" name=\"name\" value=\"pebble\"");
+    CM_AUTO_STR version = version_of(&reply);
+    reply_fini(&reply);
+    CM_AUTO_STR body = cm_asprintf(
+        "name=pebble&version=%s&directory=https://ca.example/new&terms_agreed=1", version);
+    rig_post(&rig, "/accounts", body, &reply);
+    assert_status(&reply, 303);
+    assert_string_equal(cm_json_str(doubles.fields, "directory"), "https://ca.example/new");
+    reply_fini(&reply);
+    /* Somebody else was faster: nothing is lost on either side. */
+    rig_account(&rig, "pebble");
+    int calls = doubles.calls;
+    rig_post(&rig, "/accounts", body, &reply);
+    assert_status(&reply, 409);
+    assert_has(&reply, "Somebody else has changed it");
+    assert_has(&reply, "value=\"https://ca.example/new\"");
+    assert_int_equal(doubles.calls, calls);
+    reply_fini(&reply);
+    rig_stop(&rig);
+}
+
+static void test_settings(void **state)
+{
+    struct rig rig;
+    struct reply reply;
+
+    (void)state;
+    rig_start(&rig);
+    rig_sign_in(&rig);
+    rig_account(&rig, "pebble");
+    rig_get(&rig, "/settings", &reply);
+    assert_status(&reply, 200);
+    assert_has(&reply, "<option value=\"pebble\" selected>pebble</option>");
+    assert_has(&reply, "value=\"keyfile.kyr\"");
+    assert_has(&reply, "name=\"servers\" value=\"bravo.example.net\">");
+    CM_AUTO_STR version = version_of(&reply);
+    reply_fini(&reply);
+    CM_AUTO_STR body = cm_asprintf("version=%s&provider=acme&account=pebble&key_type=RSA-2048&"
+                                   "servers=bravo.example.net&keyring_file=a.kyr&renew_days=20",
+                                   version);
+    rig_post(&rig, "/settings", body, &reply);
+    assert_status(&reply, 303);
+    reply_fini(&reply);
+    assert_string_equal(cm_json_str(doubles.fields, "key_type"), "RSA-2048");
+    assert_int_equal(cm_json_int(doubles.fields, "renew_days", 0), 20);
+    assert_true(cm_json_has_str(cm_json_arr(doubles.fields, "servers"), "bravo.example.net"));
+    assert_null(json_object_get(doubles.fields, "host_names"));
+    int calls = doubles.calls;
+    cm_json_set_int(doubles.defaults, "renew_days", 31);
+    rig_post(&rig, "/settings", body, &reply);
+    assert_status(&reply, 409);
+    assert_has(&reply, "Somebody else has changed it");
+    assert_has(&reply, "value=\"20\"");
+    reply_fini(&reply);
+    rig_post(&rig, "/settings", "renew_days=soon", &reply);
+    assert_status(&reply, 422);
+    assert_has(&reply, "id=\"renew_days-error\"");
+    assert_int_equal(doubles.calls, calls);
+    reply_fini(&reply);
+    rig_stop(&rig);
+}
+
+static void test_sessions(void **state)
+{
+    struct rig rig;
+    struct reply reply;
+    char other[SESSION_COOKIE_MAX];
+
+    (void)state;
+    rig_start(&rig);
+    rig_sign_in(&rig);
+    assert_int_equal(web_session_start(rig.store, USER, other, NULL), 0);
+    CM_AUTO_STR other_line = cm_asprintf("Cookie: %.*s\r\n", (int)strcspn(other, ";"), other);
+    rig_get(&rig, "/sessions", &reply);
+    assert_status(&reply, 200);
+    const char *first = strstr(reply.body, "<tr><th scope=\"row\">");
+    assert_non_null(first);
+    assert_non_null(strstr(first + 1, "<tr><th scope=\"row\">")); /* two of them */
+    assert_has(&reply, "this session");
+    reply_fini(&reply);
+    rig_post(&rig, "/sessions/end", "", &reply);
+    assert_status(&reply, 303);
+    assert_string_equal(reply_header(&reply, "Location"), "/login");
+    assert_non_null(strstr(reply_header(&reply, "Set-Cookie"), "Max-Age=0"));
+    reply_fini(&reply);
+    rig_get(&rig, "/servers", &reply);
+    assert_status(&reply, 303);
+    reply_fini(&reply);
+    rig_send(&rig, false, "GET", "/servers", other_line, NULL, &reply);
+    assert_status(&reply, 303);
+    reply_fini(&reply);
+    rig_stop(&rig);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_servers),      cmocka_unit_test(test_server_removal),
+        cmocka_unit_test(test_account_list), cmocka_unit_test(test_account_presets),
+        cmocka_unit_test(test_account_new),  cmocka_unit_test(test_account_edit),
+        cmocka_unit_test(test_settings),     cmocka_unit_test(test_sessions),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,20 @@
+/* /api/v1/sessions: where the caller is signed in, and signing out everywhere. */
+#include "web-ui/api/api.h"
+#include "web-ui/reply.h"
+
+void api_sessions(struct web_ctx *ctx)
+{
+    web_reply_json(ctx, 200,
+                   api_list("sessions", web_session_list(ctx->web->env.store, &ctx->session)));
+}
+
+static void ended(struct web_ctx *ctx)
+{
+    web_reply(ctx, 204, NULL, "", 0);
+}
+
+void api_sessions_delete(struct web_ctx *ctx)
+{
+    web_session_end_all(ctx->web->env.store, ctx->session.user);
+    web_after_commit(ctx, ended);
+}

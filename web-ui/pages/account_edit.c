@@ -1,0 +1,101 @@
+/* One ACME account: the form for a new or an existing one, and what saving it does. */
+#include <string.h>
+
+#include "base/core/mem.h"
+#include "base/core/num.h"
+#include "web-ui/field.h"
+#include "web-ui/pages/account_form.h"
+#include "web-ui/pages/pages.h"
+#include "web-ui/precondition.h"
+#include "web-ui/reply.h"
+#include "web-ui/view.h"
+
+void page_account_new(struct web_ctx *ctx)
+{
+    const char *preset = web_form_get(&ctx->query, "preset");
+    struct account_form form = {.preset = preset ? preset : "letsencrypt"};
+
+    account_form(ctx, 200, &form);
+}
+
+void page_account(struct web_ctx *ctx)
+{
+    CM_AUTO_JSON account = web_account(ctx->web->env.store, ctx->param);
+    struct account_form form = {.account = account};
+
+    if (account)
+        account_form(ctx, 200, &form);
+    else
+        web_reply_status(ctx, 404);
+}
+
+static json_t *fields_of(const struct web_ctx *ctx, json_t *errors)
+{
+    const struct web_form *form = &ctx->form;
+    const char *port = web_form_text(form, "http_port");
+    int64_t number = 80;
+    json_t *fields = json_object();
+
+    if (!*web_form_text(form, "name"))
+        web_field_fail(errors, "name", web_msg(ctx, MSG_A_NAME_NEEDED));
+    if (!*web_form_text(form, "directory"))
+        web_field_fail(errors, "directory", web_msg(ctx, MSG_A_DIRECTORY_NEEDED));
+    if (*port && cm_num_i64(port, 1, 65535, &number) < 0)
+        web_field_fail(errors, "http_port", web_msg(ctx, MSG_A_PORT_BAD));
+    if (!web_form_get(form, "terms_agreed"))
+        web_field_fail(errors, "terms_agreed", web_msg(ctx, MSG_A_TERMS_NEEDED));
+    cm_json_set_str(fields, "name", web_form_text(form, "name"));
+    cm_json_set_str(fields, "directory", web_form_text(form, "directory"));
+    cm_json_set(fields, "contacts", web_form_words(form, "contacts"));
+    if (*web_form_text(form, "ca_pem"))
+        cm_json_set_str(fields, "ca_pem", web_form_text(form, "ca_pem"));
+    cm_json_set_bool(fields, "terms_agreed", web_form_get(form, "terms_agreed") != NULL);
+    cm_json_set_bool(fields, "self_check", web_form_get(form, "self_check") != NULL);
+    cm_json_set_int(fields, "http_port", number);
+    return fields;
+}
+
+/* The form again with what was typed; a new one whose name is taken stays a form for a new one. */
+static void show_again(struct web_ctx *ctx, int status, const json_t *errors,
+                       const struct cm_err *err)
+{
+    bool edits = *web_form_text(&ctx->form, "version") != '\0';
+    CM_AUTO_JSON account =
+        edits ? web_account(ctx->web->env.store, web_form_text(&ctx->form, "name")) : NULL;
+    struct account_form form = {
+        .account = account, .posted = &ctx->form, .errors = errors, .err = err};
+
+    account_form(ctx, status, &form);
+}
+
+static void put_done(void *arg, const struct cm_err *err)
+{
+    struct web_ctx *ctx = arg;
+    CM_AUTO_JSON errors = web_errors_of(err);
+
+    if (web_ctx_gone(ctx))
+        return;
+    if (err && err->code)
+        show_again(ctx, web_status_of(err->code), errors, err);
+    else
+        web_reply_redirect(ctx, "/accounts");
+}
+
+void page_accounts_post(struct web_ctx *ctx)
+{
+    const char *name = web_form_text(&ctx->form, "name");
+    CM_AUTO_JSON errors = json_array();
+    CM_AUTO_JSON fields = fields_of(ctx, errors);
+    CM_AUTO_JSON current = web_account(ctx->web->env.store, name);
+    CM_AUTO_STR id = cm_asprintf("account:%s", name);
+    struct eng_actor actor = web_actor(ctx);
+    struct cm_err err = CM_ERR_INIT;
+
+    if (json_array_size(errors) > 0)
+        show_again(ctx, 422, errors, NULL);
+    else if (web_form_may_edit(ctx, id, current, &err) < 0)
+        show_again(ctx, 409, NULL, &err);
+    else
+        eng_account_put(ctx->web->env.engine, fields, &actor, put_done, ctx);
+    cm_err_fini(&err);
+}

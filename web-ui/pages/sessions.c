@@ -1,0 +1,58 @@
+/* Where the signed-in person is signed in, and signing out everywhere. */
+#include "base/core/mem.h"
+#include "web-ui/html.h"
+#include "web-ui/pages/pages.h"
+#include "web-ui/reply.h"
+#include "web-ui/shell.h"
+#include "web-ui/widget.h"
+
+static void row(struct web_ctx *ctx, struct cm_buf *page, const json_t *session)
+{
+    html_raw(page, "<tr><th scope=\"row\">");
+    web_time(ctx, page, cm_json_str(session, "created_at"));
+    html_raw(page, "</th><td>");
+    web_time(ctx, page, cm_json_str(session, "seen_at"));
+    html_raw(page, "</td><td>");
+    if (cm_json_bool(session, "current", false))
+        html_leaf(page, "span", web_msg(ctx, MSG_L_THIS), "class", "role", NULL);
+    html_raw(page, "</td></tr>");
+}
+
+void page_sessions(struct web_ctx *ctx)
+{
+    CM_AUTO_JSON sessions = web_session_list(ctx->web->env.store, &ctx->session);
+    struct cm_buf page;
+    size_t i;
+    json_t *session;
+
+    web_page_begin(ctx, &page, web_msg(ctx, MSG_L_TITLE), NAV_NONE);
+    html_raw(&page, "<div class=\"title\">");
+    html_leaf(&page, "h1", web_msg(ctx, MSG_L_TITLE), NULL);
+    html_raw(&page, "<form method=\"post\" action=\"/sessions/end\">");
+    web_page_token(ctx, &page);
+    html_leaf(&page, "button", web_msg(ctx, MSG_L_END), "class", "primary", "type", "submit", NULL);
+    html_raw(&page, "</form></div>");
+    html_leaf(&page, "p", web_msg(ctx, MSG_L_LEAD), "class", "lead", NULL);
+    web_table_frame(&page, web_msg(ctx, MSG_L_TITLE));
+    html_raw(&page, "<table class=\"list\"><thead><tr>");
+    html_leaf(&page, "th", web_msg(ctx, MSG_L_SINCE), "scope", "col", NULL);
+    html_leaf(&page, "th", web_msg(ctx, MSG_L_USED), "scope", "col", NULL);
+    html_raw(&page, "<td></td></tr></thead><tbody>");
+    json_array_foreach(sessions, i, session) row(ctx, &page, session);
+    html_raw(&page, "</tbody></table></div>");
+    web_page_end(ctx, &page);
+    web_reply_html(ctx, 200, &page);
+}
+
+static void ended(struct web_ctx *ctx)
+{
+    web_reply_redirect(ctx, "/login");
+}
+
+void page_sessions_end_post(struct web_ctx *ctx)
+{
+    web_session_end_all(ctx->web->env.store, ctx->session.user);
+    http_ex_header(ctx->ex, "Set-Cookie", web_session_gone());
+    http_ex_header(ctx->ex, "Clear-Site-Data", "\"cache\", \"storage\"");
+    web_after_commit(ctx, ended);
+}
