@@ -8,6 +8,7 @@
 
 #include "base/core/clock.h"
 #include "base/core/mem.h"
+#include "certmgr/challenge/answer.h"
 
 #define TOKEN_MAX 255 /* base64url characters (reference/acme.md 3.1) */
 
@@ -76,7 +77,7 @@ char *ch_http01_lookup(struct cs_store *store, const char *token, int64_t now_ms
 
 void ch_http01_handle(void *arg, struct http_exchange *ex)
 {
-    static const char unknown[] = "no such challenge\n";
+    static const char unknown[] = CH_NO_TOKEN;
     struct cs_store *store = arg;
     const struct http_head *head = &http_ex_request(ex)->head;
     if (head->method != HTTP_GET && head->method != HTTP_HEAD) {

@@ -1,6 +1,6 @@
 /*
  * The self-check of HTTP-01: before the CA is told, every token is fetched from every address of
- * its host, as the CA will do (reference/acme.md H4b, H6).
+ * its host, as the CA will do (reference/acme.md H4, H4b, H6; fetch.h is one such fetch).
  *
  * One probe per token: look the host up, then its addresses one after the other.  Rounds repeat
  * with a growing pause until every probe passed or the deadline came, because the challenge
@@ -8,28 +8,31 @@
  */
 #include "certmgr/challenge/challenge.h"
 
-#include <stdio.h>
 #include <string.h>
 
-#include "base/core/clock.h"
+#include "base/core/log.h"
 #include "base/core/mem.h"
-#include "base/core/utf8.h"
+#include "certmgr/challenge/fetch.h"
 
 #define PROBES_AT_ONCE 8
-#define FETCH_MS       5000
 #define PAUSE_FIRST_MS 200
 #define PAUSE_MAX_MS   2000
-#define ANSWER_MAX     4096 /* of a reply that is not ours; enough to name it */
-#define SHOWN_MAX      60   /* characters of a wrong answer shown */
+
+enum state { OPEN, SERVED, FAILED };
 
 struct probe {
     struct ch_check *check;
     char *host, *token, *answer;
-    char address[DNS_ADDRS_MAX][64];
+    char address[DNS_ADDRS_MAX][64]; /* in the order a CA tries them */
+    enum state state[DNS_ADDRS_MAX];
     size_t address_count, at; /* next address */
-    struct http_call *call;
+    struct ch_fetch *fetch;
     bool passed, running, tried; /* tried: had its turn in this round */
-    struct cm_err err;           /* last failure */
+    struct cm_err err;           /* of the last complete round */
+    struct cm_err bad;           /* this round's first failure, of address bad_at */
+    struct cm_err unreached;     /* an address this server has no route to */
+    size_t bad_at;
+    bool bad_silent;
 };
 
 struct ch_check {
@@ -59,6 +62,8 @@ static void check_unref(struct ch_check *check)
         cm_free(probe->token);
         cm_free(probe->answer);
         cm_err_fini(&probe->err);
+        cm_err_fini(&probe->bad);
+        cm_err_fini(&probe->unreached);
     }
     cm_free(check->probe);
     cm_free(check);
@@ -70,8 +75,7 @@ void ch_check_cancel(struct ch_check *check)
         return;
     check->dead = true;
     for (size_t i = 0; i < check->count; i++)
-        if (check->probe[i].call)
-            http_call_cancel(check->probe[i].call);
+        ch_fetch_cancel(check->probe[i].fetch);
     cm_timer_free(check->pause);
     cm_timer_free(check->deadline);
     check_unref(check);
@@ -99,97 +103,104 @@ static void probe_end(struct probe *probe, bool passed)
     start_probes(check);
 }
 
-static void probe_fail(struct probe *probe, int code, const char *address, const char *seen)
+static bool is_v6(const char *address)
 {
-    cm_fail(&probe->err, code, "the challenge of %s is not served on %s port %d: %s", probe->host,
-            address, probe->check->port, seen);
+    return strchr(address, ':') != NULL;
+}
+
+/* Which of the addresses fails is known; what the others say about it completes the sentence. */
+static void add_verdict(struct probe *probe)
+{
+    const char *v4 = NULL;
+    for (size_t i = 0; i < probe->address_count && !v4; i++)
+        if (probe->state[i] == SERVED && !is_v6(probe->address[i]))
+            v4 = probe->address[i];
+    if (!v4 || !probe->bad_silent || !is_v6(probe->address[probe->bad_at]))
+        return;
+    struct cm_err told;
+    cm_err_copy(&told, &probe->err);
+    cm_fail(&probe->err, told.code,
+            "%.380s; %s answers as it should, but the CA tries the first IPv6 address first",
+            told.what, v4);
+    for (unsigned i = 0; i < told.cause_count; i++)
+        cm_err_cause(&probe->err, "%s", told.cause[i]);
     cm_err_object(&probe->err, "host %s", probe->host);
+    cm_err_hint(&probe->err,
+                "let the web server listen on IPv6 as well (nginx: \"listen [::]:%d;\"), or remove "
+                "the AAAA record of %.200s",
+                probe->check->port, probe->host);
+    cm_err_fini(&told);
+}
+
+/* All addresses of this round had their turn. */
+static void judge(struct probe *probe)
+{
+    size_t served = 0;
+    for (size_t i = 0; i < probe->address_count; i++)
+        served += probe->state[i] == SERVED;
+    cm_err_fini(&probe->err);
+    if (probe->bad.code == 0 && served > 0) {
+        probe_end(probe, true);
+        return;
+    }
+    cm_err_copy(&probe->err, probe->bad.code != 0 ? &probe->bad : &probe->unreached);
+    add_verdict(probe);
     probe_end(probe, false);
-}
-
-/* A wrong answer as one printable line: it comes from anywhere. */
-static void show_body(const char *body, size_t len, char *out, size_t size)
-{
-    size_t n = 0;
-    for (size_t i = 0; i < len && n < SHOWN_MAX && n + 1 < size; i++) {
-        unsigned char c = (unsigned char)body[i];
-        out[n++] = (char)(c >= 0x20 && c < 0x7f ? c : '.');
-    }
-    out[n] = '\0';
-}
-
-static void describe(const struct probe *probe, const struct http_result *res, char *out,
-                     size_t size)
-{
-    char text[1024];
-    if (res->status >= 300 && res->status < 400 &&
-        http_header_get(res->headers, "location", 0, text, sizeof(text))) {
-        cm_utf8_fix(text);
-        snprintf(out, size,
-                 "status %d, redirect to %.200s: the hop breaks the check, which follows none",
-                 res->status, text);
-        return;
-    }
-    if (res->status != 200) {
-        snprintf(out, size, "status %d instead of 200", res->status);
-        return;
-    }
-    char shown[SHOWN_MAX + 1];
-    show_body(res->body, res->body_len, shown, sizeof(shown));
-    snprintf(out, size, "another answer than %.20s…: \"%s\"", probe->answer, shown);
 }
 
 static void next_address(struct probe *probe);
 
-static void on_fetched(void *arg, const struct http_result *res)
+static void on_fetched(void *arg, const struct ch_fetch_end *end)
 {
     struct probe *probe = arg;
-    probe->call = NULL;
     const char *address = probe->address[probe->at];
-    if (res->status == 0) {
-        char line[CM_ERR_TEXT_MAX];
-        cm_err_line(res->err, line, sizeof(line));
-        probe_fail(probe, CM_ENET, address, line);
-        return;
+    probe->fetch = NULL;
+    probe->state[probe->at] = end->served ? SERVED : FAILED;
+    if (!end->served && end->no_route && is_v6(address)) {
+        /* A server without IPv6 cannot look; that says nothing about the address. */
+        cm_log(CM_LOG_DEBUG, "challenge", NULL, "self-check: no route to %s of %s from here",
+               address, probe->host);
+        cm_err_fini(&probe->unreached);
+        cm_err_copy(&probe->unreached, end->err);
+        cm_err_hint(&probe->unreached,
+                    "this server has no route to any address of %.200s: give it one (IPv6), or "
+                    "switch the self-check off in the account",
+                    probe->host);
+    } else if (!end->served && probe->bad.code == 0) {
+        cm_err_copy(&probe->bad, end->err);
+        probe->bad_at = probe->at;
+        probe->bad_silent = end->silent;
     }
-    /* Trailing white space is cut, as Boulder does. */
-    size_t len = res->body_len;
-    while (len > 0 && strchr(" \t\r\n", res->body[len - 1]))
-        len--;
-    if (res->status == 200 && len == strlen(probe->answer) &&
-        memcmp(res->body, probe->answer, len) == 0) {
-        probe->at++;
-        next_address(probe);
-        return;
-    }
-    char seen[CM_ERR_TEXT_MAX];
-    describe(probe, res, seen, sizeof(seen));
-    probe_fail(probe, CM_EPEER, address, seen);
+    probe->at++;
+    next_address(probe);
 }
 
 static void next_address(struct probe *probe)
 {
     if (probe->at == probe->address_count) {
-        probe_end(probe, true);
+        judge(probe);
         return;
     }
     struct ch_check *check = probe->check;
-    char url[HTTP_TARGET_MAX];
-    snprintf(url, sizeof(url), "http://%s:%d" CH_PATH "%s", probe->host, check->port, probe->token);
-    static const char *const headers[] = {"User-Agent: certmgr/" CM_VERSION " (self-check)", NULL};
-    struct http_call_opts opts = {
-        .method = "GET",
-        .url = url,
-        .headers = headers,
-        .timeout_ms = FETCH_MS,
-        .reply_max = ANSWER_MAX,
-        .allow_http = true,
-        .resolve = probe->address[probe->at],
-    };
     struct cm_err err = CM_ERR_INIT;
-    probe->call = http_call(check->http, &opts, on_fetched, probe, &err);
-    if (!probe->call)
-        probe_fail(probe, err.code, probe->address[probe->at], err.what);
+    struct ch_fetch_opts opts = {
+        .http = check->http,
+        .dns = check->dns,
+        .host = probe->host,
+        .token = probe->token,
+        .answer = probe->answer,
+        .address = probe->address[probe->at],
+        .address_first = probe->address_count > 1 && probe->at == 0,
+        .port = check->port,
+    };
+    probe->fetch = ch_fetch(&opts, on_fetched, probe, &err);
+    if (!probe->fetch) {
+        cm_wrap(&err, CM_EINVAL, "the challenge of %s cannot be asked for", probe->host);
+        cm_err_object(&err, "host %s", probe->host);
+        cm_err_fini(&probe->err);
+        cm_err_copy(&probe->err, &err);
+        probe_end(probe, false);
+    }
     cm_err_fini(&err);
 }
 
@@ -215,8 +226,10 @@ static void on_addresses(void *arg, const char *const *addrs, size_t count,
     for (size_t i = 0; i < count && i < DNS_ADDRS_MAX; i++)
         if (cm_strcpy(probe->address[probe->address_count], sizeof(probe->address[0]), addrs[i]) ==
             0)
-            probe->address_count++;
+            probe->state[probe->address_count++] = OPEN;
     probe->at = 0;
+    cm_err_fini(&probe->bad);
+    cm_err_fini(&probe->unreached);
     next_address(probe);
 }
 
@@ -271,12 +284,13 @@ static void on_deadline(void *arg)
     struct cm_err err = CM_ERR_INIT;
     for (size_t i = 0; i < check->count; i++) {
         const struct probe *probe = &check->probe[i];
-        if (probe->passed)
+        const struct cm_err *bad = probe->err.code != 0 ? &probe->err : &probe->bad;
+        if (probe->passed || bad->code == 0)
             continue;
-        if (!err.code && probe->err.code)
-            cm_err_copy(&err, &probe->err);
-        else if (probe->err.code)
-            cm_err_cause(&err, "%s", probe->err.what);
+        if (!err.code)
+            cm_err_copy(&err, bad);
+        else if (err.cause_count < CM_ERR_CAUSES_MAX)
+            cm_err_cause(&err, "%s", bad->what);
     }
     if (!err.code)
         cm_fail(&err, CM_ETIMEOUT, "the self-check of the challenge got no answer in time");
