@@ -1,6 +1,6 @@
 /*
- * libcurl's multi interface on the event loop: watches, timer, end of transfers.  Shared by the
- * clients of base/net (http_client.c, smtp_client.c); handles are CURL pointers, seen here as void.
+ * libcurl's multi interface on the event loop: watches, timer, end of transfers.  Used by the
+ * clients of base/net; handles are CURL pointers, seen here as void.
  */
 #pragma once
 

@@ -7,6 +7,7 @@
 #include "base/net/smtp_client.h"
 
 #include <curl/curl.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -14,7 +15,6 @@
 #include "base/core/clock.h"
 #include "base/core/mem.h"
 #include "base/core/utf8.h"
-#include "base/net/curl_loop.h"
 #include "base/net/hostname.h"
 #include "base/net/url.h"
 
@@ -22,13 +22,14 @@
 #define WORD_BYTES         42 /* of one encoded word: 75 characters at most (RFC 2047 2) */
 
 struct smtp_client {
-    struct curl_loop *curl;
-    struct smtp_job *jobs;
+    struct cm_loop *loop;
+    struct smtp_job *first, **end; /* the first one is under way */
+    size_t count;
 };
 
 struct smtp_job {
-    struct smtp_job *prev, *next;
-    struct smtp_client *client;
+    struct smtp_job *next;
+    struct smtp_client *client; /* NULL: freed meanwhile */
     CURL *easy;
     curl_mime *mime;
     struct curl_slist *headers, *to;
@@ -38,10 +39,11 @@ struct smtp_job {
     int port, timeout_ms;
     char why[CURL_ERROR_SIZE];
     char refusal[300]; /* the relay's last 4xx or 5xx line */
+    CURLcode rc;
+    atomic_bool abort; /* the worker is to end */
 };
 
-/* ---- texts -------------------------------------------------------------------------------------
- */
+/* ---- texts ----------------------------------------------------------------------------------- */
 
 bool smtp_address_ok(const char *address)
 {
@@ -101,18 +103,10 @@ static void rfc5322_date(char *out, size_t size)
     snprintf(out, size, "%.2s %s %.4s %.8s +0000", now + 8, month[(m + 11) % 12], now, now + 11);
 }
 
-/* ---- one delivery
- * --------------------------------------------------------------------------------
- */
+/* ---- one delivery ---------------------------------------------------------------------------- */
 
 static void job_free(struct smtp_job *job)
 {
-    if (job->prev)
-        job->prev->next = job->next;
-    else
-        job->client->jobs = job->next;
-    if (job->next)
-        job->next->prev = job->prev;
     curl_easy_cleanup(job->easy);
     curl_mime_free(job->mime);
     curl_slist_free_all(job->headers);
@@ -169,23 +163,52 @@ static void explain(const struct smtp_job *job, CURLcode rc, struct cm_err *err)
     err->retry = known ? reasons[i].retry : CM_RETRY_TRANSIENT;
 }
 
-static void on_curl_done(void *arg, int code)
+/* On the worker thread. */
+static void work(void *arg)
 {
     struct smtp_job *job = arg;
+    job->rc = curl_easy_perform(job->easy);
+}
+
+static int on_progress(void *arg, curl_off_t a, curl_off_t b, curl_off_t c, curl_off_t d)
+{
+    struct smtp_job *job = arg;
+    (void)a, (void)b, (void)c, (void)d;
+    return atomic_load(&job->abort) ? 1 : 0;
+}
+
+static void on_worked(void *arg);
+
+static void start_first(struct smtp_client *client)
+{
+    if (client->first)
+        cm_loop_work(client->loop, work, on_worked, client->first);
+}
+
+static void on_worked(void *arg)
+{
+    struct smtp_job *job = arg;
+    struct smtp_client *client = job->client;
     struct cm_err err = CM_ERR_INIT;
+    if (!client) {
+        job_free(job);
+        return;
+    }
+    if (job->rc != CURLE_OK)
+        explain(job, job->rc, &err);
+    client->first = job->next;
+    if (!client->first)
+        client->end = &client->first;
+    client->count--;
+    start_first(client);
     smtp_done_fn done = job->done;
     void *done_arg = job->arg;
-    if (code != CURLE_OK)
-        explain(job, (CURLcode)code, &err);
-    curl_loop_remove(job->client->curl, job->easy);
     job_free(job);
     done(done_arg, err.code != 0 ? &err : NULL);
     cm_err_fini(&err);
 }
 
-/* ---- options
- * -------------------------------------------------------------------------------------
- */
+/* ---- options --------------------------------------------------------------------------------- */
 
 /* libcurl hands the relay's replies over as headers. */
 static size_t on_curl_reply(char *data, size_t one, size_t len, void *arg)
@@ -331,36 +354,56 @@ static void set_body(struct smtp_job *job, const char *text)
     SET(job, MIMEPOST, job->mime);
 }
 
-/* ---- public
- * --------------------------------------------------------------------------------------
- */
+/* ---- public ---------------------------------------------------------------------------------- */
 
 struct smtp_client *smtp_client_new(struct cm_loop *loop)
 {
+    static bool ready;
+    if (!ready)
+        CM_BUG_ON(curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK);
+    ready = true;
     struct smtp_client *client = cm_calloc(1, sizeof(*client));
-    client->curl = curl_loop_new(loop, on_curl_done);
-    curl_loop_limits(client->curl, 1, 2, 1);
+    client->loop = loop;
+    client->end = &client->first;
     return client;
 }
 
 void smtp_client_free(struct smtp_client *client)
 {
+    bool running = true;
     if (!client)
         return;
-    while (client->jobs) {
-        struct smtp_job *job = client->jobs;
+    while (client->first) {
+        struct smtp_job *job = client->first;
         struct cm_err err = CM_ERR_INIT;
+        client->first = job->next;
         cm_fail(&err, CM_ECLOSED, "mail relay %s: the delivery was ended from this side",
                 job->host);
         smtp_done_fn done = job->done;
         void *arg = job->arg;
-        curl_loop_remove(client->curl, job->easy);
-        job_free(job);
+        if (running) {
+            job->client = NULL; /* the worker still has it */
+            atomic_store(&job->abort, true);
+        } else {
+            job_free(job);
+        }
+        running = false;
         done(arg, &err);
         cm_err_fini(&err);
     }
-    curl_loop_free(client->curl);
     cm_free(client);
+}
+
+static void set_common(struct smtp_job *job)
+{
+    SET(job, ERRORBUFFER, job->why);
+    SET(job, HEADERFUNCTION, on_curl_reply);
+    SET(job, HEADERDATA, job);
+    SET(job, XFERINFOFUNCTION, on_progress);
+    SET(job, XFERINFODATA, job);
+    SET(job, NOPROGRESS, 0L);
+    SET(job, NOSIGNAL, 1L);
+    SET(job, PROXY, ""); /* the environment does not decide where mail goes */
 }
 
 int smtp_send(struct smtp_client *client, const struct smtp_mail *mail, smtp_done_fn done,
@@ -370,16 +413,15 @@ int smtp_send(struct smtp_client *client, const struct smtp_mail *mail, smtp_don
         !cm_utf8_ok(mail->subject, strlen(mail->subject)))
         return cm_fail(err, CM_ELIMIT, "the mail is not UTF-8 text of at most %u KiB",
                        SMTP_TEXT_MAX >> 10);
+    if (client->count > SMTP_QUEUE_MAX)
+        return cm_fail(err, CM_EBUSY, "%d mails are waiting for the relay", SMTP_QUEUE_MAX);
     struct smtp_job *job = cm_calloc(1, sizeof(*job));
-    *job = (struct smtp_job){.client = client, .done = done, .arg = arg, .next = client->jobs};
-    job->easy = curl_loop_easy(client->curl);
-    if (client->jobs)
-        client->jobs->prev = job;
-    client->jobs = job;
-    SET(job, PRIVATE, job);
-    SET(job, ERRORBUFFER, job->why);
-    SET(job, HEADERFUNCTION, on_curl_reply);
-    SET(job, HEADERDATA, job);
+    job->client = client;
+    job->done = done;
+    job->arg = arg;
+    job->easy = curl_easy_init();
+    CM_BUG_ON(!job->easy);
+    set_common(job);
     int rc = set_relay(job, mail, err);
     if (rc == 0)
         rc = set_people(job, mail, err);
@@ -389,6 +431,9 @@ int smtp_send(struct smtp_client *client, const struct smtp_mail *mail, smtp_don
     }
     set_headers(job, mail);
     set_body(job, mail->text);
-    curl_loop_add(client->curl, job->easy);
+    *client->end = job;
+    client->end = &job->next;
+    if (++client->count == 1)
+        start_first(client);
     return 0;
 }

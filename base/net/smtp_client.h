@@ -1,5 +1,6 @@
 /*
- * Outgoing mail: one plain text message at a time to a relay, by libcurl on the loop.
+ * Outgoing mail: one plain text message at a time to a relay, by libcurl on a worker thread (its
+ * SMTP waits for the answer to QUIT while it closes a connection, which the loop must not).
  *
  * smtps:// is TLS from the first byte; smtp:// demands STARTTLS unless the relay is on loopback;
  * certificates are checked.  Texts are UTF-8; the subject is encoded by RFC 2047, the body by
@@ -30,14 +31,18 @@ struct smtp_mail {
     int timeout_ms;         /* 0 = SMTP_TIMEOUT_MS */
 };
 
+#define SMTP_QUEUE_MAX 16 /* mails that wait for the one under way */
+
 /* Called exactly once, never from inside smtp_send().  err NULL = the relay took the mail. */
 typedef void (*smtp_done_fn)(void *arg, const struct cm_err *err);
 
 struct smtp_client;
 struct smtp_client *smtp_client_new(struct cm_loop *loop);
-void smtp_client_free(struct smtp_client *client); /* ends what runs: done gets CM_ECLOSED */
-/* Everything of mail is copied.  Returns 0, or CM_EINVAL/CM_ELIMIT for what can never be sent (done
- * is not called then). */
+/* Ends what runs and waits: done gets CM_ECLOSED.  The loop must turn until the worker has noticed
+ * (about a second). */
+void smtp_client_free(struct smtp_client *client);
+/* Everything of mail is copied.  Returns 0, or CM_EINVAL/CM_ELIMIT for what can never be sent and
+ * CM_EBUSY when the queue is full (done is not called then). */
 int smtp_send(struct smtp_client *client, const struct smtp_mail *mail, smtp_done_fn done,
               void *arg, struct cm_err *err);
 

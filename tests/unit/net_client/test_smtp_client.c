@@ -202,6 +202,7 @@ static void test_arrives(void **state)
     assert_in(r.data, "text/plain; charset=utf-8");
     CM_AUTO_STR body = body_of(&r);
     assert_string_equal(body, "Order failed.\n.\nEnd\n");
+    assert_in(r.commands, "QUIT"); /* no connection is left to the relay */
 }
 
 static void test_unicode(void **state)
@@ -310,12 +311,12 @@ static void test_silent_relay(void **state)
     cm_err_fini(&o.err);
 }
 
-/* Freed while a delivery runs: told, once. */
+/* Freed while one delivery runs and another waits: both are told, once. */
 static void test_free_while_running(void **state)
 {
     (void)state;
     struct relay r = {.silent = true};
-    struct outcome o = {0};
+    struct outcome o = {0}, waiting = {0};
     char url[64];
     relay_start(&r);
     struct smtp_mail mail = mail_to(&r, url);
@@ -324,12 +325,19 @@ static void test_free_while_running(void **state)
     assert_int_equal(smtp_send(client, &mail, on_done, &o, NULL), 0);
     for (int i = 0; i < 20; i++)
         cm_loop_turn(loop, false);
+    assert_int_equal(smtp_send(client, &mail, on_done, &waiting, NULL), 0);
     smtp_client_free(client);
-    cm_loop_free(loop);
-    relay_stop(&r);
     assert_true(o.called);
     assert_int_equal(o.err.code, CM_ECLOSED);
+    assert_int_equal(waiting.err.code, CM_ECLOSED);
+    for (int i = 0; i < 200; i++) { /* the worker notices within a second */
+        cm_loop_turn(loop, false);
+        usleep(10000);
+    }
+    cm_loop_free(loop);
+    relay_stop(&r);
     cm_err_fini(&o.err);
+    cm_err_fini(&waiting.err);
 }
 
 /* Nothing leaves in the clear but to loopback: a relay there without STARTTLS gets no mail.  (The
@@ -357,6 +365,36 @@ static void test_tls_demanded(void **state)
         assert_string_equal(r.data, "");
         cm_err_fini(&o.err);
     }
+}
+
+/* One after the other; a queue that is full says so. */
+static void test_queue(void **state)
+{
+    (void)state;
+    struct relay r = {.silent = true};
+    struct outcome o[SMTP_QUEUE_MAX + 1] = {0}, none = {0};
+    struct cm_err err = CM_ERR_INIT;
+    char url[64];
+    relay_start(&r);
+    struct smtp_mail mail = mail_to(&r, url);
+    mail.timeout_ms = 100;
+    struct cm_loop *loop = cm_loop_new();
+    struct smtp_client *client = smtp_client_new(loop);
+    for (size_t i = 0; i <= SMTP_QUEUE_MAX; i++)
+        assert_int_equal(smtp_send(client, &mail, on_done, &o[i], NULL), 0);
+    assert_int_equal(smtp_send(client, &mail, on_done, &none, &err), CM_EBUSY);
+    while (!o[SMTP_QUEUE_MAX].called)
+        cm_loop_turn(loop, true);
+    for (size_t i = 0; i <= SMTP_QUEUE_MAX; i++) {
+        assert_true(o[i].called);
+        assert_int_equal(o[i].err.code, CM_ETIMEOUT);
+        cm_err_fini(&o[i].err);
+    }
+    assert_false(none.called);
+    smtp_client_free(client);
+    cm_loop_free(loop);
+    relay_stop(&r);
+    cm_err_fini(&err);
 }
 
 static void test_never_sent(void **state)
@@ -420,7 +458,8 @@ int main(void)
         cmocka_unit_test(test_header_words), cmocka_unit_test(test_login),
         cmocka_unit_test(test_refusals),     cmocka_unit_test(test_silent_relay),
         cmocka_unit_test(test_tls_demanded), cmocka_unit_test(test_free_while_running),
-        cmocka_unit_test(test_never_sent),   cmocka_unit_test(test_addresses),
+        cmocka_unit_test(test_never_sent),   cmocka_unit_test(test_queue),
+        cmocka_unit_test(test_addresses),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
