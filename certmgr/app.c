@@ -1,6 +1,7 @@
 /* Wires the front.  Every port handed to a lower layer is one small function here. */
 #include "certmgr/app.h"
 
+#include "base/core/clock.h"
 #include "base/core/json.h"
 #include "base/core/log.h"
 #include "base/core/mem.h"
@@ -26,6 +27,9 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+/* A sync costs more than a step: at most one per so long.  Who is alone does not wait. */
+#define COMMIT_GAP_MS 3
+
 struct app {
     const struct config *config;
     struct cm_loop *loop;
@@ -41,6 +45,8 @@ struct app {
     struct rp_client *rp_client;
     struct web *web;
     struct app_listeners *listeners;
+    struct cm_timer *commit_timer;
+    int64_t committed_ms; /* monotonic */
     struct dep_target targets[CONFIG_TARGETS_MAX];
     char ui_url[320];
     bool greeted, ready;
@@ -74,13 +80,15 @@ static void port_sign(void *arg, json_t *take_body, bool deleted, cs_signed_fn d
     fleet_sign(app->fleet, take_body, deleted, done, done_arg);
 }
 
-/* The end of the loop turn: one commit for everything written in it.  A store that cannot be
+/* The end of the loop turn: one commit for everything written in it; under load, where turns are
+ * short, for everything written in COMMIT_GAP_MS.  A store that cannot be
  * written ends the process; the supervisor starts it again from the durable state (trust-and-tests
  * A6). */
 static void commit(void *arg)
 {
     struct app *app = arg;
     struct cm_err err = CM_ERR_INIT;
+    app->committed_ms = cm_mono_ms();
     int rv = cs_commit(app->store, &err);
     if (rv != 0) {
         cm_log_err(CM_LOG_ERROR, "store", &err);
@@ -93,7 +101,11 @@ static void commit(void *arg)
 static void port_arm(void *arg)
 {
     struct app *app = arg;
-    cm_loop_defer(app->loop, commit, app);
+    int64_t gap = app->committed_ms + COMMIT_GAP_MS - cm_mono_ms();
+    if (gap <= 0)
+        cm_loop_defer(app->loop, commit, app);
+    else
+        cm_timer_start(app->commit_timer, gap);
 }
 
 /* ---- replication ---- */
@@ -349,6 +361,7 @@ int app_run(const struct config *config, int channel_fd)
     (void)signal(SIGPIPE, SIG_IGN);
     raise_file_limit();
     app.loop = cm_loop_new();
+    app.commit_timer = cm_timer_new(app.loop, commit, &app);
     app.link = agent_link_new(app.loop);
     app.listeners = app_listeners_new();
     app.control = control_new(app.loop, channel_fd, &events);

@@ -8,10 +8,12 @@ static int doc_sign(struct kfa *a, int64_t id, const json_t *request, json_t *re
     json_t *body = cm_json_obj(request, "body");
     (void)id;
     int rc = kf_doc_may_write(kfa_self(a), body, err);
+    json_t *signature = NULL;
     if (rc == 0)
-        rc = kf_doc_sign(&a->identity, body, cm_json_bool(request, "deleted", false), err);
+        rc = kf_doc_signature(&a->identity, body, cm_json_bool(request, "deleted", false),
+                              &signature, err);
     if (rc == 0)
-        cm_json_set(reply, "body", json_incref(body));
+        cm_json_set(reply, "signature", signature); /* the body is the asker's already */
     return rc;
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "base/core/err.h"
+#include "keyfile/roots.h"
 #include <jansson.h>
 
 #define KF_CHAIN_MAX 32 /* certificates (reference/acme.md 3.1) */
@@ -25,9 +26,10 @@ struct kf_chain {
     struct kf_cert_info info;
 };
 void kf_chain_fini(struct kf_chain *chain);
-/* names_ascii: exactly the SANs asked for (any order); spki: hex SHA-256 of our key; roots_pem:
- * trusted roots (PEM bundle, may be NULL) searched for the issuer of the topmost certificate, then
- * the system's ca-certificates.  A missing root is not an error (chain->root stays NULL). */
+/* names_ascii: exactly the SANs asked for (any order); spki: hex SHA-256 of our key; roots: trusted
+ * roots (may be NULL) searched for the issuer of the topmost certificate, then the system's
+ * ca-certificates.  A missing root is not an error (chain->root stays NULL). */
 int kf_chain_check(const char *pem, size_t len, const json_t *names_ascii, const char *spki,
-                   const char *roots_pem, int64_t now_ms, struct kf_chain *ret, struct cm_err *err);
+                   struct kf_roots *roots, int64_t now_ms, struct kf_chain *ret,
+                   struct cm_err *err);
 int kf_cert_info(const char *pem, struct kf_cert_info *ret, struct cm_err *err);

@@ -177,18 +177,29 @@ static const struct kf_server *signer_of(const struct kf_trust *trust, const jso
     return NULL;
 }
 
+static const struct kf_server *writer_of(const struct kf_trust *trust, const json_t *body,
+                                         struct cm_err *err)
+{
+    const struct kf_server *server = signer_of(trust, cm_json_obj(body, "signature"), err);
+    if (!server || kf_doc_may_write(server, body, err) == 0)
+        return server;
+    if (err)
+        err->code = CM_EDENIED;
+    return NULL;
+}
+
+int kf_doc_signer(const struct kf_trust *trust, const json_t *body, struct cm_err *err)
+{
+    return writer_of(trust, body, err) ? 0 : CM_EDENIED;
+}
+
 int kf_doc_verify(const struct kf_trust *trust, const json_t *body, bool deleted,
                   struct cm_err *err)
 {
     const json_t *entry = cm_json_obj(body, "signature");
-    const struct kf_server *server = signer_of(trust, entry, err);
+    const struct kf_server *server = writer_of(trust, body, err);
     if (!server)
         return CM_EDENIED;
-    if (kf_doc_may_write(server, body, err) < 0) {
-        if (err)
-            err->code = CM_EDENIED;
-        return CM_EDENIED;
-    }
     EVP_PKEY *key = kf_trust_sign_key(trust, server);
     if (!key)
         return cm_fail(err, CM_EDENIED, "signature key of %s is not on the curve", server->name);

@@ -52,5 +52,7 @@ int kf_trust_accept(const struct kf_trust *current, const struct kf_trust *next,
  * itself is judged by kf_trust_accept(). */
 int kf_doc_verify(const struct kf_trust *trust, const json_t *body, bool deleted,
                   struct cm_err *err);
+/* All of that but the signature's value: for a signature that this server's agent just made. */
+int kf_doc_signer(const struct kf_trust *trust, const json_t *body, struct cm_err *err);
 /* The bytes that are signed (RFC 8785 canonical form, docs/documents.md).  cm_free. */
 int kf_doc_bytes(const json_t *body, bool deleted, char **ret, size_t *ret_len, struct cm_err *err);

@@ -19,9 +19,9 @@
 #include "base/net/url.h"
 
 #define CONNECT_TIMEOUT_MS  30000
-#define CONNS_PER_HOST_MAX  16L
+#define CONNS_PER_HOST_MAX  128L /* one per order in flight at a CA that is far away */
 #define CONNS_MAX           256L
-#define CONNS_IDLE_MAX      32L
+#define CONNS_IDLE_MAX      128L /* fewer, and orders in flight would close each other's */
 #define REQUEST_HEADERS_MAX 64
 #define KEEPALIVE_S         60L
 
@@ -339,6 +339,7 @@ static void set_limits(struct http_call *call, const struct http_call_opts *opts
     if (call->timeout_ms > 0)
         SET(call, TIMEOUT_MS, (long)call->timeout_ms);
     SET(call, CONNECTTIMEOUT_MS, (long)CONNECT_TIMEOUT_MS);
+    SET(call, FORBID_REUSE, opts->no_keep ? 1L : 0L);
     call->silence_ms = opts->silence_ms;
     if (call->silence_ms > 0)
         call->silence = cm_timer_new(call->client->loop, on_silence, call);
@@ -353,6 +354,7 @@ static void set_callbacks(struct http_call *call)
     SET(call, WRITEFUNCTION, on_curl_data);
     SET(call, WRITEDATA, call);
     SET(call, USERAGENT, "certmgr");
+    /* Not HTTP/2: driven by sockets, libcurl 7.88 loses the wake-up of a stream now and then. */
     SET(call, HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
     SET(call, TCP_NODELAY, 1L);
     SET(call, TCP_KEEPALIVE, 1L);

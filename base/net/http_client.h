@@ -53,6 +53,7 @@ struct http_call_opts {
     const char *unix_socket;
     bool once;            /* never sent again unasked: libcurl repeats a request, POST too, when a
                            * kept connection ends without an answer */
+    bool no_keep;         /* nothing more will be asked there: the connection is not kept */
     http_data_fn on_data; /* optional */
 };
 

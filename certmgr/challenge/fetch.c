@@ -161,6 +161,7 @@ static struct http_call *ask(struct ch_fetch *fetch, struct cm_err *err)
         .timeout_ms = CH_FETCH_MS,
         .reply_max = ANSWER_MAX,
         .allow_http = true,
+        .no_keep = true, /* the next one goes to another host */
         .insecure = true,
         .resolve = hop->address,
     };

@@ -77,7 +77,8 @@ static void on_change(void *arg, const char *id)
     } else if ((name = eng_id_name(id, "account:"))) {
         eng_account_changed(engine, name);
     } else if (eng_id_name(id, "root:")) {
-        engine->roots_read = false;
+        kf_roots_free(engine->roots);
+        engine->roots = NULL;
     } else if (engine->env.manager && (name = eng_id_name(id, "request:"))) {
         intake_request(engine, name);
     } else if (engine->env.manager && eng_id_name(id, "receipt:")) {
@@ -117,8 +118,8 @@ void eng_free(struct engine *engine)
     sched_stop(engine);
     eng_accounts_free(engine);
     eng_files_free(engine);
-    cm_free(engine->roots_pem);
-    engine->roots_pem = NULL;
+    kf_roots_free(engine->roots);
+    engine->roots = NULL;
     eng_unref(engine);
 }
 

@@ -12,7 +12,9 @@
 #include "base/core/mem.h"
 #include "certmgr/acme/order.h"
 #include "certmgr/engine/engine.h"
+#include "certmgr/engine/pace.h"
 #include "certmgr/engine/plan.h"
+#include "keyfile/roots.h"
 
 #define ENG_SERVERS_MAX     200        /* servers with access: the envelope must fit a document */
 #define ENG_CHECK_ERRORS    50         /* field errors reported at once */
@@ -21,6 +23,7 @@
 #define ENG_ROOTS_MAX       (4u << 20) /* bytes of all root: documents' PEM */
 #define ENG_SELF_CHECK_MS   60000
 #define ENG_INTAKES_MAX     64   /* requests being answered at a time */
+#define ENG_RUNNING_MS      1000 /* a job that lasts longer says so in its credential */
 #define ENG_AGENT_AWAY_MS   2000 /* pause before work goes on when the agent is away */
 
 struct job;
@@ -58,6 +61,7 @@ struct engine {
     json_t *queue;    /* {ulid: true} in order of arrival */
     struct job *job[ENG_JOBS_MAX];
     size_t job_count;
+    struct eng_pace pace;
     char due_key[64]; /* how far the due index was walked */
     char due_id[CS_ID_MAX + 1];
     /* intake.c */
@@ -70,8 +74,7 @@ struct engine {
     /* account.c, roots.c */
     struct eng_account *accounts;
     struct eng_ca *cas;
-    char *roots_pem;
-    bool roots_read;
+    struct kf_roots *roots; /* NULL = to be read */
     /* steps.c */
     int64_t last_step;
 };
@@ -134,7 +137,7 @@ int eng_account_get(struct engine *engine, const char *name, struct eng_account 
 void eng_account_unref(struct eng_account *account);
 void eng_account_changed(struct engine *engine, const char *name);
 void eng_accounts_free(struct engine *engine);
-const char *eng_roots(struct engine *engine); /* PEM of all root: documents, or NULL */
+struct kf_roots *eng_roots(struct engine *engine); /* all root: documents */
 
 /* ---- intake.c (manager) ---- */
 void intake_start(struct engine *engine);
@@ -146,6 +149,8 @@ void sched_start(struct engine *engine);
 void sched_stop(struct engine *engine);
 /* Something about this credential changed: look at it soon. */
 void sched_touch(struct engine *engine, const char *ulid);
+/* A CA's reply took ms: there may be room for more jobs. */
+void sched_reply(struct engine *engine, int64_t ms);
 void sched_job_over(struct engine *engine, struct job *job);
 struct job *sched_job(struct engine *engine, const char *ulid);
 

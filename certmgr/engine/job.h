@@ -25,6 +25,7 @@ struct job_call {
     struct cm_timer *timer; /* freed with the job */
     struct ch_check *check; /* cancelled with the job */
     json_t *value;
+    int64_t begun_ms; /* of a request to the CA, monotonic */
     struct cm_err err;
     union {
         acme_http_fn http;

@@ -25,6 +25,8 @@ static void on_reply(void *arg, const struct http_result *res)
     void *fn_arg = call->arg;
     bool dropped = !call->job;
     call->http = NULL;
+    if (!dropped && res->status != 0)
+        sched_reply(call->job->engine, cm_mono_ms() - call->begun_ms);
     job_call_free(call);
     if (dropped)
         return;
@@ -69,6 +71,7 @@ static void send(void *arg, const struct acme_http_req *req, acme_http_fn done, 
         .once = req->body != NULL, /* its nonce is spent; what was done is asked, not repeated */
         .ca_pem = cm_json_str(job->account->body, "ca_pem"),
     };
+    call->begun_ms = cm_mono_ms();
     call->http = http_call(job->engine->env.http, &opts, on_reply, call, &call->err);
     if (!call->http)
         cm_loop_defer(job->engine->env.loop, on_send_refused, call);

@@ -1,4 +1,4 @@
-/* Trusted roots: all root: documents as one PEM bundle, read once, and the use-case that adds one.
+/* Trusted roots: all root: documents, read once, and the use-case that adds one.
  */
 #include "certmgr/engine/internal.h"
 
@@ -26,18 +26,16 @@ static int on_root(void *arg, const char *key, const char *id)
     return 0;
 }
 
-const char *eng_roots(struct engine *engine)
+struct kf_roots *eng_roots(struct engine *engine)
 {
-    if (engine->roots_read)
-        return engine->roots_pem;
+    if (engine->roots)
+        return engine->roots;
     struct collect collect = {.engine = engine};
     cm_buf_init(&collect.pem, ENG_ROOTS_MAX);
     cs_each(engine->env.store, CS_BY_TYPE, "root", NULL, NULL, on_root, &collect);
-    cm_free(engine->roots_pem);
-    engine->roots_pem = collect.pem.len > 0 ? cm_buf_take(&collect.pem, NULL) : NULL;
+    engine->roots = kf_roots_new(collect.pem.len > 0 ? cm_buf_str(&collect.pem) : NULL);
     cm_buf_fini(&collect.pem);
-    engine->roots_read = true;
-    return engine->roots_pem;
+    return engine->roots;
 }
 
 /* ---- adding one ---------------------------------------------------------------------------------

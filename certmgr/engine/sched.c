@@ -1,6 +1,6 @@
 /*
  * Which credential runs when: one timer for the earliest due time, one queue in order of arrival,
- * at most ENG_JOBS_MAX jobs.
+ * and as many jobs as the distance of the CAs deserves (pace.h).
  *
  * The index of due times is walked forward from where the last walk ended; whatever changes behind
  * that place comes through sched_touch().  The plan is asked only when a credential leaves the
@@ -119,11 +119,16 @@ static void look_at(struct engine *engine, const char *ulid)
     job_begin(job);
 }
 
+static bool has_room(const struct engine *engine)
+{
+    return engine->job_count < eng_pace_jobs(&engine->pace);
+}
+
 static void pump(void *arg)
 {
     struct engine *engine = arg;
     engine->pump_armed = false;
-    for (size_t i = 0; i < PUMP_BATCH && engine->job_count < ENG_JOBS_MAX; i++) {
+    for (size_t i = 0; i < PUMP_BATCH && has_room(engine); i++) {
         void *first = json_object_iter(engine->queue);
         if (!first)
             return;
@@ -132,7 +137,7 @@ static void pump(void *arg)
         json_object_del(engine->queue, ulid);
         look_at(engine, ulid);
     }
-    if (json_object_size(engine->queue) > 0 && engine->job_count < ENG_JOBS_MAX)
+    if (json_object_size(engine->queue) > 0 && has_room(engine))
         pump_soon(engine);
 }
 
@@ -150,6 +155,14 @@ void sched_touch(struct engine *engine, const char *ulid)
         return; /* a running job is looked at when it is over */
     json_object_set_new(engine->queue, ulid, json_true());
     pump_soon(engine);
+}
+
+void sched_reply(struct engine *engine, int64_t ms)
+{
+    bool had_room = has_room(engine);
+    eng_pace_reply(&engine->pace, cm_mono_ms(), ms);
+    if (!had_room && has_room(engine) && json_object_size(engine->queue) > 0)
+        pump_soon(engine);
 }
 
 /* ---- start and stop

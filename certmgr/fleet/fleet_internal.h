@@ -9,6 +9,7 @@ struct fleet {
     char self[KF_NAME_MAX];
     struct kf_trust *trust;   /* current; replaced as a whole */
     struct cs_store *store;   /* NULL until attached */
+    const json_t *fresh;      /* signature that the agent gave for the document being stored */
     struct cm_timer *renewal; /* hourly: the agent's version; manager: is the root a day old? */
     cm_fn on_change;
     void *change_arg;

@@ -371,8 +371,8 @@ static bool many_issued(struct h *h)
 static bool all_places_taken(struct h *h)
 {
     CM_AUTO_JSON status = eng_status(h->engine);
-    return cm_json_int(status, "jobs", 0) == ENG_JOBS_MAX &&
-           cm_json_int(status, "waiting", 0) == MANY - ENG_JOBS_MAX;
+    return cm_json_int(status, "jobs", 0) == ENG_JOBS_NEAR &&
+           cm_json_int(status, "waiting", 0) == MANY - ENG_JOBS_NEAR;
 }
 
 static void more_requests_than_places_wait_their_turn(void **state)

@@ -153,7 +153,6 @@ static void a_root_is_kept_once(void **state)
     assert_int_equal(h_done(h), 0);
     CM_AUTO_JSON again = h_body(h, "root", info.fingerprint);
     assert_true(json_equal(body, again));
-    assert_non_null(strstr(eng_roots(h->engine), "BEGIN CERTIFICATE"));
     kf_cert_info_fini(&info);
     eng_root_put(h->engine, "hello", h_on_done, h);
     assert_int_not_equal(h_done(h), 0);

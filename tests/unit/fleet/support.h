@@ -361,10 +361,11 @@ static inline struct cs_result replicate(struct server *s, const json_t *body, c
 /* A small document signed by this server's agent. */
 static inline json_t *signed_doc(struct server *s, json_t *take_body)
 {
-    json_t *request = json_pack("{s:s, s:b}", "op", "doc.sign", "deleted", 0);
-    cm_json_set(request, "body", take_body);
+    json_t *request =
+        json_pack("{s:s, s:O, s:b}", "op", "doc.sign", "body", take_body, "deleted", 0);
     CM_AUTO_JSON reply = must(agent_now(s, request));
-    return json_incref(cm_json_obj(reply, "body"));
+    json_object_set(take_body, "signature", cm_json_obj(reply, "signature"));
+    return take_body;
 }
 
 static inline json_t *receipt_of(struct server *s)

@@ -198,6 +198,7 @@ static inline json_t *agent_join(struct test_agent *manager, struct test_agent *
 static inline json_t *agent_sign(struct test_agent *a, json_t *take_body)
 {
     CM_AUTO_JSON reply =
-        call(a, json_pack("{s:s,s:o,s:b}", "op", "doc.sign", "body", take_body, "deleted", 0));
-    return json_incref(cm_json_obj(reply, "body"));
+        call(a, json_pack("{s:s,s:O,s:b}", "op", "doc.sign", "body", take_body, "deleted", 0));
+    json_object_set(take_body, "signature", cm_json_obj(reply, "signature"));
+    return take_body;
 }

@@ -113,14 +113,19 @@ static void waits_for_a_slow_reader(void **state)
     enum { COUNT = 400 };
     CM_AUTO_STR big = cm_calloc(1, 100001);
     memset(big, 'x', 100000);
+    const char *ca = "https://ca.example/directory";
+    CM_AUTO_JSON account = call(
+        &a, json_pack("{s:s,s:s,s:s}", "op", "account.create", "account", "main", "directory", ca));
     fflush(NULL);
     pid_t writer = fork();
     assert_true(writer >= 0);
     if (writer == 0) {
         for (int i = 0; i < COUNT; i++)
-            agent_send(&a, json_pack("{s:s,s:{s:s,s:s,s:i,s:s},s:b}", "op", "doc.sign", "body",
-                                     "_id", "request:1", "type", "request", "serial", 5, "text",
-                                     big, "deleted", 0));
+            agent_send(&a, json_pack("{s:s,s:s,s:s,s:O,s:s,s:s,s:s,s:n}", "op", "jws.sign",
+                                     "account", "main", "directory", ca, "sealed_key",
+                                     json_object_get(account, "sealed_key"), "url",
+                                     "https://ca.example/x", "nonce", "bm9uY2U", "payload", big,
+                                     "kid"));
         _exit(0);
     }
     int64_t base = a.next_id;

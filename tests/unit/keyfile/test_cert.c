@@ -32,9 +32,17 @@ static int teardown(void **state)
     return 0;
 }
 
-static int check(const char *pem, const char *roots, struct kf_chain *chain)
+static int check_under(const char *pem, struct kf_roots *roots, struct kf_chain *chain)
 {
     return kf_chain_check(pem, strlen(pem), f.names, f.spki, roots, cm_now_ms(), chain, &f.err);
+}
+
+static int check(const char *pem, const char *root, struct kf_chain *chain)
+{
+    struct kf_roots *roots = kf_roots_new(root);
+    int rc = check_under(pem, roots, chain);
+    kf_roots_free(roots);
+    return rc;
 }
 
 static void describes_a_leaf(void **state)
@@ -82,6 +90,56 @@ static void splits_and_finds_the_root(void **state)
     OK(check(f.leaf, NULL, &chain), f.err);
     assert_string_equal(chain.intermediates, "");
     kf_chain_fini(&chain);
+}
+
+/* The second certificate of a CA is checked against what was found good with the first. */
+static void knows_the_end_of_a_chain(void **state)
+{
+    (void)state;
+    struct kf_chain chain;
+    struct kf_roots *roots = kf_roots_new(f.ca.root);
+    CM_AUTO_STR pem = cm_asprintf("%s%s", f.leaf, f.ca.middle);
+    for (int i = 0; i < 2; i++) {
+        OK(check_under(pem, roots, &chain), f.err);
+        assert_string_equal(chain.leaf, f.leaf);
+        assert_string_equal(chain.intermediates, f.ca.middle);
+        assert_string_equal(chain.root, f.ca.root);
+        kf_chain_fini(&chain);
+    }
+    OK(check_under(f.leaf, roots, &chain), f.err); /* no end: none is added */
+    assert_string_equal(chain.intermediates, "");
+    kf_chain_fini(&chain);
+    CM_AUTO_STR longer = cm_asprintf("%s%s%s", f.leaf, f.ca.middle, f.ca.root);
+    OK(check_under(longer, roots, &chain), f.err);
+    assert_string_equal(chain.intermediates, f.ca.middle);
+    kf_chain_fini(&chain);
+
+    /* A leaf of another CA under the same end; text between the two. */
+    struct test_ca other;
+    ca_init(&other);
+    CM_AUTO_STR foreign = ca_leaf(&other, f.key, "DNS:www.example.com,DNS:*.Example.com");
+    CM_AUTO_STR mixed = cm_asprintf("%s%s", foreign, f.ca.middle);
+    REFUSED(check_under(mixed, roots, &chain), CM_EMALF, "not signed by the next", f.err);
+    CM_AUTO_STR text = cm_asprintf("%sx\n%s", f.leaf, f.ca.middle);
+    REFUSED(check_under(text, roots, &chain), CM_EMALF, "something else", f.err);
+    ca_fini(&other);
+    kf_roots_free(roots);
+}
+
+static void forgets_the_oldest_end(void **state)
+{
+    (void)state;
+    struct kf_roots *roots = kf_roots_new(f.ca.root);
+    for (int i = 0; i < 40; i++) { /* each with another text, all good */
+        struct kf_chain chain;
+        CM_AUTO_STR blanks = cm_calloc(1, (size_t)i + 1);
+        memset(blanks, '\n', (size_t)i);
+        CM_AUTO_STR pem = cm_asprintf("%s%s%s", f.leaf, blanks, f.ca.middle);
+        OK(check_under(pem, roots, &chain), f.err);
+        assert_string_equal(chain.root, f.ca.root);
+        kf_chain_fini(&chain);
+    }
+    kf_roots_free(roots);
 }
 
 static void refuses_other_text(void **state)
@@ -186,6 +244,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(describes_a_leaf),
         cmocka_unit_test(splits_and_finds_the_root),
+        cmocka_unit_test(knows_the_end_of_a_chain),
+        cmocka_unit_test(forgets_the_oldest_end),
         cmocka_unit_test(refuses_other_text),
         cmocka_unit_test(refuses_wrong_order_and_foreign_links),
         cmocka_unit_test(refuses_wrong_leaves),

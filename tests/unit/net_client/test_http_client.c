@@ -204,7 +204,7 @@ static void many_calls_at_once(void **state)
         assert_int_equal(calls[i].done, 1);
         assert_int_equal(calls[i].status, 200);
     }
-    assert_true(server.connections <= 16);
+    assert_true(server.connections <= 60);
 }
 
 static void replies_are_capped(void **state)
