@@ -16,6 +16,7 @@
 #include "certmgr/engine/deploy.h"
 #include "certmgr/engine/engine.h"
 #include "certmgr/fleet/fleet.h"
+#include "certmgr/notify/notify.h"
 #include "replicator/replicator.h"
 #include "web-ui/web.h"
 
@@ -43,6 +44,7 @@ struct app {
     struct deployer *deployer;
     struct rp_server *rp_server;
     struct rp_client *rp_client;
+    struct notifier *notifier; /* on the manager */
     struct web *web;
     struct app_listeners *listeners;
     struct cm_timer *commit_timer;
@@ -165,9 +167,46 @@ static json_t *port_status(void *arg)
         cm_json_set(v, "upstream", rp_client_status(app->rp_client));
     if (app->rp_server != NULL)
         cm_json_set(v, "peers", rp_server_peers(app->rp_server));
+    if (app->notifier != NULL)
+        cm_json_set(v, "notices", notifier_status(app->notifier));
     cm_json_set(v, "listeners", app_listeners_status(app->listeners));
     cm_json_set_bool(v, "agent_connected", agent_link_connected(app->link));
     return v;
+}
+
+/* ---- notices ---- */
+
+static const struct kf_trust *port_trust(void *arg)
+{
+    struct app *app = arg;
+    return fleet_trust(app->fleet);
+}
+
+static json_t *port_peers(void *arg)
+{
+    struct app *app = arg;
+    return rp_server_peers(app->rp_server);
+}
+
+static void port_notify_test(void *arg, const char *who, web_notify_fn done, void *done_arg)
+{
+    struct app *app = arg;
+    notifier_test(app->notifier, who, done, done_arg);
+}
+
+static void make_notifier(struct app *app)
+{
+    struct notifier_opts opts = {.loop = app->loop,
+                                 .store = app->store,
+                                 .http = app->http,
+                                 .config = &app->config->notify,
+                                 .self = app->config->name,
+                                 .ui_url = app->ui_url,
+                                 .trust = port_trust,
+                                 .trust_arg = app,
+                                 .peers = port_peers,
+                                 .peers_arg = app};
+    app->notifier = notifier_new(&opts);
 }
 
 /* ---- start, in the order of app.h ---- */
@@ -244,8 +283,12 @@ static void make_servers(struct app *app)
                           .status_arg = app};
     snprintf(app->ui_url, sizeof(app->ui_url), "https://%s:%d", app->config->ui_host,
              app->config->ui_port);
-    if (fleet_is_manager(app->fleet))
+    if (fleet_is_manager(app->fleet)) {
         app->rp_server = rp_server_new(&rp);
+        make_notifier(app);
+        web.notify_test = port_notify_test;
+        web.notify_arg = app;
+    }
     app->web = web_new(&web);
     follow_upstream(app);
 }

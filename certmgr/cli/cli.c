@@ -11,7 +11,7 @@
 #include <string.h>
 
 static const struct cli_command *const tables[] = {cli_fleet_commands, cli_credential_commands,
-                                                   cli_admin_commands};
+                                                   cli_admin_commands, cli_notify_commands};
 
 static void print_help(FILE *out)
 {

@@ -54,8 +54,7 @@ static void on_fail(void *arg)
     finish(d, &d->err);
 }
 
-/* ---- mail --------------------------------------------------------------------------------------
- */
+/* ---- mail ------------------------------------------------------------------------------------ */
 
 static void on_mail(void *arg, const struct cm_err *err)
 {
@@ -110,8 +109,7 @@ static int send_mail(struct delivery *d, const json_t *message, int timeout_ms)
     return rc;
 }
 
-/* ---- webhook -----------------------------------------------------------------------------------
- */
+/* ---- webhook --------------------------------------------------------------------------------- */
 
 static void on_reply(void *arg, const struct http_result *res)
 {
@@ -165,8 +163,7 @@ static int send_webhook(struct delivery *d, const json_t *message, int timeout_m
     return d->call ? 0 : d->err.code;
 }
 
-/* ---- public ------------------------------------------------------------------------------------
- */
+/* ---- public ---------------------------------------------------------------------------------- */
 
 struct notice_sender *notice_sender_new(struct cm_loop *loop, struct http_client *http,
                                         const struct config_notify *config)

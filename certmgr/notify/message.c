@@ -11,8 +11,7 @@
 #include "base/core/json.h"
 #include "base/core/mem.h"
 
-/* ---- JSON --------------------------------------------------------------------------------------
- */
+/* ---- JSON ------------------------------------------------------------------------------------ */
 
 static json_t *envelope(const char *server, int64_t now_ms, bool test)
 {
@@ -74,8 +73,7 @@ json_t *message_test(const char *who, const char *server, const char *ui_url, in
     return message;
 }
 
-/* ---- mail --------------------------------------------------------------------------------------
- */
+/* ---- mail ------------------------------------------------------------------------------------ */
 
 static bool event_is(const json_t *event, const char *name)
 {
@@ -183,8 +181,7 @@ char *message_text(const json_t *message)
                        cm_json_str_or(message, "server", ""));
 }
 
-/* ---- signature ---------------------------------------------------------------------------------
- */
+/* ---- signature ------------------------------------------------------------------------------- */
 
 void message_sign(const char *secret, int64_t unix_s, const char *body, size_t len,
                   char out[MESSAGE_SIGNATURE_MAX])
@@ -192,12 +189,12 @@ void message_sign(const char *secret, int64_t unix_s, const char *body, size_t l
     uint8_t mac[CM_SHA256_SIZE];
     char hex[CM_SHA256_HEX];
     CM_AUTO_STR head = cm_asprintf("%" PRId64 ".", unix_s);
-    size_t head_len = strlen(head);
-    char *text = cm_malloc(head_len + len);
-    memcpy(text, head, head_len);
-    memcpy(text + head_len, body, len);
-    cm_hmac_sha256(secret, strlen(secret), text, head_len + len, mac);
-    cm_free(text);
+    struct cm_buf text;
+    cm_buf_init(&text, strlen(head) + len);
+    cm_buf_puts(&text, head);
+    cm_buf_add(&text, body, len);
+    cm_hmac_sha256(secret, strlen(secret), text.data, text.len, mac);
+    cm_buf_fini(&text);
     cm_hex(mac, sizeof(mac), hex);
     snprintf(out, MESSAGE_SIGNATURE_MAX, "t=%" PRId64 ",v1=%s", unix_s, hex);
 }

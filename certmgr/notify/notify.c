@@ -62,8 +62,7 @@ static void put(struct notifier *n, const char *prefix, const char *key, const j
     cm_err_fini(&err);
 }
 
-/* ---- servers -----------------------------------------------------------------------------------
- */
+/* ---- servers --------------------------------------------------------------------------------- */
 
 /* A parked feed is a word said now. */
 static void hear(struct notifier *n, int64_t now_ms)
@@ -128,8 +127,7 @@ static void look_at_servers(struct notifier *n, const struct notice_rules *rules
     }
 }
 
-/* ---- one look ----------------------------------------------------------------------------------
- */
+/* ---- one look -------------------------------------------------------------------------------- */
 
 static void compare(struct notifier *n)
 {
@@ -239,8 +237,7 @@ static void on_timer(void *arg)
     walk_on(n);
 }
 
-/* ---- test --------------------------------------------------------------------------------------
- */
+/* ---- test ------------------------------------------------------------------------------------ */
 
 struct test {
     struct notifier *notifier;
@@ -324,8 +321,7 @@ void notifier_test(struct notifier *n, const char *who, notify_test_fn done, voi
     }
 }
 
-/* ---- life --------------------------------------------------------------------------------------
- */
+/* ---- life ------------------------------------------------------------------------------------ */
 
 static int on_open_row(void *arg, const char *key, const json_t *value)
 {

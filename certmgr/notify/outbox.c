@@ -38,8 +38,7 @@ struct outbox {
 
 static void pump(void *arg);
 
-/* ---- rows --------------------------------------------------------------------------------------
- */
+/* ---- rows ------------------------------------------------------------------------------------ */
 
 static void row_key(const char *key, char out[KEY_MAX + 8])
 {
@@ -88,8 +87,7 @@ static const char *first_of(const struct outbox *outbox, const char *channel, in
     return found;
 }
 
-/* ---- sending -----------------------------------------------------------------------------------
- */
+/* ---- sending --------------------------------------------------------------------------------- */
 
 int64_t outbox_pause_ms(unsigned attempts)
 {
@@ -172,8 +170,7 @@ static void pump(void *arg)
         cm_timer_start(outbox->timer, pause);
 }
 
-/* ---- public ------------------------------------------------------------------------------------
- */
+/* ---- public ---------------------------------------------------------------------------------- */
 
 static int on_row(void *arg, const char *key, const json_t *value)
 {

@@ -19,8 +19,7 @@
 #define LEVEL_OVER     4
 #define LEVEL_CRITICAL LEVEL_TENTH
 
-/* ---- parts -------------------------------------------------------------------------------------
- */
+/* ---- parts ----------------------------------------------------------------------------------- */
 
 static json_t *add(json_t *open, const char *key, const char *kind, int level)
 {
@@ -58,8 +57,7 @@ static void look_at(int64_t *look_ms, int64_t now_ms, int64_t when_ms)
         *look_ms = when_ms;
 }
 
-/* ---- one credential ----------------------------------------------------------------------------
- */
+/* ---- one credential -------------------------------------------------------------------------- */
 
 struct subject {
     const struct notice_rules *rules;
@@ -186,8 +184,7 @@ static void expired_rule(const struct subject *s)
     cm_json_set_time(c, "next_at", cm_json_time(s->credential, "next_action_at", 0));
 }
 
-/* ---- deployment --------------------------------------------------------------------------------
- */
+/* ---- deployment ------------------------------------------------------------------------------ */
 
 static const json_t *receipt_of(const json_t *receipts, const char *server)
 {
@@ -291,8 +288,7 @@ void notice_rules_credential(const struct notice_rules *rules, const json_t *cre
     deploy_rules(&s, receipts);
 }
 
-/* ---- the fleet ---------------------------------------------------------------------------------
- */
+/* ---- the fleet ------------------------------------------------------------------------------- */
 
 void notice_rules_server(const struct notice_rules *rules, const char *name, int64_t last_seen_ms,
                          bool watched, json_t *open)
