@@ -1,4 +1,4 @@
-/* What this server is doing: task, replication, listeners, store, quarantine. */
+/* What this server is doing: task, notices, replication, listeners, store, quarantine. */
 #include "web-ui/html.h"
 #include "web-ui/json_view.h"
 #include "web-ui/pages/pages.h"
@@ -18,7 +18,40 @@ static void section(struct web_ctx *ctx, struct cm_buf *page, enum web_msg title
     html_raw(page, "</section>");
 }
 
-void page_status(struct web_ctx *ctx)
+/* Counts, and the button that tries the settings; only where notices are sent. */
+static void notices(struct web_ctx *ctx, struct cm_buf *page, const json_t *value)
+{
+    if (!ctx->web->env.notify_test)
+        return;
+    html_raw(page, "<section class=\"card\">");
+    html_leaf(page, "h2", web_msg(ctx, MSG_STATUS_NOTICES), NULL);
+    if (value)
+        web_json_view(ctx, page, value);
+    html_open(page, "form", "method", "post", "action", "/status/notify-test", NULL);
+    web_page_token(ctx, page);
+    html_leaf(page, "button", web_msg(ctx, MSG_NOTICE_TEST), "type", "submit", NULL);
+    html_raw(page, "</form></section>");
+}
+
+/* One channel of a test notice: {channel, to, ok, error?}. */
+static void outcome(struct web_ctx *ctx, struct cm_buf *page, const json_t *row)
+{
+    bool ok = cm_json_bool(row, "ok", false);
+
+    html_raw(page, ok ? "<div class=\"notice tone-ok\" role=\"status\">"
+                      : "<div class=\"notice tone-bad\" role=\"status\">");
+    web_icon(page, ok ? "ok" : "bad");
+    html_raw(page, "<div><p>");
+    web_sentence(page, ctx->lang, ok ? MSG_NOTICE_SENT : MSG_NOTICE_FAILED,
+                 cm_json_str(row, "channel"), cm_json_str(row, "to"));
+    html_raw(page, "</p>");
+    if (!ok)
+        web_error_object(ctx, page, cm_json_obj(row, "error"));
+    html_raw(page, "</div></div>");
+}
+
+/* outcomes: of a test notice, or NULL. */
+static void show(struct web_ctx *ctx, const json_t *outcomes)
 {
     struct cm_buf page;
     CM_AUTO_JSON status = web_status(ctx->web);
@@ -29,6 +62,8 @@ void page_status(struct web_ctx *ctx)
     html_raw(&page, "<div class=\"title\">");
     html_leaf(&page, "h1", web_msg(ctx, MSG_NAV_STATUS), NULL);
     html_raw(&page, "</div>");
+    for (size_t i = 0; i < json_array_size(outcomes); i++)
+        outcome(ctx, &page, json_array_get(outcomes, i));
     if (json_array_size(quarantine) > 0)
         web_notice(&page, "warn", web_msg(ctx, MSG_QUARANTINE_NOTE));
     html_raw(&page, "<div class=\"columns\">");
@@ -36,10 +71,39 @@ void page_status(struct web_ctx *ctx)
     section(ctx, &page, MSG_NAV_CREDENTIALS, json_object_get(status, "credentials"));
     section(ctx, &page, MSG_STATUS_TRUST, json_object_get(status, "trust"));
     section(ctx, &page, MSG_STATUS_STORE, json_object_get(status, "store"));
+    notices(ctx, &page, json_object_get(services, "notices"));
     html_raw(&page, "</div>");
+    json_object_del(services, "notices");
     section(ctx, &page, MSG_STATUS_SERVICES, services);
     if (json_array_size(quarantine) > 0)
         section(ctx, &page, MSG_STATUS_QUARANTINE, quarantine);
     web_page_end(ctx, &page);
     web_reply_html(ctx, 200, &page);
+}
+
+void page_status(struct web_ctx *ctx)
+{
+    show(ctx, NULL);
+}
+
+static void tested(void *arg, const json_t *result, const struct cm_err *err)
+{
+    struct web_ctx *ctx = arg;
+
+    if (web_ctx_gone(ctx))
+        return;
+    if (err && err->code)
+        web_reply_error(ctx, err);
+    else
+        show(ctx, result);
+}
+
+void page_notify_test_post(struct web_ctx *ctx)
+{
+    const struct web_env *env = &ctx->web->env;
+
+    if (env->notify_test)
+        env->notify_test(env->notify_arg, web_actor(ctx).who, tested, ctx);
+    else
+        web_reply_status(ctx, 404);
 }
