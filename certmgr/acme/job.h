@@ -18,7 +18,7 @@
 
 #define ACME_REQUESTS_MAX  500 /* requests of one run; then it ends and the next run goes on */
 #define ACME_REPLY_MAX     (1u << 20)
-#define ACME_QUICK_TRIES   3    /* of one request in a run, when the CA or the network is shaky */
+#define ACME_QUICK_TRIES   5    /* of one request in a run, when the CA or the network is shaky */
 #define ACME_WAIT_SHORT_MS 5000 /* a Retry-After of up to this is waited for inside the run */
 #define ACME_FINALIZE_MAX  10   /* finalize requests of one run */
 #define ACME_WAIT_OTHER_MS 20   /* look again whether another order has read the directory */

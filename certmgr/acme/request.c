@@ -34,7 +34,8 @@ void acme_request_fini(struct acme_request *request)
 
 int64_t acme_quick_pause(unsigned tries)
 {
-    return tries <= 1 ? 200 : 1000;
+    static const int64_t table[ACME_QUICK_TRIES] = {200, 200, 1000, 2000, 4000};
+    return table[tries < ACME_QUICK_TRIES ? tries : ACME_QUICK_TRIES - 1];
 }
 
 static void end_request(struct acme_order *o)
@@ -159,7 +160,9 @@ static void keep_reply(struct acme_order *o, const struct acme_http_res *res)
 /* Each badNonce waits a little longer than the one before; the first is retried at once. */
 static int64_t nonce_pause(unsigned tries)
 {
-    return tries <= 1 ? 0 : INT64_C(25) << (tries - 2);
+    if (tries <= 1)
+        return 0;
+    return tries > 7 ? 1000 : INT64_C(25) << (tries - 2);
 }
 
 static bool retry_nonce(struct acme_order *o)
@@ -193,8 +196,9 @@ static bool retry_quickly(struct acme_order *o)
                                       : reply->status >= 500 || reply->status == 408;
     if (after > 0)
         acme_ca_pause(o->ca, after);
-    bool unclear = r->once && shaky && r->phase == PHASE_SEND;
-    bool limited = reply->status == 429 && after > 0; /* refused, so surely not done */
+    /* Refused, so surely not done; 503 is how CAs limit by address before they look (6.6). */
+    bool limited = (reply->status == 429 || reply->status == 503) && after > 0;
+    bool unclear = r->once && shaky && !limited && r->phase == PHASE_SEND;
     if (unclear || !(shaky || limited) || after - now > ACME_WAIT_SHORT_MS ||
         ++r->tries >= ACME_QUICK_TRIES) {
         o->reply.unknown = unclear;

@@ -97,7 +97,7 @@ static void losing_for_ever_ends_the_run(void **state)
     fake_start(&f, 1);
     fake_run(&f);
     assert_int_equal(f.err.code, CM_ETIMEOUT);
-    assert_int_equal(f.count[FAKE_NEW_ORDER], 3);
+    assert_int_equal(f.count[FAKE_NEW_ORDER], 5);
     assert_non_null(cm_json_str(f.saved, "ordering_at"));
     fake_fini(&f);
 }

@@ -49,7 +49,7 @@ static void bad_nonce_storms(void **state)
     (void)state;
     struct fake f;
     fake_init(&f);
-    f.bad_nonces = ACME_NONCE_RETRY; /* the first signed request is refused ten times */
+    f.bad_nonces = ACME_NONCE_RETRY; /* the first signed request is refused again and again */
     fake_issue(&f, 1);
     assert_int_equal(f.count[FAKE_NEW_NONCE], 1); /* retried with the nonce of the refusal */
     assert_int_equal(f.count[FAKE_NEW_ACCOUNT], ACME_NONCE_RETRY + 1);
@@ -175,6 +175,30 @@ static void short_waits_stay_inside_the_run(void **state)
     fake_fini(&f);
 }
 
+/* 503 with Retry-After is a limit by address: nothing was done, so nothing is looked up. */
+static void a_busy_front_has_not_done_it(void **state)
+{
+    (void)state;
+    static const enum fake_kind kinds[] = {FAKE_NEW_ORDER, FAKE_FINALIZE};
+    for (size_t i = 0; i < 2; i++) {
+        struct fake f;
+        fake_init(&f);
+        tell(&f, kinds[i], 4, 503, "Retry-After: 1", "busy");
+        fake_issue(&f, 1);
+        assert_int_equal(f.count[kinds[i]], 5);
+        assert_int_equal(f.count[FAKE_ACCOUNT], 0);
+        assert_int_equal(f.orders_made, 1);
+        fake_fini(&f);
+        /* without it, what happened is asked */
+        fake_init(&f);
+        tell(&f, kinds[i], 1, 503, NULL, "busy");
+        fake_issue(&f, 1);
+        assert_int_equal(f.count[kinds[i]], 2);
+        assert_int_equal(f.count[FAKE_ACCOUNT], kinds[i] == FAKE_NEW_ORDER);
+        fake_fini(&f);
+    }
+}
+
 static void an_error_page_is_retried_and_told(void **state)
 {
     (void)state;
@@ -189,7 +213,7 @@ static void an_error_page_is_retried_and_told(void **state)
     fake_start(&f, 1);
     fake_run(&f);
     assert_null(f.chain);
-    assert_int_equal(f.count[FAKE_AUTHZ], 6);
+    assert_int_equal(f.count[FAKE_AUTHZ], 3 + 5);
     assert_int_equal(f.err.retry, CM_RETRY_TRANSIENT);
     assert_non_null(strstr(f.err.what, "HTTP 502"));
     assert_true(f.err.hint[0] != '\0');
@@ -242,14 +266,14 @@ static void an_unreachable_ca_ends_the_run(void **state)
     fake_run(&f);
     assert_int_equal(f.err.code, CM_ENET);
     assert_int_equal(f.err.retry, CM_RETRY_TRANSIENT);
-    assert_int_equal(f.count[FAKE_DIRECTORY], 3);
+    assert_int_equal(f.count[FAKE_DIRECTORY], 5);
     /* a certificate of the CA that does not verify is no case for quick retries */
     status = CM_EDENIED;
     fake_start(&f, 1);
     fake_run(&f);
     assert_int_equal(f.err.code, CM_EDENIED);
     assert_int_equal(f.err.retry, CM_RETRY_CONFIGURATION);
-    assert_int_equal(f.count[FAKE_DIRECTORY], 4);
+    assert_int_equal(f.count[FAKE_DIRECTORY], 6);
     fake_fini(&f);
 }
 
@@ -416,6 +440,7 @@ int main(void)
         cmocka_unit_test(retry_after_in_seconds),
         cmocka_unit_test(retry_after_as_date),
         cmocka_unit_test(short_waits_stay_inside_the_run),
+        cmocka_unit_test(a_busy_front_has_not_done_it),
         cmocka_unit_test(an_error_page_is_retried_and_told),
         cmocka_unit_test(lost_replies),
         cmocka_unit_test(an_unreachable_ca_ends_the_run),
