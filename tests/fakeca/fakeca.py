@@ -5,7 +5,7 @@ chains (leaf, intermediate) under a root of its own; certbot, lego and uacme acc
 takes a case of its own: a directory URL of its own with accounts, orders, request counts and
 faults (faults.py), so that tests do not see each other.
 
-    ca = FakeCA(directory, port=43000, http=("127.0.0.101", 5030)).start()
+    ca = FakeCA(directory, port=12400, http=("127.0.0.101", 5030)).start()
     case = ca.case("limits")
     case.fault("newOrder", faults.rate_limited(2))
     ... a client uses case.url, trusting ca.issuer.ca ...

@@ -1,9 +1,10 @@
-"""A proxy in front of Pebble that sees every request and can act at a chosen one."""
+"""A proxy in front of Pebble that sees every request, can act at a chosen one, or loses some."""
 
 import http.client
 import http.server
 import ssl
 import threading
+import time
 
 KINDS = {"/dir": "directory", "/nonce-plz": "newNonce", "/sign-me-up": "newAccount",
          "/order-plz": "newOrder", "/my-order": "order", "/finalize-order": "finalize",
@@ -22,8 +23,15 @@ class FaultProxy:
         self.pebble, self.port = pebble, port
         self.url = f"https://127.0.0.1:{port}/dir"
         self.counts = {}           # kind -> requests forwarded
+        self.accepted = {}         # kind -> those the CA took (a refused nonce is none)
         self.rules = []            # [kind, after_kind, action]: run once, before the request is sent on
         self.seen = []             # kinds in order
+        self.life = 0              # raised when Pebble was started anew
+        self.hold = 0              # seconds that every reply is held back
+        # weather(kind, method) -> None, "busy" (503 + Retry-After: 1, not sent on), "unreached"
+        # (dropped, not sent on) or "lost" (sent on, the reply dropped)
+        self.weather = None
+        self.weathered = {}        # what it did how often
         self.lock = threading.Lock()
         self.server = None
 
@@ -40,11 +48,23 @@ class FaultProxy:
                 return rule[2]
         return None
 
+    def _weather(self, kind, method):
+        done = self.weather(kind, method) if self.weather else None
+        if done:
+            with self.lock:
+                self.weathered[done] = self.weathered.get(done, 0) + 1
+        return done
+
     def start(self):
         proxy = self
+        self.context = ssl.create_default_context(cafile=str(self.pebble.ca))
 
         class Handler(http.server.BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+            disable_nagle_algorithm = True
+            wbufsize = -1  # head and body leave together
+            upstream = None
+            life = 0
 
             def handle_any(self):
                 length = int(self.headers.get("Content-Length", 0))
@@ -59,18 +79,48 @@ class FaultProxy:
                     action()
                     self.close_connection = True
                     return
-                self.forward(body)
+                self.forward(body, proxy._weather(kind, self.command))
 
-            def forward(self, body):
-                context = ssl.create_default_context(cafile=str(proxy.pebble.ca))
-                upstream = http.client.HTTPSConnection("127.0.0.1", proxy.pebble.port,
-                                                       context=context, timeout=60)
+            def finish(self):
+                super().finish()
+                if self.upstream:
+                    self.upstream.close()
+
+            def reach(self):
+                """The connection to Pebble that belongs to this one of the client."""
+                if self.upstream is None or self.life != proxy.life:
+                    self.life = proxy.life
+                    self.upstream = http.client.HTTPSConnection(
+                        "127.0.0.1", proxy.pebble.port, context=proxy.context, timeout=60)
+                return self.upstream
+
+            def busy(self):
+                self.send_response(503)
+                self.send_header("Retry-After", "1")
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+
+            def forward(self, body, weather):
+                if weather == "busy":
+                    return self.busy()
+                if weather == "unreached":
+                    self.close_connection = True
+                    return None
+                upstream = self.reach()
                 headers = {k: v for k, v in self.headers.items()
                            if k.lower() not in ("connection", "accept-encoding")}
                 headers["Host"] = f"127.0.0.1:{proxy.port}"
                 upstream.request(self.command, self.path, body, headers)
                 reply = upstream.getresponse()
                 data = reply.read()
+                if reply.status < 400:
+                    kind = kind_of(self.path)
+                    with proxy.lock:
+                        proxy.accepted[kind] = proxy.accepted.get(kind, 0) + 1
+                time.sleep(proxy.hold)
+                if weather == "lost":
+                    self.close_connection = True
+                    return None
                 self.send_response(reply.status)
                 for name, value in reply.getheaders():
                     if name.lower() not in ("connection", "transfer-encoding", "content-length"):
@@ -79,7 +129,7 @@ class FaultProxy:
                 self.end_headers()
                 if self.command != "HEAD":
                     self.wfile.write(data)
-                upstream.close()
+                return None
 
             do_GET = do_HEAD = do_POST = handle_any
 

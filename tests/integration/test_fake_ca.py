@@ -21,7 +21,7 @@ sys.path.insert(0, str(lab.SOURCE / "tests/fakeca"))
 import faults  # noqa: E402
 from fakeca import FakeCA  # noqa: E402
 
-ADDRESS, HTTP_PORT, CA_PORT, DNS_PORT = "127.0.0.101", 5101, 40000, 40053
+ADDRESS, HTTP_PORT, CA_PORT, DNS_PORT = "127.0.0.101", 5101, 12400, 12453
 FEWEST = 8   # requests of one name when directory, account and nonce are there
 ACCOUNT = 4  # before them: directory (looked at when the account is added, and by the order), nonce, account
 DIRECTORY = SERVER = CA = DNS = None
@@ -105,7 +105,7 @@ def start_slow():
     endless.case.processing, endless.case.order_life = None, 6
     look = FakeCase().explained
     SLOW[never] = POOL.submit(look, never.submit(), "attempts", budget=40, timeout=100)
-    SLOW[nonce] = POOL.submit(look, nonce.submit(), budget=ACCOUNT + 11 + 1,
+    SLOW[nonce] = POOL.submit(look, nonce.submit(), budget=ACCOUNT + 17 + 1,
                               verbatim="this nonce was not issued here")
     SLOW[endless] = POOL.submit(look, endless.submit(), "expired", budget=20)
 
