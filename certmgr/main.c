@@ -92,9 +92,11 @@ static int agent_process(const struct config *config)
 /* Whoever starts us without the three standard files would have our sockets take their numbers. */
 static void open_standard_files(void)
 {
+    /* NOLINTBEGIN(android-cloexec-*): our children have them, too */
     int fd = open("/dev/null", O_RDWR);
     while (fd >= 0 && fd <= 2)
         fd = dup(fd);
+    /* NOLINTEND(android-cloexec-*) */
     if (fd > 2)
         close(fd);
 }

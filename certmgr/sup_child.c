@@ -159,10 +159,12 @@ static int give(const char *state_dir, const char *name, const struct passwd *pw
     DIR *dir = opendir(path);
     if (dir == NULL)
         return errno == ENOENT ? 0 : -1;
-    int rv = fchown(dirfd(dir), pw->pw_uid, pw->pw_gid);
+    int fd = dirfd(dir);
+    CM_BUG_ON(fd < 0);
+    int rv = fchown(fd, pw->pw_uid, pw->pw_gid);
     for (struct dirent *e = readdir(dir); rv == 0 && e != NULL; e = readdir(dir))
         if (e->d_name[0] != '.')
-            rv = give_file(dirfd(dir), e->d_name, pw);
+            rv = give_file(fd, e->d_name, pw);
     closedir(dir);
     return rv;
 }

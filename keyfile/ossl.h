@@ -14,11 +14,13 @@
 int kf_ossl_fail(struct cm_err *err, int code, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 
+/* NOLINTBEGIN(bugprone-macro-parentheses): a type does not stand in brackets */
 #define KF_CLEANUP(type, name, call)                                                               \
     static inline void kf_auto_##name(type **p)                                                    \
     {                                                                                              \
         call(*p);                                                                                  \
     }
+/* NOLINTEND(bugprone-macro-parentheses) */
 KF_CLEANUP(BIO, bio, BIO_free_all)
 KF_CLEANUP(CMS_ContentInfo, cms, CMS_ContentInfo_free)
 KF_CLEANUP(ECDSA_SIG, ecdsa_sig, ECDSA_SIG_free)
