@@ -73,6 +73,9 @@ static void failed(struct dep_run *run)
                     "Check that the data directory of [target %s] exists and that the "
                     "key agent may write there",
                     run->place->name);
+    if (run->err.hint[0] == '\0' && run->err.code == CM_EFULL)
+        cm_err_hint(&run->err, "Free space on the file system of the data directory of [target %s]",
+                    run->place->name);
     cm_log_err(CM_LOG_WARN, "deploy", &run->err);
     enter(run, run->swapped ? DEP_ROLLBACK : DEP_RECEIPT);
 }
@@ -335,7 +338,7 @@ static void on_receipt(void *arg, const struct cs_doc *doc, const struct cm_err 
     (void)doc;
     if (is_dropped(run))
         return;
-    if (err && agent_away(err)) {
+    if (err && (agent_away(err) || err->code == CM_EFULL)) {
         after(run, ENG_AGENT_AWAY_MS, on_receipt_timer);
         return;
     }

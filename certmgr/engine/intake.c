@@ -209,6 +209,14 @@ static void intake_free(struct intake *intake)
     cm_free(intake);
 }
 
+/* Could the answer not be written, but may be later?  A request that was acknowledged is never
+ * given up for an agent that is away or a disk that is full. */
+static bool passes(const struct cm_err *err)
+{
+    return err->code == CM_EBUSY || err->code == CM_ECLOSED || err->code == CM_EFULL ||
+           err->code == CM_EIO || err->code == CM_ECONFLICT;
+}
+
 static void tell(const struct intake *intake)
 {
     struct engine *engine = intake->engine;
@@ -237,7 +245,7 @@ static void on_answered(void *arg, const struct cs_doc *doc, const struct cm_err
     }
     json_object_del(engine->busy_requests, intake->ulid);
     eng_files_unclaim(engine, intake->credential);
-    if (err && (err->code == CM_EBUSY || err->code == CM_ECLOSED)) {
+    if (err && passes(err)) {
         json_object_set_new(engine->requests, intake->ulid, json_true());
         cm_timer_start(engine->intake_timer, ENG_AGENT_AWAY_MS);
         intake_free(intake);

@@ -137,8 +137,9 @@ static void on_sign(void *arg)
     struct signing *signing = arg;
     struct cm_err err = CM_ERR_INIT;
     if (signing->h->sign_away > 0) {
+        int code = signing->h->sign_code;
         signing->h->sign_away--;
-        cm_fail(&err, CM_EBUSY, "the key agent is being started");
+        cm_fail(&err, code ? code : CM_EBUSY, "the signature cannot be made now");
     }
     json_t *signature = json_pack("{s:s,s:s,s:s}", "by", "alpha", "key",
                                   "00000000000000000000000000000000", "value", "AAAA");

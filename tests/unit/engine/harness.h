@@ -52,7 +52,8 @@ struct h {
     const char *fail_op; /* this verb fails */
     int fail_code;
     bool stage_unchanged; /* deploy.stage: nothing to do */
-    unsigned sign_away;   /* document signatures that fail with "busy" */
+    unsigned sign_away;   /* document signatures that fail with "busy" … */
+    int sign_code;        /* … or with this code */
     bool silent;          /* the agent never answers again */
     json_t *held;         /* (unused requests of a silent agent are dropped at the end) */
     /* last callback */

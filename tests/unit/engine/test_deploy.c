@@ -380,6 +380,29 @@ static void a_receipt_waits_for_an_absent_agent(void **state)
     assert_string_equal(trace(), "stage swap commit ");
 }
 
+static void a_receipt_waits_for_space(void **state)
+{
+    struct h *h = *state;
+    start(h, false, false, false);
+    put_keyfile(h, ULID, "default", "alpha", fingerprint_a);
+    h->sign_code = CM_EFULL;
+    h->sign_away = 1;
+    json_decref(wait_state(h, ULID, "deployed"));
+    assert_string_equal(trace(), "stage swap commit ");
+}
+
+static void a_full_data_directory_says_what_to_do(void **state)
+{
+    struct h *h = *state;
+    h->fail_op = "deploy.stage";
+    h->fail_code = CM_EFULL;
+    start(h, false, false, false);
+    put_keyfile(h, ULID, "default", "alpha", fingerprint_a);
+    CM_AUTO_JSON body = wait_state(h, ULID, "failed");
+    assert_non_null(strstr(all_of(body), "Free space"));
+    assert_non_null(cm_json_str(cm_json_obj(body, "error"), "next_attempt_at"));
+}
+
 static void a_newer_document_is_tried_at_once_after_a_failure(void **state)
 {
     struct h *h = *state;
@@ -448,6 +471,8 @@ int main(void)
         TEST(a_target_that_is_not_configured_is_named),
         TEST(an_absent_agent_is_no_attempt),
         TEST(a_receipt_waits_for_an_absent_agent),
+        TEST(a_receipt_waits_for_space),
+        TEST(a_full_data_directory_says_what_to_do),
         TEST(a_newer_document_is_tried_at_once_after_a_failure),
         TEST(failures_in_a_row_are_counted),
         TEST(going_away_in_mid_run_is_safe),

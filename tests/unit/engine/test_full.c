@@ -1,0 +1,61 @@
+/*
+ * A disk that is full for a while: what was acknowledged is done when there is space again.
+ */
+#include "tests/unit/engine/harness.h"
+
+#include <string.h>
+
+/* As a server of the fleet pushed it: this one has not been asked. */
+static json_t *request(const char *credential)
+{
+    char ulid[CM_ULID_TEXT];
+    cm_ulid(ulid);
+    CM_AUTO_STR id = cm_asprintf("request:%s", ulid);
+    json_t *doc = json_object();
+    cm_json_set_str(doc, "_id", id);
+    cm_json_set_str(doc, "type", "request");
+    cm_json_set_str(doc, "credential", credential);
+    cm_json_set_str(doc, "action", "issue");
+    cm_json_set_int(doc, "base_serial", 0);
+    cm_json_set(doc, "fields",
+                json_pack("{s:[s],s:s,s:s,s:s,s:[s],s:s,s:s,s:i,s:s}", "host_names",
+                          "www.example.com", "provider", "acme", "account", "ca", "key_type",
+                          "P-256", "servers", "bravo", "keyring_file", "keyfile.kyr", "target",
+                          "default", "renew_days", 30, "key_rollover", "keep"));
+    cm_json_set_time(doc, "at", cm_now_ms());
+    cm_json_set(doc, "by",
+                json_pack("{s:s,s:s,s:s}", "who", "ada", "via", "form", "server", "bravo"));
+    return doc;
+}
+
+static void is_answered_later(struct h *h, int code)
+{
+    h_account(h);
+    cm_ulid(h->credential);
+    h_put(h, request(h->credential));
+    h->sign_code = code;
+    h->sign_away = 1; /* the first write is the intake's answer */
+    CM_AUTO_JSON body = h_status(h, "issued");
+    assert_int_equal(h->sign_away, 0);
+    assert_int_equal(cm_json_int(body, "attempts", -1), 0);
+    assert_int_equal(h->ca.new_orders, 1);
+}
+
+static void a_request_waits_for_space(void **state)
+{
+    is_answered_later(*state, CM_EFULL);
+}
+
+static void a_request_waits_for_a_store_that_failed(void **state)
+{
+    is_answered_later(*state, CM_EIO);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        H_TEST(a_request_waits_for_space),
+        H_TEST(a_request_waits_for_a_store_that_failed),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
