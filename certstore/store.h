@@ -197,7 +197,7 @@ int cs_quarantine_retry(struct cs_store *store, struct cm_err *err);
  * --------------------------------------------------------- */
 
 /* Tables in use: "local" (checkpoints, _local documents), "order", "log", "user", "session",
- * "setup", "invite", "state".  Keys are text up to CS_KV_KEY_MAX. */
+ * "setup", "invite", "state", "notice".  Keys are text up to CS_KV_KEY_MAX. */
 int cs_kv_put(struct cs_store *store, const char *table, const char *key, const json_t *value,
               struct cm_err *err);
 json_t *cs_kv_get(struct cs_store *store, const char *table, const char *key); /* NULL = absent */
