@@ -55,7 +55,7 @@ static json_t *history_line(const json_t *request)
 }
 
 /* Requests are named by ULIDs: the index gives them by time. */
-json_t *web_history(struct cs_store *store, const char *ulid)
+static json_t *history_of(struct cs_store *store, const char *ulid)
 {
     CM_AUTO_JSON ids = json_array();
     json_t *history = json_array();
@@ -80,7 +80,7 @@ json_t *web_credential(const struct web *web, const char *ulid)
     json_t *view = cm_ulid_ok(ulid) ? eng_view(web->env.engine, ulid) : NULL;
 
     if (view)
-        cm_json_set(view, "history", web_history(web->env.store, ulid));
+        cm_json_set(view, "history", history_of(web->env.store, ulid));
     return view;
 }
 

@@ -16,8 +16,6 @@ json_t *web_credential(const struct web *web, const char *ulid);
 /* {status, health, next, error, not_after, fingerprint, receipts: [{server, state, fingerprint,
  * at, error}]} of such a view (owned). */
 json_t *web_state(const json_t *view);
-/* The request documents of a credential as told in history (owned). */
-json_t *web_history(struct cs_store *store, const char *ulid);
 /* One request: document as shown: without signature, with its id (owned); NULL = absent. */
 json_t *web_request(struct cs_store *store, const char *ulid);
 

@@ -133,6 +133,8 @@ static void ask_to_sign_in(struct web_ctx *ctx)
         strcmp(ctx->req->head.path, "/") != 0) {
         cm_buf_puts(&href, "?next=");
         url_encode(&href, ctx->req->head.target);
+    } else if (!web_method_is_safe(ctx->req->head.method)) {
+        cm_buf_puts(&href, "?ended=1"); /* a form was sent: say that nothing came of it */
     }
     web_reply_redirect(ctx, cm_buf_str(&href));
     cm_buf_fini(&href);

@@ -117,31 +117,49 @@ static void distance(const struct web_ctx *ctx, struct cm_buf *page, int64_t ms)
     web_sentence(page, ctx->lang, away < 0 ? units[i].past : units[i].future, count, NULL);
 }
 
-void web_time(const struct web_ctx *ctx, struct cm_buf *page, const char *rfc3339)
+/* Opens <time> with date and time of day, cut to minutes or seconds; false = a dash instead. */
+static bool time_begin(struct cm_buf *page, const char *rfc3339, size_t cut, int64_t *ms)
 {
     char text[CM_TIME_TEXT];
-    int64_t ms;
 
-    if (!rfc3339 || cm_time_parse(rfc3339, &ms) < 0) {
+    if (!rfc3339 || cm_time_parse(rfc3339, ms) < 0) {
         html_raw(page, "–");
-        return;
+        return false;
     }
-    cm_time_format(ms, text);
+    cm_time_format(*ms, text);
     text[10] = '\0'; /* date; the time of day begins behind the T */
-    text[16] = '\0';
+    text[cut] = '\0';
     html_open(page, "time", "datetime", rfc3339, NULL);
     html_open(page, "span", "class", "when", NULL);
     html_text(page, text);
     html_raw(page, " ");
     html_text(page, text + 11);
-    html_raw(page, " UTC</span> <span class=\"ago\">");
+    html_raw(page, " UTC</span>");
+    return true;
+}
+
+void web_time(const struct web_ctx *ctx, struct cm_buf *page, const char *rfc3339)
+{
+    int64_t ms;
+
+    if (!time_begin(page, rfc3339, strlen("2026-11-22T04:02"), &ms))
+        return;
+    html_raw(page, " <span class=\"ago\">");
     distance(ctx, page, ms);
     html_raw(page, "</span></time>");
 }
 
+void web_time_exact(struct cm_buf *page, const char *rfc3339)
+{
+    int64_t ms;
+
+    if (time_begin(page, rfc3339, strlen("2026-11-22T04:02:26"), &ms))
+        html_raw(page, "</time>");
+}
+
 void web_table_frame(struct cm_buf *page, const char *label)
 {
-    html_open(page, "div", "class", "frame", "role", "region", "tabindex", "0", "aria-label", label,
+    html_open(page, "div", "class", "frame", "role", "group", "tabindex", "0", "aria-label", label,
               NULL);
 }
 

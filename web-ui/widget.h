@@ -10,6 +10,8 @@ void web_health_badge(const struct web_ctx *ctx, struct cm_buf *page, const char
 void web_receipt_badge(const struct web_ctx *ctx, struct cm_buf *page, const char *state);
 /* <time> with date, UTC and the distance from now; a dash when absent or malformed. */
 void web_time(const struct web_ctx *ctx, struct cm_buf *page, const char *rfc3339);
+/* <time> with date, time of day with seconds, UTC: for logs. */
+void web_time_exact(struct cm_buf *page, const char *rfc3339);
 /* A full error object (base/core/err.h): what, causes, the CA's words verbatim, hint, next try. */
 void web_error_object(const struct web_ctx *ctx, struct cm_buf *page, const json_t *error);
 /* Icon by name: "ok", "info", "warn", "bad", "dot". Decorative: hidden from screen readers. */

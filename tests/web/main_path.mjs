@@ -1,136 +1,90 @@
 /*
- * A person at the browser: set-up link, login, the form, errors at fields, submit, watch until
- * Issued, receipts, log out. Headless Chromium, scripts off (the pages must work without).
- *
- * usage: node main_path.mjs BASE_URL SETUP_LINK SCREENSHOT_DIR; exit 0, or 1 with the failed step.
+ * A person at the browser without scripts: set-up link, login, the form, errors at fields, submit,
+ * watch until Issued, receipts, log out.
  */
 import assert from "node:assert/strict";
-import { mkdtempSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { chromium } from "playwright-core";
+import { Person, password, until } from "./browser.mjs";
 
-const [base, setupLink, shots] = process.argv.slice(2);
-const password = "correct horse battery staple";
-const profile = mkdtempSync(join(tmpdir(), "certmgr-chromium-"));
-const context = await chromium.launchPersistentContext(profile, {
-  executablePath: "/usr/bin/chromium",
-  headless: true,
-  javaScriptEnabled: false,
-  ignoreHTTPSErrors: true, // the identity is self-signed: a person accepts it once
-  viewport: { width: 1280, height: 900 },
-  args: ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-    "--disable-background-networking", "--disable-component-update", "--disable-sync"],
-});
-const page = context.pages()[0] ?? (await context.newPage());
-const foreign = [];
-page.on("request", (r) => {
-  if (!r.url().startsWith(base)) foreign.push(r.url());
-});
+export const name = "main path without scripts";
 
-let step = 0;
-async function shot(name) {
-  if (shots) await page.screenshot({ path: join(shots, `${++step}-${name}.png`), fullPage: true });
-}
-
-async function text(selector = "main") {
-  return (await page.locator(selector).innerText()).replace(/\s+/g, " ");
-}
-
-async function setUp() {
-  await page.goto(base + setupLink.slice(setupLink.indexOf("/setup")));
-  await page.getByLabel(/name/i).first().fill("admin");
-  const secrets = page.locator("input[type=password]");
-  await secrets.nth(0).fill(password);
-  await secrets.nth(1).fill(password);
-  await shot("setup");
-  await page.locator("main form button").first().click();
+async function setUp(person) {
+  const { page, lab } = person;
+  await person.open(lab.setupLink.slice(lab.setupLink.indexOf("/setup")));
+  await page.locator("#name").fill("admin");
+  await page.locator("#password").fill(password);
+  await page.locator("#password2").fill(password);
+  await person.shot("setup");
+  await page.locator("main form button").click();
   await page.waitForURL(/credentials/); // the new administrator is signed in
+  await person.shot("empty");
   await page.getByRole("button", { name: /sign out/i }).click();
-  await page.goto(`${base}/login`);
-  await page.getByLabel(/name/i).first().fill("admin");
-  await page.locator("input[type=password]").fill("wrong password here");
-  await page.locator("main form button").first().click();
-  assert.match(await text(), /password/i, "a wrong password is told");
-  await page.waitForTimeout(1500); // the next try is delayed on purpose
-  await page.getByLabel(/name/i).first().fill("admin");
-  await page.locator("input[type=password]").fill(password);
-  await page.locator("main form button").first().click();
+  await person.signIn("wrong password here");
+  assert.match(await person.text(), /password is wrong/i);
+  await page.waitForTimeout(1200); // the next try is delayed on purpose
+  await person.signIn();
   await page.waitForURL(/credentials/);
 }
 
-async function fillForm(names) {
-  await page.goto(`${base}/credentials/new`);
-  await page.locator("[name=host_names]").fill(names);
-  for (const server of ["bravo", "charlie"])
-    await page.locator(`input[type=checkbox][value=${server}]`).setChecked(true);
-}
-
-async function refusals() {
-  await fillForm("fine.web.example\n-bad-.example\n*.wild.example");
+async function refusals(person) {
+  const { page } = person;
+  await person.fillForm("fine.web.example\n-bad-.example\n*.wild.example");
   await page.getByRole("button", { name: /submit request/i }).click();
-  const seen = await text();
+  const seen = await person.text();
   assert.match(seen, /-bad-\.example/, "the bad label is named");
   assert.match(seen, /DNS-01/i, "the wildcard is explained");
-  assert.match(await page.locator("[name=host_names]").inputValue(), /fine\.web\.example/);
-  assert.equal(await page.locator("[name=host_names]").getAttribute("aria-invalid"), "true");
-  await shot("errors");
+  const names = page.locator("#host_names");
+  assert.equal(await names.inputValue(), "fine.web.example\n-bad-.example\n*.wild.example");
+  assert.equal(await names.getAttribute("aria-invalid"), "true");
+  assert.equal(await page.evaluate(() => document.activeElement.className).catch(() => "summary"),
+    "summary", "the summary has the focus");
+  await person.shot("errors");
 }
 
-async function submit() {
-  await fillForm("web.example.test\nwww.web.example.test\n日本語.example.test");
-  await shot("form");
-  await page.getByRole("button", { name: /submit request/i }).click();
-  await page.waitForURL(/credentials\/[0-9A-Z]{26}/);
-  await shot("submitted");
-  const end = Date.now() + 90000;
-  for (;;) {
-    const seen = await text();
-    if (/issued/i.test(seen) && (seen.match(/served/gi) ?? []).length >= 2) break;
-    assert.ok(Date.now() < end, `still not issued and served:\n${seen}`);
-    await page.waitForTimeout(500);
-    await page.reload(); // what the Refresh header does by itself
-  }
-  const seen = await text();
+async function issue(person) {
+  const { page } = person;
+  await person.fillForm("web.example.test\nwww.web.example.test\n日本語.example.test");
+  await person.shot("form");
+  const credential = await person.submit();
+  await person.shot("submitted");
+  const loads = [];
+  page.on("load", () => loads.push(Date.now()));
+  await until("issued and served", async () => {
+    const seen = await person.text().catch(() => ""); // between two loads there is no page
+    return /issued/i.test(seen) && (seen.match(/served on the wire/gi) ?? []).length >= 2;
+  });
+  assert.ok(loads.length >= 1, "the page loaded itself again");
+  const seen = await person.text();
   assert.match(seen, /xn--wgv71a119e\.example\.test/, "Punycode as read from the certificate");
   assert.match(seen, /日本語\.example\.test/, "and Unicode beside it");
-  await shot("issued");
+  assert.equal(await page.locator("#live-note").isVisible(), false, "for scripts only");
+  await person.shot("issued");
+  return credential;
 }
 
-async function lists() {
+async function lists(person) {
   for (const view of ["host", "expiry", "status", "server"]) {
-    await page.goto(`${base}/credentials?view=${view}`);
-    assert.match(await text(), /web\.example\.test/, `view ${view}`);
-    await shot(`list-${view}`);
+    await person.open(`/credentials?view=${view}`);
+    assert.match(await person.text(), /web\.example\.test/, `view ${view}`);
+    await person.shot(`list-${view}`);
   }
-  for (const path of ["/servers", "/accounts", "/status"]) {
-    const reply = await page.goto(base + path);
+  for (const path of ["/servers", "/accounts", "/status", "/settings", "/sessions"]) {
+    const reply = await person.open(path);
     assert.equal(reply.status(), 200, path);
-    assert.ok(reply.headers()["content-security-policy"], path);
-    await shot(path.slice(1));
+    assert.match(reply.headers()["content-security-policy"], /default-src 'none'/, path);
+    await person.shot(path.slice(1));
   }
-  const missing = await page.goto(`${base}/nowhere`);
-  assert.equal(missing.status(), 404);
+  assert.equal((await person.open("/nowhere")).status(), 404);
 }
 
-async function logOut() {
-  await page.goto(`${base}/credentials`);
-  await page.getByRole("button", { name: /log ?out|sign out/i }).click();
-  await page.goto(`${base}/credentials`);
-  assert.match(page.url(), /login/, "logged out");
+export async function run(browser, lab) {
+  const person = await Person.come(browser, lab, { javaScriptEnabled: false });
+  await setUp(person);
+  await refusals(person);
+  lab.issued = await issue(person);
+  await lists(person);
+  await person.open("/credentials");
+  await person.page.getByRole("button", { name: /sign out/i }).click();
+  await person.open("/credentials");
+  assert.match(person.page.url(), /login/, "logged out");
+  await person.leave();
 }
-
-let status = 0;
-try {
-  for (const part of [setUp, refusals, submit, lists, logOut]) {
-    await part();
-    console.log(`ok ${part.name}`);
-  }
-  assert.deepEqual(foreign, [], "requests to other origins");
-} catch (error) {
-  console.error(`FAILED at ${page.url()}\n${error.stack}`);
-  await shot("failed").catch(() => {});
-  status = 1;
-}
-await context.close();
-process.exit(status);

@@ -1,4 +1,4 @@
-"""Runs the browser test against a real fleet: form to Issued in headless Chromium."""
+"""Runs the browser scenarios against one real fleet: form to Issued and around it, in Chromium."""
 
 import os
 import subprocess
@@ -11,15 +11,17 @@ import lab  # noqa: E402
 
 
 class InBrowser(unittest.TestCase):
-    def test_form_to_issued(self):
+    def test_scenarios(self):
         fleet = lab.Fleet(net=61, base=30000, http_port=5042)
         shots = os.environ.get("SCREENSHOTS", "")
         try:
             fleet.start()
+            fleet.pebble.address("unreachable.example.test", "127.0.0.69")  # nobody answers there
             base = f"https://{fleet.manager.address}:{fleet.manager.ui_port}"
-            done = subprocess.run(["node", "main_path.mjs", base, fleet.manager.setup_link, shots],
+            front = str(fleet.manager.pid_of("front-process"))
+            done = subprocess.run(["node", "all.mjs", base, fleet.manager.setup_link, front, shots],
                                   cwd=Path(__file__).parent, capture_output=True, text=True,
-                                  timeout=200, check=False)
+                                  timeout=250, check=False)
             print(done.stdout)
             self.assertEqual(done.returncode, 0, done.stdout + done.stderr + fleet.manager.tail())
         finally:

@@ -237,6 +237,8 @@ void account_form(struct web_ctx *ctx, int status, const struct account_form *fo
         form->account ? cm_json_str(form->account, "name") : web_msg(ctx, MSG_A_ADD);
 
     cm_buf_init(&draw.value, WEB_FORM_MAX);
+    if (form->posted)
+        draw.preset = web_preset_of(web_form_text(form->posted, "directory"));
     web_page_begin(ctx, &page, title, NAV_ACCOUNTS);
     html_raw(&page, "<div class=\"form-page\">");
     web_error_summary(ctx, &page, form->errors);

@@ -37,7 +37,8 @@ void part_steps(struct web_ctx *ctx, struct cm_buf *page, const json_t *steps)
     if (json_array_size(steps) == 0)
         html_leaf(page, "p", web_msg(ctx, MSG_D_NO_STEPS), "class", "hint", NULL);
     html_raw(page, "</div>");
-    html_open(page, "div", "role", "log", "aria-labelledby", "steps-title", NULL);
+    html_open(page, "div", "role", "log", "aria-labelledby", "steps-title", "aria-relevant",
+              "additions", NULL);
     html_raw(page, "<ol class=\"steps\" data-part=\"steps\">");
     json_array_foreach(steps, i, step)
     {
@@ -50,7 +51,7 @@ void part_steps(struct web_ctx *ctx, struct cm_buf *page, const json_t *steps)
         html_raw(page, "<div>");
         html_leaf(page, "p", cm_json_str_or(step, "text", ""), "lang", "en", NULL);
         html_raw(page, "<p class=\"meta\">");
-        web_time(ctx, page, cm_json_str(step, "at"));
+        web_time_exact(page, cm_json_str(step, "at"));
         if (server)
             html_leaf(page, "span", server, "class", "role", NULL);
         html_raw(page, "</p></div></li>");

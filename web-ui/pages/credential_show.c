@@ -96,11 +96,28 @@ static void retry_button(const struct show *show)
     html_raw(page, "</form>");
 }
 
-static void heading(const struct show *show)
+/* Green, yellow or red of the credential; a server that failed makes green yellow. */
+static const char *health_of(const struct show *show)
+{
+    const char *color = cm_json_str(cm_json_obj(show->credential, "health"), "color");
+    size_t i;
+    json_t *receipt;
+
+    json_array_foreach(cm_json_arr(show->view, "receipts"), i, receipt)
+    {
+        bool failed = strcmp(cm_json_str_or(receipt, "state", ""), "failed") == 0;
+
+        if (failed && color && strcmp(color, "green") == 0)
+            return "yellow";
+    }
+    return color;
+}
+
+static void heading(const struct show *show, bool moving)
 {
     struct web_ctx *ctx = show->ctx;
     struct cm_buf *page = show->page;
-    const char *health = cm_json_str(cm_json_obj(show->credential, "health"), "color");
+    const char *health = health_of(show);
     size_t names = json_array_size(cm_json_arr(show->fields, "host_names_ascii"));
 
     html_raw(page, "<p class=\"crumb\">");
@@ -120,7 +137,7 @@ static void heading(const struct show *show)
         web_health_badge(ctx, page, health);
     }
     html_raw(page, "</p></div><div data-part=\"actions\">");
-    if (strcmp(show->status, "issued") != 0 || cm_json_obj(show->credential, "error"))
+    if (cm_json_obj(show->credential, "error") || (!moving && strcmp(show->status, "issued") != 0))
         retry_button(show);
     html_raw(page, "</div></div>");
 }
@@ -205,7 +222,7 @@ static void render(struct show *show)
     show->page = &page;
     web_page_begin_with(ctx, &page, &opts);
     html_open(&page, "div", "data-events", events, "data-after", last_step(show), NULL);
-    heading(show);
+    heading(show, moving);
     live_note(show, moving, refreshes);
     body(show);
     html_raw(&page, "</div>");

@@ -46,6 +46,8 @@ static void render(struct web_ctx *ctx, int status, const char *name, const char
     html_leaf(&page, "p", web_msg(ctx, MSG_SIGN_IN_LEAD), "class", "lead", NULL);
     if (error)
         web_notice(&page, "bad", error);
+    else if (web_form_get(&ctx->query, "ended"))
+        web_notice(&page, "warn", web_msg(ctx, MSG_SIGN_IN_ENDED));
     html_raw(&page, "<form method=\"post\" action=\"/login\">");
     html_open(&page, "input", "type", "hidden", "name", "next", "value", next, NULL);
     web_field(ctx, &page, &user);

@@ -1,0 +1,93 @@
+/* Accounts, settings, invitation and removal of a server through their pages. */
+import assert from "node:assert/strict";
+import { Person } from "./browser.mjs";
+
+export const name = "accounts, settings, servers";
+
+async function accounts(person) {
+  const { page } = person;
+  await person.open("/accounts");
+  await page.getByRole("link", { name: "Add an ACME account" }).click();
+  await person.shot("account-new");
+  assert.match(await page.locator("#directory").inputValue(), /acme-v02\.api\.letsencrypt\.org/);
+  await page.getByRole("link", { name: /staging/ }).click();
+  assert.match(await page.locator("#directory").inputValue(), /acme-staging/);
+  await page.getByRole("link", { name: /Another CA/ }).click();
+  await page.locator("#name").fill("pebble");
+  await page.locator("#directory").fill("ftp://nowhere");
+  await page.locator("#contacts").fill("no address");
+  await page.locator("button.primary[type=submit]").click();
+  assert.match(await person.text(), /terms of service/i);
+  await page.locator("#terms_agreed").setChecked(true);
+  await page.locator("button.primary[type=submit]").click();
+  assert.match(await person.text(), /one of this name already/);
+  await page.locator("#name").fill("second");
+  await page.locator("button.primary[type=submit]").click();
+  assert.match(await person.text("#directory-error"), /not the https/);
+  await person.shot("account-refused");
+}
+
+async function edit(person, other) {
+  const { page } = person;
+  await person.open("/accounts/pebble");
+  await other.open("/accounts/pebble");
+  await person.shot("account-edit");
+  await page.locator("#contacts").fill("one@example.com\ntwo@example.com");
+  await page.locator("button.primary[type=submit]").click();
+  await page.waitForURL(/accounts$/);
+  assert.match(await person.text(), /one@example\.com, two@example\.com/);
+  await person.shot("accounts");
+  await other.page.locator("#contacts").fill("three@example.com");
+  await other.page.locator("button.primary[type=submit]").click();
+  assert.match(await other.text(), /Somebody else has changed it/, "no change is lost");
+  assert.match(await other.page.locator("#contacts").inputValue(), /three@/, "nor what was typed");
+}
+
+async function settings(person) {
+  const { page } = person;
+  await person.open("/settings");
+  await page.locator("#renew_days").fill("0");
+  await page.locator("button.primary[type=submit]").click();
+  assert.match(await person.text("#renew_days-error"), /1 to 365/);
+  await page.locator("#renew_days").fill("21");
+  await page.locator("input[value=charlie]").setChecked(true);
+  await page.locator("button.primary[type=submit]").click();
+  await page.waitForURL(/saved/);
+  assert.match(await person.text(), /settings are saved/i);
+  await person.shot("settings-saved");
+  await person.open("/credentials/new");
+  assert.equal(await page.locator("#renew_days").inputValue(), "21");
+  assert.equal(await page.locator("input[value=charlie]").isChecked(), true);
+}
+
+async function servers(person) {
+  const { page } = person;
+  await person.open("/servers");
+  await page.locator("#name").fill("Not A Name");
+  await page.locator("main form button").click();
+  assert.match(await person.text(".field-error"), /name/i);
+  await page.locator("#name").fill("delta");
+  await page.locator("main form button").click();
+  assert.match(await person.text("pre"), /certmgr join /);
+  await person.shot("invited");
+  await person.open("/servers");
+  await page.getByRole("link", { name: "Remove charlie" }).click();
+  assert.match(await person.text(), /Remove charlie from the fleet/);
+  assert.match(await person.text(), /web\.example\.test/, "what it has access to");
+  await person.shot("server-remove");
+  await page.getByRole("link", { name: "Cancel" }).click();
+  await page.waitForURL(/servers$/);
+}
+
+export async function run(browser, lab) {
+  const person = await Person.come(browser, lab);
+  const other = await Person.come(browser, lab);
+  await person.signIn();
+  await other.signIn();
+  await accounts(person);
+  await edit(person, other);
+  await settings(person);
+  await servers(person);
+  await other.leave();
+  await person.leave();
+}

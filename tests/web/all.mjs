@@ -1,0 +1,35 @@
+/*
+ * Runs every scenario against one fleet, in order: the first one uses the set-up link.
+ *
+ * usage: node all.mjs BASE_URL SETUP_LINK FRONT_PID [SCREENSHOT_DIR]; exit 0, or 1 with the failed
+ * scenario.
+ */
+import { launch } from "./browser.mjs";
+import * as mainPath from "./main_path.mjs";
+import * as live from "./live.mjs";
+import * as keyboard from "./keyboard.mjs";
+import * as admin from "./admin.mjs";
+import * as access from "./access.mjs";
+import * as guards from "./guards.mjs";
+
+const [base, setupLink, frontPid, shots] = process.argv.slice(2);
+const lab = { base, setupLink, frontPid: Number(frontPid), shots };
+const browser = await launch();
+let status = 0;
+for (const scenario of [mainPath, live, keyboard, admin, access, guards]) {
+  const begin = Date.now();
+  try {
+    await scenario.run(browser, lab);
+    console.log(`ok ${scenario.name} (${((Date.now() - begin) / 1000).toFixed(1)} s)`);
+  } catch (error) {
+    console.error(`FAILED ${scenario.name}\n${error.stack}`);
+    for (const [i, page] of browser.contexts().flatMap((c) => c.pages()).entries()) {
+      console.error(`  at ${page.url()}`);
+      if (shots) await page.screenshot({ path: `${shots}/failed-${i}.png`, fullPage: true });
+    }
+    status = 1;
+    break;
+  }
+}
+await browser.close();
+process.exit(status);

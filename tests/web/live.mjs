@@ -1,0 +1,74 @@
+/* With scripts: the page of a credential follows its steps to Issued without loading again. */
+import assert from "node:assert/strict";
+import { Person, until } from "./browser.mjs";
+
+export const name = "live log";
+
+/* Remembers how many steps were on the page after each change, and marks the first of them. */
+function watch() {
+  const list = document.querySelector("ol.steps");
+  window.counts = [list.children.length];
+  new MutationObserver(() => {
+    window.counts.push(list.children.length);
+    if (list.firstElementChild) list.firstElementChild.marked ??= true;
+  }).observe(list, { childList: true });
+}
+
+async function follow(person) {
+  const { page } = person;
+  await person.fillForm("live.example.test\n例え.example.test", ["alpha"], "live.kyr");
+  const credential = await person.submit();
+  await page.evaluate(watch);
+  const loads = [];
+  page.on("load", () => loads.push(page.url()));
+  await page.locator('#live-note[data-state="on"]').waitFor();
+  await person.shot("live-moving");
+  await until("issued and the receipt of the server", async () =>
+    /issued/i.test(await person.text(".badges")) &&
+      /deployed/i.test(await person.text('[data-part="servers"]')));
+  const counts = await page.evaluate(() => window.counts);
+  assert.deepEqual(loads, [], "the page was never loaded again");
+  assert.ok(counts.length >= 3, `the log moved: ${counts}`);
+  assert.ok(counts.at(-1) >= 6, `steps: ${counts}`);
+  assert.equal(await page.evaluate(() => document.querySelector("ol.steps li").marked), true,
+    "steps are added, not written anew");
+  assert.match(await person.text(), /CN=|Pebble/, "the certificate has appeared");
+  assert.match(await person.text(), /History/);
+  await person.shot("live-issued");
+  return credential;
+}
+
+/* The switch stops and starts it; the page in a hidden tab holds no connection. */
+async function pause(person, credential) {
+  const { page } = person;
+  const note = page.locator("#live-note");
+  await note.getByRole("button", { name: "Pause" }).click();
+  assert.match(await note.innerText(), /paused/);
+  const steps = await page.locator("ol.steps li").count();
+  const reply = await page.request.post(`${person.base}/api/v1/credentials/${credential}/retry`,
+    { headers: { Origin: person.base, "Content-Type": "application/json" }, data: "{}" });
+  assert.equal(reply.status(), 204, await reply.text());
+  await page.waitForTimeout(800);
+  assert.equal(await page.locator("ol.steps li").count(), steps, "nothing moves while paused");
+  await note.getByRole("button", { name: "Resume" }).click();
+  await until("what happened meanwhile", async () =>
+    /another attempt/i.test(await person.text('[data-part="history"]')), 10000);
+}
+
+/* The front of the server dies: the page says so, and goes on when the next one is up. */
+async function reconnect(person, lab) {
+  const note = person.page.locator("#live-note");
+  process.kill(lab.frontPid, "SIGKILL");
+  await person.page.locator('#live-note[data-state="lost"]').waitFor({ timeout: 10000 });
+  assert.match(await note.innerText(), /connection is lost/);
+  await person.page.locator('#live-note[data-state="on"]').waitFor({ timeout: 20000 });
+}
+
+export async function run(browser, lab) {
+  const person = await Person.come(browser, lab);
+  await person.signIn();
+  const credential = await follow(person);
+  await pause(person, credential);
+  await reconnect(person, lab);
+  await person.leave();
+}
