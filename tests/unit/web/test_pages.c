@@ -204,7 +204,7 @@ static json_t *evil_view(void)
 
 static void test_xss_in_documents(void **state)
 {
-    static const char *const pages[] = {"/credentials/" ULID, "/servers", "/status",
+    static const char *const pages[] = {("/credentials/" ULID), "/servers", "/status",
                                         "/credentials/new"};
     struct rig rig;
     struct reply reply;

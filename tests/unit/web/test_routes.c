@@ -153,7 +153,7 @@ static void test_headers_everywhere(void **state)
                                         "/assets/app.css",
                                         "/%zz",
                                         "/credentials/not-a-ulid",
-                                        "/api/v1/credentials/" ULID,
+                                        ("/api/v1/credentials/" ULID),
                                         "/credentials?view=bad",
                                         "/credentials?after=!"};
     struct rig rig;
