@@ -32,4 +32,7 @@ void kf_chain_fini(struct kf_chain *chain);
 int kf_chain_check(const char *pem, size_t len, const json_t *names_ascii, const char *spki,
                    struct kf_roots *roots, int64_t now_ms, struct kf_chain *ret,
                    struct cm_err *err);
+/* The name (CN, else O) of the root that a chain leads to: the issuer of its topmost certificate.
+ */
+int kf_chain_top(const char *pem, size_t len, char out[256], struct cm_err *err);
 int kf_cert_info(const char *pem, struct kf_cert_info *ret, struct cm_err *err);

@@ -152,3 +152,16 @@ int kf_chain_check(const char *pem, size_t len, const json_t *names_ascii, const
         kf_chain_fini(ret);
     return rc;
 }
+
+int kf_chain_top(const char *pem, size_t len, char out[256], struct cm_err *err)
+{
+    KF_AUTO(x509_stack) STACK_OF(X509) *certs = NULL;
+    struct kf_cert_info info = {0};
+    int rc = kf_pem_certs(pem, len, KF_CHAIN_MAX, &certs, err);
+    if (rc == 0)
+        rc = kf_x509_info(sk_X509_value(certs, sk_X509_num(certs) - 1), &info, err);
+    if (rc == 0)
+        rc = cm_strcpy(out, 256, info.issuer);
+    kf_cert_info_fini(&info);
+    return rc;
+}

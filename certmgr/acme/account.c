@@ -110,6 +110,21 @@ static bool terms_in_the_way(struct acme_order *o)
     return true;
 }
 
+/* Registering without it would only be refused (RFC 8555 7.3.4). */
+static bool binding_in_the_way(struct acme_order *o)
+{
+    if (!o->ca->directory.eab_required || o->eab)
+        return false;
+    cm_fail(&o->err, CM_EHUMAN,
+            "The CA registers only accounts that are bound to an account there (EAB)");
+    o->err.retry = CM_RETRY_CONFIGURATION;
+    cm_err_object(&o->err, "account at %.100s", o->ca->url);
+    cm_err_hint(&o->err, "Operator: get a key identifier and an HMAC key from the CA, save them in "
+                         "the account, then start again.");
+    acme_give_up(o);
+    return true;
+}
+
 static void use_kid(struct acme_order *o, const char *kid)
 {
     char *copy = cm_strdup(kid);
@@ -125,13 +140,15 @@ void acme_account_new_enter(struct acme_order *o)
         acme_go(o, STEP_CHOOSE);
         return;
     }
-    if (terms_in_the_way(o) || other_is_at_it(o))
+    if (terms_in_the_way(o) || binding_in_the_way(o) || other_is_at_it(o))
         return;
     CM_AUTO_JSON payload = json_object();
     if (o->terms_agreed)
         cm_json_set_bool(payload, "termsOfServiceAgreed", true);
     if (json_array_size(o->contacts) > 0)
         cm_json_set(payload, "contact", json_deep_copy(o->contacts));
+    if (o->eab)
+        cm_json_set(payload, "externalAccountBinding", json_deep_copy(o->eab));
     CM_AUTO_STR text = cm_json_dump(payload, NULL);
     acme_request_jwk(o, o->ca->directory.new_account, text);
 }

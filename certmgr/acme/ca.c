@@ -1,6 +1,8 @@
 /* Life of the object that orders of one CA account share. */
 #include "certmgr/acme/ca.h"
 
+#include <string.h>
+
 #include "base/core/clock.h"
 #include "base/core/mem.h"
 #include "base/core/num.h"
@@ -17,6 +19,8 @@ void acme_ca_free(struct acme_ca *ca)
     if (!ca)
         return;
     acme_directory_fini(&ca->directory);
+    for (unsigned i = 0; i < ACME_KNOWN_ORDERS; i++)
+        cm_free(ca->known[i]);
     cm_free(ca->url);
     cm_free(ca->kid);
     cm_free(ca);
@@ -29,4 +33,22 @@ void acme_ca_pause(struct acme_ca *ca, int64_t until_ms)
         until_ms = latest;
     if (until_ms > ca->floor_ms)
         ca->floor_ms = until_ms;
+}
+
+void acme_ca_know_order(struct acme_ca *ca, const char *url)
+{
+    if (acme_ca_knows_order(ca, url))
+        return;
+    char **place = &ca->known[ca->known_next++ % ACME_KNOWN_ORDERS];
+    cm_free(*place);
+    *place = cm_strdup(url);
+}
+
+bool acme_ca_knows_order(const struct acme_ca *ca, const char *url)
+{
+    for (unsigned i = 0; i < ACME_KNOWN_ORDERS; i++) {
+        if (ca->known[i] && strcmp(ca->known[i], url) == 0)
+            return true;
+    }
+    return false;
 }

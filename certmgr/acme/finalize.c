@@ -1,5 +1,5 @@
 /*
- * The end of an order: CSR, finalize, chain (RFC 8555 7.4, 7.4.2).
+ * The end of an order: CSR and finalize (RFC 8555 7.4).
  */
 #include "certmgr/acme/job.h"
 
@@ -8,8 +8,6 @@
 #include "base/core/bytes.h"
 #include "base/core/log.h"
 #include "base/core/mem.h"
-#include "certmgr/acme/chain.h"
-#include "certmgr/acme/header.h"
 
 #define CSR_TEXT_MAX 65536 /* base64url characters */
 
@@ -92,47 +90,4 @@ void acme_finalize_react(struct acme_order *o)
         return;
     }
     acme_order_act(o, &object);
-}
-
-/* ---- the chain ------------------------------------------------------------------------------ */
-
-void acme_download_enter(struct acme_order *o)
-{
-    acme_request_accept(o, acme_state_str(o, "certificate"), "application/pem-certificate-chain");
-}
-
-struct alternates {
-    struct acme_order *o;
-    json_t *urls;
-};
-
-static void add_alternate(void *arg, const char *target)
-{
-    struct alternates *a = arg;
-    char url[ACME_URL_MAX];
-    /* One that cannot be used is left out: the default chain is there. */
-    if (acme_url_resolve(a->o->request.url, target, a->o->lab_http, url, NULL) == 0 &&
-        !cm_json_has_str(a->urls, url))
-        json_array_append_new(a->urls, json_string(url));
-}
-
-void acme_download_react(struct acme_order *o)
-{
-    const struct acme_reply *reply = &o->reply;
-    if (!acme_reply_ok(o, ACME_ABOUT_ORDER, "the certificate"))
-        return;
-    if (acme_chain_check(reply->body, reply->body_len, &o->err) < 0) {
-        cm_wrap(&o->err, CM_EPEER, "The downloaded certificate cannot be used");
-        cm_err_hint(&o->err, "It was not stored. CertMgr downloads it again by itself, without a "
-                             "new order; if this stays, tell the CA.");
-        acme_give_up(o);
-        return;
-    }
-    struct alternates a = {.o = o, .urls = json_array()};
-    acme_link_each(reply->headers, "alternate", add_alternate, &a);
-    json_t *result = json_object();
-    cm_json_set_str(result, "chain", reply->body);
-    cm_json_set(result, "alternates", a.urls);
-    acme_log(o, CM_LOG_INFO, "The certificate is issued");
-    acme_finish(o, result);
 }

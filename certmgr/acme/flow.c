@@ -129,6 +129,7 @@ static void unclear(struct acme_order *o)
 static void take_new_order(struct acme_order *o, const char *url)
 {
     struct acme_order_object object;
+    acme_ca_know_order(o->ca, url);
     acme_state_set(o, "order_url", json_string(url));
     acme_state_set(o, "ordering_at", NULL);
     if (!o->reply.json) { /* a damaged body, but the order exists: read it again */

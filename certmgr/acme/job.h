@@ -16,12 +16,13 @@
 #include "certmgr/acme/problem.h"
 #include "certmgr/acme/resource.h"
 
-#define ACME_REQUESTS_MAX  500 /* requests of one run; then it ends and the next run goes on */
-#define ACME_REPLY_MAX     (1u << 20)
-#define ACME_QUICK_TRIES   5    /* of one request in a run, when the CA or the network is shaky */
-#define ACME_WAIT_SHORT_MS 5000 /* a Retry-After of up to this is waited for inside the run */
-#define ACME_FINALIZE_MAX  10   /* finalize requests of one run */
-#define ACME_WAIT_OTHER_MS 20   /* look again whether another order has read the directory */
+#define ACME_REQUESTS_MAX   500 /* requests of one run; then it ends and the next run goes on */
+#define ACME_REPLY_MAX      (1u << 20)
+#define ACME_QUICK_TRIES    5    /* of one request in a run, when the CA or the network is shaky */
+#define ACME_WAIT_SHORT_MS  5000 /* a Retry-After of up to this is waited for inside the run */
+#define ACME_FINALIZE_MAX   10   /* finalize requests of one run */
+#define ACME_ALTERNATES_MAX 8    /* chains looked at besides the default one */
+#define ACME_WAIT_OTHER_MS  20   /* look again whether another order has read the directory */
 
 enum acme_step {
     STEP_START,
@@ -90,6 +91,7 @@ struct acme_order {
     char *thumbprint;
     char *kid; /* account URL, or NULL */
     json_t *contacts;
+    json_t *eab; /* or NULL */
     json_t *names;
     bool terms_agreed, lab_http;
 
@@ -99,7 +101,7 @@ struct acme_order {
     bool have_result, failing, finished;
     int64_t pause_ms; /* before the next step is entered */
     struct cm_err err;
-    json_t *value; /* result of csr() */
+    json_t *value; /* result of csr(); later the result of the job while alternates are looked at */
     json_t *chain; /* result of the job */
 
     struct acme_request request;
@@ -113,7 +115,7 @@ struct acme_order {
     bool order_dead;   /* diagnose: the order has failed, not only an authorization maybe */
     unsigned unknowns; /* unclear ends of requests in this run */
     unsigned polls, finalizes;
-    size_t index;        /* authorization or challenge being worked on */
+    size_t index;        /* authorization, challenge or alternate chain being worked on */
     json_t *tokens;      /* being gathered */
     json_t *to_answer;   /* challenge URLs */
     json_t *order_error; /* problem of the failed order, or NULL */

@@ -4,7 +4,8 @@
  *
  * Adopted is an order with exactly our names that is pending or ready and that no other job works
  * on.  Later states are not ours: this job has not sent a CSR yet, so a processing or valid order
- * of the same names belongs to an earlier certificate.
+ * of the same names belongs to an earlier certificate.  Orders whose URLs this process has got are
+ * not read: theirs was no lost reply.
  */
 #include "certmgr/acme/job.h"
 
@@ -108,7 +109,7 @@ void acme_lookup_order_enter(struct acme_order *o)
 {
     for (size_t n = json_array_size(o->lookup); n > 0; n = json_array_size(o->lookup)) {
         const char *url = json_string_value(json_array_get(o->lookup, n - 1));
-        if (acme_order_in_use(o, url)) {
+        if (acme_ca_knows_order(o->ca, url) || acme_order_in_use(o, url)) {
             json_array_remove(o->lookup, n - 1);
             continue;
         }
@@ -136,6 +137,7 @@ void acme_lookup_order_react(struct acme_order *o)
         acme_order_in_use(o, o->request.url))
         return;
     acme_log(o, CM_LOG_INFO, "Found the order whose reply was lost; going on with it");
+    acme_ca_know_order(o->ca, o->request.url);
     acme_state_set(o, "order_url", json_string(o->request.url));
     acme_state_set(o, "ordering_at", NULL);
     acme_order_act(o, &object);

@@ -155,6 +155,7 @@ struct acme_order *acme_order_new(struct acme_ca *ca, const struct acme_account 
     const char *kid = ca->kid ? ca->kid : account->kid;
     o->kid = kid && kid[0] ? cm_strdup(kid) : NULL;
     o->contacts = json_is_array(account->contacts) ? json_deep_copy(account->contacts) : NULL;
+    o->eab = json_is_object(account->eab) ? json_deep_copy(account->eab) : NULL;
     o->names = json_deep_copy(names_ascii);
     o->terms_agreed = account->terms_agreed;
     o->lab_http = lab_http;
@@ -179,6 +180,7 @@ void acme_order_free(struct acme_order *o)
     cm_free(o->stale_url);
     cm_free(o->lookup_url);
     json_decref(o->contacts);
+    json_decref(o->eab);
     json_decref(o->names);
     json_decref(o->state);
     json_decref(o->value);

@@ -12,6 +12,7 @@
 
 #include "base/core/err.h"
 #include <jansson.h>
+#include <stdbool.h>
 
 #define ACME_NAMES_MAX   30
 #define ACME_TOKEN_MAX   255 /* base64url characters (reference/acme.md 3.1) */
@@ -54,6 +55,9 @@ struct acme_ports {
     /* The CSR as base64url DER (made with the key on first need). */
     void (*csr)(void *arg, acme_json_fn done, void *done_arg); /* value: {"csr": text} */
     void (*wait)(void *arg, int64_t ms, acme_tick_fn done, void *done_arg);
+    /* Is this downloaded chain (strict PEM) the one that is wished for?  When not, the CA's
+     * alternate ones are tried.  NULL = the default chain is fine. */
+    bool (*wanted)(void *arg, const char *chain_pem);
     /* One line of the step log shown to people. */
     void (*log)(void *arg, int level, const char *text);
 };
@@ -64,6 +68,7 @@ struct acme_account {
     const char *thumbprint; /* of the account key (RFC 7638) */
     const json_t *contacts; /* ["mailto:…"] or NULL */
     bool terms_agreed;      /* a person agreed to the terms at `directory` */
+    const json_t *eab;      /* JWS for externalAccountBinding (RFC 8555 7.3.4), or NULL */
 };
 
 /* Shared per CA account: directory cache, nonce pool, Retry-After floor.  Outlives its orders. */

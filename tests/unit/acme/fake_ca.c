@@ -141,6 +141,8 @@ static void directory(struct fake *f, struct fake_reply *r)
                             "keyChange", FAKE_BASE "/key", "unknown", 1.5);
     if (f->has_terms)
         json_object_set_new(obj, "meta", json_pack("{s:s}", "termsOfService", "https://ca.test/t"));
+    else if (f->eab_required)
+        json_object_set_new(obj, "meta", json_pack("{s:b}", "externalAccountRequired", 1));
     body_json(r, obj);
 }
 
@@ -155,6 +157,9 @@ static void new_account(struct fake *f, const char *payload, struct fake_reply *
         if (!f->account) {
             if (f->has_terms && !cm_json_bool(p, "termsOfServiceAgreed", false))
                 fake_violation(f, "registered without agreeing to the terms");
+            const json_t *eab = json_object_get(p, "externalAccountBinding");
+            if (eab != f->eab && !json_equal(eab, f->eab))
+                fake_violation(f, "registered with another binding than was given");
             f->accounts_made++;
             f->account_number++;
             r->status = 201;

@@ -86,6 +86,9 @@ struct fake {
     const char *token;      /* instead of a good one */
     const char *cert_links; /* Link lines of the certificate */
     const char *cert_body;
+    const char *wanted; /* the chain that is wished for has this text; NULL = any */
+    bool eab_required;
+    json_t *eab; /* borrowed: the account's binding */
     int64_t order_life_ms;
     int per_page;
     fake_before_fn before;

@@ -213,6 +213,12 @@ static void port_wait(void *arg, int64_t ms, acme_tick_fn done, void *done_arg)
     enqueue(f, e);
 }
 
+static bool port_wanted(void *arg, const char *chain_pem)
+{
+    const struct fake *f = arg;
+    return strstr(chain_pem, f->wanted) != NULL;
+}
+
 static void port_log(void *arg, int level, const char *text)
 {
     struct fake *f = arg;
@@ -366,13 +372,15 @@ struct acme_order *fake_job(struct fake *f, const json_t *names, acme_order_fn d
                                .publish = port_publish,
                                .csr = port_csr,
                                .wait = port_wait,
+                               .wanted = f->wanted ? port_wanted : NULL,
                                .log = port_log};
     json_t *contacts = json_pack("[s]", "mailto:ops@example.com");
     struct acme_account account = {.directory = FAKE_DIR,
                                    .kid = f->saved_kid,
                                    .thumbprint = FAKE_THUMB,
                                    .contacts = contacts,
-                                   .terms_agreed = !f->terms_refused};
+                                   .terms_agreed = !f->terms_refused,
+                                   .eab = f->eab};
     struct cm_err err = CM_ERR_INIT;
     struct acme_order *job =
         acme_order_new(f->ca, &account, names, f->saved, false, &ports, done, arg, &err);

@@ -33,6 +33,26 @@ static void terms_need_a_person(void **state)
     fake_fini(&f);
 }
 
+static void binding_to_an_account_at_the_ca(void **state)
+{
+    (void)state;
+    struct fake f;
+    fake_init(&f);
+    f.eab_required = true;
+    fake_start(&f, 1);
+    fake_run(&f);
+    assert_int_equal(f.err.code, CM_EHUMAN);
+    assert_int_equal(f.err.retry, CM_RETRY_CONFIGURATION);
+    assert_non_null(strstr(f.err.hint, "HMAC key"));
+    assert_int_equal(f.count[FAKE_NEW_ACCOUNT], 0);
+    f.eab = json_pack("{s:s,s:s,s:s}", "protected", "e30", "payload", "e30", "signature", "c2ln");
+    fake_issue(&f, 1); /* the model compares what arrives */
+    assert_int_equal(f.accounts_made, 1);
+    json_decref(f.eab);
+    f.eab = NULL;
+    fake_fini(&f);
+}
+
 static void a_known_account_is_not_registered(void **state)
 {
     (void)state;
@@ -216,6 +236,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(terms_need_a_person),
+        cmocka_unit_test(binding_to_an_account_at_the_ca),
         cmocka_unit_test(a_known_account_is_not_registered),
         cmocka_unit_test(every_refusal_is_decoded),
         cmocka_unit_test(unusable_accounts),

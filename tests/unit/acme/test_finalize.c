@@ -1,4 +1,4 @@
-/* The end of an order: CSR, orderNotReady, chain and its alternates. */
+/* The end of an order: CSR, orderNotReady. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -84,51 +84,12 @@ static void csr_port_failures(void **state)
     fake_fini(&f);
 }
 
-static void alternates(void **state)
-{
-    (void)state;
-    struct fake f;
-    fake_init(&f);
-    f.cert_links =
-        "Link: </cert/0/1>;rel=\"alternate\"\r\n"
-        "Link: <https://ca.test/cert/0/2>; title=\"a, b\"; rel=alternate, "
-        "<https://ca.test/up>;rel=\"up\", <https://ca.test/cert/0/3>; rel=\"up alternate\"\r\n"
-        "link: <http://ca.test/plain>;rel=\"alternate\"\r\n"
-        "Link: </cert/0/1>;rel=\"alternate\"\r\n"
-        "Link: <relative>;rel=\"alternate\"\r\n";
-    fake_issue(&f, 1);
-    json_t *urls = cm_json_arr(f.chain, "alternates");
-    assert_int_equal(json_array_size(urls), 3);
-    assert_string_equal(json_string_value(json_array_get(urls, 0)), FAKE_BASE "/cert/0/1");
-    assert_string_equal(json_string_value(json_array_get(urls, 1)), FAKE_BASE "/cert/0/2");
-    assert_string_equal(json_string_value(json_array_get(urls, 2)), FAKE_BASE "/cert/0/3");
-    fake_fini(&f);
-}
-
-static void an_unusable_chain(void **state)
-{
-    (void)state;
-    struct fake f;
-    fake_init(&f);
-    f.cert_body = "-----BEGIN PRIVATE KEY-----\nTUlJQg==\n-----END PRIVATE KEY-----\n";
-    fake_start(&f, 1);
-    fake_run(&f);
-    assert_null(f.chain);
-    assert_int_equal(f.err.code, CM_EPEER);
-    /* the next run asks for the same certificate again, not for another one */
-    f.cert_body = NULL;
-    fake_issue(&f, 1);
-    assert_int_equal(f.orders_made, 1);
-    assert_int_equal(f.finalized, 1);
-    fake_fini(&f);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(not_ready_yet),     cmocka_unit_test(bad_csr_keeps_the_order),
-        cmocka_unit_test(csr_port_failures), cmocka_unit_test(alternates),
-        cmocka_unit_test(an_unusable_chain),
+        cmocka_unit_test(not_ready_yet),
+        cmocka_unit_test(bad_csr_keeps_the_order),
+        cmocka_unit_test(csr_port_failures),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -57,6 +57,39 @@ static void found_among_many(void **state)
     fake_fini(&f);
 }
 
+/* However many orders came after it: those of this process are known and not read. */
+static void found_below_many_newer_ones(void **state)
+{
+    (void)state;
+    struct fake f;
+    char name[64];
+    fake_init(&f);
+    f.after = lose_new_order;
+    losses = 1000;
+    f.no_orders_list = true;
+    fake_start(&f, 1);
+    while (f.count[FAKE_NEW_ORDER] == 0)
+        assert_true(fake_turn(&f));
+    json_t *saved = json_deep_copy(f.saved);
+    assert_non_null(cm_json_str(saved, "ordering_at"));
+    acme_order_free(f.job); /* the job of the lost order is away for a while */
+    f.job = NULL;
+    losses = 0;
+    f.no_orders_list = false;
+    for (int i = 0; i < 40; i++) {
+        snprintf(name, sizeof(name), "other%d.example.com", i);
+        issue_with(&f, name);
+    }
+    unsigned reads = f.count[FAKE_ORDER];
+    json_decref(f.saved);
+    f.saved = saved;
+    fake_issue(&f, 1);
+    assert_int_equal(f.orders_made, 41);
+    assert_string_equal(cm_json_str(f.saved, "order_url"), FAKE_BASE "/order/0");
+    assert_in_range(f.count[FAKE_ORDER] - reads, 1, 4);
+    fake_fini(&f);
+}
+
 static void never_an_old_certificate(void **state)
 {
     (void)state;
@@ -160,6 +193,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(found_among_many),
+        cmocka_unit_test(found_below_many_newer_ones),
         cmocka_unit_test(never_an_old_certificate),
         cmocka_unit_test(without_a_list_one_more_is_made),
         cmocka_unit_test(losing_for_ever_ends_the_run),

@@ -92,6 +92,21 @@ static void splits_and_finds_the_root(void **state)
     kf_chain_fini(&chain);
 }
 
+static void names_the_root_that_it_leads_to(void **state)
+{
+    (void)state;
+    char name[256];
+    CM_AUTO_STR chain = cm_asprintf("%s%s", f.leaf, f.ca.middle);
+    OK(kf_chain_top(chain, strlen(chain), name, &f.err), f.err);
+    assert_string_equal(name, "Test Root");
+    CM_AUTO_STR whole = cm_asprintf("%s%s", chain, f.ca.root);
+    OK(kf_chain_top(whole, strlen(whole), name, &f.err), f.err);
+    assert_string_equal(name, "Test Root");
+    OK(kf_chain_top(f.leaf, strlen(f.leaf), name, &f.err), f.err);
+    assert_string_equal(name, "Test Middle");
+    REFUSED(kf_chain_top("", 0, name, &f.err), CM_EMALF, "no certificate", f.err);
+}
+
 /* The second certificate of a CA is checked against what was found good with the first. */
 static void knows_the_end_of_a_chain(void **state)
 {
@@ -244,6 +259,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(describes_a_leaf),
         cmocka_unit_test(splits_and_finds_the_root),
+        cmocka_unit_test(names_the_root_that_it_leads_to),
         cmocka_unit_test(knows_the_end_of_a_chain),
         cmocka_unit_test(forgets_the_oldest_end),
         cmocka_unit_test(refuses_other_text),
