@@ -82,7 +82,8 @@ static const struct cs_member trust[] = {INT("version", COUNT_MAX),
 #define ASKED_FIELDS                                                                               \
     LINES("host_names", 1024, TYPED_MAX), LABEL("provider", 0), LABEL("account", 0),               \
         LABEL("key_type", 0), HOSTS("servers", 0, SERVERS_MAX), LABEL("keyring_file", 0),          \
-        LABEL("target", 0), INT("renew_days", DAYS_MAX), LABEL("key_rollover", 0)
+        LABEL("target", 0), INT("renew_days", DAYS_MAX), LABEL("key_rollover", 0),                 \
+        LINE("alternate_chain", 0, 255), BOOL("paused")
 
 static const struct cs_member request_fields[] = {ASKED_FIELDS, END};
 
@@ -123,7 +124,6 @@ static const struct cs_member credential[] = {ASKED_FIELDS,
                                               OBJECT("error", 0, error_object),
                                               TIME("next_action_at", 0),
                                               INT("attempts", COUNT_MAX),
-                                              BOOL("paused"),
                                               END};
 
 static const struct cs_member keyfile[] = {ULID("credential", REQ),
@@ -157,19 +157,18 @@ static const struct cs_member receipt[] = {
 static const struct cs_member agreed[] = {LINE("by", 0, 256), TIME("at", 0),
                                           LINE("url", 0, URL_MAX), END};
 
-static const struct cs_member account[] = {LINE("directory", REQ, URL_MAX),
-                                           LINES("contacts", 320, 10),
-                                           OBJECT("terms_agreed", 0, agreed),
-                                           PEM("ca_pem", 0, CHAIN_MAX),
-                                           B64("sealed_key", 0, SEALED_MAX),
-                                           ANY("jwk", 4096),
-                                           B64URL("thumbprint", 0, 64),
-                                           LINE("kid", 0, URL_MAX),
-                                           WORD("status", REQ, account_states),
-                                           OBJECT("error", 0, error_object),
-                                           BOOL("self_check"),
-                                           INT("http_port", 65535),
+/* The JWS is there until the account is registered. */
+static const struct cs_member binding[] = {LINE("kid", REQ, 255), TIME("at", 0), ANY("jws", 8192),
                                            END};
+
+static const struct cs_member account[] = {
+    LINE("directory", REQ, URL_MAX),   LINES("contacts", 320, 10),
+    OBJECT("terms_agreed", 0, agreed), PEM("ca_pem", 0, CHAIN_MAX),
+    B64("sealed_key", 0, SEALED_MAX),  ANY("jwk", 4096),
+    B64URL("thumbprint", 0, 64),       LINE("kid", 0, URL_MAX),
+    OBJECT("eab", 0, binding),         WORD("status", REQ, account_states),
+    OBJECT("error", 0, error_object),  BOOL("self_check"),
+    INT("http_port", 65535),           END};
 
 static const struct cs_member settings[] = {LABEL("provider", 0),
                                             LABEL("account", 0),

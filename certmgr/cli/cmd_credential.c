@@ -1,4 +1,4 @@
-/* request, list, show, log, retry. */
+/* request, list, show, log, retry, renew. */
 #include "base/core/clock.h"
 #include "base/core/json.h"
 #include "base/core/mem.h"
@@ -13,14 +13,20 @@
 #define LIST_MAX     100000
 
 /* One path with a credential's ULID in it; the server refuses what is none. */
-static int credential_call(struct cli *cli, const char *method, const char *ulid, const char *tail,
-                           json_t **ret)
+static int credential_send(struct cli *cli, const char *method, const char *ulid, const char *tail,
+                           const json_t *body, json_t **ret)
 {
     if (strspn(ulid, "0123456789ABCDEFGHJKMNPQRSTVWXYZ") != strlen(ulid) || strlen(ulid) != 26)
         return cli_usage(cli, "a credential is named by its 26-character id; see certmgr list");
     CM_AUTO_STR path = cm_asprintf("/credentials/%s%s", ulid, tail);
-    CM_AUTO_JSON body = strcmp(method, "POST") == 0 ? json_object() : NULL;
     return cli_api(cli, method, path, body, ret);
+}
+
+static int credential_call(struct cli *cli, const char *method, const char *ulid, const char *tail,
+                           json_t **ret)
+{
+    CM_AUTO_JSON body = strcmp(method, "POST") == 0 ? json_object() : NULL;
+    return credential_send(cli, method, ulid, tail, body, ret);
 }
 
 static json_t *list_of(const struct cli_option *o)
@@ -220,7 +226,8 @@ static void print_view(const json_t *view)
     if (c == NULL)
         c = cm_json_obj(cm_json_obj(view, "request"), "fields");
     print_line("status:", status_of(view));
-    print_line("next:", cm_json_str(view, "next"));
+    const char *next = cm_json_str(view, "next"); /* a sentence: "Next: renewal at …" */
+    print_line("next:", next != NULL && strncmp(next, "Next: ", 6) == 0 ? next + 6 : next);
     print_list("host names:", cm_json_arr(c, "host_names"));
     print_list("in the certificate:", cm_json_arr(c, "san"));
     print_line("account:", cm_json_str(c, "account"));
@@ -286,11 +293,30 @@ static int cmd_retry(struct cli *cli)
     return status;
 }
 
+/* One by one: each is answered for itself, and the first failure does not stop the others. */
+static int cmd_renew(struct cli *cli)
+{
+    struct cli_option options[] = {{.name = "--new-key", .flag = true}, {.name = NULL}};
+    int worst = CLI_OK;
+    if (cli_options(cli, options) != 0 || cli->argc < 1)
+        return CLI_USAGE;
+    CM_AUTO_JSON body = json_pack("{s:b}", "new_key", options[0].count > 0);
+    for (int i = 0; i < cli->argc; i++) {
+        int status = credential_send(cli, "POST", cli->argv[i], "/renew", body, NULL);
+        if (status == CLI_OK && !cli->json)
+            printf("%s: renewal asked for\n", cli->argv[i]);
+        if (status != CLI_OK)
+            worst = status;
+    }
+    return worst;
+}
+
 const struct cli_command cli_credential_commands[] = {
     {"request", "-d NAME… -s SERVER… [--wait]", "submit a request", cmd_request},
     {"list", "[--view host|expiry|status|server]", "credentials", cmd_list},
     {"show", "ID", "one credential: status, certificate, receipts", cmd_show},
     {"log", "[--follow] ID", "its steps", cmd_log},
     {"retry", "ID", "attempt now", cmd_retry},
+    {"renew", "[--new-key] ID…", "renew now, the key kept or made anew", cmd_renew},
     {0},
 };

@@ -12,6 +12,8 @@
 #include "base/core/num.h"
 #include "base/core/utf8.h"
 
+#define CHAIN_NAME_MAX 255
+
 /* ---- tools ---------------------------------------------------------------------------------- */
 
 void eng_check_error(struct eng_check *check, const char *field, const char *value, const char *fmt,
@@ -182,13 +184,46 @@ static void check_target(struct eng_check *check)
                         "begins with a letter or digit");
 }
 
+/* The name of a root, as people know it ("ISRG Root X2"); optional. */
+static void check_chain(struct eng_check *check)
+{
+    const json_t *value = json_object_get(check->in, "alternate_chain");
+    const char *name = json_string_value(value);
+    if (!value || json_is_null(value) || (name && !name[strspn(name, " ")]))
+        return;
+    size_t len = name ? strlen(name) : 0;
+    bool good = len > 0 && len <= CHAIN_NAME_MAX;
+    for (size_t i = 0; good && i < len; i++)
+        good = (unsigned char)name[i] >= ' ' && name[i] != 0x7f;
+    if (!good) {
+        eng_check_error(check, "alternate_chain", NULL,
+                        "the root of a chain is named by its common name, at most %d bytes",
+                        CHAIN_NAME_MAX);
+        return;
+    }
+    size_t from = strspn(name, " ");
+    while (name[len - 1] == ' ')
+        len--;
+    json_object_set_new(check->out, "alternate_chain", json_stringn(name + from, len - from));
+}
+
+static void check_paused(struct eng_check *check)
+{
+    const json_t *value = json_object_get(check->in, "paused");
+    if (json_is_true(value))
+        cm_json_set_bool(check->out, "paused", true);
+    else if (value && !json_is_false(value) && !json_is_null(value))
+        eng_check_error(check, "paused", NULL, "paused is true or false");
+}
+
 /* ---- all of it ----------------------------------------------------------------------------------
  */
 
 void eng_check_for(struct engine *engine, const char *credential, const json_t *fields,
                    json_t **ret_fields, json_t **ret_errors, json_t **ret_notes)
 {
-    static const char *const key_types[] = {"P-256", "RSA-2048", NULL};
+    static const char *const key_types[] = {"P-256",    "P-384",    "RSA-2048",
+                                            "RSA-3072", "RSA-4096", NULL};
     static const char *const rollovers[] = {"keep", "every_renewal", NULL};
     struct eng_check check = {.engine = engine,
                               .credential = credential,
@@ -200,12 +235,15 @@ void eng_check_for(struct engine *engine, const char *credential, const json_t *
     eng_check_names(&check);
     check_provider(&check);
     check_account(&check);
-    check_choice(&check, "key_type", key_types, "the key type is P-256 or RSA-2048");
+    check_choice(&check, "key_type", key_types,
+                 "the key type is P-256, P-384, RSA-2048, RSA-3072 or RSA-4096");
     check_choice(&check, "key_rollover", rollovers,
                  "key rollover is \"keep\" or \"every_renewal\"");
     eng_check_servers(&check);
     check_target(&check);
     check_renew_days(&check);
+    check_chain(&check);
+    check_paused(&check);
     eng_check_file(&check); /* last: it needs names, servers and target */
     json_decref(check.defaults);
     *ret_fields = check.out;

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "certmgr/acme/retry.h"
+#include "keyfile/cert.h"
 
 const char *dep_goal(const struct dep_place *place)
 {
@@ -29,6 +30,19 @@ static unsigned attempts_before(const json_t *receipt, const json_t *document)
     if (!same(receipt, document, "fingerprint"))
         return 0;
     return (unsigned)cm_json_int(cm_json_obj(receipt, "error"), "attempts", 0);
+}
+
+/* As usual, but sooner for a certificate that is valid for minutes. */
+static int64_t next_attempt(const char *id, const json_t *document, unsigned attempts)
+{
+    struct kf_cert_info info;
+    int64_t now = cm_now_ms(), most = INT64_MAX;
+    if (kf_cert_info(cm_json_str_or(document, "leaf", ""), &info, NULL) == 0) {
+        most = eng_plan_retry_max(info.not_before_ms, info.not_after_ms);
+        kf_cert_info_fini(&info);
+    }
+    int64_t next = acme_next_attempt_ms(now, attempts, CM_RETRY_TRANSIENT, eng_seed(id), 0);
+    return next - now > most ? now + most : next;
 }
 
 struct publication {
@@ -87,8 +101,7 @@ void dep_report(struct deployer *deployer, const char *ulid, struct dep_report *
         CM_AUTO_JSON before = cs_get_body(deployer->env.store, id);
         report->err->attempts = attempts_before(before, report->document) + 1;
         report->err->retry = CM_RETRY_TRANSIENT;
-        report->err->next_attempt_ms = acme_next_attempt_ms(cm_now_ms(), report->err->attempts,
-                                                            CM_RETRY_TRANSIENT, eng_seed(id), 0);
+        report->err->next_attempt_ms = next_attempt(id, report->document, report->err->attempts);
         cm_json_set(members, "error", cm_err_to_json(report->err));
     }
     eng_edit(deployer->engine, id, "receipt", edit_receipt, on_published, pub);

@@ -10,12 +10,31 @@
 #include <stdio.h>
 #include <string.h>
 
+/* What a request: document asks for (its `action`). */
+enum intake_action {
+    ACTION_ISSUE,     /* Submit Request: fields come along */
+    ACTION_RETRY,     /* attempt now what failed or waits */
+    ACTION_RENEW,     /* a new certificate now, whatever the date */
+    ACTION_ROLL_OVER, /* the same with a new key */
+    ACTION_COUNT
+};
+
+static const struct {
+    const char *name;
+    const char *outcome; /* for the step log */
+} actions[ACTION_COUNT] = {
+    [ACTION_ISSUE] = {"issue", "Request accepted"},
+    [ACTION_RETRY] = {"retry", "A new attempt was asked for"},
+    [ACTION_RENEW] = {"renew", "A renewal was asked for"},
+    [ACTION_ROLL_OVER] = {"roll_over", "A renewal with a new key was asked for"},
+};
+
 struct intake {
     struct engine *engine;
     char ulid[CM_ULID_TEXT]; /* of the request */
     char credential[CM_ULID_TEXT];
     json_t *request;
-    bool retry;
+    enum intake_action action;
     const char *outcome; /* for the step log; static text */
     json_t *notes;
 };
@@ -41,19 +60,6 @@ static void remember(struct engine *engine, const char *ulid, const char *outcom
 /* ---- outcomes, applied to the credential's body
  * --------------------------------------------------- */
 
-/* Members of the request that the credential takes over. */
-static void take_fields(json_t *body, const json_t *fields)
-{
-    static const char *const members[] = {
-        "host_names", "host_names_ascii", "provider", "account",    "key_type",
-        "servers",    "keyring_file",     "target",   "renew_days", "key_rollover"};
-    for (size_t i = 0; i < sizeof(members) / sizeof(members[0]); i++) {
-        json_t *value = json_object_get(fields, members[i]);
-        if (value)
-            json_object_set(body, members[i], value);
-    }
-}
-
 static void take_origin(const struct intake *intake, json_t *body)
 {
     cm_json_set_str(body, "request", intake->ulid);
@@ -62,25 +68,34 @@ static void take_origin(const struct intake *intake, json_t *body)
     json_object_set(body, "requested_at", json_object_get(intake->request, "at"));
 }
 
-static bool same(const json_t *a, const json_t *b, const char *member)
+/* New fields for a certificate that serves: does it take another one to fulfil them? */
+static bool wants_order(const struct intake *intake, const json_t *body, const json_t *fields)
 {
-    return json_equal(json_object_get(a, member), json_object_get(b, member));
+    return intake->action != ACTION_ISSUE ||
+           strcmp(cm_json_str_or(body, "status", ""), "issued") != 0 ||
+           eng_order_differs(body, fields);
 }
 
 static void accept(struct intake *intake, json_t *body, const json_t *fields)
 {
-    /* A key is made for its names, type and servers: other ones need another key and CSR. */
-    if (!same(body, fields, "host_names_ascii") || !same(body, fields, "key_type") ||
-        !same(body, fields, "servers"))
+    bool order = wants_order(intake, body, fields);
+    if (eng_key_differs(body, fields))
         json_object_del(body, "csr");
-    take_fields(body, fields);
+    eng_fields_take(body, fields);
     take_origin(intake, body);
+    json_object_del(body, "error");
+    if (!order) {
+        bool paused = cm_json_bool(body, "paused", false);
+        cm_json_set_time(body, "next_action_at",
+                         paused ? cm_json_time(body, "not_after", 0) : eng_plan_renewal(body));
+        intake->outcome = "The settings were changed; the certificate stays";
+        return;
+    }
     cm_json_set_str(body, "status", cm_json_str(body, "chain") ? "renew" : "pending");
-    if (!json_object_get(body, "attempts") || !intake->retry)
+    if (!json_object_get(body, "attempts") || intake->action != ACTION_RETRY)
         cm_json_set_int(body, "attempts", 0);
     cm_json_set_time(body, "next_action_at", cm_now_ms());
-    json_object_del(body, "error");
-    intake->outcome = intake->retry ? "A new attempt was asked for" : "Request accepted";
+    intake->outcome = actions[intake->action].outcome;
 }
 
 static void refuse(struct intake *intake, json_t *body, const struct cm_err *why)
@@ -111,7 +126,7 @@ static void take_good_fields(json_t *body, json_t *fields, const json_t *errors)
     for (i = 0; i < sizeof(lists) / sizeof(lists[0]); i++)
         if (json_array_size(cm_json_arr(fields, lists[i])) == 0)
             json_object_del(fields, lists[i]);
-    take_fields(body, fields);
+    eng_fields_take(body, fields);
 }
 
 static void refusal(const json_t *errors, struct cm_err *ret)
@@ -142,7 +157,7 @@ static void stale(const json_t *body, struct cm_err *ret)
 static int answer_issue(struct intake *intake, json_t *body, const json_t *wanted)
 {
     struct cm_err why = CM_ERR_INIT;
-    if (!intake->retry &&
+    if (intake->action == ACTION_ISSUE &&
         cm_json_int(body, "serial", 0) != cm_json_int(intake->request, "base_serial", 0)) {
         stale(body, &why);
         refuse(intake, body, &why);
@@ -168,24 +183,38 @@ static int answer_issue(struct intake *intake, json_t *body, const json_t *wante
     return 0;
 }
 
-static int answer_retry(struct intake *intake, json_t *body, struct cm_err *err)
+/* May the task begin (again) from this status?  A valid certificate is replaced only when that was
+ * asked for; it serves until the new one is proven. */
+static bool may_begin(enum intake_action action, const char *status)
+{
+    static const char *const again[] = {"error", "pending", "waiting", "renew", "expired"};
+    for (size_t i = 0; i < sizeof(again) / sizeof(again[0]); i++)
+        if (strcmp(again[i], status) == 0)
+            return true;
+    return action != ACTION_RETRY && strcmp(status, "issued") == 0;
+}
+
+/* retry, renew, roll_over: on the fields that the credential has. */
+static int answer_again(struct intake *intake, json_t *body, struct cm_err *err)
 {
     const char *status = cm_json_str(body, "status");
     if (!status)
         return cm_fail(err, CM_ENOENT, "credential:%s does not exist", intake->credential);
     if (eng_is_refused(body)) {
         CM_AUTO_JSON wanted = json_object();
-        take_fields(wanted, body);
+        eng_fields_take(wanted, body);
         return answer_issue(intake, body, wanted);
     }
-    static const char *const again[] = {"error", "pending", "waiting", "renew", "expired"};
-    bool wanted = false;
-    for (size_t i = 0; i < sizeof(again) / sizeof(again[0]); i++)
-        wanted = wanted || strcmp(again[i], status) == 0;
-    if (!wanted) {
+    if (cm_json_bool(body, "paused", false)) {
+        intake->outcome = "Nothing is done: the credential is paused";
+        return 1;
+    }
+    if (!may_begin(intake->action, status)) {
         intake->outcome = "Nothing to try again";
         return 1;
     }
+    if (intake->action == ACTION_ROLL_OVER)
+        json_object_del(body, "csr"); /* no CSR, no key to keep (job_key.c) */
     accept(intake, body, body);
     return 0;
 }
@@ -197,8 +226,8 @@ static int edit(void *arg, json_t *body, struct cm_err *err)
         return 1;
     if (strcmp(cm_json_str_or(body, "request", ""), intake->ulid) == 0)
         return 1; /* answered already */
-    if (intake->retry)
-        return answer_retry(intake, body, err);
+    if (intake->action != ACTION_ISSUE)
+        return answer_again(intake, body, err);
     return answer_issue(intake, body, cm_json_obj(intake->request, "fields"));
 }
 
@@ -234,6 +263,41 @@ static void tell(const struct intake *intake)
 
 static void pump(struct engine *engine);
 
+/* ---- the keyring's place
+ * -------------------------------------------------------------------------- */
+
+static void on_answered(void *arg, const struct cs_doc *doc, const struct cm_err *err);
+
+/* Another file name or target takes no other certificate: the servers write what they have there.
+ */
+static int edit_place(void *arg, json_t *body, struct cm_err *err)
+{
+    const struct intake *intake = arg;
+    (void)err;
+    if (intake->engine->dead || !cm_json_str(body, "leaf"))
+        return 1;
+    char id[CS_ID_MAX + 1];
+    snprintf(id, sizeof(id), "credential:%s", intake->credential);
+    CM_AUTO_JSON credential = cs_get_body(intake->engine->env.store, id);
+    if (eng_is_refused(credential) || !eng_place_differs(body, credential))
+        return 1;
+    eng_place_take(body, credential);
+    return 0;
+}
+
+static void on_edited(void *arg, const struct cs_doc *doc, const struct cm_err *err)
+{
+    struct intake *intake = arg;
+    if (err || intake->engine->dead || intake->action != ACTION_ISSUE) {
+        on_answered(intake, doc, err);
+        return;
+    }
+    char id[CS_ID_MAX + 1];
+    snprintf(id, sizeof(id), "keyfile:%s", intake->credential);
+    eng_edit(intake->engine, id, "keyfile", edit_place, on_answered, intake);
+}
+
+/* Answered, or not: the end of one intake. */
 static void on_answered(void *arg, const struct cs_doc *doc, const struct cm_err *err)
 {
     struct intake *intake = arg;
@@ -271,15 +335,15 @@ static bool is_answered(struct engine *engine, const char *ulid)
     return value || json_object_get(engine->busy_requests, ulid);
 }
 
-/* A manager that took over has no memory of its predecessor: a request older than the last one
- * that the credential shows was answered by it. */
+/* A manager that took over has no memory of its predecessor: what was asked before the request that
+ * the credential shows, and from an older version of it, was answered then. */
 static bool is_old(const struct engine *engine, const char *credential, const json_t *request)
 {
     char id[CS_ID_MAX + 1];
     snprintf(id, sizeof(id), "credential:%s", credential);
     CM_AUTO_JSON body = cs_get_body(engine->env.store, id);
-    return cm_json_int(request, "base_serial", 0) == 0 && body &&
-           cm_json_time(request, "at", 0) <= cm_json_time(body, "requested_at", -1);
+    return cm_json_int(request, "base_serial", 0) < cm_json_int(body, "serial", 0) &&
+           cm_json_time(request, "at", 0) < cm_json_time(body, "requested_at", 0);
 }
 
 static void start(struct engine *engine, const char *ulid)
@@ -289,9 +353,11 @@ static void start(struct engine *engine, const char *ulid)
     json_t *request = cs_get_body(engine->env.store, id);
     const char *action = cm_json_str_or(request, "action", "");
     const char *credential = cm_json_str(request, "credential");
-    bool retry = strcmp(action, "retry") == 0;
-    if (!request || !cm_ulid_ok(credential) || (!retry && strcmp(action, "issue") != 0) ||
-        (!retry && is_old(engine, credential, request))) {
+    int wanted = 0;
+    while (wanted < ACTION_COUNT && strcmp(actions[wanted].name, action) != 0)
+        wanted++;
+    if (!request || !cm_ulid_ok(credential) || wanted == ACTION_COUNT ||
+        is_old(engine, credential, request)) {
         if (request)
             remember(engine, ulid, "not answered");
         json_decref(request);
@@ -300,12 +366,12 @@ static void start(struct engine *engine, const char *ulid)
     struct intake *intake = cm_calloc(1, sizeof(*intake));
     intake->engine = engine;
     intake->request = request;
-    intake->retry = retry;
+    intake->action = (enum intake_action)wanted;
     (void)cm_strcpy(intake->ulid, sizeof(intake->ulid), ulid);
     (void)cm_strcpy(intake->credential, sizeof(intake->credential), credential);
     json_object_set_new(engine->busy_requests, ulid, json_true());
     snprintf(id, sizeof(id), "credential:%s", credential);
-    eng_edit(engine, id, "credential", edit, on_answered, intake);
+    eng_edit(engine, id, "credential", edit, on_edited, intake);
 }
 
 static void pump(struct engine *engine)

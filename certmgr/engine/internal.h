@@ -48,6 +48,11 @@ struct eng_account {
 /* cs_listen() has no opposite: the ear stays, what it calls can go. */
 struct eng_ear;
 
+/* A place in an index of times. */
+struct eng_walk {
+    char key[64], id[CS_ID_MAX + 1];
+};
+
 struct engine {
     unsigned refs; /* 1 + edits under way */
     bool dead;     /* eng_free() was called */
@@ -62,8 +67,8 @@ struct engine {
     struct job *job[ENG_JOBS_MAX];
     size_t job_count;
     struct eng_pace pace;
-    char due_key[64]; /* how far the due index was walked */
-    char due_id[CS_ID_MAX + 1];
+    struct eng_walk due, expiry; /* how far these indexes were walked */
+    int64_t walked_ms;           /* wall clock of the last walk */
     /* intake.c */
     json_t *requests;      /* {request ulid: true} waiting to be answered, in order */
     json_t *busy_requests; /* {request ulid: true} being answered */
@@ -130,6 +135,14 @@ void eng_files_note(struct engine *engine, const char *ulid);
 void eng_files_claim(struct engine *engine, const char *ulid, const json_t *fields);
 void eng_files_unclaim(struct engine *engine, const char *ulid);
 void eng_files_free(struct engine *engine);
+
+/* ---- fields.c ---- */
+/* The asked-for members of fields into body; optional ones that are not asked for go. */
+void eng_fields_take(json_t *body, const json_t *fields);
+bool eng_key_differs(const json_t *a, const json_t *b);   /* takes another key */
+bool eng_order_differs(const json_t *a, const json_t *b); /* takes another certificate */
+bool eng_place_differs(const json_t *a, const json_t *b); /* takes another keyring file */
+void eng_place_take(json_t *keyfile, const json_t *credential);
 
 /* ---- account.c, roots.c ---- */
 int eng_account_get(struct engine *engine, const char *name, struct eng_account **ret,

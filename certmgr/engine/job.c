@@ -126,6 +126,18 @@ int job_save(struct job *job, struct cm_err *err)
     return cs_kv_put(job->engine->env.store, "order", job->ulid, job->order, err);
 }
 
+bool job_has_old_key(const struct job *job, const json_t *body)
+{
+    const char *key = cm_json_str(body, "public_key_sha256");
+    return key && !cm_json_str(body, "csr") &&
+           strcmp(key, cm_json_str_or(job->order, "public_key_sha256", "")) == 0;
+}
+
+bool job_is_outdated(const struct job *job, const json_t *body)
+{
+    return eng_order_differs(body, job->credential) || job_has_old_key(job, body);
+}
+
 bool job_wait_for_agent(struct job *job, const struct cm_err *err)
 {
     if (err->code != CM_EBUSY && err->code != CM_ECLOSED)
@@ -148,7 +160,9 @@ static int edit_expired(void *arg, json_t *body, struct cm_err *err)
     if (!call->job)
         return 1;
     cm_json_set_str(body, "status", "expired");
-    json_object_del(body, "next_action_at");
+    if (cm_json_bool(body, "paused", false) ||
+        strcmp(cm_json_str_or(body, "provider", ""), "acme") != 0)
+        json_object_del(body, "next_action_at"); /* else: the attempts to renew it go on */
     json_t *health = json_object();
     cm_json_set_str(health, "color", "red");
     json_t *causes = json_array();

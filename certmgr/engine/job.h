@@ -66,6 +66,10 @@ struct job_call *job_call_new(struct job *job);
 void job_call_free(struct job_call *call);
 /* Runs fn(job, err) on the loop when the job still lives. */
 void job_later(struct job *job, int64_t ms, void (*fn)(struct job *job, const struct cm_err *err));
+/* The credential (as it is now) wants a new key, and the order is for its present one. */
+bool job_has_old_key(const struct job *job, const json_t *body);
+/* The order does not bring what the credential (as it is now) asks for: it changed on the way. */
+bool job_is_outdated(const struct job *job, const json_t *body);
 int job_save(struct job *job, struct cm_err *err); /* kv "order" */
 
 void job_key(struct job *job);                            /* job_key.c */

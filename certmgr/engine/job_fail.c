@@ -32,6 +32,20 @@ static json_t *health_after(const json_t *body)
     return health;
 }
 
+/* A short-lived certificate cannot wait for the usual pauses; what the CA asked for stands. */
+static int64_t next_attempt(const struct job *job, const json_t *body, const struct cm_err *why)
+{
+    int64_t now = cm_now_ms();
+    int64_t next = acme_next_attempt_ms(now, why->attempts, why->retry, eng_seed(job->ulid), 0);
+    int64_t most =
+        eng_plan_retry_max(cm_json_time(body, "not_before", 0), cm_json_time(body, "not_after", 0));
+    if (job_is_outdated(job, body))
+        next = now; /* corrected in the meantime */
+    else if (next - now > most)
+        next = now + most;
+    return next < job->floor_ms ? job->floor_ms : next;
+}
+
 static int edit_failed(void *arg, json_t *body, struct cm_err *err)
 {
     struct job_call *call = arg;
@@ -40,8 +54,7 @@ static int edit_failed(void *arg, json_t *body, struct cm_err *err)
         return 1;
     struct cm_err *why = &call->err;
     why->attempts = (unsigned)cm_json_int(body, "attempts", 0) + 1;
-    why->next_attempt_ms = acme_next_attempt_ms(cm_now_ms(), why->attempts, why->retry,
-                                                eng_seed(call->job->ulid), call->job->floor_ms);
+    why->next_attempt_ms = next_attempt(call->job, body, why);
     cm_json_set_str(body, "status", "error");
     cm_json_set_int(body, "attempts", why->attempts);
     cm_json_set_time(body, "next_action_at", why->next_attempt_ms);

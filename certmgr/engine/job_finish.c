@@ -71,8 +71,6 @@ static json_t *keyfile_members(const struct job *job, const struct kf_chain *cha
     for (size_t i = 0; i < sizeof(from_order) / sizeof(from_order[0]); i++)
         json_object_set(out, from_order[i], json_object_get(job->order, from_order[i]));
     cm_json_set_str(out, "credential", job->ulid);
-    json_object_set(out, "keyring_file", json_object_get(job->credential, "keyring_file"));
-    json_object_set(out, "target", json_object_get(job->credential, "target"));
     json_object_set(out, "names", json_object_get(job->order, "names"));
     cm_json_set_str(out, "leaf", chain->leaf);
     cm_json_set_str(out, "intermediates", chain->intermediates);
@@ -91,10 +89,22 @@ static int edit_credential(void *arg, json_t *body, struct cm_err *err)
     (void)err;
     if (!call->job)
         return 1;
+    bool outdated = job_is_outdated(call->job, body);
+    bool new_key = outdated && !cm_json_str(body, "csr");
     json_object_del(body, "root"); /* of the former chain */
     json_object_del(body, "error");
     json_object_update(body, call->value);
-    cm_json_set_time(body, "next_action_at", eng_plan_renewal(body));
+    int64_t next = eng_plan_renewal(body);
+    if (outdated) {
+        /* This certificate serves; what was asked for in the meantime comes next. */
+        cm_json_set_str(body, "status", "renew");
+        next = cm_now_ms();
+    } else if (cm_json_bool(body, "paused", false)) {
+        next = cm_json_time(body, "not_after", 0);
+    }
+    if (new_key)
+        json_object_del(body, "csr");
+    cm_json_set_time(body, "next_action_at", next);
     return 0;
 }
 
@@ -107,8 +117,10 @@ static int edit_keyfile(void *arg, json_t *body, struct cm_err *err)
     if (strcmp(cm_json_str_or(body, "fingerprint", ""),
                cm_json_str_or(call->value, "fingerprint", "")) == 0)
         return 1; /* written before a crash */
+    CM_AUTO_JSON credential = cs_get_body(call->job->engine->env.store, call->job->id);
     json_object_del(body, "root");
     json_object_update(body, call->value);
+    eng_place_take(body, credential); /* it may have been changed since the job began */
     return 0;
 }
 

@@ -15,8 +15,17 @@ static bool same(const struct job *job, const char *in_order, const char *in_cre
                       json_object_get(job->credential, in_credential));
 }
 
+static bool is_at_ca(const struct job *job)
+{
+    const json_t *acme = cm_json_obj(job->order, "acme");
+    return cm_json_str(acme, "order_url") || cm_json_str(acme, "ordering_at");
+}
+
+/* An order that the CA has is finished with the key that it has. */
 static bool is_staged(const struct job *job)
 {
+    if (job_has_old_key(job, job->credential) && !is_at_ca(job))
+        return false;
     return cm_json_str(job->order, "csr") && cm_json_str(job->order, "sealed_key") &&
            cm_json_str(job->order, "public_key_sha256") && same(job, "names", "host_names_ascii") &&
            same(job, "key_type", "key_type") && same(job, "servers", "servers");

@@ -6,6 +6,9 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
+
+#include "keyfile/cert.h"
 
 #define SEND_MS 30000
 
@@ -289,6 +292,20 @@ static void wait(void *arg, int64_t ms, acme_tick_fn done, void *done_arg)
     cm_timer_start(call->timer, ms);
 }
 
+/* The credential names the root of the chain that it wants. */
+static bool wanted(void *arg, const char *chain_pem)
+{
+    struct job *job = arg;
+    const char *name = cm_json_str(job->credential, "alternate_chain");
+    char root[256];
+    if (!name)
+        return true;
+    if (kf_chain_top(chain_pem, strlen(chain_pem), root, NULL) != 0)
+        return false;
+    eng_step(job->engine, job->ulid, CM_LOG_INFO, "A chain of the CA leads to \"%s\"", root);
+    return strcasecmp(root, name) == 0;
+}
+
 static void log_line(void *arg, int level, const char *text)
 {
     struct job *job = arg;
@@ -305,5 +322,6 @@ struct acme_ports job_ports(struct job *job)
                                .publish = publish,
                                .csr = csr,
                                .wait = wait,
+                               .wanted = wanted,
                                .log = log_line};
 }

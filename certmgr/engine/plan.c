@@ -10,11 +10,13 @@
 
 #define DAY_MS           INT64_C(86400000)
 #define RENEW_DAYS_USUAL 30
+#define RETRY_SHORT_MS   2000           /* no attempt follows sooner, however short the life */
+#define AHEAD_MAX_MS     (367 * DAY_MS) /* the longest Retry-After (acme/header.h) and a back-off */
 
 enum rule {
     RULE_NONE,
     RULE_ORDER, /* an order is wanted or under way */
-    RULE_ERROR,
+    RULE_AGAIN, /* failed, or expired: at next_action_at */
     RULE_VALID, /* a certificate serves */
 };
 
@@ -28,12 +30,12 @@ static const struct {
     {"pending", RULE_ORDER, NULL},
     {"waiting", RULE_ORDER, NULL},
     {"renew", RULE_ORDER, NULL},
-    {"error", RULE_ERROR, NULL},
+    {"error", RULE_AGAIN, "refused: waits for a corrected request"},
     {"issued", RULE_VALID, NULL},
     {"update_servers", RULE_NONE, "the list of servers is being changed"},
     {"revoke_pending", RULE_NONE, "the certificate is being revoked"},
     {"revoked", RULE_NONE, "the certificate was revoked"},
-    {"expired", RULE_NONE, "the certificate has expired"},
+    {"expired", RULE_AGAIN, "the certificate has expired"},
     {"archived", RULE_NONE, "archived"},
 };
 
@@ -83,38 +85,80 @@ int64_t eng_plan_renewal(const json_t *credential)
     int64_t life, lead = lead_ms(credential, &life);
     if (life == 0)
         return 0;
-    int64_t slack = life / 60;
+    int64_t slack = life / 60 < DAY_MS ? life / 60 : DAY_MS;
     int64_t earlier =
         slack > 0 ? (int64_t)(spread(cm_json_str_or(credential, "_id", "")) % (uint64_t)slack) : 0;
     return cm_json_time(credential, "not_after", 0) - lead - earlier;
 }
 
-static struct plan plan_valid(const json_t *credential, bool automatic, int64_t now_ms)
+int64_t eng_plan_retry_max(int64_t from_ms, int64_t to_ms)
+{
+    int64_t part = to_ms > from_ms ? (to_ms - from_ms) / 12 : INT64_MAX;
+    return part > RETRY_SHORT_MS ? part : RETRY_SHORT_MS;
+}
+
+/* "30 days", "5 hours", "20 seconds" */
+static void span(int64_t ms, char *out, size_t size)
+{
+    static const struct {
+        int64_t ms;
+        const char *name;
+    } units[] = {{DAY_MS, "days"}, {3600000, "hours"}, {60000, "minutes"}, {1000, "seconds"}};
+    size_t unit = 0;
+    while (unit < 3 && ms < 2 * units[unit].ms)
+        unit++;
+    snprintf(out, size, "%" PRId64 " %s", ms > 0 ? ms / units[unit].ms : 0, units[unit].name);
+}
+
+static struct plan plan_valid(const json_t *credential)
 {
     int64_t not_after = cm_json_time(credential, "not_after", 0);
     if (not_after == 0)
         return make(PLAN_NOTHING, 0, "the certificate has no dates");
-    if (!automatic)
-        return make(PLAN_EXPIRE, not_after, "not renewed by itself");
     struct plan plan = make(PLAN_RENEW, cm_json_time(credential, "next_action_at", 0), "");
     if (plan.when_ms == 0)
         plan.when_ms = eng_plan_renewal(credential);
-    int64_t left = not_after - plan.when_ms;
-    if (left >= 2 * DAY_MS)
-        snprintf(plan.why, sizeof(plan.why), "%" PRId64 " days before expiry", left / DAY_MS);
-    else
-        snprintf(plan.why, sizeof(plan.why), "%" PRId64 " hours before expiry",
-                 left > 0 ? left / 3600000 : 0);
-    (void)now_ms;
+    char left[40];
+    span(not_after - plan.when_ms, left, sizeof(left));
+    snprintf(plan.why, sizeof(plan.why), "%s before expiry", left);
     return plan;
+}
+
+/* What brings the next certificate. */
+static struct plan plan_order(const json_t *credential, const json_t *order, enum rule rule,
+                              const char *why, int64_t now_ms)
+{
+    int64_t next = cm_json_time(credential, "next_action_at", 0);
+    if (strcmp(cm_json_str_or(credential, "provider", ""), "acme") != 0)
+        return make(PLAN_NOTHING, 0, "waits for a person");
+    if (cm_json_bool(credential, "paused", false))
+        return make(PLAN_NOTHING, 0, "paused");
+    if (next > now_ms + AHEAD_MAX_MS)
+        next = now_ms; /* nobody plans so far ahead: the clock has been set back since */
+    if (rule == RULE_AGAIN && next == 0)
+        return make(PLAN_NOTHING, 0, why);
+    if (rule == RULE_AGAIN)
+        return make(PLAN_ISSUE, next, "next attempt after the failure");
+    /* What was begun is finished first: never a second order while one is open. */
+    if (eng_order_open(order))
+        return make(PLAN_ISSUE, now_ms, "goes on with the open order");
+    if (rule == RULE_VALID)
+        return plan_valid(credential);
+    return make(PLAN_ISSUE, next ? next : now_ms, "the request is waiting for its turn");
+}
+
+/* A certificate whose end has not been told yet; 0 = there is none. */
+static int64_t untold_end(const json_t *credential)
+{
+    const char *health = cm_json_str_or(cm_json_obj(credential, "health"), "color", "");
+    const char *status = cm_json_str_or(credential, "status", "");
+    bool told = strcmp(health, "red") == 0 || strcmp(status, "expired") == 0;
+    return told ? 0 : cm_json_time(credential, "not_after", 0);
 }
 
 struct plan eng_plan(const json_t *credential, const json_t *order, int64_t now_ms)
 {
     const char *status = cm_json_str_or(credential, "status", "");
-    bool paused = cm_json_bool(credential, "paused", false);
-    bool acme = strcmp(cm_json_str_or(credential, "provider", ""), "acme") == 0;
-    int64_t next = cm_json_time(credential, "next_action_at", 0);
     enum rule rule = RULE_NONE;
     const char *why = "unknown status";
     for (size_t i = 0; i < sizeof(rules) / sizeof(rules[0]); i++) {
@@ -125,19 +169,15 @@ struct plan eng_plan(const json_t *credential, const json_t *order, int64_t now_
     }
     if (rule == RULE_NONE)
         return make(PLAN_NOTHING, 0, why);
-    if (rule == RULE_VALID && !eng_order_open(order))
-        return plan_valid(credential, acme && !paused, now_ms);
-    if (paused)
-        return make(PLAN_NOTHING, 0, "paused");
-    if (!acme)
-        return make(PLAN_NOTHING, 0, "waits for a person");
-    if (rule == RULE_ERROR) {
-        if (next == 0)
-            return make(PLAN_NOTHING, 0, "refused: waits for a corrected request");
-        return make(PLAN_ISSUE, next, "next attempt after the failure");
-    }
-    /* What was begun is finished first: never a second order while one is open. */
-    if (eng_order_open(order))
-        return make(PLAN_ISSUE, now_ms, "goes on with the open order");
-    return make(PLAN_ISSUE, next ? next : now_ms, "the request is waiting for its turn");
+    struct plan plan = plan_order(credential, order, rule, why, now_ms);
+    /* Nobody is told that a certificate serves when it has run out; but what is due anyway goes
+     * first: it may bring the next one. */
+    int64_t end = untold_end(credential);
+    bool due = plan.action != PLAN_NOTHING && plan.when_ms <= now_ms;
+    if (end == 0 || due || (plan.action != PLAN_NOTHING && plan.when_ms <= end))
+        return plan;
+    struct plan expiry = make(PLAN_EXPIRE, end, "");
+    snprintf(expiry.why, sizeof(expiry.why), "%.150s",
+             plan.action == PLAN_NOTHING ? plan.why : "before the next attempt to renew it");
+    return expiry;
 }

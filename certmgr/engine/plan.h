@@ -9,7 +9,7 @@ enum plan_action {
     PLAN_NOTHING, /* final, refused or paused */
     PLAN_ISSUE,   /* run (or resume) an order */
     PLAN_RENEW,   /* renewal point reached or in the future */
-    PLAN_EXPIRE,  /* mark as expired */
+    PLAN_EXPIRE,  /* tell that the certificate has run out; attempts go on as they were planned */
 };
 
 struct plan {
@@ -19,15 +19,19 @@ struct plan {
 };
 
 /* credential: document body; order: saved order state or NULL; now_ms: wall clock.
- * Order open: resume it.  Pending, or failed: at next_action_at.  Issued: at next_action_at, which
- * the engine sets to eng_plan_renewal(). */
+ * Order open: resume it.  Pending, failed or expired: at next_action_at.  Issued: at
+ * next_action_at, which the engine sets to eng_plan_renewal().  A certificate that ends before
+ * anything of that happens, or that nobody renews: PLAN_EXPIRE at its end, once. */
 struct plan eng_plan(const json_t *credential, const json_t *order, int64_t now_ms);
 
-/* Renewal point: renew_days before not_after, but never earlier than a third of the life before it
+/* Renewal point: renew_days before not_after, but at the earliest when a third of the life is left
  * (a 6-day certificate with "30 days" would be renewed without end; reference/acme.md N1, 2.3),
- * and earlier by up to 1/60 of the life, decided by the ULID, so that a fleet's renewals spread.
- * 0 without dates. */
+ * and earlier than that by up to 1/60 of the life, a day at most, decided by the ULID, so that a
+ * fleet's renewals spread.  0 without dates. */
 int64_t eng_plan_renewal(const json_t *credential);
+/* The longest pause before another attempt that a certificate of this life can afford: a twelfth of
+ * it (5 s of a minute, 12 h of 6 days).  No dates: no limit. */
+int64_t eng_plan_retry_max(int64_t from_ms, int64_t to_ms);
 
 /* A request that was never accepted: shown with its error, holds no names, nothing is planned. */
 bool eng_is_refused(const json_t *credential);

@@ -2,9 +2,9 @@
  * Which credential runs when: one timer for the earliest due time, one queue in order of arrival,
  * and as many jobs as the distance of the CAs deserves (pace.h).
  *
- * The index of due times is walked forward from where the last walk ended; whatever changes behind
- * that place comes through sched_touch().  The plan is asked only when a credential leaves the
- * queue, so a storm of due documents costs one index step each.
+ * The indexes of due times and of expiry are walked forward from where the last walk ended;
+ * whatever changes behind that place comes through sched_touch().  The plan is asked only when a
+ * credential leaves the queue, so a storm of due documents costs one index step each.
  */
 #include "certmgr/engine/job.h"
 
@@ -57,32 +57,43 @@ static void arm(struct engine *engine, int64_t when_ms)
 
 struct walk {
     struct engine *engine;
+    struct eng_walk *place;
     int64_t now_ms, next_ms;
 };
 
-static int on_due(void *arg, const char *key, const char *id)
+static int on_time(void *arg, const char *key, const char *id)
 {
     struct walk *walk = arg;
     struct engine *engine = walk->engine;
     int64_t when = 0;
     if (cm_time_parse(key, &when) == 0 && when > walk->now_ms) {
-        walk->next_ms = when;
+        walk->next_ms = walk->next_ms && walk->next_ms < when ? walk->next_ms : when;
         return 1;
     }
-    if (cm_strcpy(engine->due_key, sizeof(engine->due_key), key) == 0)
-        (void)cm_strcpy(engine->due_id, sizeof(engine->due_id), id);
+    if (cm_strcpy(walk->place->key, sizeof(walk->place->key), key) == 0)
+        (void)cm_strcpy(walk->place->id, sizeof(walk->place->id), id);
     const char *ulid = eng_id_name(id, "credential:");
     if (ulid && !sched_job(engine, ulid))
         json_object_set_new(engine->queue, ulid, json_true());
     return 0;
 }
 
-static void walk_due(struct engine *engine)
+static void walk_index(struct walk *walk, enum cs_index index, struct eng_walk *place)
+{
+    bool begun = place->id[0] != '\0';
+    walk->place = place;
+    cs_each(walk->engine->env.store, index, "", begun ? place->key : NULL, begun ? place->id : NULL,
+            on_time, walk);
+}
+
+static void walk_times(struct engine *engine)
 {
     struct walk walk = {.engine = engine, .now_ms = cm_now_ms()};
-    bool begun = engine->due_id[0] != '\0';
-    cs_each(engine->env.store, CS_BY_DUE, "", begun ? engine->due_key : NULL,
-            begun ? engine->due_id : NULL, on_due, &walk);
+    if (walk.now_ms < engine->walked_ms) /* the clock was set back: times passed come again */
+        engine->due = engine->expiry = (struct eng_walk){.key = ""};
+    engine->walked_ms = walk.now_ms;
+    walk_index(&walk, CS_BY_DUE, &engine->due);
+    walk_index(&walk, CS_BY_EXPIRY, &engine->expiry);
     engine->armed_ms = 0;
     if (walk.next_ms)
         arm(engine, walk.next_ms);
@@ -92,7 +103,7 @@ static void walk_due(struct engine *engine)
 
 static void on_timer(void *arg)
 {
-    walk_due(arg);
+    walk_times(arg);
 }
 
 /* ---- queue
@@ -183,7 +194,7 @@ void sched_start(struct engine *engine)
     engine->pump = cm_timer_new(engine->env.loop, pump, engine);
     /* What was under way goes first. */
     cs_kv_each(engine->env.store, "order", "", on_order, engine);
-    walk_due(engine);
+    walk_times(engine);
 }
 
 void sched_stop(struct engine *engine)

@@ -1,6 +1,6 @@
 /*
- * Submit Request and Retry: a signed request: document, made on whichever server the person is on.
- * The manager's intake answers it (intake.c).
+ * Submit Request, changes, Retry and Renew: a signed request: document, made on whichever server
+ * the person is on. The manager's intake answers it (intake.c).
  */
 #include "certmgr/engine/internal.h"
 
@@ -60,6 +60,14 @@ static json_t *make_request(const struct engine *engine, const char *action, con
     return request;
 }
 
+static void refuse_later(struct engine *engine, struct submit *submit)
+{
+    const json_t *first = json_array_get(submit->errors, 0);
+    if (submit->err.code == 0)
+        cm_fail(&submit->err, CM_EINVAL, "%s", cm_json_str_or(first, "message", "bad request"));
+    cm_loop_defer(engine->env.loop, on_refused, submit);
+}
+
 void eng_submit(struct engine *engine, const json_t *fields, const struct eng_actor *actor,
                 eng_submit_fn done, void *arg)
 {
@@ -69,10 +77,8 @@ void eng_submit(struct engine *engine, const json_t *fields, const struct eng_ac
     json_t *checked = NULL;
     eng_check(engine, fields, &checked, &submit->errors, &submit->notes);
     if (json_array_size(submit->errors) > 0) {
-        const json_t *first = json_array_get(submit->errors, 0);
-        cm_fail(&submit->err, CM_EINVAL, "%s", cm_json_str_or(first, "message", "bad request"));
         json_decref(checked);
-        cm_loop_defer(engine->env.loop, on_refused, submit);
+        refuse_later(engine, submit);
         return;
     }
     /* The manager converts the names itself; a file name nobody asked for is its choice, too, since
@@ -84,6 +90,51 @@ void eng_submit(struct engine *engine, const json_t *fields, const struct eng_ac
     cm_ulid(submit->credential);
     json_t *request = make_request(engine, "issue", submit->credential, 0, actor);
     cm_json_set(request, "fields", checked);
+    cs_publish(engine->env.store, request, 0, on_submitted, submit);
+}
+
+/* ---- change -----------------------------------------------------------------------------------
+ */
+
+static int read_credential(struct engine *engine, const char *credential, struct cs_doc *ret,
+                           struct cm_err *err)
+{
+    char id[CS_ID_MAX + 1];
+    if (!cm_ulid_ok(credential))
+        return cm_fail(err, CM_EINVAL, "that is not the number of a credential");
+    snprintf(id, sizeof(id), "credential:%s", credential);
+    int rc = cs_get(engine->env.store, id, ret, err);
+    if (rc == CM_ENOENT)
+        rc = cm_fail(err, CM_ENOENT, "there is no credential %s", credential);
+    return rc;
+}
+
+void eng_change(struct engine *engine, const char *credential, const json_t *fields,
+                int64_t base_serial, const struct eng_actor *actor, eng_submit_fn done, void *arg)
+{
+    struct submit *submit = cm_calloc(1, sizeof(*submit));
+    submit->done = done;
+    submit->arg = arg;
+    struct cs_doc doc = {0};
+    json_t *checked = NULL;
+    if (read_credential(engine, credential, &doc, &submit->err) == 0) {
+        CM_AUTO_JSON wanted = json_object();
+        eng_fields_take(wanted, doc.body);
+        json_object_update(wanted, (json_t *)(uintptr_t)fields);
+        eng_check_for(engine, credential, wanted, &checked, &submit->errors, &submit->notes);
+    }
+    if (submit->err.code != 0 || json_array_size(submit->errors) > 0) {
+        json_decref(checked);
+        cs_doc_fini(&doc);
+        refuse_later(engine, submit);
+        return;
+    }
+    json_object_del(checked, "host_names_ascii"); /* the manager converts them itself */
+    (void)cm_strcpy(submit->credential, sizeof(submit->credential), credential);
+    json_t *request =
+        make_request(engine, "issue", credential, base_serial ? base_serial : doc.serial, actor);
+    cm_json_set(request, "fields", checked);
+    cs_doc_fini(&doc);
     cs_publish(engine->env.store, request, 0, on_submitted, submit);
 }
 
@@ -116,28 +167,31 @@ static void on_retry_submitted(void *arg, const struct cs_doc *doc, const struct
     retry_end(arg, err);
 }
 
-void eng_retry(struct engine *engine, const char *credential, const struct eng_actor *actor,
-               eng_done_fn done, void *arg)
+static void ask_again(struct engine *engine, const char *action, const char *credential,
+                      const struct eng_actor *actor, eng_done_fn done, void *arg)
 {
     struct retry *retry = cm_calloc(1, sizeof(*retry));
     retry->done = done;
     retry->arg = arg;
     struct cs_doc doc = {0};
-    int rc = CM_EINVAL;
-    if (!cm_ulid_ok(credential)) {
-        cm_fail(&retry->err, CM_EINVAL, "that is not the number of a credential");
-    } else {
-        char id[CS_ID_MAX + 1];
-        snprintf(id, sizeof(id), "credential:%s", credential);
-        rc = cs_get(engine->env.store, id, &doc, &retry->err);
-        if (rc == CM_ENOENT)
-            cm_fail(&retry->err, CM_ENOENT, "there is no credential %s", credential);
-    }
+    int rc = read_credential(engine, credential, &doc, &retry->err);
     if (rc != 0) {
         cm_loop_defer(engine->env.loop, on_retry_refused, retry);
         return;
     }
-    json_t *request = make_request(engine, "retry", credential, doc.serial, actor);
+    json_t *request = make_request(engine, action, credential, doc.serial, actor);
     cs_doc_fini(&doc);
     cs_publish(engine->env.store, request, 0, on_retry_submitted, retry);
+}
+
+void eng_retry(struct engine *engine, const char *credential, const struct eng_actor *actor,
+               eng_done_fn done, void *arg)
+{
+    ask_again(engine, "retry", credential, actor, done, arg);
+}
+
+void eng_renew(struct engine *engine, const char *credential, bool new_key,
+               const struct eng_actor *actor, eng_done_fn done, void *arg)
+{
+    ask_again(engine, new_key ? "roll_over" : "renew", credential, actor, done, arg);
 }

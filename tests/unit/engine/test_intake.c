@@ -261,6 +261,242 @@ static void a_retry_of_an_issued_certificate_orders_nothing(void **state)
     assert_int_equal(h->ca.new_orders, 1);
 }
 
+/* ---- renewal by hand
+ * ------------------------------------------------------------------------------ */
+
+static unsigned wanted_downloads;
+
+static bool downloaded(struct h *h)
+{
+    return h->ca.downloads >= wanted_downloads && h->engine->job_count == 0;
+}
+
+static json_t *renew(struct h *h, bool new_key, unsigned downloads)
+{
+    struct eng_actor actor = {.who = "ada", .via = "cli"};
+    h_turns(h, 20);
+    eng_renew(h->engine, h->credential, new_key, &actor, h_on_done, h);
+    assert_int_equal(h_done(h), 0);
+    wanted_downloads = downloads;
+    h_until(h, downloaded, "the renewal");
+    return h_status(h, "issued");
+}
+
+static void a_renewal_by_hand_keeps_the_key(void **state)
+{
+    struct h *h = *state;
+    h_account(h);
+    CM_AUTO_JSON before = h_issue(h, "www.example.com");
+    CM_AUTO_JSON after = renew(h, false, 2);
+    assert_true(json_equal(json_object_get(before, "public_key_sha256"),
+                           json_object_get(after, "public_key_sha256")));
+    assert_false(
+        json_equal(json_object_get(before, "fingerprint"), json_object_get(after, "fingerprint")));
+    assert_string_equal(cm_json_str(after, "requested_by"), "ada");
+    assert_int_equal(h_op_count(h, "key.create"), 1);
+    assert_true(cm_json_time(after, "next_action_at", 0) > cm_now_ms());
+}
+
+static void a_roll_over_makes_a_new_key_once(void **state)
+{
+    struct h *h = *state;
+    h_account(h);
+    CM_AUTO_JSON before = h_issue(h, "www.example.com");
+    CM_AUTO_JSON after = renew(h, true, 2);
+    assert_false(json_equal(json_object_get(before, "public_key_sha256"),
+                            json_object_get(after, "public_key_sha256")));
+    assert_int_equal(cm_json_int(after, "key_generation", 0), 2);
+    assert_string_equal(cm_json_str(after, "key_rollover"), "keep"); /* asked for once */
+    CM_AUTO_JSON again = renew(h, false, 3);
+    assert_int_equal(cm_json_int(again, "key_generation", 0), 2);
+}
+
+static void a_renewal_is_answered_once_by_whatever_manager(void **state)
+{
+    struct h *h = *state;
+    h_account(h);
+    json_decref(h_issue(h, "www.example.com"));
+    CM_AUTO_JSON first = renew(h, false, 2);
+    CM_AUTO_JSON second = renew(h, false, 3);
+    /* A manager that takes over knows no answers. */
+    CM_AUTO_STR one = cm_asprintf("request/%s", cm_json_str(first, "request"));
+    CM_AUTO_STR two = cm_asprintf("request/%s", cm_json_str(second, "request"));
+    h_turns(h, 50);
+    assert_int_equal(cs_kv_del(h->store, "state", one, NULL), 0);
+    assert_int_equal(cs_kv_del(h->store, "state", two, NULL), 0);
+    h_restart(h);
+    h_turns(h, 100);
+    assert_int_equal(h->ca.new_orders, 3);
+}
+
+static void a_roll_over_in_the_middle_of_a_renewal_is_not_lost(void **state)
+{
+    struct h *h = *state;
+    struct eng_actor actor = {.who = "ada", .via = "cli"};
+    h_account(h);
+    json_decref(h_issue(h, "www.example.com"));
+    h_turns(h, 20);
+    h->away_op = "jws.sign";
+    h->away = 1; /* the renewal waits for its agent */
+    eng_renew(h->engine, h->credential, false, &actor, h_on_done, h);
+    assert_int_equal(h_done(h), 0);
+    json_decref(h_status(h, "renew"));
+    eng_renew(h->engine, h->credential, true, &actor, h_on_done, h);
+    assert_int_equal(h_done(h), 0);
+    wanted_downloads = 2;
+    while (true) {
+        h_until(h, downloaded, "a renewal");
+        CM_AUTO_JSON now = h_body(h, "credential", h->credential);
+        if (cm_json_int(now, "key_generation", 0) == 2)
+            break;
+        wanted_downloads++;
+    }
+    CM_AUTO_JSON after = h_status(h, "issued");
+    CM_AUTO_JSON keyfile = h_body(h, "keyfile", h->credential);
+    assert_int_equal(cm_json_int(keyfile, "key_generation", 0), 2);
+    assert_true(
+        json_equal(json_object_get(keyfile, "fingerprint"), json_object_get(after, "fingerprint")));
+}
+
+/* ---- changes
+ * ----------------------------------------------------------------------------------- */
+
+static void change(struct h *h, json_t *take_fields, int64_t base)
+{
+    struct eng_actor actor = {.who = "grace", .via = "api"};
+    char ulid[CM_ULID_TEXT] = "";
+    submitted = 0;
+    eng_change(h->engine, h->credential, take_fields, base, &actor, on_submitted, ulid);
+    while (submitted == 0)
+        cm_loop_turn(h->loop, true);
+    json_decref(take_fields);
+    assert_string_equal(ulid, h->credential);
+    h_turns(h, 50);
+}
+
+static void settings_change_without_an_order(void **state)
+{
+    struct h *h = *state;
+    h_account(h);
+    CM_AUTO_JSON before = h_issue(h, "www.example.com");
+    h_turns(h, 20);
+    change(
+        h,
+        json_pack("{s:i,s:s,s:b}", "renew_days", 10, "key_rollover", "every_renewal", "paused", 1),
+        0);
+    CM_AUTO_JSON paused = h_body(h, "credential", h->credential);
+    assert_string_equal(cm_json_str(paused, "status"), "issued");
+    assert_true(cm_json_bool(paused, "paused", false));
+    assert_int_equal(cm_json_int(paused, "renew_days", 0), 10);
+    assert_true(json_equal(json_object_get(paused, "next_action_at"),
+                           json_object_get(paused, "not_after")));
+    assert_true(
+        json_equal(json_object_get(paused, "host_names"), json_object_get(before, "host_names")));
+    change(h, json_pack("{s:b}", "paused", 0), cm_json_int(paused, "serial", 0));
+    CM_AUTO_JSON after = h_body(h, "credential", h->credential);
+    assert_null(json_object_get(after, "paused"));
+    int64_t left = cm_json_time(after, "not_after", 0) - cm_json_time(after, "next_action_at", 0);
+    assert_true(left >= INT64_C(10) * 86400000 && left < INT64_C(12) * 86400000);
+    assert_int_equal(h->ca.new_orders, 1);
+    assert_string_equal(cm_json_str(after, "requested_by"), "grace");
+}
+
+static void another_file_name_moves_the_keyring_only(void **state)
+{
+    struct h *h = *state;
+    h_account(h);
+    CM_AUTO_JSON before = h_issue(h, "www.example.com");
+    h_turns(h, 20);
+    change(h, json_pack("{s:s,s:s}", "keyring_file", "other.kyr", "target", "mail"), 0);
+    CM_AUTO_JSON keyfile = h_body(h, "keyfile", h->credential);
+    assert_string_equal(cm_json_str(keyfile, "keyring_file"), "other.kyr");
+    assert_string_equal(cm_json_str(keyfile, "target"), "mail");
+    assert_true(json_equal(json_object_get(keyfile, "fingerprint"),
+                           json_object_get(before, "fingerprint")));
+    assert_int_equal(h->ca.new_orders, 1);
+}
+
+static void names_and_servers_change_with_a_new_key(void **state)
+{
+    struct h *h = *state;
+    h_account(h);
+    json_decref(h_issue(h, "www.example.com"));
+    h_turns(h, 20);
+    change(h,
+           json_pack("{s:s,s:[s]}", "host_names", "www.example.com new.example.com", "servers",
+                     "charlie"),
+           0);
+    wanted_downloads = 2;
+    h_until(h, downloaded, "the second certificate");
+    CM_AUTO_JSON after = h_status(h, "issued");
+    assert_true(cm_json_has_str(cm_json_arr(after, "san"), "new.example.com"));
+    assert_int_equal(cm_json_int(after, "key_generation", 0), 2);
+    CM_AUTO_JSON keyfile = h_body(h, "keyfile", h->credential);
+    assert_true(cm_json_has_str(cm_json_arr(keyfile, "servers"), "charlie"));
+    assert_int_equal(json_array_size(cm_json_arr(keyfile, "servers")), 1);
+}
+
+static void a_change_in_the_middle_of_an_order_is_not_lost(void **state)
+{
+    struct h *h = *state;
+    h_account(h);
+    h->away_op = "jws.sign";
+    h->away = 1;
+    assert_int_equal(h_submit(h, h_fields("www.example.com")), 0);
+    while (h_op_count(h, "jws.sign") == 0)
+        cm_loop_turn(h->loop, true);
+    change(h, json_pack("{s:s}", "host_names", "right.example.com"), 0);
+    h_turns(h, 3000);
+    while (h->engine->job_count > 0)
+        cm_loop_turn(h->loop, true);
+    CM_AUTO_JSON after = h_status(h, "issued");
+    assert_true(cm_json_has_str(cm_json_arr(after, "san"), "right.example.com"));
+    CM_AUTO_JSON keyfile = h_body(h, "keyfile", h->credential);
+    assert_true(cm_json_has_str(cm_json_arr(keyfile, "names"), "right.example.com"));
+}
+
+static void on_refused(void *arg, const char *credential, const json_t *errors, const json_t *notes,
+                       const struct cm_err *err)
+{
+    (void)notes;
+    assert_null(credential);
+    assert_int_equal(err->code, arg ? CM_EINVAL : CM_ENOENT);
+    assert_int_equal(json_array_size(errors), arg ? 1 : 0);
+    submitted++;
+}
+
+static void a_change_is_checked_at_its_fields(void **state)
+{
+    struct h *h = *state;
+    struct eng_actor actor = {.who = "grace", .via = "api"};
+    h_account(h);
+    json_decref(h_issue(h, "www.example.com"));
+    CM_AUTO_JSON bad = json_pack("{s:i}", "renew_days", 0);
+    submitted = 0;
+    eng_change(h->engine, h->credential, bad, 0, &actor, on_refused, h);
+    eng_change(h->engine, "01HZZZZZZZZZZZZZZZZZZZZZZZ", bad, 0, &actor, on_refused, NULL);
+    assert_int_equal(submitted, 0); /* never from inside */
+    while (submitted < 2)
+        cm_loop_turn(h->loop, true);
+}
+
+static void a_paused_credential_is_not_renewed_by_hand(void **state)
+{
+    struct h *h = *state;
+    struct eng_actor actor = {.who = "ada", .via = "cli"};
+    h_account(h);
+    json_decref(h_issue(h, "www.example.com"));
+    h_turns(h, 20);
+    change(h, json_pack("{s:b}", "paused", 1), 0);
+    eng_renew(h->engine, h->credential, false, &actor, h_on_done, h);
+    assert_int_equal(h_done(h), 0);
+    h_turns(h, 50);
+    CM_AUTO_JSON steps = eng_steps(h->engine, h->credential);
+    CM_AUTO_STR text = cm_json_dump(steps, NULL);
+    assert_non_null(strstr(text, "the credential is paused"));
+    assert_int_equal(h->ca.new_orders, 1);
+}
+
 static void a_retry_of_a_refused_request_checks_it_again(void **state)
 {
     struct h *h = *state;
@@ -309,6 +545,16 @@ int main(void)
         H_TEST(a_retry_of_nothing_is_refused),
         H_TEST(a_retry_of_an_issued_certificate_orders_nothing),
         H_TEST(a_retry_of_a_refused_request_checks_it_again),
+        H_TEST(a_renewal_by_hand_keeps_the_key),
+        H_TEST(a_roll_over_makes_a_new_key_once),
+        H_TEST(a_renewal_is_answered_once_by_whatever_manager),
+        H_TEST(a_roll_over_in_the_middle_of_a_renewal_is_not_lost),
+        H_TEST(settings_change_without_an_order),
+        H_TEST(another_file_name_moves_the_keyring_only),
+        H_TEST(names_and_servers_change_with_a_new_key),
+        H_TEST(a_change_in_the_middle_of_an_order_is_not_lost),
+        H_TEST(a_change_is_checked_at_its_fields),
+        H_TEST(a_paused_credential_is_not_renewed_by_hand),
         H_TEST(a_server_that_is_no_manager_answers_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

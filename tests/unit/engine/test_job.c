@@ -33,6 +33,11 @@ static bool is_idle(struct h *h)
     return h->engine->job_count == 0;
 }
 
+static bool is_busy(struct h *h)
+{
+    return h->engine->job_count > 0;
+}
+
 static json_t *order_of(struct h *h)
 {
     return cs_kv_get(h->store, "order", h->credential);
@@ -248,6 +253,112 @@ static void a_failed_renewal_keeps_what_serves(void **state)
                            json_object_get(before, "fingerprint")));
 }
 
+static void a_short_life_shortens_the_pause(void **state)
+{
+    struct h *h = *state;
+    h_account(h);
+    h->ca.life_s = 60; /* from a minute ago: two minutes in all */
+    json_decref(h_issue(h, "www.example.com"));
+    h_until(h, is_idle, "the job to end");
+    h->ca.refuse_orders = 2;
+    h->ca.refuse_type = "serverInternal";
+    edit(h, make_due);
+    CM_AUTO_JSON body = h_status(h, "error");
+    int64_t pause = cm_json_time(body, "next_action_at", 0) - cm_now_ms();
+    assert_in_range(pause, 5000, 10000);
+    /* but the CA's own wish stands */
+    h_until(h, is_idle, "the job to end");
+    h->ca.refuse_orders = 1;
+    h->ca.refuse_type = "rateLimited";
+    h->ca.retry_after = "3600";
+    edit(h, make_due);
+    h_until(h, is_busy, "the job to begin");
+    h_until(h, is_idle, "the job to end");
+    CM_AUTO_JSON limited = h_body(h, "credential", h->credential);
+    assert_true(cm_json_time(limited, "next_action_at", 0) > cm_now_ms() + 3500000);
+}
+
+/* A renewal that fails for so long that the certificate runs out. */
+static int run_out(void *arg, json_t *body, struct cm_err *err)
+{
+    (void)arg;
+    (void)err;
+    cm_json_set_time(body, "not_after", cm_now_ms() + 300);
+    cm_json_set_time(body, "next_action_at", cm_now_ms() + 3600000);
+    return 0;
+}
+
+static void the_end_is_told_and_attempts_go_on(void **state)
+{
+    struct h *h = *state;
+    h_account(h);
+    CM_AUTO_JSON before = h_issue(h, "www.example.com");
+    h_until(h, is_idle, "the job to end");
+    h->ca.fail_validation = true;
+    edit(h, make_due);
+    json_decref(h_status(h, "error"));
+    h_until(h, is_idle, "the job to end");
+    edit(h, run_out);
+    CM_AUTO_JSON ended = h_status(h, "expired");
+    assert_string_equal(cm_json_str_or(cm_json_obj(ended, "health"), "color", ""), "red");
+    assert_non_null(json_object_get(ended, "error")); /* why it was not renewed */
+    assert_true(cm_json_time(ended, "next_action_at", 0) > cm_now_ms() + 3500000);
+    assert_true(has_step(h, "The certificate has expired"));
+    assert_true(json_equal(json_object_get(before, "chain"), json_object_get(ended, "chain")));
+    /* the next attempt fails as well: told as a failure again, not once more as the end */
+    h_until(h, is_idle, "the job to end");
+    edit(h, make_due);
+    json_decref(h_status(h, "error"));
+    h_turns(h, 300);
+    CM_AUTO_JSON failed = h_body(h, "credential", h->credential);
+    assert_string_equal(cm_json_str(failed, "status"), "error");
+    assert_string_equal(cm_json_str_or(cm_json_obj(failed, "health"), "color", ""), "red");
+    h->ca.fail_validation = false;
+    edit(h, make_due);
+    CM_AUTO_JSON after = h_status(h, "issued");
+    assert_null(json_object_get(after, "error"));
+    assert_true(cm_json_time(after, "not_after", 0) > cm_now_ms());
+}
+
+static int pause_and_run_out(void *arg, json_t *body, struct cm_err *err)
+{
+    cm_json_set_bool(body, "paused", true);
+    return run_out(arg, body, err);
+}
+
+static void a_paused_one_expires_for_good(void **state)
+{
+    struct h *h = *state;
+    h_account(h);
+    json_decref(h_issue(h, "www.example.com"));
+    h_until(h, is_idle, "the job to end");
+    edit(h, pause_and_run_out);
+    CM_AUTO_JSON ended = h_status(h, "expired");
+    assert_null(json_object_get(ended, "next_action_at"));
+    h_turns(h, 100);
+    assert_int_equal(h->ca.new_orders, 1);
+}
+
+static void a_new_key_is_not_the_staged_old_one(void **state)
+{
+    struct h *h = *state;
+    h_account(h);
+    CM_AUTO_JSON before = h_issue(h, "www.example.com");
+    h_until(h, is_idle, "the job to end");
+    h->ca.refuse_orders = 1;
+    h->ca.refuse_type = "serverInternal";
+    edit(h, make_due); /* this order is for the key that is kept */
+    json_decref(h_status(h, "error"));
+    h_until(h, is_idle, "the job to end");
+    eng_renew(h->engine, h->credential, true, &(struct eng_actor){.who = "ada", .via = "cli"},
+              h_on_done, h);
+    assert_int_equal(h_done(h), 0);
+    CM_AUTO_JSON after = h_status(h, "issued");
+    assert_false(json_equal(json_object_get(before, "public_key_sha256"),
+                            json_object_get(after, "public_key_sha256")));
+    assert_int_equal(h->ca.finalized, 2);
+}
+
 static void a_certificate_for_another_key_is_not_used(void **state)
 {
     struct h *h = *state;
@@ -375,6 +486,14 @@ static bool all_places_taken(struct h *h)
            cm_json_int(status, "waiting", 0) == MANY - ENG_JOBS_NEAR;
 }
 
+/* Those that ended in one commit are looked at a turn later. */
+static bool next_is_planned(struct h *h)
+{
+    CM_AUTO_JSON status = eng_status(h->engine);
+    return cm_json_int(status, "jobs", -1) == 0 && cm_json_int(status, "waiting", -1) == 0 &&
+           cm_json_time(status, "next_due_at", 0) > cm_now_ms();
+}
+
 static void more_requests_than_places_wait_their_turn(void **state)
 {
     struct h *h = *state;
@@ -392,9 +511,7 @@ static void more_requests_than_places_wait_their_turn(void **state)
     h_until(h, many_issued, "all certificates");
     assert_int_equal(h->ca.new_orders, MANY);
     assert_int_equal(h->ca.accounts, 1);
-    CM_AUTO_JSON status = eng_status(h->engine);
-    assert_int_equal(cm_json_int(status, "jobs", -1), 0);
-    assert_true(cm_json_time(status, "next_due_at", 0) > cm_now_ms());
+    h_until(h, next_is_planned, "the renewals to be planned");
 }
 
 int main(void)
@@ -408,6 +525,10 @@ int main(void)
         H_TEST(retry_after_is_a_floor),
         H_TEST(a_failed_validation_empties_the_challenge),
         H_TEST(a_failed_renewal_keeps_what_serves),
+        H_TEST(a_short_life_shortens_the_pause),
+        H_TEST(the_end_is_told_and_attempts_go_on),
+        H_TEST(a_paused_one_expires_for_good),
+        H_TEST(a_new_key_is_not_the_staged_old_one),
         H_TEST(a_certificate_for_another_key_is_not_used),
         H_TEST(an_account_that_vanished_is_a_persons_matter),
         H_TEST(an_absent_agent_is_no_attempt),

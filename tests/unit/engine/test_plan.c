@@ -20,15 +20,16 @@ struct row {
     const char *status;
     int64_t next_ms; /* 0 = absent */
     int64_t from_ms, to_ms;
-    const char *provider;
+    const char *provider, *health;
     bool paused, order, refused;
     enum plan_action action;
     int64_t when_ms; /* -1 = now */
     const char *why;
 };
 
-/* 90 days, half of them over. */
-#define LIFE .from_ms = NOW - 45 * DAY, .to_ms = NOW + 45 * DAY
+/* 90 days, half of them over, or all of them since yesterday. */
+#define LIFE  .from_ms = NOW - 45 * DAY, .to_ms = NOW + 45 * DAY
+#define ENDED .from_ms = NOW - 91 * DAY, .to_ms = NOW - DAY
 
 static const struct row rows[] = {
     {"accepted", "pending", NOW, .action = PLAN_ISSUE, .when_ms = NOW, .why = "its turn"},
@@ -57,7 +58,48 @@ static const struct row rows[] = {
     {"draft", "draft", NOW, .action = PLAN_NOTHING, .why = "draft"},
     {"archived", "archived", NOW, .action = PLAN_NOTHING, .why = "archived"},
     {"revoked", "revoked", NOW, .action = PLAN_NOTHING, .why = "revoked"},
-    {"expired", "expired", NOW, LIFE, .action = PLAN_NOTHING, .why = "expired"},
+    /* A failed renewal: the certificate serves, and its end is told when it comes first. */
+    {"failed renewal", "error", NOW + 60000, LIFE, .health = "yellow", .action = PLAN_ISSUE,
+     .when_ms = NOW + 60000},
+    {"failed, next attempt after the end", "error", NOW + 46 * DAY, LIFE, .health = "yellow",
+     .action = PLAN_EXPIRE, .when_ms = NOW + 45 * DAY, .why = "next attempt"},
+    {"failed, ended, next attempt later", "error", NOW + DAY, ENDED, .health = "yellow",
+     .action = PLAN_EXPIRE, .when_ms = NOW - DAY},
+    {"failed, ended, attempt due", "error", NOW - 1, ENDED, .health = "yellow",
+     .action = PLAN_ISSUE, .when_ms = NOW - 1},
+    {"failed, ended and told", "error", NOW + DAY, ENDED, .health = "red", .action = PLAN_ISSUE,
+     .when_ms = NOW + DAY},
+    {"expired, attempts go on", "expired", NOW + DAY, ENDED, .health = "red", .action = PLAN_ISSUE,
+     .when_ms = NOW + DAY},
+    {"expired while paused", "expired", 0, ENDED, .health = "red", .paused = true,
+     .action = PLAN_NOTHING, .why = "paused"},
+    {"expired and imported", "expired", 0, ENDED, .health = "red", .provider = "import",
+     .action = PLAN_NOTHING, .why = "person"},
+    {"expired, without a plan", "expired", 0, ENDED, .action = PLAN_NOTHING, .why = "expired"},
+    {"failed renewal, paused", "error", NOW, LIFE, .health = "yellow", .paused = true,
+     .action = PLAN_EXPIRE, .when_ms = NOW + 45 * DAY, .why = "paused"},
+    {"paused in a renewal", "renew", NOW, LIFE, .paused = true, .action = PLAN_EXPIRE,
+     .when_ms = NOW + 45 * DAY, .why = "paused"},
+    {"paused in an open order", "renew", NOW, LIFE, .paused = true, .order = true,
+     .action = PLAN_EXPIRE, .when_ms = NOW + 45 * DAY},
+    {"issued, off for months", "issued", NOW - 31 * DAY, ENDED, .action = PLAN_RENEW,
+     .when_ms = NOW - 31 * DAY, .why = "30 days before expiry"},
+    {"renewal point past", "issued", NOW - DAY, LIFE, .action = PLAN_RENEW, .when_ms = NOW - DAY,
+     .why = "46 days"},
+    {"one millisecond early", "issued", NOW + 1, LIFE, .action = PLAN_RENEW, .when_ms = NOW + 1},
+    {"a minute's life", "issued", NOW + 39000, .from_ms = NOW, .to_ms = NOW + 60000,
+     .action = PLAN_RENEW, .when_ms = NOW + 39000, .why = "21 seconds before"},
+    {"an hour's life", "issued", NOW + 40 * 60000, .from_ms = NOW, .to_ms = NOW + 60 * 60000,
+     .action = PLAN_RENEW, .when_ms = NOW + 40 * 60000, .why = "20 minutes before"},
+    {"a day's life", "issued", NOW + 16 * 3600000, .from_ms = NOW, .to_ms = NOW + DAY,
+     .action = PLAN_RENEW, .when_ms = NOW + 16 * 3600000, .why = "8 hours before"},
+    /* The clock was far ahead when this was planned. */
+    {"failed in the year 2040", "error", NOW + 5000 * DAY, LIFE, .health = "yellow",
+     .action = PLAN_ISSUE, .when_ms = -1},
+    {"a Retry-After of months", "error", NOW + 300 * DAY, .action = PLAN_ISSUE,
+     .when_ms = NOW + 300 * DAY},
+    {"issued in the future", "issued", NOW + 10 * DAY, .from_ms = NOW + DAY,
+     .to_ms = NOW + 15 * DAY, .action = PLAN_RENEW, .when_ms = NOW + 10 * DAY},
     {"of a later version", "dreaming", NOW, .action = PLAN_NOTHING, .why = "unknown"},
     {"issued without dates", "issued", 0, .action = PLAN_NOTHING, .why = "no dates"},
 };
@@ -72,6 +114,8 @@ static json_t *make(const struct row *row)
     cm_json_set_time(body, "not_before", row->from_ms);
     cm_json_set_time(body, "not_after", row->to_ms);
     cm_json_set_bool(body, "paused", row->paused);
+    if (row->health)
+        cm_json_set(body, "health", json_pack("{s:s}", "color", row->health));
     if (!row->refused)
         cm_json_set_int(body, "attempts", 0);
     return body;
@@ -126,17 +170,55 @@ static void renewal_point(void **state)
     }
 }
 
+/* The whole life of a certificate, hour by hour: nothing, then renewal, and never too late. */
+static void hours_of_a_life(void **state)
+{
+    (void)state;
+    static const int64_t lives[] = {60000, 3600000, DAY, 6 * DAY, 47 * DAY, 90 * DAY, 398 * DAY};
+    for (size_t i = 0; i < sizeof(lives) / sizeof(lives[0]); i++) {
+        CM_AUTO_JSON body = json_object();
+        cm_json_set_str(body, "_id", "credential:01HZZZZZZZZZZZZZZZZZZZZZZZ");
+        cm_json_set_str(body, "status", "issued");
+        cm_json_set_str(body, "provider", "acme");
+        cm_json_set_time(body, "not_before", NOW);
+        cm_json_set_time(body, "not_after", NOW + lives[i]);
+        cm_json_set_int(body, "renew_days", 30);
+        int64_t point = eng_plan_renewal(body);
+        cm_json_set_time(body, "next_action_at", point);
+        int64_t left = NOW + lives[i] - point;
+        int64_t lead = 30 * DAY < lives[i] / 3 ? 30 * DAY : lives[i] / 3;
+        assert_true(left >= lead && left <= lead + lives[i] / 60 && left <= lead + DAY);
+        for (int step = 0; step <= 1000; step++) {
+            int64_t now = NOW + lives[i] / 1000 * step;
+            struct plan plan = eng_plan(body, NULL, now);
+            assert_int_equal(plan.action, PLAN_RENEW);
+            assert_int_equal(plan.when_ms, point); /* as well when the clock jumps to and fro */
+        }
+        /* time for another attempt, whether the usual pause is longer (36 hours) or not */
+        int64_t pause = eng_plan_retry_max(NOW, NOW + lives[i]);
+        assert_true(pause < left || pause > 36 * 3600000);
+    }
+    assert_int_equal(eng_plan_retry_max(NOW, NOW + 60000), 5000);
+    assert_int_equal(eng_plan_retry_max(NOW, NOW + 6000), 2000);
+    assert_true(eng_plan_retry_max(0, 0) > 1000 * DAY);
+}
+
 static void renewals_of_a_fleet_spread(void **state)
 {
     (void)state;
     int64_t first = lead(90, 30, "01HZZZZZZZZZZZZZZZZZZZZZZZ");
     assert_int_equal(first, lead(90, 30, "01HZZZZZZZZZZZZZZZZZZZZZZZ"));
     unsigned equal = 0;
+    int64_t least = INT64_MAX, most = 0;
     for (int i = 0; i < 100; i++) {
         CM_AUTO_STR ulid = cm_asprintf("01HZZZZZZZZZZZZZZZZZZZZZ%02d", i);
-        equal += lead(90, 30, ulid) / 60000 == first / 60000;
+        int64_t got = lead(90, 30, ulid);
+        equal += got / 60000 == first / 60000;
+        least = got < least ? got : least;
+        most = got > most ? got : most;
     }
     assert_true(equal < 5);
+    assert_true(most - least > DAY / 2 && most - least <= DAY);
 }
 
 static void dates_without_sense_plan_nothing(void **state)
@@ -155,6 +237,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_row),
         cmocka_unit_test(renewal_point),
+        cmocka_unit_test(hours_of_a_life),
         cmocka_unit_test(renewals_of_a_fleet_spread),
         cmocka_unit_test(dates_without_sense_plan_nothing),
     };
