@@ -147,7 +147,10 @@ bool sup_hooks_reap(struct sup_hooks *hooks, pid_t pid, int status)
             continue;
         h->exited = true;
         h->status = status;
-        kill(-pid, SIGKILL); /* a daemonised rest of its group holds nothing of ours */
+        /* What a hook that ended by itself leaves behind is meant to stay: a service it started may
+         * not have left the group yet, and killing it here would be a race it loses. */
+        if (h->timed_out)
+            kill(-pid, SIGKILL);
         sup_hook_read(h);
         return true;
     }

@@ -8,6 +8,7 @@
 #include <sys/wait.h>
 
 #include "base/core/clock.h"
+#include "base/core/num.h"
 #include "certmgr/sup_hooks.h"
 
 #define STEP_LIMIT_MS 20000
@@ -206,6 +207,46 @@ static void the_time_limit_ends_the_whole_group(void **state)
     fail_msg("the hook's child %s still runs", line);
 }
 
+/* A hook may start the service: that lives on, also when it is still in the hook's group. */
+static void what_a_hook_leaves_behind_lives_on(void **state)
+{
+    struct fixture *f = *state;
+    int64_t pid = 0;
+    configure_script(f, "sleep 600 >/dev/null 2>&1 & echo $!");
+    CM_AUTO_JSON packet = run(f);
+    CM_AUTO_STR text = cm_strdup(output(packet));
+    text[strcspn(text, "\n")] = '\0';
+    assert_int_equal(cm_num_i64(text, 2, INT32_MAX, &pid), 0);
+    nap_ms(50);
+    CM_AUTO_STR path = cm_asprintf("/proc/%s/cmdline", text);
+    char line[64] = "";
+    FILE *file = fopen(path, "r");
+    size_t n = file != NULL ? fread(line, 1, sizeof(line) - 1, file) : 0;
+    if (file != NULL)
+        fclose(file);
+    (void)kill((pid_t)pid, SIGKILL);
+    assert_int_equal(n, sizeof("sleep\0"
+                               "600"));
+    assert_string_equal(line, "sleep");
+}
+
+/* The terminal, or whatever the supervisor was given, is not the hook's to read. */
+static void standard_input_is_empty(void **state)
+{
+    struct fixture *f = *state;
+    int fds[2], before = dup(0);
+    assert_int_equal(pipe(fds), 0);
+    assert_int_equal(write(fds[1], "for the supervisor\n", 19), 19);
+    assert_int_equal(dup2(fds[0], 0), 0);
+    close(fds[1]);
+    CONFIGURE(f, "/bin/cat");
+    CM_AUTO_JSON packet = run(f);
+    dup2(before, 0);
+    close(before);
+    close(fds[0]);
+    assert_string_equal(output(packet), "");
+}
+
 static void the_last_part_of_long_output_is_kept(void **state)
 {
     struct fixture *f = *state;
@@ -330,6 +371,8 @@ int main(void)
         T(status_and_signal_are_told),
         T(a_command_that_is_not_there_is_told),
         T(the_time_limit_ends_the_whole_group),
+        T(what_a_hook_leaves_behind_lives_on),
+        T(standard_input_is_empty),
         T(the_last_part_of_long_output_is_kept),
         T(a_hook_may_print_faster_than_we_read),
         T(endless_output_does_not_hold_up_the_loop),
