@@ -21,6 +21,9 @@ def say(text):
 def tell_fleet(fleet):
     say("fleet: alpha (manager) 127.0.0.11, bravo 127.0.0.12, charlie 127.0.0.13")
     fleet.start()
+    taken = [line for server in fleet.server.values() for line in server.closed_listeners()]
+    if taken:
+        raise lab.LabError("\n".join(taken))
     # The CA asks a different server for each name: any of them answers, from its replica.
     for name, address in (("shop.demo.example", "127.0.0.12"),
                           ("www.shop.demo.example", "127.0.0.13"),
@@ -77,7 +80,6 @@ def stay(fleet):
     print(f"The web interface: https://127.0.0.11:8443/  (admin / {lab.PASSWORD})")
     print("Its certificate is self-signed; your browser asks once. Ctrl-C stops everything.",
           flush=True)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     try:
         while fleet.manager.process.running():
             time.sleep(1)
@@ -86,6 +88,7 @@ def stay(fleet):
 
 
 def main():
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # whenever it comes, all is stopped
     with tempfile.TemporaryDirectory(prefix="certmgr-demo-") as directory:
         fleet = lab.Fleet(directory)
         try:

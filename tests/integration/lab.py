@@ -83,6 +83,8 @@ class Process:
         self.child = None
 
     def start(self):
+        if shutil.which(self.args[0]) is None:
+            raise LabError(f"{self.args[0]} is not installed; script/setup installs what is needed")
         atexit.register(self.stop, signal.SIGKILL)  # also when a test's set-up fails half-way
         out = open(self.log, "ab")
         self.child = subprocess.Popen(self.args, stdout=out, stderr=out, stdin=subprocess.DEVNULL,
@@ -92,6 +94,9 @@ class Process:
 
     def running(self):
         return self.child is not None and self.child.poll() is None
+
+    def tail(self, lines=5):
+        return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
 
     def stop(self, sig=signal.SIGTERM, timeout=15):
         if not self.running():
@@ -148,9 +153,15 @@ class Pebble:
                                      "-defaultIPv4", default_address], d).start(),
             Process("pebble", ["pebble", "-config", d / "pebble.json", "-dnsserver", self.resolver],
                     d, self.env).start()]
-        wait_for("Pebble", lambda: port_open("127.0.0.1", self.port) and
-                 port_open("127.0.0.1", self.admin_port) and port_open("127.0.0.1", self.dns_admin))
+        wait_for("Pebble", self._up)
         return self
+
+    def _up(self):
+        for process in self.processes:
+            if not process.running():  # a port that is taken, most of the time
+                raise LabError(f"{process.name} ended at once:\n{process.tail()}")
+        return (port_open("127.0.0.1", self.port) and port_open("127.0.0.1", self.admin_port) and
+                port_open("127.0.0.1", self.dns_admin))
 
     def address(self, name, address):
         """The A record of a (Punycode) name."""
@@ -291,6 +302,11 @@ class Server:
             return ""
 
     # -- what is there --
+
+    def closed_listeners(self):
+        """What the server could not bind, as it says itself."""
+        return [f"{self.name}: listener {row['name']}: {row['error']}"
+                for row in self.json("status")["listeners"] if row["state"] == "failed"]
 
     def show(self, credential):
         return self.json("show", credential)
