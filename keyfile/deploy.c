@@ -201,8 +201,10 @@ static int enter(struct kf_deployer *d, const struct kf_deploy_env *env, const c
     if (strcmp(id, KF_STAGE_UNCHANGED) == 0)
         return 1;
     *ret = find(d, id);
-    if (!*ret)
-        return cm_fail(err, CM_ENOENT, "stage \"%.40s\" is unknown; stage the document again", id);
+    if (!*ret) {
+        cm_fail(err, CM_ENOENT, "stage \"%.40s\" is unknown; stage the document again", id);
+        return CM_ENOENT;
+    }
     return open_place(env, (*ret)->target, (*ret)->keyring_file, place, err);
 }
 

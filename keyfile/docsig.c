@@ -112,8 +112,8 @@ int kf_doc_may_write(const struct kf_server *server, const json_t *body, struct 
 int kf_doc_signature(const struct kf_identity *identity, const json_t *body, bool deleted,
                      json_t **ret, struct cm_err *err)
 {
-    char *bytes;
-    size_t len, sig_len;
+    char *bytes = NULL;
+    size_t len = 0, sig_len = 0;
     uint8_t sig[KF_SIG_MAX];
     *ret = NULL;
     int rc = kf_doc_bytes(body, deleted, &bytes, &len, err);

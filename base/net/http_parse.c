@@ -421,6 +421,7 @@ static char *cut_line(char *text)
 {
     char *cr = strchr(text, '\r');
 
+    CM_BUG_ON(cr == NULL); /* the block was scanned for it */
     *cr = '\0';
     return cr + 2;
 }
