@@ -4,8 +4,12 @@
 #include "base/net/http_client.h"
 #include "certmgr/cli/cli_internal.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
 
 #define API_REPLY_MAX (16u << 20)
 
@@ -98,15 +102,32 @@ static int tell_problem(struct cli *cli, const struct answer *a)
     }
 }
 
+/* No answer, whatever the reason.  The HTTP client knows a host and a port where a person knows a
+ * socket, so the usual reason, a failed connect(), is told anew. */
+static void tell_unreachable(const char *path, struct cm_err *err)
+{
+    struct sockaddr_un to = {.sun_family = AF_UNIX};
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd >= 0 && cm_strcpy(to.sun_path, sizeof(to.sun_path), path) == 0 &&
+        connect(fd, (const struct sockaddr *)&to, sizeof(to)) != 0) {
+        int why = errno;
+        cm_err_fini(err);
+        cm_fail(err, CM_ENET, "%s", cm_errno_text(why));
+    }
+    if (fd >= 0)
+        close(fd);
+    err->code = CM_ENET;
+    cm_wrap(err, CM_ENET, "the server at %s does not answer", path);
+    cm_err_hint(err, "Is \"certmgr serve\" running? Has the user of this shell access?");
+}
+
 static int finish(struct cli *cli, struct answer *a, json_t **ret)
 {
     int status = CLI_OK;
     if (!cli->json)
         cli_clean(a->body);
     if (a->err.code != 0) {
-        a->err.code = CM_ENET; /* whatever it was: no answer */
-        cm_wrap(&a->err, CM_ENET, "the server at %s does not answer", cli->config.socket);
-        cm_err_hint(&a->err, "Is \"certmgr serve\" running? Has the user of this shell access?");
+        tell_unreachable(cli->config.socket, &a->err);
         status = cli_error(cli, &a->err);
     } else if (a->status < 200 || a->status > 299) {
         status = tell_problem(cli, a);

@@ -122,6 +122,8 @@ static void nobody_there_is_unreachable(void **state)
     assert_string_equal(said->out, "");
     assert_has(said->err, "does not answer");
     assert_has(said->err, "Is \"certmgr serve\" running?");
+    assert_has(said->err, "o such file");
+    assert_null(strstr(said->err, "localhost")); /* a person knows the socket, not a port */
     said = RUN(&place, "server", "list", "--json");
     assert_int_equal(said->status, CLI_UNREACHABLE);
     CM_AUTO_JSON v = NULL;
