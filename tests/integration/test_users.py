@@ -62,6 +62,27 @@ class Users(unittest.TestCase):
         kyr = FLEET.server["bravo"].data / "keyfile.kyr"
         self.assertEqual(kyr.stat().st_mode & 0o777, 0o600)
 
+    @unittest.skipIf(os.geteuid() != 0, "only root gives files away")
+    def test_links_give_nobody_the_files_of_others(self):
+        """The front's user may put links into its directory; a start must not hand over their ends."""
+        bravo = FLEET.server["bravo"]
+        bravo.stop()
+        store = bravo.root / "var/lib/certmgr/store"
+        links = []
+        for name, make in (("soft", os.symlink), ("hard", os.link)):
+            victim = FLEET.directory / f"victim-{name}"
+            victim.write_text("root's own")
+            make(victim, store / name)
+            links.append((victim, store / name))
+        plain = store / "plain"
+        plain.write_text("")
+        bravo.start()
+        self.assertNotEqual(plain.stat().st_uid, 0, "a plain file is given to the front's user")
+        for victim, link in links:
+            self.assertEqual(victim.stat().st_uid, 0, link.name)
+            link.unlink()
+        plain.unlink()
+
     def test_restart_keeps_working(self):
         bravo = FLEET.server["bravo"]
         bravo.stop()

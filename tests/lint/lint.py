@@ -1,5 +1,5 @@
 """Rules that can be checked are checked: layers, libraries, banned calls, sizes, complexity, headers
-alone, comments, exports, format, spelling, machine paths.
+alone, comments, exports, format, spelling, machine paths, files that documents name.
 
 usage: lint.py RULE [--root DIR]; exit 1 with one line per finding. Each rule proves itself first on
 an example that breaks it (a check that cannot fail is no check).
@@ -236,6 +236,19 @@ def shell_findings(root):
         yield from done.stdout.strip().splitlines()
 
 
+def document_findings(root):
+    """A file that a document names exists (patterns with *, and places of the installed product,
+    aside)."""
+    ours = (*PRODUCT, "tests", "docs", "man", "script", "cmake", "packaging", ".ci")
+    for path in texts(root):
+        if path.suffix != ".md":
+            continue
+        for n, line in enumerate((root / path).read_text().splitlines(), 1):
+            for name in re.findall(r"`([\w.\-]+(?:/[\w.\-*]*)+)`", line):
+                if name.split("/")[0] in ours and not list(root.glob(name.rstrip("/"))):
+                    yield f"{path}:{n}: {name} does not exist"
+
+
 def cycle_findings(root):
     """Folders never include each other in a circle (CMake's static libraries would accept it)."""
     edges = {}
@@ -279,7 +292,7 @@ def rules_of(name):
         return lambda root: complexity_findings(root, rows)
     return {"banned": banned_findings, "comments": comment_findings, "exports": export_findings,
             "spelling": spelling_findings, "paths": path_findings, "sizes": size_findings, "headers": header_findings,
-            "format": format_findings, "shell": shell_findings, "cycles": cycle_findings}[name]
+            "documents": document_findings, "format": format_findings, "shell": shell_findings, "cycles": cycle_findings}[name]
 
 
 # For each rule, a file that breaks it: the rule must find it.
@@ -298,6 +311,7 @@ BROKEN = {
     "comments": ("keyfile/x.h", "#pragma once\nint kf_x(void);\n"),
     "exports": ("keyfile/x.h", "/* What nobody calls. */\nint kf_nobody_calls_me(int a);\n"),
     "spelling": ("docs/x.md", "Teh certificate\n"),
+    "documents": ("docs/x.md", "See `keyfile/gone.c`\n"),
     "paths": ("docs/x.md", "Logs are in /home/someone/logs\n"),
 }
 

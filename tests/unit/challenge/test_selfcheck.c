@@ -57,6 +57,14 @@ static void shows_a_wrong_answer_without_its_control_bytes(void **state)
     assert_non_null(strstr(told(rig), "<h1>.[31mIt works.</h1>"));
 }
 
+static void an_answer_of_the_same_length_is_wrong_too(void **state)
+{
+    struct rig *rig = *state;
+    rig->wrong = "tok.thumB";
+    assert_int_equal(run(rig, ONE("www.example"), 300), CM_EPEER);
+    assert_non_null(strstr(told(rig), "another answer"));
+}
+
 static void names_a_status(void **state)
 {
     struct rig *rig = *state;
@@ -173,6 +181,7 @@ int main(void)
         TEST(waits_while_the_document_is_on_its_way),
         TEST(names_the_one_address_that_is_wrong),
         TEST(shows_a_wrong_answer_without_its_control_bytes),
+        TEST(an_answer_of_the_same_length_is_wrong_too),
         TEST(names_a_status),
         TEST(tells_which_address_a_ca_tries_first),
         TEST(asks_ipv6_and_ipv4),
