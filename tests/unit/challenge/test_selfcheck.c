@@ -60,7 +60,7 @@ static void shows_a_wrong_answer_without_its_control_bytes(void **state)
 static void an_answer_of_the_same_length_is_wrong_too(void **state)
 {
     struct rig *rig = *state;
-    rig->wrong = "tok.thumB";
+    rig->wrong = "toK.thumb";
     assert_int_equal(run(rig, ONE("www.example"), 300), CM_EPEER);
     assert_non_null(strstr(told(rig), "another answer"));
 }
