@@ -4,6 +4,7 @@
 #include "keyfile/account_cache.h"
 #include "keyfile/agent_impl.h"
 #include "keyfile/agent_work.h"
+#include "keyfile/eab.h"
 #include "keyfile/jws.h"
 #include "keyfile/origin.h"
 #include "keyfile/ossl.h"
@@ -158,11 +159,49 @@ static int jws_sign(struct kfa *a, int64_t id, const json_t *request, json_t *re
     return rc;
 }
 
+/* Exactly the members of a public P-256 key as account.create answers it: the agent puts nothing
+ * else under a MAC. */
+static int check_jwk(const json_t *jwk, struct cm_err *err)
+{
+    const char *x = cm_json_str(jwk, "x"), *y = cm_json_str(jwk, "y");
+    if (json_object_size(jwk) != 4 || !x || !y || strlen(x) != 43 || strlen(y) != 43 ||
+        strcmp(cm_json_str_or(jwk, "kty", ""), "EC") != 0 ||
+        strcmp(cm_json_str_or(jwk, "crv", ""), "P-256") != 0)
+        return cm_fail(err, CM_EMALF, "jwk is not the public key of an account");
+    return 0;
+}
+
+static int eab_sign(struct kfa *a, int64_t id, const json_t *request, json_t *reply,
+                    struct cm_err *err)
+{
+    char origin[KF_ORIGIN_TEXT];
+    const char *url = cm_json_str(request, "url");
+    const char *key = cm_json_str(request, "key");
+    const json_t *jwk = cm_json_obj(request, "jwk");
+    json_t *jws;
+    size_t key_len;
+    (void)id;
+    int rc = check_directory(a, cm_json_str(request, "directory"), origin, err);
+    if (rc == 0)
+        rc = same_origin("URL", url, origin, err);
+    if (rc == 0)
+        rc = check_jwk(jwk, err);
+    if (rc == 0)
+        rc = kf_eab_sign(cm_json_str(request, "kid"), key, url, jwk, &jws, &key_len, err);
+    if (rc == 0) {
+        cm_json_set(reply, "jws", jws);
+        cm_json_set_int(reply, "key_bytes", (int64_t)key_len);
+    }
+    cm_wipe((void *)(uintptr_t)key, strlen(key)); /* the request is freed soon, but not wiped */
+    return rc;
+}
+
 const struct kfa_verb kfa_verbs_acme[] = {
     {"account.create", KFA_MANAGER, {"s:account", "s:directory"}, account_create},
     {"jws.sign",
      KFA_MANAGER,
      {"s:account", "s:directory", "s:sealed_key", "s:url", "s:nonce", "s:payload", "S:kid"},
      jws_sign},
+    {"eab.sign", KFA_MANAGER, {"s:directory", "s:url", "s:kid", "s:key", "o:jwk"}, eab_sign},
     {0},
 };

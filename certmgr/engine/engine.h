@@ -78,7 +78,8 @@ void eng_retry(struct engine *engine, const char *credential, const struct eng_a
 void eng_renew(struct engine *engine, const char *credential, bool new_key,
                const struct eng_actor *actor, eng_done_fn done, void *arg);
 /* ACME account document (manager): fields {name, directory, contacts: [mail…], terms_agreed: bool,
- * ca_pem, self_check, http_port}; the key is made by the agent; registration happens at first use.
+ * ca_pem, self_check, http_port, eab_kid, eab_hmac (external account binding; the HMAC key is used
+ * at once and not kept)}; the key is made by the agent; registration happens at first use.
  * An existing account of that name keeps its key when the directory is the same. */
 void eng_account_put(struct engine *engine, const json_t *fields, const struct eng_actor *actor,
                      eng_done_fn done, void *arg);

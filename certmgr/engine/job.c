@@ -269,6 +269,7 @@ void job_order_start(struct job *job)
         .thumbprint = cm_json_str(body, "thumbprint"),
         .contacts = cm_json_arr(body, "contacts"),
         .terms_agreed = cm_json_obj(body, "terms_agreed") != NULL,
+        .eab = cm_json_obj(cm_json_obj(body, "eab"), "jws"),
     };
     struct acme_ports ports = job_ports(job);
     struct cm_err err = CM_ERR_INIT;

@@ -165,6 +165,7 @@ static int edit_account(void *arg, json_t *body, struct cm_err *err)
     cm_json_set_str(body, "kid", kid);
     cm_json_set_str(body, "status", "valid");
     json_object_del(body, "error");
+    json_object_del(json_object_get(body, "eab"), "jws"); /* it has served its purpose */
     return 0;
 }
 

@@ -4,6 +4,10 @@
  *
  * An account keeps its key as long as its directory stays the same; another directory is another
  * account at another CA and gets a new key.
+ *
+ * External account binding (RFC 8555 7.3.4): the agent turns the CA's HMAC key into the signed
+ * binding at once, so that the HMAC key itself is never stored.  The binding is of use for this
+ * account key only; it is kept until the account is registered.
  */
 #include "certmgr/engine/internal.h"
 
@@ -17,7 +21,7 @@
 #define CONTACTS_MAX    6 /* the strictest CA known takes six (reference/acme.md 1.8) */
 #define DIRECTORY_MS    10000
 #define DIRECTORY_BYTES (64u << 10)
-#define TERMS_MAX       1000
+#define URL_TEXT_MAX    1000
 
 struct account_put {
     struct engine *engine;
@@ -27,6 +31,11 @@ struct account_put {
     char *who;
     bool agreed;
     char *terms; /* URL of the terms in the CA's directory, when it could be read */
+    char *new_account;
+    bool registered; /* the CA knows the present key */
+    bool bound;      /* a binding for it is stored */
+    char *eab_kid, *eab_hmac;
+    json_t *binding; /* signed */
     struct cm_err err;
     eng_done_fn done;
     void *arg;
@@ -42,6 +51,11 @@ static void put_end(struct account_put *put, const struct cm_err *err)
     cm_free(put->name);
     cm_free(put->who);
     cm_free(put->terms);
+    cm_free(put->new_account);
+    cm_free(put->eab_kid);
+    if (put->eab_hmac)
+        cm_free_secret(put->eab_hmac, strlen(put->eab_hmac));
+    json_decref(put->binding);
     cm_err_fini(&put->err);
     cm_free(put);
 }
@@ -117,6 +131,35 @@ static int check_port(struct account_put *put, const json_t *value)
     return 0;
 }
 
+/* The binding of a registered account stays as it is (reference/acme.md A5). */
+static int check_eab(struct account_put *put, const json_t *fields)
+{
+    const char *kid = cm_json_str_or(fields, "eab_kid", "");
+    const char *hmac = cm_json_str_or(fields, "eab_hmac", "");
+    char id[CS_ID_MAX + 1];
+    snprintf(id, sizeof(id), "account:%s", put->name);
+    CM_AUTO_JSON body = cs_get_body(put->engine->env.store, id);
+    const json_t *eab = cm_json_obj(body, "eab");
+    bool same_ca = strcmp(cm_json_str_or(body, "directory", ""),
+                          cm_json_str_or(put->members, "directory", "")) == 0;
+    put->registered = same_ca && cm_json_str(body, "kid");
+    put->bound = same_ca && cm_json_obj(eab, "jws");
+    if (!*kid && !*hmac)
+        return 0;
+    if (!*kid || !*hmac)
+        return cm_fail(&put->err, CM_EINVAL, "%s: key identifier and HMAC key belong together",
+                       *kid ? "eab_hmac" : "eab_kid");
+    if (put->registered && strcmp(cm_json_str_or(eab, "kid", ""), kid) == 0)
+        return 0;
+    if (put->registered)
+        return cm_fail(&put->err, CM_EINVAL,
+                       "eab_kid: the account is registered at the CA already, and its binding "
+                       "cannot be changed: make an account under another name");
+    put->eab_kid = cm_strdup(kid);
+    put->eab_hmac = cm_strdup(hmac);
+    return 0;
+}
+
 static int check_fields(struct account_put *put, const json_t *fields)
 {
     struct cm_err *err = &put->err;
@@ -140,7 +183,9 @@ static int check_fields(struct account_put *put, const json_t *fields)
     cm_json_set_bool(put->members, "self_check", cm_json_bool(fields, "self_check", true));
     put->agreed = cm_json_bool(fields, "terms_agreed", false);
     int rc = check_contacts(put, json_object_get(fields, "contacts"));
-    return rc != 0 ? rc : check_port(put, json_object_get(fields, "http_port"));
+    if (rc == 0)
+        rc = check_port(put, json_object_get(fields, "http_port"));
+    return rc != 0 ? rc : check_eab(put, fields);
 }
 
 /* ---- document -----------------------------------------------------------------------------------
@@ -167,7 +212,16 @@ static int edit_account(void *arg, json_t *body, struct cm_err *err)
         json_object_del(body, "kid");
         json_object_del(body, "error");
         json_object_del(body, "terms_agreed");
+        json_object_del(body, "eab");
         cm_json_set_str(body, "status", "new");
+    }
+    if (put->binding) {
+        json_t *eab = json_object();
+        cm_json_set_str(eab, "kid", put->eab_kid);
+        cm_json_set_time(eab, "at", cm_now_ms());
+        json_object_set(eab, "jws", put->binding);
+        cm_json_set(body, "eab", eab);
+        json_object_del(body, "error");
     }
     json_object_del(body, "ca_pem");
     json_object_update(body, put->members);
@@ -191,20 +245,57 @@ static void publish(struct account_put *put)
 /* ---- key
  * ------------------------------------------------------------------------------------------ */
 
+/* False: the engine is gone or the agent refused; the put has ended. */
+static bool is_made(struct account_put *put, const char *what, const struct cm_err *err)
+{
+    if (!put->engine->dead && !err)
+        return true;
+    if (err)
+        cm_err_copy(&put->err, err);
+    else
+        cm_fail(&put->err, CM_ECLOSED, "The engine was stopped");
+    if (put->err.code != CM_EINVAL) /* what names a field stays as it is */
+        cm_wrap(&put->err, CM_EIO, "The %s of the account \"%s\" could not be made", what,
+                put->name);
+    put_end(put, &put->err);
+    return false;
+}
+
+static void on_binding(void *arg, const json_t *reply, const struct cm_err *err)
+{
+    struct account_put *put = arg;
+    if (!is_made(put, "binding", err))
+        return;
+    put->binding = json_incref(cm_json_obj(reply, "jws"));
+    CM_AUTO_STR id = cm_asprintf("account:%s", put->name);
+    cm_log(CM_LOG_INFO, "engine", id, "bound by an HMAC key of %d bytes",
+           (int)cm_json_int(reply, "key_bytes", 0));
+    publish(put);
+}
+
+static void want_binding(struct account_put *put, const json_t *jwk)
+{
+    if (!put->eab_kid) {
+        publish(put);
+        return;
+    }
+    json_t *request = json_object();
+    cm_json_set_str(request, "op", "eab.sign");
+    cm_json_set_str(request, "directory", cm_json_str(put->members, "directory"));
+    cm_json_set_str(request, "url", put->new_account);
+    cm_json_set_str(request, "kid", put->eab_kid);
+    cm_json_set_str(request, "key", put->eab_hmac);
+    cm_json_set(request, "jwk", json_deep_copy(jwk));
+    put->engine->env.agent.call(put->engine->env.agent.arg, request, on_binding, put);
+}
+
 static void on_key(void *arg, const json_t *reply, const struct cm_err *err)
 {
     struct account_put *put = arg;
-    if (put->engine->dead || err) {
-        if (err)
-            cm_err_copy(&put->err, err);
-        else
-            cm_fail(&put->err, CM_ECLOSED, "The engine was stopped");
-        cm_wrap(&put->err, CM_EIO, "The key of the account \"%s\" could not be made", put->name);
-        put_end(put, &put->err);
+    if (!is_made(put, "key", err))
         return;
-    }
     put->key = json_deep_copy(reply);
-    publish(put);
+    want_binding(put, cm_json_obj(put->key, "jwk"));
 }
 
 static void want_key(struct account_put *put)
@@ -216,7 +307,7 @@ static void want_key(struct account_put *put)
     const char *directory = cm_json_str_or(put->members, "directory", "");
     if (body && cm_json_str(body, "sealed_key") &&
         strcmp(cm_json_str_or(body, "directory", ""), directory) == 0) {
-        publish(put);
+        want_binding(put, cm_json_obj(body, "jwk"));
         return;
     }
     json_t *request = json_object();
@@ -226,30 +317,55 @@ static void want_key(struct account_put *put)
     engine->env.agent.call(engine->env.agent.arg, request, on_key, put);
 }
 
-/* ---- terms
- * ---------------------------------------------------------------------------------------- */
+/* ---- the CA's directory
+ * --------------------------------------------------------------------------- */
+
+/* *ret: the text when it is a URL, else NULL (owned). */
+static char *url_of(const json_t *object, const char *member)
+{
+    const char *text = cm_json_str(object, member);
+    struct url url;
+    return text && strlen(text) < URL_TEXT_MAX && url_parse(text, &url, NULL) == 0 ? cm_strdup(text)
+                                                                                   : NULL;
+}
+
+static int read_directory(struct account_put *put, const json_t *directory)
+{
+    const json_t *meta = cm_json_obj(directory, "meta");
+    put->terms = url_of(meta, "termsOfService");
+    put->new_account = url_of(directory, "newAccount");
+    if (put->eab_kid && !put->new_account)
+        return cm_fail(&put->err, CM_EINVAL,
+                       "directory: no ACME directory could be read there, and the binding needs "
+                       "its newAccount");
+    if (cm_json_bool(meta, "externalAccountRequired", false) && !put->eab_kid && !put->registered &&
+        !put->bound)
+        return cm_fail(&put->err, CM_EINVAL,
+                       "eab_kid: this CA registers only accounts that are bound to an account "
+                       "there: give the key identifier and the HMAC key that it shows you");
+    return 0;
+}
 
 static void on_directory(void *arg, const struct http_result *res)
 {
     struct account_put *put = arg;
-    if (put->engine->dead) {
+    CM_AUTO_JSON directory = NULL;
+    if (put->engine->dead)
         cm_fail(&put->err, CM_ECLOSED, "The engine was stopped");
-        put_end(put, &put->err);
+    else if (res->status == 200)
+        (void)cm_json_parse_lax(res->body, res->body_len, &directory, NULL);
+    if (put->err.code == 0 && read_directory(put, directory) == 0) {
+        want_key(put);
         return;
     }
-    CM_AUTO_JSON directory = NULL;
-    struct url url;
-    if (res->status == 200 && cm_json_parse_lax(res->body, res->body_len, &directory, NULL) == 0) {
-        const char *terms = cm_json_str(cm_json_obj(directory, "meta"), "termsOfService");
-        if (terms && strlen(terms) < TERMS_MAX && url_parse(terms, &url, NULL) == 0)
-            put->terms = cm_strdup(terms);
-    }
-    want_key(put);
+    if (res->err && res->err->code != 0)
+        cm_err_cause(&put->err, "%s", res->err->what);
+    put_end(put, &put->err);
 }
 
 /* The agreement is kept with the URL of what was agreed to (reference/acme.md A7).  A CA that is
  * out of reach now does not stop the account from being made: its first order will tell. */
-static void want_terms(struct account_put *put)
+static void want_directory(struct account_put *put)
 {
     struct engine *engine = put->engine;
     struct http_call_opts opts = {
@@ -259,9 +375,15 @@ static void want_terms(struct account_put *put)
         .allow_http = engine->env.lab_http,
         .ca_pem = cm_json_str(put->members, "ca_pem"),
     };
-    if (!put->agreed || !engine->env.http ||
-        !http_call(engine->env.http, &opts, on_directory, put, NULL))
-        want_key(put);
+    bool wanted = put->agreed || put->eab_kid;
+    if (wanted && engine->env.http && http_call(engine->env.http, &opts, on_directory, put, NULL))
+        return;
+    if (put->eab_kid) {
+        cm_fail(&put->err, CM_EINVAL, "directory: it could not be read");
+        cm_loop_defer(engine->env.loop, on_refused, put);
+        return;
+    }
+    want_key(put);
 }
 
 void eng_account_put(struct engine *engine, const json_t *fields, const struct eng_actor *actor,
@@ -282,5 +404,5 @@ void eng_account_put(struct engine *engine, const json_t *fields, const struct e
         cm_loop_defer(engine->env.loop, on_refused, put);
         return;
     }
-    want_terms(put);
+    want_directory(put);
 }

@@ -66,6 +66,11 @@ static json_t *answer_to(const struct h *h, const json_t *request)
         cm_json_set_str(reply, "sealed_key", SEALED);
         cm_json_set(reply, "jwk", json_pack("{s:s}", "kty", "EC"));
         cm_json_set_str(reply, "thumbprint", "oKIywvGUpTVTyxMQ3bwIIeQUudfr_CkLMjCE19ECD-U");
+    } else if (strcmp(op, "eab.sign") == 0) {
+        cm_json_set(
+            reply, "jws",
+            json_pack("{s:s,s:s,s:s}", "protected", "e30", "payload", "e30", "signature", "AAAA"));
+        cm_json_set_int(reply, "key_bytes", 32);
     } else if (strcmp(op, "deploy.stage") == 0) {
         const json_t *document = json_object_get(request, "document");
         cm_json_set_str(reply, "stage", h->stage_unchanged ? "unchanged" : "s1");

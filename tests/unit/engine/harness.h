@@ -30,6 +30,8 @@ struct h_ca {
     bool wrong_key;     /* leaf for another key */
     bool hold_finalize; /* finalize never answers */
     long life_s;
+    bool eab_required;
+    json_t *eab; /* the binding of the last registration (owned), or NULL */
     struct http_exchange *held;
 };
 void h_ca_start(struct h_ca *ca, struct cm_loop *loop);

@@ -184,7 +184,9 @@ static void directory(struct h_ca *ca, struct http_exchange *ex)
                                           {"keyChange", "rollover"}};
     for (size_t i = 0; i < sizeof(urls) / sizeof(urls[0]); i++)
         cm_json_set(dir, urls[i][0], json_sprintf("%s/new-%s", ca->base, urls[i][1]));
-    cm_json_set(dir, "meta", json_pack("{s:s}", "termsOfService", "https://ca.example/terms"));
+    cm_json_set(dir, "meta",
+                json_pack("{s:s,s:b}", "termsOfService", "https://ca.example/terms",
+                          "externalAccountRequired", ca->eab_required));
     reply_json(ca, ex, 200, dir, NULL);
 }
 
@@ -213,6 +215,8 @@ static void handle(void *arg, struct http_exchange *ex)
     else if (strcmp(path, "/new-account") == 0) {
         CM_AUTO_STR location = cm_asprintf("%s/account/1", ca->base);
         ca->accounts++;
+        json_decref(ca->eab);
+        ca->eab = json_incref(json_object_get(payload, "externalAccountBinding"));
         reply_json(ca, ex, 201, json_pack("{s:s}", "status", "valid"), location);
     } else if (strcmp(path, "/new-order") == 0)
         new_order(ca, ex, payload);
@@ -256,5 +260,6 @@ void h_ca_stop(struct h_ca *ca)
 {
     http_listener_free(ca->listener);
     json_decref(ca->orders);
+    json_decref(ca->eab);
     ca_fini(&ca->keys);
 }

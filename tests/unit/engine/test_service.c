@@ -39,6 +39,61 @@ static void an_account_gets_a_key_and_keeps_the_agreement(void **state)
     assert_non_null(cm_json_str(agreed, "at"));
 }
 
+static json_t *bound(struct h *h, const char *name, const char *kid, const char *hmac)
+{
+    json_t *fields = account(h, name, "/dir");
+    cm_json_set_bool(fields, "self_check", false);
+    cm_json_set_str(fields, "eab_kid", kid);
+    cm_json_set_str(fields, "eab_hmac", hmac);
+    return fields;
+}
+
+static void a_binding_is_signed_at_once_and_sent_once(void **state)
+{
+    struct h *h = *state;
+    h->ca.eab_required = true;
+    assert_int_equal(put_account(h, account(h, "ca", "/dir")), CM_EINVAL);
+    assert_non_null(strstr(h_line(h), "eab_kid: this CA registers only"));
+    assert_int_equal(put_account(h, bound(h, "ca", "kid-1", NULL)), CM_EINVAL);
+    assert_non_null(strstr(h_line(h), "eab_hmac: key identifier and HMAC key belong together"));
+    if (put_account(h, bound(h, "ca", "kid-1", "c2VjcmV0LWhtYWM")) != 0)
+        fail_msg("%s", h_line(h));
+    CM_AUTO_JSON fresh = h_body(h, "account", "ca");
+    CM_AUTO_STR text = cm_json_dump(fresh, NULL);
+    assert_null(strstr(text, "c2VjcmV0LWhtYWM")); /* the HMAC key is nowhere */
+    assert_string_equal(cm_json_str_or(cm_json_obj(fresh, "eab"), "kid", ""), "kid-1");
+    const json_t *jws = cm_json_obj(cm_json_obj(fresh, "eab"), "jws");
+    assert_non_null(jws);
+    /* saved again without the key: the binding stays */
+    assert_int_equal(put_account(h, bound(h, "ca", NULL, NULL)), 0);
+    CM_AUTO_JSON issued = h_issue(h, "www.example.com");
+    assert_non_null(issued);
+    assert_true(json_equal(h->ca.eab, jws));
+    CM_AUTO_JSON registered = h_body(h, "account", "ca");
+    assert_string_equal(cm_json_str_or(cm_json_obj(registered, "eab"), "kid", ""), "kid-1");
+    assert_null(json_object_get(cm_json_obj(registered, "eab"), "jws"));
+    /* registered: the same binding is nothing new, another one is refused */
+    assert_int_equal(put_account(h, bound(h, "ca", "kid-1", "c2VjcmV0LWhtYWM")), 0);
+    assert_int_equal(put_account(h, bound(h, "ca", "kid-2", "c2VjcmV0LWhtYWM")), CM_EINVAL);
+    assert_non_null(strstr(h_line(h), "registered at the CA already"));
+    assert_int_equal(h_op_count(h, "eab.sign"), 1);
+    assert_int_equal(h->ca.accounts, 1);
+}
+
+static void a_binding_needs_the_directory(void **state)
+{
+    struct h *h = *state;
+    json_t *fields = bound(h, "ca", "kid-1", "c2VjcmV0");
+    cm_json_set_str(fields, "directory", "http://127.0.0.1:1/dir");
+    assert_int_equal(put_account(h, fields), CM_EINVAL);
+    assert_non_null(strstr(h_line(h), "directory: no ACME directory could be read there"));
+    assert_null(h_body(h, "account", "ca"));
+    h->fail_op = "eab.sign";
+    h->fail_code = CM_EINVAL;
+    assert_int_equal(put_account(h, bound(h, "ca", "kid-1", "c2VjcmV0")), CM_EINVAL);
+    assert_string_equal(h->err.what, "the agent refuses eab.sign"); /* its words name the field */
+}
+
 static void the_key_stays_while_the_directory_stays(void **state)
 {
     struct h *h = *state;
@@ -251,6 +306,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         H_TEST(an_account_gets_a_key_and_keeps_the_agreement),
+        H_TEST(a_binding_is_signed_at_once_and_sent_once),
+        H_TEST(a_binding_needs_the_directory),
         H_TEST(the_key_stays_while_the_directory_stays),
         H_TEST(account_mistakes_are_named),
         H_TEST(a_ca_is_reached_by_https_only),

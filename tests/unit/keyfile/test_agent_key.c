@@ -1,4 +1,5 @@
-/* The agent's verbs about keys: key.create, account.create, jws.sign. */
+/* The agent's verbs about keys: key.create, account.create, jws.sign,
+ * eab.sign. */
 #include "agent_support.h"
 
 #include "keyfile/binding.h"
@@ -283,6 +284,39 @@ static void signs_for_its_ca(void **state)
     check_jws(cm_json_obj(third, "jws"), jwk);
 }
 
+static json_t *eab_request(const char *directory, const char *url, const char *kid, const char *key,
+                           const json_t *jwk)
+{
+    return json_pack("{s:s,s:s,s:s,s:s,s:s,s:O}", "op", "eab.sign", "directory", directory, "url",
+                     url, "kid", kid, "key", key, "jwk", jwk);
+}
+
+static void binds_to_an_account_at_the_ca(void **state)
+{
+    (void)state;
+    const char *dir = "https://ca.example/directory", *url = "https://ca.example/new-account";
+    struct test_agent *m = &f.manager;
+    CM_AUTO_JSON account = call(m, account_request("main", dir));
+    const json_t *jwk = cm_json_obj(account, "jwk");
+    CM_AUTO_JSON reply = call(m, eab_request(dir, url, "kid-1", "c2VjcmV0IGtleQ==", jwk));
+    assert_int_equal(cm_json_int(reply, "key_bytes", 0), 10);
+    const json_t *jws = cm_json_obj(reply, "jws");
+    CM_AUTO_JSON head = protected_of(jws);
+    assert_int_equal(json_object_size(head), 3); /* no nonce (7.3.4) */
+    assert_string_equal(cm_json_str(head, "alg"), "HS256");
+    assert_string_equal(cm_json_str(head, "kid"), "kid-1");
+    assert_string_equal(cm_json_str(head, "url"), url);
+
+    refused(m, eab_request("https://other.example/dir", url, "k", "c2VjcmV0", jwk), "denied",
+            "not configured");
+    refused(m, eab_request(dir, "https://evil.example/x", "k", "c2VjcmV0", jwk), "denied",
+            "not at the account's CA");
+    refused(m, eab_request(dir, url, "k", "", jwk), "invalid", "missing");
+    refused(&f.server, eab_request(dir, url, "k", "c2VjcmV0", jwk), "denied", "not a manager");
+    CM_AUTO_JSON other = json_pack("{s:s}", "any", "thing"); /* no oracle for other texts */
+    refused(m, eab_request(dir, url, "k", "c2VjcmV0", other), "malformed", "public key");
+}
+
 static void refuses_other_cas_and_accounts(void **state)
 {
     (void)state;
@@ -349,6 +383,7 @@ int main(void)
         TEST(key_create_refusals),
         TEST(slow_keys_do_not_block),
         TEST(signs_for_its_ca),
+        TEST(binds_to_an_account_at_the_ca),
         TEST(refuses_other_cas_and_accounts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
