@@ -4,7 +4,7 @@
 #include "base/core/err.h"
 #include <stddef.h>
 
-#define WEB_PAIRS_MAX 64 /* as HTTP_QUERY_MAX of base/net */
+#define WEB_PAIRS_MAX 256 /* as HTTP_QUERY_MAX of base/net */
 
 struct web_pair {
     char *name, *value;

@@ -12,7 +12,7 @@
 #define HTTP_HEAD_MAX   16384 /* request line + fields + CRLFCRLF */
 #define HTTP_FIELDS_MAX 64
 #define HTTP_TARGET_MAX 8192
-#define HTTP_QUERY_MAX  64 /* decoded query or form parameters */
+#define HTTP_QUERY_MAX  256 /* decoded query or form parameters: a form ticks up to 200 servers */
 
 enum http_method {
     HTTP_GET,

@@ -47,6 +47,29 @@ static void test_new_form(void **state)
     rig_stop(&rig);
 }
 
+/* As many servers as a key can be sealed for, each ticked in the form. */
+static void test_submit_for_many_servers(void **state)
+{
+    struct rig rig;
+    struct reply reply;
+    struct cm_buf body;
+
+    (void)state;
+    rig_start(&rig);
+    rig_sign_in(&rig);
+    cm_buf_init(&body, WEB_FORM_MAX);
+    cm_buf_printf(&body, "host_names=www.example.com&provider=acme&account=pebble&key_type=P-256"
+                         "&keyring_file=a.kyr&renew_days=20&target=web&key_rollover=keep");
+    for (int i = 0; i < 200; i++)
+        cm_buf_printf(&body, "&servers=server%d.example.net", i);
+    rig_post(&rig, "/credentials", cm_buf_str(&body), &reply);
+    assert_status(&reply, 303);
+    assert_int_equal(json_array_size(cm_json_arr(doubles.fields, "servers")), 200);
+    reply_fini(&reply);
+    cm_buf_fini(&body);
+    rig_stop(&rig);
+}
+
 static void test_submit(void **state)
 {
     struct rig rig;
@@ -446,6 +469,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_new_form),
         cmocka_unit_test(test_submit),
+        cmocka_unit_test(test_submit_for_many_servers),
         cmocka_unit_test(test_errors_keep_values),
         cmocka_unit_test(test_xss_in_forms),
         cmocka_unit_test(test_xss_in_documents),
