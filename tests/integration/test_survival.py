@@ -95,10 +95,11 @@ class Survival(unittest.TestCase):
         self.assertEqual(PROXY.accepted.get("finalize"), len(ids), ran)
         views = [FLEET.manager.show(i) for i in ids]
         self.assertEqual(len({v["credential"]["fingerprint"] for v in views}), len(ids))
-        failed = sum(s["text"].lower().startswith("failed:") for v in views for s in v["steps"])
+        failed = [s["text"] for v in views for s in v["steps"]
+                  if s["text"].lower().startswith("failed:")]
         print(f"{self.id()}: {len(ids)} certificates in {time.monotonic() - self.begun:.1f} s, "
-              f"{sum(PROXY.counts.values()) / len(ids):.1f} requests each, {failed} runs failed, "
-              f"{PROXY.weathered}", flush=True)
+              f"{sum(PROXY.counts.values()) / len(ids):.1f} requests each, {len(failed)} runs failed "
+              f"{failed[:3]}, {PROXY.weathered}", flush=True)
 
     def issue(self, prefix, count=COUNT):
         with ThreadPoolExecutor(4) as pool:
