@@ -296,7 +296,7 @@ static void test_detail(void **state)
     assert_has(&reply, "0011223344556677</code>");
     assert_has(&reply, "CN=Pebble Intermediate");
     assert_has(&reply, "datetime=\"2026-11-22T02:16:42.123Z\"");
-    assert_has(&reply, "2026-11-22 02:16 UTC");
+    assert_has(&reply, "2026-11-22 02:16:42 UTC");
     assert_has(&reply, "Waiting for the CA");
     assert_has(&reply, "Renewal on 2029-12-02");
     assert_has_not(&reply, "http-equiv=\"refresh\""); /* at rest */
