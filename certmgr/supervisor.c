@@ -296,6 +296,13 @@ static int lock_state(const struct config *config)
 {
     char store[CONFIG_PATH_MAX + 64];
     snprintf(store, sizeof(store), "%s/store/data.mdb", config->state_dir);
+    if (access(store, F_OK) != 0 && errno == EACCES) {
+        cm_log(CM_LOG_ERROR, "supervisor", NULL,
+               "%s belongs to another user: start certmgr as the user that ran \"certmgr init\" or "
+               "\"certmgr join\", or as root",
+               config->state_dir);
+        return -1;
+    }
     if (!cm_path_exists(store)) {
         cm_log(CM_LOG_ERROR, "supervisor", NULL,
                "this server belongs to no fleet yet: run \"certmgr init\" or \"certmgr join\"");

@@ -85,6 +85,16 @@ class Supervisor(unittest.TestCase):
         self.assertIn("belongs to no fleet yet", done.stderr)
         self.assertIn("certmgr init", done.stderr)
 
+    @unittest.skipIf(os.geteuid() != 0, "another user is needed")
+    def test_the_state_of_another_user_is_told_so(self):
+        os.chmod(DIRECTORY, 0o755)
+        done = subprocess.run([str(lab.CERTMGR), "serve", "--root", str(SERVER.root)], user=65534,
+                              group=65534, extra_groups=[], capture_output=True, text=True,
+                              timeout=20, check=False)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("belongs to another user", done.stderr)
+        self.assertNotIn("no fleet", done.stderr)
+
     def test_a_taken_port_turns_one_listener_yellow(self):
         with socket.socket() as taken:
             taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
