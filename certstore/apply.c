@@ -66,7 +66,7 @@ static bool indexed_now(struct cs_store *store, const char *id, const struct cs_
         return true;
     int rc = 0;
     if (store->policy)
-        rc = cs_body_load(&store->txn, id, &entry->head.effective, &body, &err);
+        rc = cs_body_shared(store, &store->txn, id, &entry->head.effective, &body, &err);
     else
         body = json_object(); /* without policy no key depends on the body */
     if (rc == 0)
@@ -115,6 +115,7 @@ static int write_bodies(struct cs_store *store, struct cs_entry *entry,
     const struct cs_indoc *in = change->in;
     int rc = 0;
     if (put) {
+        cs_body_forget(store, in->id);
         cs_key_body(&key, in->id, &change->path[0]);
         rc = cs_batch_put(store, &key, in->text, in->text_len, err);
     }

@@ -74,7 +74,8 @@ static json_t *check_body(struct check *c, const char *id, const struct cs_node 
         return NULL;
     }
     c->bodies++;
-    int rc = cs_body_load(c->txn, id, &node->rev, &body, &err);
+    size_t unused;
+    int rc = cs_body_load(c->txn, id, &node->rev, &body, &unused, &err);
     if (rc == CM_ENOENT)
         problem(c, "document %s, revision %s: its text is missing", id, rev);
     else if (rc < 0)

@@ -128,12 +128,13 @@ int cs_entry_save(struct cs_store *store, const char *id, const struct cs_entry 
 }
 
 int cs_body_load(struct cs_txn *txn, const char *id, const struct cs_rev *rev, json_t **ret,
-                 struct cm_err *err)
+                 size_t *ret_len, struct cm_err *err)
 {
     struct cs_key key;
     struct cs_slice payload;
     json_error_t why;
     *ret = NULL;
+    *ret_len = 0;
     cs_key_body(&key, id, rev);
     int rc = cs_record_get(txn, &key, &payload, err);
     if (rc < 0)
@@ -144,5 +145,6 @@ int cs_body_load(struct cs_txn *txn, const char *id, const struct cs_rev *rev, j
         cm_json_free(ret);
         return cm_fail(err, CM_EIO, "the stored text of document %s is not JSON", id);
     }
+    *ret_len = payload.len;
     return 0;
 }

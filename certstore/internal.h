@@ -14,6 +14,7 @@
 #include "certstore/store.h"
 
 #define CS_LISTENERS_MAX    32
+#define CS_BODIES_KEPT      128  /* parsed bodies in memory, of at most 16 KiB of text */
 #define CS_LEAVES_MAX_LAB   1000 /* without policy, where a judge may build wide trees */
 #define CS_ENTRY_BYTES_MAX  (CS_TREE_BYTES_MAX + 4096u)
 #define CS_HASH_SIZE        16
@@ -43,6 +44,13 @@ struct cs_ear {
 
 struct cs_publication;
 
+/* A body in memory (bodies.c). */
+struct cs_kept {
+    char *id;
+    struct cs_rev rev;
+    json_t *body; /* shared: never changed */
+};
+
 struct cs_store {
     struct cs_env *env;
     char *dir;
@@ -70,6 +78,7 @@ struct cs_store {
     json_t *local_changed; /* "table/key" of the batch, where somebody listens */
     struct cs_ear ear[CS_LISTENERS_MAX];
     struct cs_publication *publications; /* waiting for the sign port */
+    struct cs_kept kept[CS_BODIES_KEPT];
 };
 
 /* ---- transactions (store.c) ---- */
@@ -125,7 +134,16 @@ int cs_entry_save(struct cs_store *store, const char *id, const struct cs_entry 
                   struct cm_err *err);
 /* The stored body of a revision (new reference); CM_ENOENT when there is none. */
 int cs_body_load(struct cs_txn *txn, const char *id, const struct cs_rev *rev, json_t **ret,
-                 struct cm_err *err);
+                 size_t *ret_len, struct cm_err *err);
+
+/* ---- bodies in memory (bodies.c) ---- */
+
+/* As cs_body_load(), parsed once for all who ask: never to be changed. */
+int cs_body_shared(struct cs_store *store, struct cs_txn *txn, const char *id,
+                   const struct cs_rev *rev, json_t **ret, struct cm_err *err);
+/* The text of a revision of id is being written. */
+void cs_body_forget(struct cs_store *store, const char *id);
+void cs_bodies_fini(struct cs_store *store);
 
 /* ---- incoming documents (indoc.c) ---- */
 

@@ -59,7 +59,7 @@ static int check_serial(struct cs_store *store, const struct cs_entry *entry,
         return cs_refuse(result, CM_ECONFLICT, "older: serial %lld is below %lld",
                          (long long)serial, (long long)head->serial);
     CM_AUTO_JSON present = NULL;
-    int rc = cs_body_load(&store->txn, in->id, &head->effective, &present, err);
+    int rc = cs_body_shared(store, &store->txn, in->id, &head->effective, &present, err);
     if (rc < 0)
         return cs_refuse(result, rc, "the present version cannot be read");
     if (in->deleted == head->effective_deleted && cs_same_content(in->body, present))

@@ -11,7 +11,9 @@ void cs_doc_fini(struct cs_doc *doc)
     *doc = (struct cs_doc){0};
 }
 
-int cs_get(struct cs_store *store, const char *id, struct cs_doc *ret, struct cm_err *err)
+/* The effective leaf with its body as all share it. */
+static int get_shared(struct cs_store *store, const char *id, struct cs_doc *ret,
+                      struct cm_err *err)
 {
     struct cs_view view;
     struct cs_head head;
@@ -27,7 +29,7 @@ int cs_get(struct cs_store *store, const char *id, struct cs_doc *ret, struct cm
     if (rc == CM_ENOENT)
         cm_fail(err, CM_ENOENT, "there is no document %s", id);
     else if (rc == 0) {
-        rc = cs_body_load(view.txn, id, &head.effective, &ret->body, err);
+        rc = cs_body_shared(store, view.txn, id, &head.effective, &ret->body, err);
         if (rc == CM_ENOENT)
             rc = cm_fail(err, CM_EIO, "the text of document %s is missing from the store", id);
     }
@@ -41,19 +43,34 @@ int cs_get(struct cs_store *store, const char *id, struct cs_doc *ret, struct cm
     return 0;
 }
 
-json_t *cs_get_body(struct cs_store *store, const char *id)
+int cs_get(struct cs_store *store, const char *id, struct cs_doc *ret, struct cm_err *err)
+{
+    int rc = get_shared(store, id, ret, err);
+    if (rc < 0)
+        return rc;
+    json_t *own = json_deep_copy(ret->body);
+    json_decref(ret->body);
+    ret->body = own;
+    return 0;
+}
+
+json_t *cs_peek_body(struct cs_store *store, const char *id)
 {
     struct cs_doc doc;
     struct cm_err err = CM_ERR_INIT;
-    int rc = cs_get(store, id, &doc, &err);
+    int rc = get_shared(store, id, &doc, &err);
     if (rc < 0 && rc != CM_ENOENT)
         cm_log_err(CM_LOG_ERROR, "certstore", &err);
     cm_err_fini(&err);
-    if (rc < 0)
-        return NULL;
-    json_t *body = json_incref(doc.body);
-    cs_doc_fini(&doc);
-    return body;
+    return rc < 0 ? NULL : doc.body;
+}
+
+json_t *cs_get_body(struct cs_store *store, const char *id)
+{
+    json_t *shared = cs_peek_body(store, id);
+    json_t *own = shared ? json_deep_copy(shared) : NULL;
+    json_decref(shared);
+    return own;
 }
 
 static json_t *history_of(const struct cs_tree *tree, uint32_t node)
@@ -71,17 +88,21 @@ static json_t *history_of(const struct cs_tree *tree, uint32_t node)
     return history;
 }
 
-/* One stored revision in CouchDB's form. */
-static int render(struct cs_txn *txn, const char *id, const struct cs_tree *tree, uint32_t node,
-                  bool revs, json_t **ret, struct cm_err *err)
+/* One stored revision in CouchDB's form.  Only its topmost members are the caller's own. */
+static int render(struct cs_store *store, struct cs_txn *txn, const char *id,
+                  const struct cs_tree *tree, uint32_t node, bool revs, json_t **ret,
+                  struct cm_err *err)
 {
     char text[CS_REV_MAX + 1];
     const struct cs_node *n = &tree->node[node];
     if ((n->flags & CS_NODE_BODY) == 0)
         return CM_ENOENT;
-    int rc = cs_body_load(txn, id, &n->rev, ret, err);
+    json_t *shared = NULL;
+    int rc = cs_body_shared(store, txn, id, &n->rev, &shared, err);
     if (rc < 0)
         return rc;
+    *ret = json_copy(shared);
+    json_decref(shared);
     cs_rev_format(&n->rev, text);
     cm_json_set_str(*ret, "_rev", text);
     if (n->flags & CS_NODE_DELETED)
@@ -128,7 +149,7 @@ int cs_read_rev(struct cs_store *store, const char *id, const char *rev, bool re
     if (rc == 0) {
         uint32_t node = entry.found ? pick(&entry.tree, rev, latest) : CS_NO_NODE;
         rc = node == CS_NO_NODE ? CM_ENOENT
-                                : render(view.txn, id, &entry.tree, node, revs, ret, err);
+                                : render(store, view.txn, id, &entry.tree, node, revs, ret, err);
         if (rc == CM_ENOENT)
             cm_fail(err, CM_ENOENT, "missing");
     }
@@ -155,7 +176,7 @@ int cs_read_leaves(struct cs_store *store, const char *id, bool revs, json_t **r
         CM_AUTO_JSON all = json_array();
         for (size_t i = 0; i < count && rc == 0; i++) {
             json_t *doc = NULL;
-            rc = render(view.txn, id, &entry.tree, leaf[i], revs, &doc, err);
+            rc = render(store, view.txn, id, &entry.tree, leaf[i], revs, &doc, err);
             if (rc == 0)
                 json_array_append_new(all, doc);
             else if (rc == CM_ENOENT)

@@ -163,6 +163,7 @@ void cs_close(struct cs_store *store)
     cm_err_fini(&store->why);
     json_decref(store->changed);
     json_decref(store->local_changed);
+    cs_bodies_fini(store);
     cm_free(store->waiter);
     cm_free(store->dir);
     cm_free(store);

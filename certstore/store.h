@@ -82,6 +82,9 @@ void cs_doc_fini(struct cs_doc *doc);
 int cs_get(struct cs_store *store, const char *id, struct cs_doc *ret, struct cm_err *err);
 /* Same, body only; NULL when absent (new reference). */
 json_t *cs_get_body(struct cs_store *store, const char *id);
+/* The same without a copy (new reference): shared with others, so neither it nor anything in it may
+ * be changed, nor become part of something that is. */
+json_t *cs_peek_body(struct cs_store *store, const char *id);
 
 /* Outcome of one write. */
 struct cs_result {
@@ -175,7 +178,7 @@ void cs_unlisten(struct cs_store *store, const void *arg);
 
 /* One revision as CouchDB shows it: body + _id, _rev, [_deleted], [_revisions].  rev NULL = the
  * winner.  latest: the leaf at or below rev instead.  CM_ENOENT when body or revision is missing.
- * *ret owned by the caller. */
+ * *ret owned by the caller, its members' values shared: members may be set and deleted, no more. */
 int cs_read_rev(struct cs_store *store, const char *id, const char *rev, bool revs, bool latest,
                 json_t **ret, struct cm_err *err);
 /* Every leaf (winner first), documents as above; *ret is an array. CM_ENOENT = unknown id. */

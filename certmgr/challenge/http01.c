@@ -66,7 +66,7 @@ char *ch_http01_lookup(struct cs_store *store, const char *token, int64_t now_ms
         found.seen = 0;
         if (cs_each(store, CS_BY_TOKEN, token, NULL, NULL, on_token, &found) != 1)
             return NULL;
-        CM_AUTO_JSON body = cs_get_body(store, found.id);
+        CM_AUTO_JSON body = cs_peek_body(store, found.id);
         char *answer = live_answer(body, token, now_ms);
         if (answer)
             return answer;

@@ -133,7 +133,7 @@ static void check_account(struct eng_check *check)
     CM_AUTO_JSON account = NULL;
     if (eng_short_name_ok(name)) {
         snprintf(id, sizeof(id), "account:%s", name);
-        account = cs_get_body(check->engine->env.store, id);
+        account = cs_peek_body(check->engine->env.store, id);
     }
     if (!account)
         eng_check_error(check, "account", name, "there is no ACME account \"%.63s\"", name);

@@ -49,7 +49,7 @@ static int on_credential(void *arg, const char *key, const char *id)
     struct engine *engine = arg;
     (void)key;
     const char *ulid = eng_id_name(id, "credential:");
-    CM_AUTO_JSON body = ulid ? cs_get_body(engine->env.store, id) : NULL;
+    CM_AUTO_JSON body = ulid ? cs_peek_body(engine->env.store, id) : NULL;
     if (body)
         note_body(engine, ulid, body);
     return 0;
@@ -61,7 +61,7 @@ void eng_files_note(struct engine *engine, const char *ulid)
         return; /* read as a whole at the first question */
     char id[CS_ID_MAX + 1];
     snprintf(id, sizeof(id), "credential:%s", ulid);
-    CM_AUTO_JSON body = cs_get_body(engine->env.store, id);
+    CM_AUTO_JSON body = cs_peek_body(engine->env.store, id);
     note_body(engine, ulid, body);
 }
 

@@ -28,7 +28,7 @@ static struct dep_place *place_of(struct deployer *deployer, const char *target)
 static json_t *read_document(const struct deployer *deployer, const char *ulid)
 {
     CM_AUTO_STR id = cm_asprintf("keyfile:%s", ulid);
-    json_t *document = cs_get_body(deployer->env.store, id);
+    json_t *document = cs_peek_body(deployer->env.store, id);
     if (cm_json_has_str(cm_json_arr(document, "servers"), deployer->env.self))
         return document;
     json_decref(document);

@@ -47,7 +47,7 @@ const char *eng_id_name(const char *id, const char *type)
 /* The manager's log tells what every server reports. */
 static void receipt_changed(struct engine *engine, const char *id)
 {
-    CM_AUTO_JSON body = cs_get_body(engine->env.store, id);
+    CM_AUTO_JSON body = cs_peek_body(engine->env.store, id);
     const char *credential = cm_json_str(body, "credential");
     const char *server = cm_json_str(body, "server");
     const char *state = cm_json_str(body, "state");

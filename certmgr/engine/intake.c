@@ -341,7 +341,7 @@ static bool is_old(const struct engine *engine, const char *credential, const js
 {
     char id[CS_ID_MAX + 1];
     snprintf(id, sizeof(id), "credential:%s", credential);
-    CM_AUTO_JSON body = cs_get_body(engine->env.store, id);
+    CM_AUTO_JSON body = cs_peek_body(engine->env.store, id);
     return cm_json_int(request, "base_serial", 0) < cm_json_int(body, "serial", 0) &&
            cm_json_time(request, "at", 0) < cm_json_time(body, "requested_at", 0);
 }

@@ -114,7 +114,7 @@ static void look_at(struct engine *engine, const char *ulid)
     if (sched_job(engine, ulid))
         return; /* looked at again when its end is written */
     CM_AUTO_STR id = cm_asprintf("credential:%s", ulid);
-    CM_AUTO_JSON body = cs_get_body(engine->env.store, id);
+    CM_AUTO_JSON body = cs_peek_body(engine->env.store, id);
     CM_AUTO_JSON order = body ? cs_kv_get(engine->env.store, "order", ulid) : NULL;
     if (!body)
         return;
