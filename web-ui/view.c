@@ -22,7 +22,8 @@ static int collect_id(void *arg, const char *key, const char *id)
     return json_array_size(collect->ids) >= collect->max ? 1 : 0;
 }
 
-/* An account as shown: its name instead of document id and signature, no sealed key. */
+/* An account as shown: its name instead of document id and signature, no sealed key, no binding
+ * that waits to be sent. */
 static json_t *account_view(json_t *take_body)
 {
     const char *id = cm_json_str_or(take_body, "_id", "account:");
@@ -34,6 +35,7 @@ static json_t *account_view(json_t *take_body)
     json_object_del(view, "type");
     json_object_del(view, "sealed_key");
     json_object_del(view, "signature");
+    json_object_del(json_object_get(view, "eab"), "jws");
     json_decref(take_body);
     return view;
 }

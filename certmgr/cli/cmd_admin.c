@@ -11,6 +11,7 @@
 #include <string.h>
 
 #define PEM_FILE_MAX (256u << 10)
+#define SECRET_MAX   4096
 
 static int read_pem(struct cli *cli, const char *path, char **ret)
 {
@@ -36,6 +37,21 @@ static int put(struct cli *cli, const char *collection, const char *name, const 
     return status;
 }
 
+/* A secret comes from a file or from standard input ("-"), never from the command line, which
+ * everybody on the machine can read. */
+static int read_secret(struct cli *cli, const char *path, char **ret)
+{
+    char text[SECRET_MAX + 2];
+    size_t len = 0;
+    if (strcmp(path, "-") != 0)
+        return read_pem(cli, path, ret);
+    len = fread(text, 1, sizeof(text) - 1, stdin);
+    text[len] = '\0';
+    *ret = len <= SECRET_MAX && strlen(text) == len ? cm_strdup(text) : NULL;
+    cm_wipe(text, sizeof(text));
+    return *ret ? CLI_OK : cli_usage(cli, "standard input is too long or not text");
+}
+
 static int cmd_account_add(struct cli *cli)
 {
     struct cli_option o[] = {{.name = "--directory"},
@@ -44,8 +60,11 @@ static int cmd_account_add(struct cli *cli)
                              {.name = "--ca-bundle"},
                              {.name = "--no-self-check", .flag = true},
                              {.name = "--http-port"},
+                             {.name = "--eab-kid"},
+                             {.name = "--eab-hmac-file"},
                              {.name = NULL}};
     CM_AUTO_STR pem = NULL;
+    char *hmac = NULL;
     int64_t port = 80;
     if (cli_options(cli, o) != 0 || cli->argc != 1)
         return CLI_USAGE;
@@ -55,6 +74,8 @@ static int cmd_account_add(struct cli *cli)
         return cli_usage(cli, "--http-port takes 1 to 65535");
     if (o[3].count > 0 && read_pem(cli, cli_value(&o[3], ""), &pem) != CLI_OK)
         return CLI_FAILED;
+    if (o[7].count > 0 && read_secret(cli, cli_value(&o[7], ""), &hmac) != CLI_OK)
+        return CLI_FAILED;
     CM_AUTO_JSON contacts = json_array();
     for (size_t i = 0; i < o[1].count; i++)
         json_array_append_new(contacts, json_string(o[1].value[i]));
@@ -62,6 +83,10 @@ static int cmd_account_add(struct cli *cli)
                                   "contacts", contacts, "terms_agreed", o[2].count > 0,
                                   "self_check", o[4].count == 0, "http_port", (json_int_t)port);
     cm_json_set_str(body, "ca_pem", pem);
+    cm_json_set_str(body, "eab_kid", cli_value(&o[6], NULL));
+    cm_json_set_str(body, "eab_hmac", hmac);
+    if (hmac)
+        cm_free_secret(hmac, strlen(hmac));
     int status = put(cli, "/accounts/", cli->argv[0], body);
     if (status == CLI_OK && !cli->json)
         printf("Account %s is ready; it is registered at the CA with the first order.\n",

@@ -1,4 +1,4 @@
-/* request, list, show, log, retry, renew. */
+/* request, list, show, log, retry, renew, change. */
 #include "base/core/clock.h"
 #include "base/core/json.h"
 #include "base/core/mem.h"
@@ -88,13 +88,24 @@ static int follow(struct cli *cli, const char *ulid)
     }
 }
 
+/* The options of request and change that are fields, in the order of request_fields(). */
+#define FIELD_OPTIONS                                                                              \
+    {.name = "--domain", .short_name = "-d"}, {.name = "--server", .short_name = "-s"},            \
+        {.name = "--account"}, {.name = "--key-type"}, {.name = "--keyring-file"},                 \
+        {.name = "--target"}, {.name = "--renew-days"}, {.name = "--key-rollover"},                \
+    {                                                                                              \
+        .name = "--alternate-chain"                                                                \
+    }
+#define FIELD_COUNT 9
+
 static json_t *request_fields(const struct cli_option *o)
 {
-    static const char *const member[] = {"host_names",   "servers", "account",    "key_type",
-                                         "keyring_file", "target",  "renew_days", "provider"};
+    static const char *const member[FIELD_COUNT] = {
+        "host_names", "servers",    "account",      "key_type",       "keyring_file",
+        "target",     "renew_days", "key_rollover", "alternate_chain"};
     json_t *body = json_object();
     int64_t days = 0;
-    for (size_t i = 0; i < sizeof(member) / sizeof(member[0]); i++) {
+    for (size_t i = 0; i < FIELD_COUNT; i++) {
         if (o[i].count == 0)
             continue;
         if (i < 2)
@@ -108,35 +119,33 @@ static json_t *request_fields(const struct cli_option *o)
     return body;
 }
 
-static int cmd_request(struct cli *cli)
+static void print_notes(const json_t *reply)
 {
-    struct cli_option options[] = {{.name = "--domain", .short_name = "-d"},
-                                   {.name = "--server", .short_name = "-s"},
-                                   {.name = "--account"},
-                                   {.name = "--key-type"},
-                                   {.name = "--keyring-file"},
-                                   {.name = "--target"},
-                                   {.name = "--renew-days"},
-                                   {.name = "--provider"},
-                                   {.name = "--wait", .flag = true},
-                                   {.name = NULL}};
-    CM_AUTO_JSON reply = NULL;
-    if (cli_options(cli, options) != 0 || cli->argc != 0)
-        return CLI_USAGE;
-    if (options[0].count == 0)
-        return cli_usage(cli, "name at least one host with -d");
-    CM_AUTO_JSON body = request_fields(options);
-    int status = cli_api(cli, "POST", "/requests", body, &reply);
-    if (status != CLI_OK)
-        return status;
-    const char *ulid = cm_json_str_or(reply, "credential", "");
     size_t i = 0;
     json_t *note = NULL;
     json_array_foreach(cm_json_arr(reply, "notes"), i, note)
     {
         fprintf(stderr, "note: %s\n", json_is_string(note) ? json_string_value(note) : "");
     }
-    if (options[8].count > 0)
+}
+
+static int cmd_request(struct cli *cli)
+{
+    struct cli_option options[] = {
+        FIELD_OPTIONS, {.name = "--provider"}, {.name = "--wait", .flag = true}, {.name = NULL}};
+    CM_AUTO_JSON reply = NULL;
+    if (cli_options(cli, options) != 0 || cli->argc != 0)
+        return CLI_USAGE;
+    if (options[0].count == 0)
+        return cli_usage(cli, "name at least one host with -d");
+    CM_AUTO_JSON body = request_fields(options);
+    cm_json_set_str(body, "provider", cli_value(&options[FIELD_COUNT], NULL));
+    int status = cli_api(cli, "POST", "/requests", body, &reply);
+    if (status != CLI_OK)
+        return status;
+    const char *ulid = cm_json_str_or(reply, "credential", "");
+    print_notes(reply);
+    if (options[FIELD_COUNT + 1].count > 0)
         return follow(cli, ulid);
     if (cli->json)
         cli_print_json(reply);
@@ -311,12 +320,39 @@ static int cmd_renew(struct cli *cli)
     return worst;
 }
 
+static int cmd_change(struct cli *cli)
+{
+    struct cli_option options[] = {FIELD_OPTIONS,
+                                   {.name = "--pause", .flag = true},
+                                   {.name = "--resume", .flag = true},
+                                   {.name = NULL}};
+    CM_AUTO_JSON reply = NULL;
+    if (cli_options(cli, options) != 0 || cli->argc != 1)
+        return CLI_USAGE;
+    CM_AUTO_JSON body = request_fields(options);
+    bool pause = options[FIELD_COUNT].count > 0, resume = options[FIELD_COUNT + 1].count > 0;
+    if (pause != resume)
+        cm_json_set_bool(body, "paused", pause);
+    if (json_object_size(body) == 0 || (pause && resume))
+        return cli_usage(cli, "say what to change");
+    int status = credential_send(cli, "PATCH", cli->argv[0], "", body, &reply);
+    if (status != CLI_OK)
+        return status;
+    print_notes(reply);
+    if (cli->json)
+        cli_print_json(reply);
+    else
+        printf("%s: change asked for\n", cli->argv[0]);
+    return CLI_OK;
+}
+
 const struct cli_command cli_credential_commands[] = {
     {"request", "-d NAME… -s SERVER… [--wait]", "submit a request", cmd_request},
     {"list", "[--view host|expiry|status|server]", "credentials", cmd_list},
     {"show", "ID", "one credential: status, certificate, receipts", cmd_show},
     {"log", "[--follow] ID", "its steps", cmd_log},
     {"retry", "ID", "attempt now", cmd_retry},
+    {"change", "ID [-d NAME… …] [--pause|--resume]", "change its fields", cmd_change},
     {"renew", "[--new-key] ID…", "renew now, the key kept or made anew", cmd_renew},
     {0},
 };

@@ -117,7 +117,11 @@ void eng_change(struct engine *engine, const char *credential, const json_t *fie
     submit->arg = arg;
     struct cs_doc doc = {0};
     json_t *checked = NULL;
-    if (read_credential(engine, credential, &doc, &submit->err) == 0) {
+    int rc = read_credential(engine, credential, &doc, &submit->err);
+    if (rc == 0 && base_serial != 0 && base_serial != doc.serial)
+        rc = cm_fail(&submit->err, CM_ECONFLICT,
+                     "The credential was changed in the meantime: look at it again");
+    if (rc == 0) {
         CM_AUTO_JSON wanted = json_object();
         eng_fields_take(wanted, doc.body);
         json_object_update(wanted, (json_t *)(uintptr_t)fields);

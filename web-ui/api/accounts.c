@@ -59,7 +59,8 @@ void api_account_put(struct web_ctx *ctx)
         {"name", API_TEXT, false},      {"directory", API_TEXT, true},
         {"contacts", API_TEXTS, false}, {"terms_agreed", API_BOOL, false},
         {"ca_pem", API_TEXT, false},    {"self_check", API_BOOL, false},
-        {"http_port", API_INT, false},
+        {"http_port", API_INT, false},  {"eab_kid", API_TEXT, false},
+        {"eab_hmac", API_TEXT, false},
     };
     struct eng_actor actor = web_actor(ctx);
     CM_AUTO_STR id = cm_asprintf("account:%s", ctx->param);

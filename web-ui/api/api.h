@@ -10,6 +10,8 @@ void api_request(struct web_ctx *ctx);
 void api_credentials(struct web_ctx *ctx);
 void api_credential(struct web_ctx *ctx);
 void api_credential_retry(struct web_ctx *ctx);
+void api_credential_renew(struct web_ctx *ctx);
+void api_credential_patch(struct web_ctx *ctx);
 void api_credential_receipts(struct web_ctx *ctx);
 void api_credential_steps(struct web_ctx *ctx);
 void api_credential_events(struct web_ctx *ctx);

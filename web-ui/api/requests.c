@@ -57,6 +57,8 @@ void api_requests_post(struct web_ctx *ctx)
         {"target", API_TEXT, false},
         {"renew_days", API_INT, false},
         {"key_rollover", API_TEXT, false},
+        {"alternate_chain", API_TEXT, false},
+        {"paused", API_BOOL, false},
     };
     struct eng_actor actor = web_actor(ctx);
 

@@ -49,6 +49,10 @@ static json_t *fields_of(const struct web_ctx *ctx, json_t *errors)
     cm_json_set(fields, "contacts", web_form_words(form, "contacts"));
     if (*web_form_text(form, "ca_pem"))
         cm_json_set_str(fields, "ca_pem", web_form_text(form, "ca_pem"));
+    if (*web_form_text(form, "eab_kid"))
+        cm_json_set_str(fields, "eab_kid", web_form_text(form, "eab_kid"));
+    if (*web_form_text(form, "eab_hmac"))
+        cm_json_set_str(fields, "eab_hmac", web_form_text(form, "eab_hmac"));
     cm_json_set_bool(fields, "terms_agreed", web_form_get(form, "terms_agreed") != NULL);
     cm_json_set_bool(fields, "self_check", web_form_get(form, "self_check") != NULL);
     cm_json_set_int(fields, "http_port", number);

@@ -32,6 +32,8 @@ static const char *value_of(struct draw *draw, const char *name)
     size_t i;
     json_t *item;
 
+    if (strcmp(name, "eab_hmac") == 0)
+        return ""; /* a secret is never sent back */
     if (draw->form->posted)
         return web_form_text(draw->form->posted, name);
     cm_buf_reset(&draw->value);
@@ -191,6 +193,29 @@ static void validation_card(struct draw *draw)
     html_raw(draw->page, "</fieldset>");
 }
 
+static void binding_card(struct draw *draw)
+{
+    static const struct row kid = {"eab_kid", NULL, MSG_A_EAB_KID, MSG_A_EAB_KID_HINT, 0, false};
+    static const struct row hmac = {"eab_hmac",          "password", MSG_A_EAB_HMAC,
+                                    MSG_A_EAB_HMAC_HINT, 0,          false};
+    struct web_ctx *ctx = draw->ctx;
+    const char *bound = cm_json_str(cm_json_obj(draw->form->account, "eab"), "kid");
+
+    html_raw(draw->page, "<fieldset class=\"card\">");
+    html_leaf(draw->page, "legend", web_msg(ctx, MSG_A_BINDING), NULL);
+    html_leaf(draw->page, "p", web_msg(ctx, MSG_A_BINDING_LEAD), "class", "hint", NULL);
+    if (bound) {
+        html_raw(draw->page, "<p class=\"hint\">");
+        html_text(draw->page, web_msg(ctx, MSG_A_BOUND_BY));
+        html_raw(draw->page, " ");
+        html_leaf(draw->page, "strong", bound, NULL);
+        html_raw(draw->page, "</p>");
+    }
+    one_field(draw, &kid);
+    one_field(draw, &hmac);
+    html_raw(draw->page, "</fieldset>");
+}
+
 /* ---- the page ---- */
 
 static void state_of(struct draw *draw)
@@ -255,6 +280,7 @@ void account_form(struct web_ctx *ctx, int status, const struct account_form *fo
     hidden(&draw);
     main_card(&draw);
     terms_card(&draw);
+    binding_card(&draw);
     validation_card(&draw);
     html_raw(&page, "<div class=\"actions\">");
     html_leaf(&page, "button", web_msg(ctx, MSG_A_SUBMIT), "class", "primary", "type", "submit",

@@ -51,7 +51,11 @@ void choice_provider(const struct web_ctx *ctx, struct cm_buf *page, const char 
 void choice_key_type(const struct web_ctx *ctx, struct cm_buf *page, const char *value,
                      const json_t *errors)
 {
-    static const struct web_option keys[] = {{"P-256", "ECDSA P-256"}, {"RSA-2048", "RSA 2048"}};
+    static const struct web_option keys[] = {{"P-256", "ECDSA P-256"},
+                                             {"P-384", "ECDSA P-384"},
+                                             {"RSA-2048", "RSA 2048"},
+                                             {"RSA-3072", "RSA 3072"},
+                                             {"RSA-4096", "RSA 4096"}};
     struct web_field field = {.name = "key_type",
                               .label = MSG_F_KEY_TYPE,
                               .hint = MSG_F_KEY_TYPE_HINT,

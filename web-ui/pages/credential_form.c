@@ -57,12 +57,21 @@ static void names_part(struct form *form)
 
 static void provider_part(struct form *form)
 {
+    struct web_field chain = {.name = "alternate_chain",
+                              .label = MSG_F_CHAIN,
+                              .hint = MSG_F_CHAIN_HINT,
+                              .value = value_of(form, "alternate_chain"),
+                              .names = true,
+                              .autocomplete = "off",
+                              .errors = form->errors};
+
     html_raw(form->page, "<fieldset class=\"card\">");
     html_leaf(form->page, "legend", web_msg(form->ctx, MSG_F_CA), NULL);
     html_raw(form->page, "<div class=\"columns\">");
     choice_provider(form->ctx, form->page, value_of(form, "provider"), form->errors);
     choice_account(form->ctx, form->page, value_of(form, "account"), false, form->errors);
     choice_key_type(form->ctx, form->page, value_of(form, "key_type"), form->errors);
+    web_field(form->ctx, form->page, &chain);
     html_raw(form->page, "</div></fieldset>");
 }
 
@@ -131,8 +140,8 @@ void credential_form(struct web_ctx *ctx, int status, const struct web_form *pos
 
 json_t *credential_form_fields(const struct web_ctx *ctx, json_t *errors)
 {
-    static const char *const texts[] = {"host_names", "provider",     "account",
-                                        "key_type",   "keyring_file", "target"};
+    static const char *const texts[] = {"host_names",   "provider", "account",        "key_type",
+                                        "keyring_file", "target",   "alternate_chain"};
     json_t *fields = json_object();
     const char *days = web_form_text(&ctx->form, "renew_days");
     int64_t number;

@@ -11,6 +11,7 @@
 #include "web-ui/html.h"
 #include "web-ui/pages/credential_parts.h"
 #include "web-ui/pages/pages.h"
+#include "web-ui/pages/renew.h"
 #include "web-ui/reply.h"
 #include "web-ui/shell.h"
 #include "web-ui/widget.h"
@@ -139,6 +140,8 @@ static void heading(const struct show *show, bool moving)
     html_raw(page, "</p></div><div data-part=\"actions\">");
     if (cm_json_obj(show->credential, "error") || (!moving && strcmp(show->status, "issued") != 0))
         retry_button(show);
+    else if (!moving && show->credential && !cm_json_bool(show->credential, "paused", false))
+        renew_form(ctx, page);
     html_raw(page, "</div></div>");
 }
 

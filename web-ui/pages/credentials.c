@@ -6,6 +6,7 @@
 #include "base/net/url.h"
 #include "web-ui/html.h"
 #include "web-ui/pages/pages.h"
+#include "web-ui/pages/renew.h"
 #include "web-ui/reply.h"
 #include "web-ui/shell.h"
 #include "web-ui/view.h"
@@ -98,6 +99,7 @@ static void row_html(struct web_ctx *ctx, struct cm_buf *page, enum web_view vie
     const char *error = cm_json_str(row, "error");
 
     html_raw(page, "<tr>");
+    renew_list_box(page, cm_json_str_or(row, "id", ""), first_name(row));
     if (view == VIEW_SERVER)
         html_leaf(page, "td", cm_json_str(row, "key"), NULL);
     name_cell(page, row, view == VIEW_HOST ? cm_json_str_or(row, "key", "") : first_name(row));
@@ -124,6 +126,7 @@ static void table_html(struct web_ctx *ctx, struct cm_buf *page, enum web_view v
 
     web_table_frame(page, web_msg(ctx, MSG_NAV_CREDENTIALS));
     html_raw(page, "<table class=\"list\"><thead><tr>");
+    html_leaf(page, "th", web_msg(ctx, MSG_RN_SELECT), "scope", "col", "class", "select", NULL);
     if (view == VIEW_SERVER)
         html_leaf(page, "th", web_msg(ctx, key_label[view]), "scope", "col", NULL);
     for (size_t c = 0; c < sizeof(columns) / sizeof(columns[0]); c++) {
@@ -192,9 +195,12 @@ static void render(struct web_ctx *ctx, enum web_view view, const char *domain, 
     html_raw(&page, "</div>");
     if (view == VIEW_EXPIRY)
         html_leaf(&page, "p", web_msg(ctx, MSG_EXPIRY_NOTE), "class", "hint", NULL);
-    if (json_array_size(items) > 0)
+    renew_list_notice(ctx, &page);
+    if (json_array_size(items) > 0) {
+        renew_list_begin(ctx, &page, web_view_name(view));
         table_html(ctx, &page, view, items);
-    else
+        renew_list_end(ctx, &page);
+    } else
         empty_html(ctx, &page, domain || after || view == VIEW_EXPIRY);
     pager(ctx, &page, view, after, domain, cm_json_str(list, "next"));
     web_page_end(ctx, &page);

@@ -17,6 +17,8 @@ void page_credential_new(struct web_ctx *ctx);
 void page_credential_post(struct web_ctx *ctx);
 void page_credential(struct web_ctx *ctx);
 void page_credential_retry(struct web_ctx *ctx);
+void page_credential_renew(struct web_ctx *ctx);
+void page_credentials_renew(struct web_ctx *ctx);
 
 void page_servers(struct web_ctx *ctx);
 void page_servers_post(struct web_ctx *ctx);

@@ -19,6 +19,8 @@ const struct web_route web_page_routes[] = {
     {HTTP_GET, "/credentials/new", page_credential_new, 0, AUTH_USER, BODY_NONE, false},
     {HTTP_GET, "/credentials/{ulid}", page_credential, 0, AUTH_USER, BODY_NONE, false},
     {HTTP_POST, "/credentials/{ulid}/retry", page_credential_retry, F, AUTH_USER, BODY_FORM, false},
+    {HTTP_POST, "/credentials/{ulid}/renew", page_credential_renew, F, AUTH_USER, BODY_FORM, false},
+    {HTTP_POST, "/credentials/renew", page_credentials_renew, F, AUTH_USER, BODY_FORM, false},
     {HTTP_GET, "/servers", page_servers, 0, AUTH_USER, BODY_NONE, false},
     {HTTP_POST, "/servers", page_servers_post, F, AUTH_USER, BODY_FORM, false},
     {HTTP_GET, "/accounts", page_accounts, 0, AUTH_USER, BODY_NONE, false},

@@ -127,6 +127,28 @@ void eng_retry(struct engine *engine, const char *credential, const struct eng_a
     answer_later((struct later){.done = done, .arg = arg});
 }
 
+void eng_renew(struct engine *engine, const char *credential, bool new_key,
+               const struct eng_actor *actor, eng_done_fn done, void *arg)
+{
+    (void)engine;
+    keep(NULL, actor);
+    doubles.new_key = new_key;
+    cm_strcpy(doubles.name, sizeof(doubles.name), credential);
+    answer_later((struct later){.done = done, .arg = arg});
+}
+
+void eng_change(struct engine *engine, const char *credential, const json_t *fields,
+                int64_t base_serial, const struct eng_actor *actor, eng_submit_fn done, void *arg)
+{
+    (void)engine;
+    keep(fields, actor);
+    doubles.base_serial = base_serial;
+    if (json_array_size(doubles.field_errors) > 0)
+        cm_fail(&doubles.fail, CM_EINVAL, "the request has errors");
+    cm_strcpy(doubles.name, sizeof(doubles.name), credential);
+    answer_later((struct later){.submit = done, .arg = arg});
+}
+
 void eng_account_put(struct engine *engine, const json_t *fields, const struct eng_actor *actor,
                      eng_done_fn done, void *arg)
 {

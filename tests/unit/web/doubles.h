@@ -24,6 +24,8 @@ struct doubles {
     /* what was asked */
     json_t *fields; /* of eng_submit(), eng_account_put(), eng_settings_put() */
     char who[80], via[16], name[128];
+    bool new_key;        /* of the last eng_renew() */
+    int64_t base_serial; /* of the last eng_change() */
     char *pem;
     int calls;
 };

@@ -169,19 +169,58 @@ static void test_credentials(void **state)
     rig_stop(&rig);
 }
 
+static void test_renew_and_change(void **state)
+{
+    struct rig rig;
+
+    (void)state;
+    rig_start(&rig);
+    expect(&rig, "POST", "/credentials/" ULID "/renew", NULL, 204);
+    assert_false(doubles.new_key);
+    assert_string_equal(doubles.name, ULID);
+    expect(&rig, "POST", "/credentials/" ULID "/renew", "{\"new_key\":true}", 204);
+    assert_true(doubles.new_key);
+    expect(&rig, "POST", "/credentials/" ULID "/renew", "{\"new_key\":1}", 422);
+    expect(&rig, "POST", "/credentials/" ULID "/renew", "{\"key\":true}", 422);
+    expect(&rig, "POST", "/credentials/nope/renew", "{}", 404);
+    cm_fail(&doubles.fail, CM_ENOENT, "there is no credential %s", ULID);
+    expect(&rig, "POST", "/credentials/" ULID "/renew", "{}", 404);
+    cm_err_fini(&doubles.fail);
+
+    CM_AUTO_JSON taken =
+        call(&rig, "PATCH", "/credentials/" ULID,
+             "{\"base_serial\":17,\"paused\":true,\"host_names\":\"a.example\"}", 202);
+    assert_non_null(cm_json_str(taken, "credential"));
+    assert_int_equal(doubles.base_serial, 17);
+    assert_int_equal(json_object_size(doubles.fields), 2);
+    assert_true(cm_json_bool(doubles.fields, "paused", false));
+    expect(&rig, "PATCH", "/credentials/" ULID, "{\"paused\":\"yes\"}", 422);
+    expect(&rig, "PATCH", "/credentials/" ULID, "{\"status\":\"issued\"}", 422);
+    expect(&rig, "PATCH", "/credentials/nope", "{}", 404);
+    cm_fail(&doubles.fail, CM_ECONFLICT, "changed in the meantime");
+    expect(&rig, "PATCH", "/credentials/" ULID, "{}", 409);
+    cm_err_fini(&doubles.fail);
+    doubles.field_errors = json_pack("[{s:s,s:s}]", "field", "renew_days", "message", "too many");
+    expect(&rig, "PATCH", "/credentials/" ULID, "{\"renew_days\":9}", 422);
+    rig_stop(&rig);
+}
+
 static void test_accounts(void **state)
 {
     struct rig rig;
 
     (void)state;
     rig_start(&rig);
-    rig_put(&rig, json_pack("{s:s, s:s, s:s, s:s, s:s}", "_id", "account:pebble", "type", "account",
-                            "directory", "https://ca.example/dir", "status", "valid", "sealed_key",
-                            "c2VjcmV0"));
+    rig_put(&rig,
+            json_pack("{s:s, s:s, s:s, s:s, s:s, s:{s:s, s:{s:s}}}", "_id", "account:pebble",
+                      "type", "account", "directory", "https://ca.example/dir", "status", "valid",
+                      "sealed_key", "c2VjcmV0", "eab", "kid", "k1", "jws", "signature", "c2ln"));
     CM_AUTO_JSON list = call(&rig, "GET", "/accounts", NULL, 200);
     const json_t *account = json_array_get(cm_json_arr(list, "accounts"), 0);
     assert_string_equal(cm_json_str(account, "name"), "pebble");
     assert_null(json_object_get(account, "sealed_key"));
+    assert_string_equal(cm_json_str(cm_json_obj(account, "eab"), "kid"), "k1");
+    assert_null(json_object_get(cm_json_obj(account, "eab"), "jws"));
     assert_null(json_object_get(account, "signature"));
     CM_AUTO_JSON put =
         call(&rig, "PUT", "/accounts/pebble",
@@ -275,10 +314,11 @@ static void test_openapi(void **state)
         {
             char param[ROUTE_PARAM_MAX];
             unsigned known;
-            enum http_method method = strcmp(key, "get") == 0    ? HTTP_GET
-                                      : strcmp(key, "post") == 0 ? HTTP_POST
-                                      : strcmp(key, "put") == 0  ? HTTP_PUT
-                                                                 : HTTP_DELETE;
+            enum http_method method = strcmp(key, "get") == 0     ? HTTP_GET
+                                      : strcmp(key, "post") == 0  ? HTTP_POST
+                                      : strcmp(key, "put") == 0   ? HTTP_PUT
+                                      : strcmp(key, "patch") == 0 ? HTTP_PATCH
+                                                                  : HTTP_DELETE;
 
             if (strcmp(key, "parameters") == 0)
                 continue;
@@ -304,6 +344,7 @@ int main(void)
         cmocka_unit_test(test_accounts),
         cmocka_unit_test(test_the_rest),
         cmocka_unit_test(test_body_limit),
+        cmocka_unit_test(test_renew_and_change),
         cmocka_unit_test(test_openapi),
     };
 

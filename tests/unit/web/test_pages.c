@@ -380,6 +380,49 @@ static void test_error_object_and_retry(void **state)
     rig_stop(&rig);
 }
 
+static void test_renewal_by_hand(void **state)
+{
+    struct rig rig;
+    struct reply reply;
+
+    (void)state;
+    rig_start(&rig);
+    rig_sign_in(&rig);
+    rig_post(&rig, "/credentials/" ULID "/renew", "new_key=1", &reply);
+    assert_status(&reply, 303);
+    assert_string_equal(reply_header(&reply, "Location"), "/credentials/" ULID);
+    assert_string_equal(doubles.name, ULID);
+    assert_true(doubles.new_key);
+    reply_fini(&reply);
+    rig_post(&rig, "/credentials/nope/renew", "", &reply);
+    assert_status(&reply, 404);
+    reply_fini(&reply);
+    /* several, one of them twice: a row per name */
+    doubles.calls = 0;
+    rig_post(&rig, "/credentials/renew",
+             "view=expiry&id=" ULID "&id=01J00000000000000000000009&id=" ULID "&id=..%2Fx", &reply);
+    assert_status(&reply, 303);
+    assert_string_equal(reply_header(&reply, "Location"), "/credentials?view=expiry&renewed=2");
+    assert_int_equal(doubles.calls, 2);
+    assert_false(doubles.new_key);
+    reply_fini(&reply);
+    rig_get(&rig, "/credentials?view=expiry&renewed=2", &reply);
+    assert_has(&reply, "Renewal asked for: 2");
+    reply_fini(&reply);
+    rig_get(&rig, "/credentials?view=expiry&renewed=<b>", &reply);
+    assert_status(&reply, 200);
+    assert_has_not(&reply, "Renewal asked for");
+    reply_fini(&reply);
+    rig_post(&rig, "/credentials/renew", "view=nope", &reply);
+    assert_string_equal(reply_header(&reply, "Location"), "/credentials?view=host&renewed=0");
+    reply_fini(&reply);
+    cm_fail(&doubles.fail, CM_ENOENT, "there is no credential %s", ULID);
+    rig_post(&rig, "/credentials/renew", "id=" ULID, &reply);
+    assert_status(&reply, 404);
+    reply_fini(&reply);
+    rig_stop(&rig);
+}
+
 static char *ulid_number(int i)
 {
     return cm_asprintf("01J0000000000000000000%04d", i);
@@ -476,6 +519,7 @@ int main(void)
         cmocka_unit_test(test_detail),
         cmocka_unit_test(test_refresh_while_in_motion),
         cmocka_unit_test(test_error_object_and_retry),
+        cmocka_unit_test(test_renewal_by_hand),
         cmocka_unit_test(test_list_pages),
         cmocka_unit_test(test_status_and_languages),
     };

@@ -1,0 +1,63 @@
+/* POST /api/v1/credentials/{ulid}/renew and PATCH /api/v1/credentials/{ulid}. */
+#include <string.h>
+
+#include "base/core/mem.h"
+#include "web-ui/api/api.h"
+#include "web-ui/reply.h"
+
+void api_credential_renew(struct web_ctx *ctx)
+{
+    static const struct api_member members[] = {{"new_key", API_BOOL, false}};
+    struct eng_actor actor = web_actor(ctx);
+
+    if (!cm_ulid_ok(ctx->param))
+        web_reply_status(ctx, 404);
+    else if (!ctx->json || api_body_ok(ctx, members, 1)) /* without a body: the key is kept */
+        eng_renew(ctx->web->env.engine, ctx->param, cm_json_bool(ctx->json, "new_key", false),
+                  &actor, api_done, ctx);
+}
+
+static void changed(void *arg, const char *credential, const json_t *field_errors,
+                    const json_t *notes, const struct cm_err *err)
+{
+    struct web_ctx *ctx = arg;
+
+    if (web_ctx_gone(ctx))
+        return;
+    if (credential) {
+        json_t *answer = json_object();
+
+        cm_json_set_str(answer, "credential", credential);
+        cm_json_set(answer, "notes", notes ? json_deep_copy(notes) : json_array());
+        api_submitted(ctx, answer);
+    } else if (json_array_size(field_errors) > 0) {
+        web_reply_problem(ctx, 422, "The request has errors", err ? err->what : NULL,
+                          api_field_errors(field_errors, ctx->json), err);
+    } else {
+        web_reply_error(ctx, err);
+    }
+}
+
+/* Members that are not given stay as they are.  The answer comes with the credential: an edit
+ * conflict, too, when another change was first. */
+void api_credential_patch(struct web_ctx *ctx)
+{
+    static const struct api_member members[] = {
+        {"base_serial", API_INT, false},   {"host_names", API_TEXT_OR_TEXTS, false},
+        {"account", API_TEXT, false},      {"key_type", API_TEXT, false},
+        {"servers", API_TEXTS, false},     {"keyring_file", API_TEXT, false},
+        {"target", API_TEXT, false},       {"renew_days", API_INT, false},
+        {"key_rollover", API_TEXT, false}, {"alternate_chain", API_TEXT, false},
+        {"paused", API_BOOL, false},
+    };
+    struct eng_actor actor = web_actor(ctx);
+
+    if (!cm_ulid_ok(ctx->param)) {
+        web_reply_status(ctx, 404);
+    } else if (api_body_ok(ctx, members, sizeof(members) / sizeof(members[0]))) {
+        int64_t base = cm_json_int(ctx->json, "base_serial", 0);
+
+        json_object_del(ctx->json, "base_serial");
+        eng_change(ctx->web->env.engine, ctx->param, ctx->json, base, &actor, changed, ctx);
+    }
+}
