@@ -15,7 +15,7 @@ import lab
 sys.path.insert(0, str(lab.SOURCE / "tests/fakeca"))
 from fakeca import FakeCA  # noqa: E402
 
-CA_PORT, HTTP_PORT = 12500, 5102
+CA_PORT, HTTP_PORT = 12480, 5102
 NAMES = ("a.peers.example", "b.peers.example")
 
 UACME_HOOK = """#!/bin/sh
