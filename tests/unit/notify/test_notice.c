@@ -120,6 +120,7 @@ static void test_resolved_words(void **state)
     CM_AUTO_JSON none = json_object();
     cm_json_set_time(json_object_get(open, "a"), "next_at", NOW + HOUR);
     CM_AUTO_JSON first = notice_update(rows, open, NOW, REMIND, changed);
+    assert_int_equal(json_array_size(first), 1);
     CM_AUTO_JSON events = notice_update(rows, none, NOW + HOUR, REMIND, changed);
     const json_t *event = json_array_get(events, 0);
     assert_string_equal(cm_json_str(event, "title"), "Order failed");
