@@ -19,7 +19,8 @@ struct web_streams;
 struct web_streams *web_streams_new(struct web *web);
 /* Ends every stream. */
 void web_streams_free(struct web_streams *streams);
-/* What happens every STREAM_HEARTBEAT_MS. */
+/* A heartbeat for those whose session lives, the end for the others: every STREAM_HEARTBEAT_MS, and
+ * whenever somebody signs out. */
 void web_streams_beat(struct web_streams *streams);
 size_t web_streams_count(const struct web_streams *streams);
 /*

@@ -89,8 +89,9 @@ export class Person {
   /* axe-core on the page at hand; also the colours of the dark scheme. */
   async axe(what) {
     await this.page.evaluate(axeSource);
-    const run = (only) =>
-      this.page.evaluate(async (runOnly) => (await axe.run(document, { runOnly })).violations, only);
+    const run = (runOnly) =>
+      this.page.evaluate(async (options) => (await axe.run(document, options)).violations,
+        { runOnly, resultTypes: ["violations"], preload: false });
     const found = await run({ type: "tag", values: RULES });
     await this.page.emulateMedia({ colorScheme: "dark", reducedMotion: "reduce" });
     found.push(...(await run({ type: "rule", values: ["color-contrast"] })));
@@ -104,8 +105,8 @@ export async function until(what, check, ms = 90000, pause = 200) {
   const end = Date.now() + ms;
   for (;;) {
     const result = await check();
-    if (result) return result;
-    assert.ok(Date.now() < end, `waited ${ms / 1000} s for ${what}`);
+    if (result === true) return;
+    assert.ok(Date.now() < end, `waited ${ms / 1000} s for ${what}; seen: ${result}`);
     await new Promise((done) => setTimeout(done, pause));
   }
 }

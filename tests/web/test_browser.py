@@ -16,6 +16,8 @@ class InBrowser(unittest.TestCase):
         shots = os.environ.get("SCREENSHOTS", "")
         try:
             fleet.start()
+            fleet.add_account("direct", "--no-self-check")
+            fleet.manager.cli("settings", "--account", "pebble")
             fleet.pebble.address("unreachable.example.test", "127.0.0.69")  # nobody answers there
             base = f"https://{fleet.manager.address}:{fleet.manager.ui_port}"
             front = str(fleet.manager.pid_of("front-process"))

@@ -27,7 +27,7 @@ void api_notify_test(struct web_ctx *ctx)
 {
     const struct web_env *env = &ctx->web->env;
 
-    if (!api_body_ok(ctx, NULL, 0))
+    if (ctx->json && !api_body_ok(ctx, NULL, 0)) /* a body is not needed */
         return;
     if (env->notify_test)
         env->notify_test(env->notify_arg, web_actor(ctx).who, tested, ctx);

@@ -1,6 +1,7 @@
 /* /api/v1/sessions: where the caller is signed in, and signing out everywhere. */
 #include "web-ui/api/api.h"
 #include "web-ui/reply.h"
+#include "web-ui/stream.h"
 
 void api_sessions(struct web_ctx *ctx)
 {
@@ -10,6 +11,7 @@ void api_sessions(struct web_ctx *ctx)
 
 static void ended(struct web_ctx *ctx)
 {
+    web_streams_beat(ctx->web->streams);
     web_reply(ctx, 204, NULL, "", 0);
 }
 

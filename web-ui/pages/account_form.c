@@ -143,11 +143,13 @@ static void main_card(struct draw *draw)
 static const char *terms_of(const struct draw *draw)
 {
     const char *url = cm_json_str(cm_json_obj(draw->form->account, "terms_agreed"), "url");
-    const struct web_preset *preset = draw->preset;
+    const char *directory = cm_json_str(draw->form->account, "directory");
+    const struct web_preset *preset = draw->preset ? draw->preset : web_preset_of(directory);
 
-    if (!preset)
-        preset = web_preset_of(cm_json_str(draw->form->account, "directory"));
-    return preset ? preset->terms : url;
+    if (preset)
+        return preset->terms;
+    /* A CA that names no terms is agreed to as such. */
+    return url && directory && strcmp(url, directory) == 0 ? NULL : url;
 }
 
 static void terms_card(struct draw *draw)

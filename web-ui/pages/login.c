@@ -10,6 +10,7 @@
 #include "web-ui/pages/pages.h"
 #include "web-ui/reply.h"
 #include "web-ui/shell.h"
+#include "web-ui/stream.h"
 #include "web-ui/user.h"
 #include "web-ui/widget.h"
 
@@ -150,6 +151,7 @@ void page_login_post(struct web_ctx *ctx)
 
 static void signed_out(struct web_ctx *ctx)
 {
+    web_streams_beat(ctx->web->streams);
     web_reply_redirect(ctx, "/login");
 }
 

@@ -4,6 +4,7 @@
 #include "web-ui/pages/pages.h"
 #include "web-ui/reply.h"
 #include "web-ui/shell.h"
+#include "web-ui/stream.h"
 #include "web-ui/widget.h"
 
 static void row(struct web_ctx *ctx, struct cm_buf *page, const json_t *session)
@@ -46,6 +47,7 @@ void page_sessions(struct web_ctx *ctx)
 
 static void ended(struct web_ctx *ctx)
 {
+    web_streams_beat(ctx->web->streams);
     web_reply_redirect(ctx, "/login");
 }
 

@@ -8,6 +8,7 @@
 #include "web-ui/pages/pages.h"
 #include "web-ui/reply.h"
 #include "web-ui/shell.h"
+#include "web-ui/stream.h"
 #include "web-ui/user.h"
 #include "web-ui/widget.h"
 
@@ -110,6 +111,7 @@ static json_t *check(const struct web_ctx *ctx)
 
 static void go_on(struct web_ctx *ctx)
 {
+    web_streams_beat(ctx->web->streams); /* a new password has ended the old sessions */
     web_reply_redirect(ctx, "/credentials");
 }
 

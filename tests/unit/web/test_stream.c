@@ -209,6 +209,22 @@ static void heartbeat_and_signing_out(void **state)
     tap_close(&local);
 }
 
+static void signing_out_ends_streams_at_once(void **state)
+{
+    struct rig *rig = *state;
+    struct tap tap;
+    struct reply reply;
+
+    tap_open(rig, &tap, false, EVENTS, "");
+    expect(rig, &tap, "event: state");
+    rig_post(rig, "/logout", "", &reply);
+    assert_status(&reply, 303);
+    reply_fini(&reply);
+    assert_int_equal(web_streams_count(rig->web->streams), 0);
+    expect(rig, &tap, "\r\n0\r\n\r\n");
+    tap_close(&tap);
+}
+
 /* A client that does not read gets everything in the end, and holds little meanwhile. */
 static void slow_clients(void **state)
 {
@@ -257,6 +273,7 @@ int main(void)
         T(bounded),
         T(slow_clients),
         T(heartbeat_and_signing_out),
+        T(signing_out_ends_streams_at_once),
         T(streams_end_with_the_interface),
     };
 

@@ -1,0 +1,448 @@
+"""The REST API as its OpenAPI file says: every route is called, every reply checked against it."""
+
+import http.client
+import json
+import re
+import socket
+import unittest
+import urllib.parse
+import uuid
+
+import lab
+
+FLEET = None
+BROWSER = None
+API = None
+COVERED = set()
+ROUTES = lab.SOURCE / "web-ui/api/routes.c"
+TYPES = {"object": dict, "array": list, "string": str, "integer": int, "boolean": bool,
+         "null": type(None)}
+FORMATS = {"date-time": r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", "uri": r"https?://.+"}
+
+
+def setUpModule():
+    global FLEET, BROWSER, API
+    FLEET = lab.Fleet(net=131, base=16500, http_port=5131)
+    FLEET.start()
+    BROWSER = lab.Browser(FLEET.manager).set_up(FLEET.manager.setup_link)
+    API = json.loads(BROWSER.get("/api/v1/openapi.json").text)
+
+
+def tearDownModule():
+    FLEET.stop()
+
+
+# -- the subset of JSON Schema 2020-12 that the file uses --
+
+KNOWN = {"$ref", "type", "description", "format", "properties", "required", "items", "maxItems",
+         "additionalProperties", "enum", "const", "pattern", "minimum", "maximum", "oneOf", "default"}
+
+
+def resolve(node):
+    while "$ref" in node:
+        target = API
+        for part in node["$ref"].removeprefix("#/").split("/"):
+            target = target[part]
+        node = target
+    return node
+
+
+def is_type(value, name):
+    if name == "integer":
+        return isinstance(value, int) and not isinstance(value, bool)
+    return isinstance(value, TYPES[name])
+
+
+def check_scalar(schema, value, at):
+    if "enum" in schema and value not in schema["enum"]:
+        yield f"{at}: {value!r} is none of {schema['enum']}"
+    if "const" in schema and value != schema["const"]:
+        yield f"{at}: {value!r} is not {schema['const']!r}"
+    if isinstance(value, str):
+        for pattern in (schema.get("pattern"), FORMATS.get(schema.get("format"))):
+            if pattern and not re.search(pattern, value):
+                yield f"{at}: {value!r} does not match {pattern}"
+    if is_type(value, "integer"):
+        if not schema.get("minimum", value) <= value <= schema.get("maximum", value):
+            yield f"{at}: {value} is out of range"
+
+
+def check_object(schema, value, at):
+    known = schema.get("properties", {})
+    for name in schema.get("required", []):
+        if name not in value:
+            yield f"{at}: {name} is missing"
+    for name, member in value.items():
+        more = schema.get("additionalProperties", True)
+        if name in known:
+            yield from check(known[name], member, f"{at}/{name}")
+        elif more is False:
+            yield f"{at}: {name} is not described"
+        elif isinstance(more, dict):
+            yield from check(more, member, f"{at}/{name}")
+
+
+def check(schema, value, at="#"):
+    """Yields what is wrong with a value."""
+    schema = resolve(schema)
+    unknown = set(schema) - KNOWN
+    if unknown:
+        yield f"{at}: the validator does not know {unknown}"
+    names = schema.get("type", [])
+    names = [names] if isinstance(names, str) else names
+    if names and not any(is_type(value, name) for name in names):
+        yield f"{at}: {value!r} is no {' or '.join(names)}"
+        return
+    yield from check_scalar(schema, value, at)
+    if "oneOf" in schema:
+        fits = sum(1 for one in schema["oneOf"] if not list(check(one, value, at)))
+        if fits != 1:
+            yield f"{at}: fits {fits} of oneOf"
+    if isinstance(value, dict):
+        yield from check_object(schema, value, at)
+    if isinstance(value, list):
+        if len(value) > schema.get("maxItems", len(value)):
+            yield f"{at}: {len(value)} items"
+        for i, item in enumerate(value):
+            yield from check(schema.get("items", {}), item, f"{at}/{i}")
+
+
+# -- calls --
+
+class Reply:
+    def __init__(self, status, headers, body):
+        self.status, self.headers = status, headers
+        self.media = (headers.get("Content-Type") or "").split(";")[0]
+        self.json = json.loads(body) if self.media.endswith("json") else None
+
+
+class UnixConnection(http.client.HTTPConnection):
+    def connect(self):
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.connect(str(FLEET.manager.root / "run/certmgr/certmgr.sock"))
+
+
+def send_tls(method, path, body, headers):
+    request = lab.urllib.request.Request(BROWSER.base + path, body, headers, method=method)
+    page = BROWSER._open(request)
+    return Reply(page.status, page.headers, page.text)
+
+
+def send_unix(method, path, body, headers):
+    connection = UnixConnection("localhost")
+    connection.request(method, path, body, headers)
+    reply = connection.getresponse()
+    result = Reply(reply.status, reply.headers, reply.read())
+    connection.close()
+    return result
+
+
+def operation(method, template):
+    item = API["paths"][template]
+    return item[method.lower()]
+
+
+def call(method, template, expected, *, body=None, headers=None, query=None, unix=False, **path):
+    """Calls a described operation; checks request and reply against the description."""
+    described = operation(method, template)
+    target = "/api/v1" + re.sub(r"{(\w+)}", lambda m: urllib.parse.quote(path[m[1]], safe=""),
+                                template)
+    if query:
+        target += "?" + urllib.parse.urlencode(query)
+    sent = {"Origin": BROWSER.base, "Sec-Fetch-Site": "same-origin"}
+    if body is not None:
+        sent["Content-Type"] = "application/json"
+    sent.update(headers or {})
+    data = None if body is None else json.dumps(body).encode()
+    reply = (send_unix if unix else send_tls)(method, target, data, sent)
+    COVERED.add((method, template))
+    problems = list(check_reply(described, reply))
+    if body is not None and reply.status < 300:
+        schema = described["requestBody"]["content"]["application/json"]["schema"]
+        problems += list(check(schema, body, "request"))
+    assert reply.status == expected, (method, target, reply.status, reply.json)
+    assert not problems, (method, target, problems)
+    return reply
+
+
+def check_reply(described, reply):
+    responses = described["responses"]
+    response = resolve(responses.get(str(reply.status), responses.get("default", {})))
+    if not response:
+        yield f"status {reply.status} is not described"
+    if reply.status >= 400 and reply.media != "application/problem+json":
+        yield f"{reply.media} instead of problem details"
+    content = response.get("content", {})
+    if reply.json is not None and reply.media not in content:
+        yield f"{reply.media} is not described"
+    elif reply.json is not None:
+        yield from check(content[reply.media]["schema"], reply.json)
+    for name, header in response.get("headers", {}).items():
+        yield from check(resolve(header)["schema"], reply.headers.get(name), name)
+
+
+def fresh(template, **path):
+    """The document is given with a tag, and not again to who has it; returns (reply, tag)."""
+    reply = call("GET", template, 200, **path)
+    tag = reply.headers["ETag"]
+    again = call("GET", template, 304, headers={"If-None-Match": tag}, **path)
+    assert again.headers["ETag"] == tag
+    return reply.json, tag
+
+
+class Described(unittest.TestCase):
+    def test_a_routes_and_description_are_the_same(self):
+        rows = re.findall(r'{HTTP_(\w+), "/api/v1([^"]*)"', ROUTES.read_text())
+        routed = {(m, re.sub(r"{\w+}", "{}", p)) for m, p in rows}
+        described = {(m.upper(), re.sub(r"{\w+}", "{}", p)) for p, item in API["paths"].items()
+                     for m in item if m != "parameters"}
+        self.assertEqual(routed, described)
+        self.assertTrue(routed)
+
+    def test_a_validator_finds_faults(self):
+        """A validator that finds nothing proves nothing."""
+        wrong = [({"type": "string"}, 5), ({"enum": ["a"]}, "b"), ({"type": "integer"}, True),
+                 ({"required": ["a"]}, {}), ({"additionalProperties": False}, {"a": 1}),
+                 ({"items": {"type": "string"}}, [1]), ({"pattern": "^a$"}, "b"),
+                 ({"$ref": "#/components/schemas/Ulid"}, "x"), ({"maxItems": 0}, [1]),
+                 ({"format": "date-time", "type": "string"}, "today"), ({"const": 1}, 2),
+                 ({"oneOf": [{"type": "string"}, {"type": "array"}]}, 1), ({"surprise": 1}, 1)]
+        for schema, value in wrong:
+            self.assertTrue(list(check(schema, value)), (schema, value))
+
+
+class Documents(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        reply = call("POST", "/requests", 202, body={
+            "host_names": ["api.example", "例.api.example"], "servers": ["bravo"],
+            "keyring_file": "api.kyr", "key_type": "P-256", "renew_days": 20},
+            headers={"Idempotency-Key": "first"})
+        cls.credential = reply.json["credential"]
+        assert reply.headers["Location"] == f"/api/v1/credentials/{cls.credential}"
+        FLEET.manager.wait_issued(cls.credential)
+        FLEET.manager.wait_receipts(cls.credential, ["bravo"], state="failed")  # see test_receipts
+
+    def test_credential(self):
+        view, _ = fresh("/credentials/{credential}", credential=self.credential)
+        self.assertEqual(view["credential"]["status"], "issued")
+        self.assertNotIn("sealed_key", view["credential"])
+        self.assertEqual([line["action"] for line in view["history"]][0], "issue")
+        self.assertEqual({line["via"] for line in view["history"]}, {"api"})
+        self.assertEqual(view["history"][0]["who"], "admin")
+        call("GET", "/credentials/{credential}", 404, credential="01J00000000000000000000000")
+        for kind in ("host", "expiry", "status", "server"):
+            page = call("GET", "/credentials", 200, query={"view": kind}).json
+            self.assertIn(self.credential, [row["id"] for row in page["credentials"]])
+        call("GET", "/credentials", 422, query={"view": "colour"})
+
+    def test_receipts(self):
+        """nginx reads another file than api.kyr: the wire check says so, in the one error shape."""
+        reply, _ = fresh("/credentials/{credential}/receipts", credential=self.credential)
+        self.assertEqual(reply["receipts"][0]["server"], "bravo")
+        self.assertTrue(reply["receipts"][0]["error"]["what"])
+
+    def test_steps_page_and_stream(self):
+        reply, _ = fresh("/credentials/{credential}/steps", credential=self.credential)
+        steps = reply["steps"]
+        self.assertGreater(len(steps), 5)
+        self.assertEqual(steps, sorted(steps, key=lambda s: s["id"]))
+        first = call("GET", "/credentials/{credential}/steps", 200, credential=self.credential,
+                     query={"limit": 2}).json
+        self.assertEqual(first["steps"], steps[:2])
+        rest = call("GET", "/credentials/{credential}/steps", 200, credential=self.credential,
+                    query={"after": first["next"]}).json
+        self.assertEqual(rest["steps"], steps[2:])
+        call("GET", "/credentials/{credential}/events", 422, credential=self.credential,
+             query={"after": "x"})
+        events = self.events({"Last-Event-ID": steps[2]["id"]}, len(steps) - 3 + 1)
+        self.assertEqual([e["data"] for e in events if e["event"] == "step"], steps[3:])
+        self.assertEqual([e["id"] for e in events if e["event"] == "step"],
+                         [s["id"] for s in steps[3:]])
+        state = next(e["data"] for e in events if e["event"] == "state")
+        schema = {"$ref": "#/components/schemas/CredentialState"}
+        self.assertEqual(list(check(schema, state)), [])
+        self.assertEqual(state["status"], "issued")
+
+    def events(self, headers, count):
+        """The first events of the stream, over the Unix socket."""
+        connection = UnixConnection("localhost", timeout=20)
+        connection.request("GET", f"/api/v1/credentials/{self.credential}/events", None, headers)
+        reply = connection.getresponse()
+        self.assertEqual(reply.status, 200)
+        self.assertEqual(reply.headers["Content-Type"], "text/event-stream")
+        found, event = [], {}
+        while len(found) < count:
+            line = reply.readline().decode().rstrip("\n")
+            if line.startswith(("id: ", "event: ", "data: ")):
+                name, value = line.split(": ", 1)
+                event[name] = json.loads(value) if name == "data" else value
+            elif not line and "event" in event:
+                found.append(event)
+                event = {}
+        connection.close()
+        return found
+
+    def test_requests(self):
+        reply, _ = fresh("/requests")
+        mine = next(r for r in reply["requests"] if r["credential"] == self.credential)
+        self.assertEqual(mine["fields"]["host_names"], ["api.example", "例.api.example"])
+        one, _ = fresh("/requests/{request}", request=mine["id"])
+        self.assertEqual(one, mine)
+        call("GET", "/requests/{request}", 404, request="01J00000000000000000000000")
+        page = call("GET", "/requests", 200, query={"limit": 1}).json
+        self.assertEqual(len(page["requests"]), 1)
+
+    def test_idempotency(self):
+        key = {"Idempotency-Key": str(uuid.uuid4())}
+        body = {"host_names": "once.api.example", "servers": ["charlie"], "keyring_file": "o.kyr"}
+        before = len(call("GET", "/requests", 200, query={"limit": 1000}).json["requests"])
+        first = call("POST", "/requests", 202, body=body, headers=key)
+        again = call("POST", "/requests", 202, body=body, headers=key)
+        self.assertEqual(first.json, again.json)
+        other = call("POST", "/requests", 409, body=dict(body, renew_days=9), headers=key)
+        self.assertEqual(other.json["type"], "urn:certmgr:problem:idempotency_key")
+        after = len(call("GET", "/requests", 200, query={"limit": 1000}).json["requests"])
+        self.assertEqual(after, before + 1)
+
+    def test_refusals(self):
+        reply = call("POST", "/requests", 422, body={"host_names": ["-bad.example"], "colour": 1})
+        self.assertEqual(reply.json["type"], "urn:certmgr:problem:fields")
+        self.assertIn("#/colour", [e["pointer"] for e in reply.json["errors"]])
+        reply = call("POST", "/requests", 422, body={"host_names": ["ok.example", "-bad.example"],
+                                                     "servers": ["bravo"]})
+        self.assertIn("#/host_names/1", [e["pointer"] for e in reply.json["errors"]])
+        call("POST", "/requests", 403, body={"host_names": "x.example"},
+             headers={"Sec-Fetch-Site": "cross-site"})
+        call("POST", "/requests", 415, body={}, headers={"Content-Type": "text/plain"})
+
+    def test_change_and_renew(self):
+        reply = call("POST", "/requests", 202, body={
+            "host_names": ["change.api.example"], "servers": ["charlie"],
+            "keyring_file": "change.kyr"})
+        credential = reply.json["credential"]
+        FLEET.manager.wait_issued(credential)
+        call("PATCH", "/credentials/{credential}", 422, credential=credential, body={"colour": 1})
+        call("PATCH", "/credentials/{credential}", 202, credential=credential,
+             body={"renew_days": 25})
+        lab.wait_for("the change", lambda: call(
+            "GET", "/credentials/{credential}", 200,
+            credential=credential).json["credential"]["renew_days"] == 25)
+        before = FLEET.manager.show(credential)["credential"]["fingerprint"]
+        call("POST", "/credentials/{credential}/renew", 204, credential=credential,
+             body={"new_key": True})
+        lab.wait_for("the renewal", lambda: call(
+            "GET", "/credentials/{credential}", 200,
+            credential=credential).json["credential"]["fingerprint"] != before)
+        call("POST", "/credentials/{credential}/renew", 404,
+             credential="01J00000000000000000000000")
+
+    def test_retry(self):
+        call("POST", "/credentials/{credential}/retry", 204, credential=self.credential, body=None)
+        call("POST", "/credentials/{credential}/retry", 404,
+             credential="01J00000000000000000000000")
+
+
+class Administration(unittest.TestCase):
+    def account(self, **more):
+        return dict({"directory": FLEET.manager.directory_url, "terms_agreed": True,
+                     "ca_pem": FLEET.pebble.ca.read_text(), "contacts": ["a@example.com"]}, **more)
+
+    def test_accounts(self):
+        made = call("PUT", "/accounts/{name}", 201, name="second", body=self.account(),
+                    headers={"If-None-Match": "*"})
+        self.assertEqual(made.json["contacts"], ["mailto:a@example.com"])
+        self.assertNotIn("sealed_key", made.json)
+        seen, tag = fresh("/accounts/{name}", name="second")
+        self.assertEqual(made.headers["ETag"], tag)
+        self.assertEqual(seen, made.json)
+        body = self.account(contacts=["b@example.com"])
+        call("PUT", "/accounts/{name}", 428, name="second", body=body)
+        call("PUT", "/accounts/{name}", 412, name="second", body=body,
+             headers={"If-None-Match": "*"})
+        changed = call("PUT", "/accounts/{name}", 200, name="second", body=body,
+                       headers={"If-Match": tag})
+        self.assertEqual(changed.json["contacts"], ["mailto:b@example.com"])
+        self.assertEqual(changed.json["thumbprint"], seen["thumbprint"], "the key stays")
+        call("PUT", "/accounts/{name}", 412, name="second", body=body, headers={"If-Match": tag})
+        call("PUT", "/accounts/{name}", 200, name="second", body=body, unix=True)
+        call("GET", "/accounts/{name}", 404, name="nobody")
+        listed, _ = fresh("/accounts")
+        self.assertEqual([a["name"] for a in listed["accounts"]][-1], "second")
+        page = call("GET", "/accounts", 200, query={"limit": 1}).json
+        self.assertEqual(len(page["accounts"]), 1)
+        call("GET", "/accounts", 200, query={"after": page["next"]})
+
+    def test_account_errors_point_at_members(self):
+        for body, pointer in ((self.account(directory="ftp://x"), "#/directory"),
+                              (self.account(contacts=["nobody"]), "#/contacts"),
+                              (self.account(http_port=0), "#/http_port"),
+                              (self.account(surprise=1), "#/surprise")):
+            reply = call("PUT", "/accounts/{name}", 422, name="third", body=body)
+            self.assertEqual(reply.json["type"], "urn:certmgr:problem:fields")
+            self.assertEqual([e["pointer"] for e in reply.json["errors"]], [pointer])
+
+    def test_settings(self):
+        seen, tag = fresh("/settings")
+        days = 41 if seen["renew_days"] != 41 else 42
+        call("PUT", "/settings", 428, body={"renew_days": days})
+        changed = call("PUT", "/settings", 200, body={"renew_days": days},
+                       headers={"If-Match": tag})
+        self.assertEqual(changed.json, dict(seen, renew_days=days))
+        call("PUT", "/settings", 412, body={"renew_days": 5}, headers={"If-Match": tag})
+        bad = call("PUT", "/settings", 422, body={"key_type": "ROT-13"},
+                   headers={"If-Match": changed.headers["ETag"]})
+        self.assertEqual(bad.json["errors"][0]["pointer"], "#/key_type")
+        self.assertEqual(FLEET.manager.json("settings", "--renew-days", "30")["renew_days"], 30)
+
+    def test_servers(self):
+        listed, _ = fresh("/servers")
+        self.assertEqual([s["name"] for s in listed["servers"]][:3], ["alpha", "bravo", "charlie"])
+        one, _ = fresh("/servers/{name}", name="bravo")
+        self.assertEqual(one, listed["servers"][1])
+        call("GET", "/servers/{name}", 404, name="nobody")
+        call("POST", "/servers", 201, body={"name": "delta"})
+        call("POST", "/servers", 422, body={"name": "delta", "colour": "red"})
+        refused = call("DELETE", "/servers/{name}", 404, name="nobody")
+        self.assertEqual(refused.json["type"], "urn:certmgr:problem:not_found")
+
+    def test_roots_presets_status(self):
+        call("POST", "/roots", 204, body={"pem": FLEET.pebble.root().read_text()})
+        call("POST", "/roots", 422, body={"pem": "nothing", "colour": 1})
+        presets, _ = fresh("/presets")
+        self.assertIn("letsencrypt-staging", [p["name"] for p in presets["presets"]])
+        self.assertEqual(call("GET", "/status", 200).json["server"], "alpha")
+        fresh("/quarantine")
+        refused = call("POST", "/notify/test", 422).json  # test_notify.py has one with channels
+        self.assertIn("no notices are configured", refused["detail"])
+        fresh("/openapi.json")
+
+    def test_setup_links_and_sessions(self):
+        call("POST", "/setup-links", 403)
+        made = call("POST", "/setup-links", 201, unix=True)
+        self.assertIn(made.json["token"], made.json["url"])
+        second = lab.Browser(FLEET.manager).set_up(made.json["url"], "second")
+        jar, BROWSER.jar = BROWSER.jar, second.jar
+        opener, BROWSER.opener = BROWSER.opener, second.opener
+        try:
+            sessions = call("GET", "/sessions", 200).json["sessions"]
+            self.assertEqual([s["current"] for s in sessions].count(True), 1)
+            call("DELETE", "/sessions", 204)
+            gone = call("GET", "/sessions", 401)
+            self.assertEqual(gone.json["type"], "urn:certmgr:problem:not_signed_in")
+        finally:
+            BROWSER.jar, BROWSER.opener = jar, opener
+        call("GET", "/sessions", 200)  # the other person stays signed in
+
+
+class ZEverything(unittest.TestCase):
+    """The name sorts last: what the others have called is known here."""
+
+    def test_every_route_was_called(self):
+        described = {(m.upper(), p) for p, item in API["paths"].items()
+                     for m in item if m != "parameters"}
+        self.assertEqual(described - COVERED, set())
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
