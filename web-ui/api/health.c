@@ -4,6 +4,7 @@
 #include "base/core/clock.h"
 #include "web-ui/api/api.h"
 #include "web-ui/reply.h"
+#include "web-ui/stream.h"
 #include "web-ui/view.h"
 
 static void plain(struct web_ctx *ctx, int status, const char *text)
@@ -45,9 +46,11 @@ void health_metrics(struct web_ctx *ctx)
         cm_buf_printf(&text, "certmgr_credentials{status=\"%s\"} %lld\n", status,
                       (long long)json_integer_value(count));
     cm_buf_printf(&text,
+                  "# HELP certmgr_event_streams Open streams of live events.\n"
+                  "# TYPE certmgr_event_streams gauge\ncertmgr_event_streams %zu\n"
                   "# HELP certmgr_store_sequence Newest durable update sequence.\n"
                   "# TYPE certmgr_store_sequence gauge\ncertmgr_store_sequence %lld\n",
-                  (long long)cs_seq(ctx->web->env.store));
+                  web_streams_count(ctx->web->streams), (long long)cs_seq(ctx->web->env.store));
     web_reply(ctx, 200, "text/plain; version=0.0.4; charset=utf-8", text.data, text.len);
     cm_buf_fini(&text);
 }

@@ -112,8 +112,10 @@ void part_facts(struct web_ctx *ctx, struct cm_buf *page, const json_t *fields,
     fact_time(ctx, page, MSG_D_NEXT_ACTION, cm_json_str(fields, "next_action_at"));
     fact(ctx, page, MSG_D_REQUESTED_BY, by);
     fact_time(ctx, page, MSG_D_REQUESTED_AT, at ? at : cm_json_str(request, "at"));
-    fact(ctx, page, MSG_D_ID, ctx->param);
-    html_raw(page, "</dl></section>");
+    html_leaf(page, "dt", web_msg(ctx, MSG_D_ID), NULL);
+    html_raw(page, "<dd>");
+    html_leaf(page, "code", ctx->param, NULL);
+    html_raw(page, "</dd></dl></section>");
 }
 
 /* ---- servers with access ---- */

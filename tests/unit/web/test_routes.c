@@ -258,6 +258,7 @@ static void test_health(void **state)
     assert_status(&reply, 200);
     assert_has(&reply, "certmgr_credentials{status=\"issued\"} 1\n");
     assert_has(&reply, "certmgr_build_info{version=\"");
+    assert_has(&reply, "\ncertmgr_event_streams 0\n");
     assert_has_not(&reply, "example.com");
     reply_fini(&reply);
     rig_get(&rig, "/readyz", &reply);
