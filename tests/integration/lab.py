@@ -119,6 +119,7 @@ class Pebble:
         self.port, self.admin_port = base, base + 1000
         self.dns_port, self.dns_admin = base + 53, base + 55
         self.env = dict({"GOMAXPROCS": "1"}, **(env or {}))
+        self.settings = {}  # further members of Pebble's configuration; set before start()
         self.ca = self.directory / "ca.pem"
         self.resolver = f"127.0.0.1:{self.dns_port}"
         self.url = f"https://127.0.0.1:{self.port}/dir"
@@ -145,7 +146,7 @@ class Pebble:
             "managementListenAddress": f"127.0.0.1:{self.admin_port}",
             "certificate": str(d / "tls.pem"), "privateKey": str(d / "tls.key"),
             "httpPort": self.http_port, "tlsPort": 5001, "ocspResponderURL": "",
-            "externalAccountBindingRequired": False}}))
+            "externalAccountBindingRequired": False, **self.settings}}))
         self.processes = [
             Process("challtestsrv", ["pebble-challtestsrv", "-management",
                                      f"127.0.0.1:{self.dns_admin}", "-http01", "", "-https01", "",
@@ -167,6 +168,12 @@ class Pebble:
         """The A record of a (Punycode) name."""
         body = json.dumps({"host": name + ".", "addresses": [address]}).encode()
         urllib.request.urlopen(f"http://127.0.0.1:{self.dns_admin}/add-a", body, timeout=5).close()
+
+    def forget(self, name):
+        """Takes the A records of a (Punycode) name away; the default address answers for it."""
+        body = json.dumps({"host": name + "."}).encode()
+        urllib.request.urlopen(f"http://127.0.0.1:{self.dns_admin}/clear-a", body,
+                               timeout=5).close()
 
     def root(self):
         """Writes the CA's issuing root as PEM and returns the file."""
