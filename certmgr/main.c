@@ -101,15 +101,29 @@ static void open_standard_files(void)
         close(fd);
 }
 
+/* Does the supervisor's channel lie where a child finds it? */
+static bool has_channel(void)
+{
+    struct stat st;
+    return fstat(CHANNEL_FD, &st) == 0 && S_ISSOCK(st.st_mode);
+}
+
 int main(int argc, char **argv)
 {
     static struct config config; /* large: zeroed */
     const char *root = NULL;
     umask(077);
     open_standard_files();
+    if (argc == 3 && strcmp(argv[1], "serve") == 0 &&
+        (strcmp(argv[2], "--help") == 0 || strcmp(argv[2], "-h") == 0))
+        return cli_main(2, (char *[]){argv[0], argv[2], NULL});
     const char *process = process_of(argc, argv, &root);
     if (process == NULL)
         return cli_main(argc, argv);
+    if (strcmp(process, "serve") != 0 && !has_channel()) {
+        fprintf(stderr, "certmgr: %s is started by \"certmgr serve\", not by hand\n", process);
+        return 2;
+    }
     if (load_config(process, root, &config) != 0)
         return 2;
     /* In ps and top, where "exe" would say nothing. */

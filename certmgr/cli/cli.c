@@ -16,13 +16,14 @@ static const struct cli_command *const tables[] = {cli_fleet_commands, cli_crede
 static void print_help(FILE *out)
 {
     fputs("usage: certmgr [--root DIR] COMMAND [--json] …\n\n"
-          "  serve                        run this server (supervisor, front, key agent)\n",
+          "  serve                                      run this server (supervisor, front, key "
+          "agent)\n",
           out);
     for (size_t t = 0; t < sizeof(tables) / sizeof(tables[0]); t++)
         for (const struct cli_command *c = tables[t]; c->name != NULL; c++) {
             char line[80];
             snprintf(line, sizeof(line), "%s %s", c->name, c->args);
-            fprintf(out, "  %-28s %s\n", line, c->help);
+            fprintf(out, "  %-42s %s\n", line, c->help);
         }
     fputs("\nManual pages: certmgr(1), certmgr.conf(5).\n", out);
 }
@@ -48,14 +49,33 @@ static const struct cli_command *find(int argc, char **argv, int *ret_words)
     return NULL;
 }
 
+static bool is_help(const char *word)
+{
+    return strcmp(word, "help") == 0 || strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0;
+}
+
+/* An unknown command: the ones that begin with its word are what was probably meant. */
+static void print_relatives(const char *word)
+{
+    size_t n = strlen(word);
+    fprintf(stderr, "certmgr: there is no command \"%s\"; \"certmgr help\" lists them\n", word);
+    for (size_t t = 0; t < sizeof(tables) / sizeof(tables[0]); t++)
+        for (const struct cli_command *c = tables[t]; c->name != NULL; c++)
+            if (n > 0 && strncmp(c->name, word, n) == 0 && c->name[n] == ' ')
+                fprintf(stderr, "  certmgr %s %s\n", c->name, c->args);
+}
+
 static int run(struct cli *cli, int argc, char **argv)
 {
     int words = 0;
     const struct cli_command *command = find(argc, argv, &words);
     if (command == NULL) {
-        fprintf(stderr, "certmgr: there is no command \"%s\"; \"certmgr help\" lists them\n",
-                argc > 0 ? argv[0] : "");
+        print_relatives(argv[0]);
         return CLI_USAGE;
+    }
+    if (is_help(argv[argc - 1])) {
+        printf("usage: certmgr %s %s\n%s\n", command->name, command->args, command->help);
+        return CLI_OK;
     }
     cli->argc = argc - words;
     cli->argv = argv + words;
@@ -82,9 +102,15 @@ int cli_main(int argc, char **argv)
         fprintf(stderr, "certmgr: argument %d is not UTF-8 text\n", a);
         return CLI_USAGE;
     }
-    if (i >= argc || strcmp(argv[i], "help") == 0 || strcmp(argv[i], "--help") == 0) {
+    if (argc == 2 && strcmp(argv[1], "--root") == 0)
+        return cli_usage(&cli, "--root: a directory is missing");
+    if (i >= argc || is_help(argv[i])) {
         print_help(i >= argc ? stderr : stdout);
         return i >= argc ? CLI_USAGE : CLI_OK;
+    }
+    if (strcmp(argv[i], "--version") == 0 || strcmp(argv[i], "-V") == 0) {
+        printf("certmgr " CM_VERSION "\n");
+        return CLI_OK;
     }
     if (config_load(root, false, &cli.config, &err) != 0)
         return cli_error(&cli, &err);

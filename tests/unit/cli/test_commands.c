@@ -35,6 +35,14 @@ static void help_lists_the_commands(void **state)
     assert_has(said->out, "request -d NAME");
     said = RUN(&place, "--help");
     assert_int_equal(said->status, CLI_OK);
+    said = RUN(&place, "-h");
+    assert_has(said->out, "request -d NAME");
+    said = RUN(&place, "--version");
+    assert_int_equal(said->status, CLI_OK);
+    assert_has(said->out, "certmgr " CM_VERSION);
+    said = RUN(&place, "show", "--help");
+    assert_int_equal(said->status, CLI_OK);
+    assert_has(said->out, "usage: certmgr show ID");
     said = run_words(&place, "", (const char *const[]){NULL});
     assert_int_equal(said->status, CLI_USAGE);
     assert_string_equal(said->out, "");
@@ -53,6 +61,7 @@ static void unknown_commands_are_usage_errors(void **state)
     }
     struct said *said = RUN(&place, "server", "eat");
     assert_int_equal(said->status, CLI_USAGE);
+    assert_has(said->err, "certmgr server add NAME");
 }
 
 static void wrong_arguments_show_the_usage(void **state)
