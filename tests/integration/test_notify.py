@@ -13,7 +13,7 @@ from notice_sinks import MailRelay, Webhook
 FLEET = None
 RELAY = None
 HOOK = None
-RELAY_PORT, TLS_RELAY_PORT, HOOK_PORT = 58025, 58465, 58080
+RELAY_PORT, TLS_RELAY_PORT, HOOK_PORT = 8225, 8226, 8227
 SECRET = "a secret of the laboratory 0123"
 
 
@@ -38,7 +38,7 @@ def configure(manager, **changes):
 
 def setUpModule():
     global FLEET, RELAY, HOOK
-    FLEET = lab.Fleet(net=141, base=58000, http_port=5141,
+    FLEET = lab.Fleet(net=141, base=8200, http_port=5141,
                       pebble_env={"PEBBLE_VA_NOSLEEP": "1"})
     RELAY, HOOK = MailRelay(RELAY_PORT), Webhook(HOOK_PORT, SECRET)
     configure(FLEET.manager)

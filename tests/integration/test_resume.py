@@ -30,7 +30,7 @@ def tearDownModule():
 class Resume(unittest.TestCase):
     def issue_with_kill(self, name, kind, after, processes=("all",)):
         manager = FLEET.manager
-        before = dict(PROXY.counts)
+        before = dict(PROXY.accepted)
 
         def kill():
             if processes == ("all",):
@@ -48,7 +48,7 @@ class Resume(unittest.TestCase):
             manager.process.child.wait()
             manager.start()
         view = manager.wait_issued(credential)
-        ran = {k: PROXY.counts.get(k, 0) - before.get(k, 0) for k in PROXY.counts}
+        ran = {k: PROXY.accepted.get(k, 0) - before.get(k, 0) for k in PROXY.accepted}
         self.assertEqual(ran.get("newOrder"), 1, f"a second order was made: {ran}")
         self.assertEqual(ran.get("finalize"), 1, f"finalized more than once: {ran}")
         self.assertEqual(view["credential"]["san"], [name])
