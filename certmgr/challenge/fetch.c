@@ -246,9 +246,8 @@ static void follow(struct ch_fetch *fetch, const struct http_result *res)
 {
     struct cm_err why = CM_ERR_INIT;
     struct url url;
-    if (next_hop(fetch, res, &why) < 0) {
-        fail(fetch, &why, NULL);
-    } else if (url_parse(fetch->hop[fetch->count - 1].url, &url, &why) < 0) {
+    if (next_hop(fetch, res, &why) < 0 ||
+        url_parse(fetch->hop[fetch->count - 1].url, &url, &why) < 0) {
         fail(fetch, &why, NULL);
     } else if (strcmp(url.host, fetch->host) == 0) {
         go_to(fetch, fetch->address);

@@ -213,7 +213,7 @@ static const char *last_step(const struct show *show)
 static void render(struct show *show)
 {
     struct web_ctx *ctx = show->ctx;
-    struct cm_buf page;
+    struct cm_buf *page = show->page;
     CM_AUTO_STR events = cm_asprintf("/api/v1/credentials/%s/events", ctx->param);
     bool moving = in_motion(show);
     bool refreshes = moving && strcmp(web_form_text(&ctx->query, "live"), "0") != 0;
@@ -222,21 +222,21 @@ static void render(struct show *show)
                             .module = "live.mjs",
                             .refresh = refreshes ? REFRESH_S : NULL};
 
-    show->page = &page;
-    web_page_begin_with(ctx, &page, &opts);
-    html_open(&page, "div", "data-events", events, "data-after", last_step(show), NULL);
+    web_page_begin_with(ctx, page, &opts);
+    html_open(page, "div", "data-events", events, "data-after", last_step(show), NULL);
     heading(show, moving);
     live_note(show, moving, refreshes);
     body(show);
-    html_raw(&page, "</div>");
-    web_page_end(ctx, &page);
-    web_reply_html(ctx, 200, &page);
+    html_raw(page, "</div>");
+    web_page_end(ctx, page);
+    web_reply_html(ctx, 200, page);
 }
 
 void page_credential(struct web_ctx *ctx)
 {
     CM_AUTO_JSON view = web_credential(ctx->web, ctx->param);
-    struct show show = {.ctx = ctx, .view = view};
+    struct cm_buf page;
+    struct show show = {.ctx = ctx, .view = view, .page = &page};
 
     if (!view) {
         web_reply_status(ctx, 404);

@@ -76,6 +76,7 @@ static void a_text_written_later_is_read(void **state)
     CM_AUTO_JSON doc = NULL;
     assert_int_equal(cs_read_rev(rig->store, "x", "1-a", false, false, &doc, NULL), CM_ENOENT);
     CM_AUTO_JSON kept = cs_peek_body(rig->store, "x");
+    assert_int_equal(first(kept), 2);
     replicate(rig, at_rev(with_list("x", 1), "1-a"));
     commit(rig);
     CM_AUTO_JSON old = NULL;
