@@ -28,8 +28,11 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-/* A sync costs more than a step: at most one per so long.  Who is alone does not wait. */
-#define COMMIT_GAP_MS 3
+/* A sync costs more than a step: after one the next waits three times as long as it took, so that
+ * under load many steps share one, the more the slower the disk.  Who is alone does not wait. */
+#define COMMIT_GAP_FACTOR 3
+#define COMMIT_GAP_MIN_MS 3
+#define COMMIT_GAP_MAX_MS 20
 
 struct app {
     const struct config *config;
@@ -48,7 +51,7 @@ struct app {
     struct web *web;
     struct app_listeners *listeners;
     struct cm_timer *commit_timer;
-    int64_t committed_ms; /* monotonic */
+    int64_t committed_ms, commit_gap_ms; /* when the last commit ended, monotonic; its pause */
     struct dep_target targets[CONFIG_TARGETS_MAX];
     char ui_url[320];
     bool greeted, ready;
@@ -83,15 +86,17 @@ static void port_sign(void *arg, json_t *take_body, bool deleted, cs_signed_fn d
 }
 
 /* The end of the loop turn: one commit for everything written in it; under load, where turns are
- * short, for everything written in COMMIT_GAP_MS.  A store that cannot be
- * written ends the process; the supervisor starts it again from the durable state (trust-and-tests
- * A6). */
+ * short, for everything written in a pause (port_arm).  A store that cannot be written ends the
+ * process; the supervisor starts it again from the durable state (trust-and-tests A6). */
 static void commit(void *arg)
 {
     struct app *app = arg;
     struct cm_err err = CM_ERR_INIT;
-    app->committed_ms = cm_mono_ms();
+    int64_t begun = cm_mono_ms();
+    app->committed_ms = begun; /* for what callbacks of the commit write */
     int rv = cs_commit(app->store, &err);
+    app->committed_ms = cm_mono_ms();
+    app->commit_gap_ms = (app->committed_ms - begun) * COMMIT_GAP_FACTOR;
     if (rv != 0) {
         cm_log_err(CM_LOG_ERROR, "store", &err);
         if (rv == CM_EIO)
@@ -103,7 +108,10 @@ static void commit(void *arg)
 static void port_arm(void *arg)
 {
     struct app *app = arg;
-    int64_t gap = app->committed_ms + COMMIT_GAP_MS - cm_mono_ms();
+    int64_t gap = app->commit_gap_ms;
+    gap = gap < COMMIT_GAP_MIN_MS ? COMMIT_GAP_MIN_MS : gap;
+    gap = gap > COMMIT_GAP_MAX_MS ? COMMIT_GAP_MAX_MS : gap;
+    gap += app->committed_ms - cm_mono_ms();
     if (gap <= 0)
         cm_loop_defer(app->loop, commit, app);
     else

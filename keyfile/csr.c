@@ -6,6 +6,7 @@
 
 #include "base/core/mem.h"
 #include "keyfile/ossl.h"
+#include "keyfile/pkey.h"
 
 #define NAME_MAX_LEN 253 /* RFC 1035 2.3.4, as text */
 #define LABEL_MAX    63
@@ -77,6 +78,21 @@ static bool add_san(X509_REQ *req, const json_t *names)
     return ok;
 }
 
+/* A P-256 key as it stands in the SPKI, past OpenSSL 3.0's encoder chain; others through it. */
+static bool set_key(X509_REQ *req, EVP_PKEY *key)
+{
+    uint8_t point[KF_P256_POINT_SIZE];
+    if (!kf_p256_point(key, point))
+        return X509_REQ_set_pubkey(req, key) == 1;
+    unsigned char *copy = OPENSSL_memdup(point, sizeof(point));
+    if (copy && X509_PUBKEY_set0_param(X509_REQ_get_X509_PUBKEY(req),
+                                       OBJ_nid2obj(NID_X9_62_id_ecPublicKey), V_ASN1_OBJECT,
+                                       OBJ_nid2obj(NID_X9_62_prime256v1), copy, sizeof(point)) == 1)
+        return true;
+    OPENSSL_free(copy);
+    return false;
+}
+
 int kf_csr(EVP_PKEY *key, const json_t *names, uint8_t **ret, size_t *ret_len, struct cm_err *err)
 {
     *ret = NULL;
@@ -86,7 +102,7 @@ int kf_csr(EVP_PKEY *key, const json_t *names, uint8_t **ret, size_t *ret_len, s
     KF_AUTO(x509_req) X509_REQ *req = X509_REQ_new();
     unsigned char *der = NULL;
     int len = 0;
-    if (!req || !X509_REQ_set_version(req, X509_REQ_VERSION_1) || !X509_REQ_set_pubkey(req, key) ||
+    if (!req || !X509_REQ_set_version(req, X509_REQ_VERSION_1) || !set_key(req, key) ||
         !add_san(req, names) || X509_REQ_sign(req, key, EVP_sha256()) <= 0 ||
         (len = i2d_X509_REQ(req, &der)) <= 0)
         return kf_ossl_fail(err, CM_ECRYPTO, "cannot make the certificate signing request");

@@ -7,8 +7,9 @@
 #include "base/core/err.h"
 #include "keyfile/secret.h"
 
-#define KF_P256_SPKI_SIZE 91   /* DER of a P-256 SubjectPublicKeyInfo (RFC 5480), always */
-#define KF_SPKI_MAX       2048 /* DER of any public key we take from outside */
+#define KF_P256_SPKI_SIZE  91   /* DER of a P-256 SubjectPublicKeyInfo (RFC 5480), always */
+#define KF_P256_POINT_SIZE 65   /* its uncompressed point */
+#define KF_SPKI_MAX        2048 /* DER of any public key we take from outside */
 
 enum kf_key_type {
     KF_KEY_P256,
@@ -27,6 +28,8 @@ int kf_pkey_generate(enum kf_key_type type, EVP_PKEY **ret, struct cm_err *err);
 int kf_pkey_to_pem(const EVP_PKEY *key, struct kf_secret *ret, struct cm_err *err);
 int kf_pkey_from_pem(const char *pem, size_t len, EVP_PKEY **ret, struct cm_err *err);
 
+/* The uncompressed public point of a P-256 key; false for every other key. */
+bool kf_p256_point(const EVP_PKEY *key, uint8_t out[KF_P256_POINT_SIZE]);
 /* DER SubjectPublicKeyInfo (cm_free). */
 int kf_spki(const EVP_PKEY *key, uint8_t **ret, size_t *ret_len, struct cm_err *err);
 /* Lower-case hex SHA-256 of it. */
