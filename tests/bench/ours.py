@@ -62,6 +62,9 @@ class Fleet(lab.Fleet):
         self.self_check = self_check
         super().__init__(net=net, base=base, http_port=http_port, certmgr=certmgr,
                          directory_url=directory_url, pebble_env=dict(CA_ENV, **(env or {})))
+        for name in self.holders():  # they would be other machines
+            process = self.server[name].process
+            process.args = ["nice", "-n", "10"] + process.args
         if not nginx:
             self.nginx = {}
             for server in self.server.values():

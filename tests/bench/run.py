@@ -86,13 +86,14 @@ class Bench:
             fleet.wait_idle(CELL_TIMEOUT)
             manager = cpu.spent()["manager"]
             fleet.wait_files(len(orders) + 1)
+            deployed = time.time() - begun
             spent = cpu.spent()
             memory.stop()
             count = len(orders)
             requests = ours.requests_seen(fleet.pebble) - seen
             issued = [ours.time_of(v["credential"]["issued_at"]) for v in fleet.views(credentials)]
             wall = max(issued) - begun
-            self.note(section, who, count=count, wall=wall, rate=count / wall,
+            self.note(section, who, count=count, wall=wall, rate=count / wall, deployed=deployed,
                       manager_ms=1000 * manager / count,
                       cpu_ms=1000 * (spent["manager"] + spent["servers"]) / count,
                       requests=requests / count, manager_rss=memory.rss["manager"],
@@ -195,7 +196,8 @@ class Bench:
 
 
 # What may stand in a row, in this order.
-TITLES = {"wall": "wall s", "rate": "certificates/s", "manager_ms": "CPU ms each, manager",
+TITLES = {"wall": "wall s", "rate": "certificates/s", "deployed": "files on all servers s",
+          "manager_ms": "CPU ms each, manager",
           "cpu_ms": "CPU ms each, all", "ca_ms": "CPU ms each, CA", "requests": "requests each",
           "manager_rss": "Rss MB, manager", "manager_pss": "Pss MB, manager",
           "rss": "Rss MB, all", "pss": "Pss MB, all", "us": "server CPU us/request",
