@@ -28,11 +28,12 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-/* A sync costs more than a step: after one the next waits three times as long as it took, so that
- * under load many steps share one, the more the slower the disk.  Who is alone does not wait. */
+/* A sync costs more than a step.  After one, the next waits three times as long as it took, and a
+ * millisecond for each who waited for it: under load many steps share one, the more the slower the
+ * disk; who is alone hardly waits. */
 #define COMMIT_GAP_FACTOR 3
-#define COMMIT_GAP_MIN_MS 3
-#define COMMIT_GAP_MAX_MS 20
+#define COMMIT_GAP_MIN_MS 2
+#define COMMIT_GAP_MAX_MS 12
 
 struct app {
     const struct config *config;
@@ -92,11 +93,13 @@ static void commit(void *arg)
 {
     struct app *app = arg;
     struct cm_err err = CM_ERR_INIT;
-    int64_t begun = cm_mono_ms();
+    int64_t begun = cm_mono_ms(), waiting = (int64_t)cs_waiting(app->store);
     app->committed_ms = begun; /* for what callbacks of the commit write */
     int rv = cs_commit(app->store, &err);
     app->committed_ms = cm_mono_ms();
     app->commit_gap_ms = (app->committed_ms - begun) * COMMIT_GAP_FACTOR;
+    if (app->commit_gap_ms < waiting)
+        app->commit_gap_ms = waiting;
     if (rv != 0) {
         cm_log_err(CM_LOG_ERROR, "store", &err);
         if (rv == CM_EIO)

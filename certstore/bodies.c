@@ -1,7 +1,6 @@
 /*
  * Bodies that were parsed a moment ago, kept under id and revision: a newer revision needs no care.
- * Only a text written anew under an old name (a batch that failed, a revision that was forgotten
- * and came again) makes its entry go.
+ * A text that is being written comes from its writer, who has it parsed: it will be read soon.
  *
  * One document is read many times around its writing (index, scheduler, each peer); parsing costs
  * ten times what LMDB does.
@@ -45,9 +44,13 @@ int cs_body_shared(struct cs_store *store, struct cs_txn *txn, const char *id,
     return 0;
 }
 
-void cs_body_forget(struct cs_store *store, const char *id)
+void cs_body_keep(struct cs_store *store, const struct cs_indoc *in, const struct cs_rev *rev)
 {
-    slot_fini(slot_of(store, id));
+    struct cs_kept *slot = slot_of(store, in->id);
+    slot_fini(slot);
+    if (in->text_len <= KEPT_MAX)
+        *slot =
+            (struct cs_kept){.id = cm_strdup(in->id), .rev = *rev, .body = json_incref(in->body)};
 }
 
 void cs_bodies_fini(struct cs_store *store)

@@ -141,8 +141,6 @@ int cs_body_load(struct cs_txn *txn, const char *id, const struct cs_rev *rev, j
 /* As cs_body_load(), parsed once for all who ask: never to be changed. */
 int cs_body_shared(struct cs_store *store, struct cs_txn *txn, const char *id,
                    const struct cs_rev *rev, json_t **ret, struct cm_err *err);
-/* The text of a revision of id is being written. */
-void cs_body_forget(struct cs_store *store, const char *id);
 void cs_bodies_fini(struct cs_store *store);
 
 /* ---- incoming documents (indoc.c) ---- */
@@ -158,6 +156,8 @@ struct cs_indoc {
 };
 /* Returns 0 or a code, with the reason in ret->reason; always needs cs_indoc_fini(). */
 int cs_indoc_read(const json_t *doc, bool policy, struct cs_indoc *ret, struct cs_result *result);
+/* The text of this revision is being written (bodies.c). */
+void cs_body_keep(struct cs_store *store, const struct cs_indoc *in, const struct cs_rev *rev);
 void cs_indoc_fini(struct cs_indoc *in);
 /* Fills result and returns code. */
 int cs_refuse(struct cs_result *result, int code, const char *fmt, ...)

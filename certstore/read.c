@@ -11,9 +11,7 @@ void cs_doc_fini(struct cs_doc *doc)
     *doc = (struct cs_doc){0};
 }
 
-/* The effective leaf with its body as all share it. */
-static int get_shared(struct cs_store *store, const char *id, struct cs_doc *ret,
-                      struct cm_err *err)
+int cs_peek(struct cs_store *store, const char *id, struct cs_doc *ret, struct cm_err *err)
 {
     struct cs_view view;
     struct cs_head head;
@@ -45,7 +43,7 @@ static int get_shared(struct cs_store *store, const char *id, struct cs_doc *ret
 
 int cs_get(struct cs_store *store, const char *id, struct cs_doc *ret, struct cm_err *err)
 {
-    int rc = get_shared(store, id, ret, err);
+    int rc = cs_peek(store, id, ret, err);
     if (rc < 0)
         return rc;
     json_t *own = json_deep_copy(ret->body);
@@ -58,7 +56,7 @@ json_t *cs_peek_body(struct cs_store *store, const char *id)
 {
     struct cs_doc doc;
     struct cm_err err = CM_ERR_INIT;
-    int rc = get_shared(store, id, &doc, &err);
+    int rc = cs_peek(store, id, &doc, &err);
     if (rc < 0 && rc != CM_ENOENT)
         cm_log_err(CM_LOG_ERROR, "certstore", &err);
     cm_err_fini(&err);

@@ -267,6 +267,11 @@ int cs_batch_del(struct cs_store *store, const struct cs_key *key, struct cm_err
 /* ---- commit
  * --------------------------------------------------------------------------------------- */
 
+size_t cs_waiting(const struct cs_store *store)
+{
+    return store->waiter_count;
+}
+
 void cs_after_commit(struct cs_store *store, cs_commit_fn fn, void *arg)
 {
     if (!store->open) {

@@ -82,8 +82,9 @@ void cs_doc_fini(struct cs_doc *doc);
 int cs_get(struct cs_store *store, const char *id, struct cs_doc *ret, struct cm_err *err);
 /* Same, body only; NULL when absent (new reference). */
 json_t *cs_get_body(struct cs_store *store, const char *id);
-/* The same without a copy (new reference): shared with others, so neither it nor anything in it may
+/* The same two without a copy: the body is shared with others, so neither it nor anything in it may
  * be changed, nor become part of something that is. */
+int cs_peek(struct cs_store *store, const char *id, struct cs_doc *ret, struct cm_err *err);
 json_t *cs_peek_body(struct cs_store *store, const char *id);
 
 /* Outcome of one write. */
@@ -118,6 +119,8 @@ int cs_commit(struct cs_store *store, struct cm_err *err);
 /* fn(arg, code, err) once everything put so far is durable (or failed); at once when no batch is
  * open. */
 typedef void (*cs_commit_fn)(void *arg, int code, const struct cm_err *err);
+/* How many wait for the next commit. */
+size_t cs_waiting(const struct cs_store *store);
 void cs_after_commit(struct cs_store *store, cs_commit_fn fn, void *arg);
 
 /* Gives the body a serial = max(last known + 1, wall clock ms), has it signed, puts it, waits for

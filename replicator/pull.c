@@ -48,7 +48,8 @@ static void fail_reply(struct rp_job *job, const char *what)
 /* Live means: listening, and everything heard so far is durable here. */
 static void show_state(struct rp_job *job)
 {
-    job->state = job->pull->live && !job->ticket ? RP_LIVE : RP_REPLICATING;
+    const struct rp_pull *pull = job->pull;
+    job->state = pull->live && !pull->gathering && !job->ticket ? RP_LIVE : RP_REPLICATING;
 }
 
 static void batch_durable(struct rp_job *job)
@@ -86,7 +87,14 @@ static void batch_done(struct rp_job *job)
         rp_job_after_commit(job, batch_durable);
     else
         batch_durable(job);
-    next_batch(job);
+    int64_t wait = pull->live ? pull->asked_at + RP_GATHER_PULL_MS - cm_mono_ms() : 0;
+    pull->gathering = wait > 0;
+    if (!pull->gathering) {
+        next_batch(job);
+        return;
+    }
+    show_state(job);
+    rp_job_after(job, wait, next_batch);
 }
 
 /* ---- putting ------------------------------------------------------------------------------ */
@@ -333,6 +341,7 @@ static void next_batch(struct rp_job *job)
         cm_buf_printf(&path, "&feed=longpoll&heartbeat=%d", RP_HEARTBEAT_MS);
     cm_buf_puts(&path, "&since=");
     add_since(&path, pull->since);
+    pull->gathering = false;
     show_state(job);
     pull->asked_at = cm_mono_ms();
     cm_buf_fini(&pull->feed);

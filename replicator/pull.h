@@ -27,6 +27,7 @@ struct rp_pull {
     size_t committing_put;
     bool ended;       /* the batch after it has ended, too, and waits */
     bool live;        /* caught up: ask with longpoll */
+    bool gathering;   /* waits a moment before it asks */
     bool no_bulk_get; /* the peer lacks it: one GET per document */
     bool rows;        /* the batch had rows */
     struct rp_get get[RP_GETS_MAX];

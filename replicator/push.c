@@ -7,6 +7,7 @@
  */
 #include <string.h>
 
+#include "base/core/clock.h"
 #include "base/core/json.h"
 #include "base/core/log.h"
 #include "base/core/mem.h"
@@ -32,6 +33,7 @@ struct rp_push {
     size_t lack_count, at, sent;
     size_t bytes; /* budget of one request */
     bool idle;    /* nothing to do until a change wakes us */
+    int64_t scanned_at;
 };
 
 static void scan(struct rp_job *job);
@@ -245,6 +247,7 @@ static void scan(struct rp_job *job)
     struct cm_err err = CM_ERR_INIT;
     int rc = 0;
     push->idle = false;
+    push->scanned_at = cm_mono_ms();
     job->state = RP_REPLICATING;
     json_decref(push->offer);
     push->offer = json_object();
@@ -273,7 +276,8 @@ void rp_push_wake(struct rp_job *job, const char *id)
     if (!job->pusher || !job->pusher->idle || job->state != RP_LIVE || !push_wants(job, id))
         return;
     job->pusher->idle = false;
-    rp_job_after(job, 0, scan); /* after all changes of this commit */
+    int64_t wait = job->pusher->scanned_at + RP_GATHER_PUSH_MS - cm_mono_ms();
+    rp_job_after(job, wait > 0 ? wait : 0, scan); /* after all changes of this commit */
 }
 
 /* ---- life --------------------------------------------------------------------------------- */

@@ -19,18 +19,19 @@
 #include "base/net/url.h"
 
 #define CONNECT_TIMEOUT_MS  30000
-#define CONNS_PER_HOST_MAX  128L /* one per order in flight at a CA that is far away */
 #define CONNS_MAX           256L
-#define CONNS_IDLE_MAX      128L /* fewer, and orders in flight would close each other's */
+#define CONNS_IDLE_MAX      128L /* fewer, and calls to a distant host would close each other's */
 #define REQUEST_HEADERS_MAX 64
 #define KEEPALIVE_S         60L
+#define SEND_BUFFER         16384L /* the least that libcurl takes; made and freed for each call */
 
 struct http_client {
     struct cm_loop *loop;
     struct curl_loop *curl;
     struct cm_timer *kick; /* marked work that could not be done inside a callback */
     struct http_call *calls;
-    bool finishing; /* inside a done function */
+    size_t per_host; /* connections */
+    bool finishing;  /* inside a done function */
     bool closing;
 };
 
@@ -355,6 +356,7 @@ static void set_callbacks(struct http_call *call)
     SET(call, WRITEDATA, call);
     SET(call, USERAGENT, "certmgr");
     /* Not HTTP/2: driven by sockets, libcurl 7.88 loses the wake-up of a stream now and then. */
+    SET(call, UPLOAD_BUFFERSIZE, SEND_BUFFER);
     SET(call, HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
     SET(call, TCP_NODELAY, 1L);
     SET(call, TCP_KEEPALIVE, 1L);
@@ -389,8 +391,18 @@ struct http_client *http_client_new(struct cm_loop *loop)
     client->loop = loop;
     client->curl = curl_loop_new(loop, on_curl_done);
     client->kick = cm_timer_new(loop, on_kick, client);
-    curl_loop_limits(client->curl, CONNS_PER_HOST_MAX, CONNS_MAX, CONNS_IDLE_MAX);
+    http_client_set_conns(client, HTTP_HOST_CONNS_USUAL);
     return client;
+}
+
+void http_client_set_conns(struct http_client *client, size_t per_host)
+{
+    if (per_host > HTTP_HOST_CONNS_MAX)
+        per_host = HTTP_HOST_CONNS_MAX;
+    if (per_host == client->per_host)
+        return;
+    client->per_host = per_host;
+    curl_loop_limits(client->curl, (long)per_host, CONNS_MAX, CONNS_IDLE_MAX);
 }
 
 void http_client_free(struct http_client *client)

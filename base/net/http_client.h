@@ -57,7 +57,12 @@ struct http_call_opts {
     http_data_fn on_data; /* optional */
 };
 
+#define HTTP_HOST_CONNS_USUAL 16
+#define HTTP_HOST_CONNS_MAX   128
+
 struct http_client *http_client_new(struct cm_loop *loop);
+/* Connections to one host at a time, at most HTTP_HOST_CONNS_MAX; calls beyond wait for one. */
+void http_client_set_conns(struct http_client *client, size_t per_host);
 void http_client_free(struct http_client *client); /* cancels what runs (done is called) */
 /* Starts a call.  NULL + err only for a refused URL or option.  done(arg) follows. */
 struct http_call *http_call(struct http_client *client, const struct http_call_opts *opts,

@@ -61,12 +61,12 @@ static void on_published(void *arg, const struct cs_doc *doc, const struct cm_er
 static int edit_read(struct edit *edit, json_t **ret_body, int64_t *ret_serial)
 {
     struct cs_doc doc = {0};
-    int rc = cs_get(edit->engine->env.store, edit->id, &doc, &edit->err);
+    int rc = cs_peek(edit->engine->env.store, edit->id, &doc, &edit->err);
     if (rc != 0 && rc != CM_ENOENT)
         return rc;
     cm_err_fini(&edit->err);
     *ret_serial = rc == 0 ? doc.serial : 0;
-    *ret_body = rc == 0 ? json_incref(doc.body) : json_object();
+    *ret_body = rc == 0 ? json_copy(doc.body) : json_object();
     cs_doc_fini(&doc);
     cm_json_set_str(*ret_body, "_id", edit->id);
     cm_json_set_str(*ret_body, "type", edit->type);

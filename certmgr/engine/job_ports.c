@@ -145,7 +145,7 @@ static void save(void *arg, const json_t *state, acme_done_fn done, void *done_a
     struct job *job = arg;
     struct job_call *call = call_new(arg, done_arg);
     call->fn.done = done;
-    cm_json_set(job->order, "acme", json_deep_copy(state));
+    json_object_set(job->order, "acme", (json_t *)(uintptr_t)state); /* written at once */
     if (job_save(job, &call->err) == 0)
         cs_after_commit(job->engine->env.store, on_committed, call);
     else

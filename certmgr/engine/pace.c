@@ -30,3 +30,9 @@ size_t eng_pace_jobs(const struct eng_pace *pace)
         return ENG_JOBS_MAX;
     return ENG_JOBS_NEAR + JOBS_PER_MS * (size_t)ms;
 }
+
+size_t eng_pace_conns(const struct eng_pace *pace)
+{
+    size_t jobs = eng_pace_jobs(pace);
+    return jobs > 2 * ENG_JOBS_NEAR ? jobs : HTTP_HOST_CONNS_USUAL;
+}

@@ -19,3 +19,6 @@ struct eng_pace {
 void eng_pace_reply(struct eng_pace *pace, int64_t now_ms, int64_t took_ms);
 /* ENG_JOBS_NEAR to ENG_JOBS_MAX. */
 size_t eng_pace_jobs(const struct eng_pace *pace);
+/* Connections to the CA for so many orders: near by, an order is busy here most of the time, and
+ * making a connection costs as much as several requests; far away, each order waits on its own. */
+size_t eng_pace_conns(const struct eng_pace *pace);

@@ -172,6 +172,7 @@ void sched_reply(struct engine *engine, int64_t ms)
 {
     bool had_room = has_room(engine);
     eng_pace_reply(&engine->pace, cm_mono_ms(), ms);
+    http_client_set_conns(engine->env.http, eng_pace_conns(&engine->pace));
     if (!had_room && has_room(engine) && json_object_size(engine->queue) > 0)
         pump_soon(engine);
 }

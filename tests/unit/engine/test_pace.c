@@ -30,6 +30,8 @@ static void more_for_a_distant_ca_but_bounded(void **state)
     struct eng_pace farther = {0};
     eng_pace_reply(&farther, 1000000, INT64_MAX);
     assert_int_equal(eng_pace_jobs(&farther), ENG_JOBS_MAX);
+    assert_int_equal(eng_pace_conns(&pace), HTTP_HOST_CONNS_USUAL);
+    assert_int_equal(eng_pace_conns(&far), ENG_JOBS_MAX);
 }
 
 /* Replies that are slow because we or the CA are busy come beside quick ones. */

@@ -204,7 +204,23 @@ static void many_calls_at_once(void **state)
         assert_int_equal(calls[i].done, 1);
         assert_int_equal(calls[i].status, 200);
     }
-    assert_true(server.connections <= 60);
+    assert_int_equal(server.connections, HTTP_HOST_CONNS_USUAL);
+}
+
+static void more_connections_where_allowed(void **state)
+{
+    (void)state;
+    static struct call calls[40];
+    char url[200];
+    struct http_call_opts opts = options(url, sizeof(url), "/echo");
+    memset(calls, 0, sizeof(calls));
+    http_client_set_conns(client, 30);
+    for (int i = 0; i < 40; i++)
+        start(&calls[i], &opts);
+    cm_loop_run(loop);
+    for (int i = 0; i < 40; i++)
+        assert_int_equal(calls[i].status, 200);
+    assert_int_equal(server.connections, 30);
 }
 
 static void replies_are_capped(void **state)
@@ -536,6 +552,7 @@ int main(void)
         TEST(the_final_header_block_counts),
         TEST(connections_are_kept_alive),
         TEST(many_calls_at_once),
+        TEST(more_connections_where_allowed),
         TEST(replies_are_capped),
         TEST(broken_replies_are_explained),
         TEST(no_listener),
