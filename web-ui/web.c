@@ -219,6 +219,9 @@ static void dispatch(struct web_ctx *ctx)
             web_reply_error(ctx, &err);
         else
             web_reply_status(ctx, status);
+    } else if (head->method == HTTP_GET || head->method == HTTP_HEAD) {
+        /* What is told must be durable: nobody may be shown a state that a crash takes back. */
+        web_after_commit(ctx, ctx->route->handler);
     } else {
         ctx->route->handler(ctx);
     }
