@@ -92,8 +92,8 @@ void eng_ear_off(struct eng_ear *ear);
 /* "01J…" of "credential:01J…", or NULL when id is not of that type (type with its colon). */
 const char *eng_id_name(const char *id, const char *type);
 
-/* Changes body: sets and deletes its members, whose values are shared with other readers and stay as
- * they are (a new one has only _id and type; `serial` is the present one's).  0 = publish, 1 =
+/* Changes body: sets and deletes its members, whose values are shared with other readers and stay
+ * as they are (a new one has only _id and type; `serial` is the present one's).  0 = publish, 1 =
  * leave it as it is, negative = give up.  May be called again when another write came between. */
 typedef int (*eng_edit_fn)(void *arg, json_t *body, struct cm_err *err);
 /* Read, change, publish; repeated while others are faster.  doc NULL and err NULL = left as it
