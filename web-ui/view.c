@@ -35,7 +35,12 @@ static json_t *account_view(json_t *take_body)
     json_object_del(view, "type");
     json_object_del(view, "sealed_key");
     json_object_del(view, "signature");
-    json_object_del(json_object_get(view, "eab"), "jws");
+    if (cm_json_obj(view, "eab")) {
+        json_t *eab = json_copy(json_object_get(view, "eab"));
+
+        json_object_del(eab, "jws");
+        cm_json_set(view, "eab", eab);
+    }
     json_decref(take_body);
     return view;
 }

@@ -165,7 +165,11 @@ static int edit_account(void *arg, json_t *body, struct cm_err *err)
     cm_json_set_str(body, "kid", kid);
     cm_json_set_str(body, "status", "valid");
     json_object_del(body, "error");
-    json_object_del(json_object_get(body, "eab"), "jws"); /* it has served its purpose */
+    if (cm_json_obj(body, "eab")) {
+        json_t *eab = json_copy(json_object_get(body, "eab"));
+        json_object_del(eab, "jws"); /* it has served its purpose */
+        cm_json_set(body, "eab", eab);
+    }
     return 0;
 }
 
