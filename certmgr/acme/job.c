@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/core/clock.h"
 #include "base/core/log.h"
 #include "base/core/mem.h"
 
@@ -71,6 +72,7 @@ static void on_http(void *arg, const struct acme_http_res *res)
     struct acme_order *o = claim(arg);
     if (!o)
         return;
+    o->took_ms = cm_mono_ms() - o->sent_ms;
     acme_request_reply(o, res);
     drive(o);
 }
@@ -80,6 +82,7 @@ void acme_call_send(struct acme_order *o, const char *method, const char *url, c
 {
     struct acme_http_req req = {.method = method, .url = url, .body = body, .accept = accept};
     o->request_count++;
+    o->sent_ms = cm_mono_ms();
     o->ports.send(o->ports.arg, &req, on_http, new_ticket(o));
 }
 

@@ -107,6 +107,7 @@ struct acme_order {
     struct acme_request request;
     struct acme_reply reply;
     unsigned request_count;
+    int64_t sent_ms, took_ms; /* of the last request, monotonic; how long its reply took */
 
     char *stale_url; /* the directory is being read again because this URL failed */
     bool directory_reread, account_repaired, authz_reread; /* repairs, each once a run */

@@ -13,11 +13,13 @@
 #define DEADLINE_DEFAULT_MS INT64_C(86400000) /* when the CA gives no `expires` */
 #define DIAGNOSE_EVERY      12 /* polls of a pending order between looks at its authorizations */
 
-static int64_t poll_pause(unsigned polls)
+static int64_t poll_pause(const struct acme_order *o)
 {
     static const int64_t table[] = {20, 100, 250, 1000, 2000, 3000, 5000, 8000, ACME_POLL_MAX_MS};
     const unsigned last = sizeof(table) / sizeof(table[0]) - 1;
-    return table[polls < last ? polls : last];
+    int64_t pause = table[o->polls < last ? o->polls : last];
+    /* At a distant CA the way there and back is pause enough, at first. */
+    return o->polls < 3 && o->took_ms >= pause ? 0 : pause;
 }
 
 static void plan_poll(struct acme_order *o)
@@ -25,7 +27,7 @@ static void plan_poll(struct acme_order *o)
     int64_t now = cm_now_ms();
     int64_t after = acme_retry_after(o->reply.headers, now);
     int64_t left = cm_json_time(o->state, "expires_at", now) - now;
-    o->pause_ms = after > now ? after - now : poll_pause(o->polls);
+    o->pause_ms = after > now ? after - now : poll_pause(o);
     if (left > 0 && o->pause_ms > left)
         o->pause_ms = left; /* one last look at the deadline */
     o->polls++;

@@ -13,7 +13,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "integration"))
 import lab  # noqa: E402
 
-SUBMITTERS = 4  # connections that hand in requests at the same time
+SUBMITTERS = 16  # connections that hand in requests at the same time
 CA_ENV = {"PEBBLE_VA_NOSLEEP": "1", "PEBBLE_AUTHZREUSE": "0", "PEBBLE_WFE_NONCEREJECT": "0"}
 
 

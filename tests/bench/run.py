@@ -9,6 +9,7 @@ import argparse
 import json
 import os
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -240,6 +241,7 @@ def main():
     unknown = [s for s in args.sections if s not in SECTIONS]
     if unknown:
         parser.error(f"unknown section: {unknown[0]}")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # ends what was started, too
     bench = Bench(args)
     print(machine())
     try:
