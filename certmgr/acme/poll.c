@@ -2,7 +2,9 @@
  * Waiting for the CA: the order object is read until its status leads on (RFC 8555 7.1.6, 7.4).
  *
  * Pauses: the CA's Retry-After, else soon at first (a CA on the same machine needs milliseconds),
- * then 1, 2, 3, 5, 8, 10 s.  The end is the order's own `expires`, no constant of ours.
+ * then 1, 2, 3, 5, 8, 10 s.  The first two are what a CA near by needs when it is busy: a poll that
+ * comes early costs a request, one that comes late costs little.  The end is the order's own
+ * `expires`, no constant of ours.
  */
 #include "certmgr/acme/job.h"
 
@@ -15,7 +17,8 @@
 
 static int64_t poll_pause(const struct acme_order *o)
 {
-    static const int64_t table[] = {20, 100, 250, 1000, 2000, 3000, 5000, 8000, ACME_POLL_MAX_MS};
+    static const int64_t table[] = {40,   60,   150,  400,  1000,
+                                    2000, 3000, 5000, 8000, ACME_POLL_MAX_MS};
     const unsigned last = sizeof(table) / sizeof(table[0]) - 1;
     int64_t pause = table[o->polls < last ? o->polls : last];
     /* At a distant CA the way there and back is pause enough, at first. */

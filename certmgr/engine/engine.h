@@ -16,7 +16,7 @@
 
 #define ENG_NAMES_MAX      30
 #define ENG_RENEW_DAYS_MAX 365
-#define ENG_JOBS_NEAR      32  /* orders open at a time; more, the farther away the CA is … */
+#define ENG_JOBS_NEAR      48  /* orders open at a time; more, the farther away the CA is … */
 #define ENG_JOBS_MAX       128 /* … up to so many (pace.h) */
 #define ENG_STEPS_SHOWN    500 /* newest step-log lines kept per credential */
 

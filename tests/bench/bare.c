@@ -523,6 +523,20 @@ static void options(int argc, char **argv)
         die("-d, -c and -w are needed; 1 to 100 names, 1 to 1000 in flight");
 }
 
+/* Of this program alone: ru_maxrss begins with what its parent had at the fork. */
+static long peak_kb(void)
+{
+    char line[256];
+    long kb = 0;
+    FILE *f = fopen("/proc/self/status", "r");
+    while (f && kb == 0 && fgets(line, sizeof(line), f))
+        if (strncmp(line, "VmHWM:", 6) == 0)
+            kb = strtol(line + 6, NULL, 10);
+    if (f)
+        fclose(f);
+    return kb;
+}
+
 int main(int argc, char **argv)
 {
     options(argc, argv);
@@ -549,6 +563,6 @@ int main(int argc, char **argv)
                  (double)(after.ru_stime.tv_sec - before.ru_stime.tv_sec) +
                  (double)(after.ru_stime.tv_usec - before.ru_stime.tv_usec) / 1e6;
     printf("{\"count\": %d, \"wall\": %.4f, \"cpu\": %.4f, \"requests\": %ld, \"rss_kb\": %ld}\n",
-           done_count, wall, cpu, requests, after.ru_maxrss);
+           done_count, wall, cpu, requests, peak_kb());
     return 0;
 }

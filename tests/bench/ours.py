@@ -64,7 +64,7 @@ class Fleet(lab.Fleet):
                          directory_url=directory_url, pebble_env=dict(CA_ENV, **(env or {})))
         for name in self.holders():  # they would be other machines
             process = self.server[name].process
-            process.args = ["nice", "-n", "10"] + process.args
+            process.args = ["chrt", "--idle", "0"] + process.args
         if not nginx:
             self.nginx = {}
             for server in self.server.values():
