@@ -294,7 +294,7 @@ static void on_look(void *arg, const char *fingerprint, const struct cm_err *err
     if (++run->looks < DEP_WIRE_TRIES) {
         int64_t pause = DEP_LOOK_FIRST_MS;
         for (unsigned i = 1; i < run->looks && pause < DEP_LOOK_MAX_MS; i++)
-            pause = pause * 5 / 4;
+            pause = pause * 3 / 2;
         after(run, pause < DEP_LOOK_MAX_MS ? pause : DEP_LOOK_MAX_MS, look);
         return;
     }

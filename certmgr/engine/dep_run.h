@@ -9,7 +9,7 @@
 #include "certmgr/engine/deploy.h"
 #include "certmgr/engine/internal.h"
 
-#define DEP_LOOK_FIRST_MS 250
+#define DEP_LOOK_FIRST_MS 50 /* nginx reloads in about as long */
 #define DEP_LOOK_MAX_MS   2000
 #define DEP_STAGE_MAX     128 /* bytes of the agent's stage id */
 
