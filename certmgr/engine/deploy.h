@@ -9,7 +9,7 @@
 
 #include "certmgr/engine/engine.h"
 
-#define DEP_WIRE_TRIES 20 /* looks at the TLS port after a reload, 250 ms apart at first */
+#define DEP_WIRE_TRIES 20 /* looks at the TLS port after a reload, 50 ms apart at first */
 
 /* Local view of one target ([target NAME] of the configuration). */
 struct dep_target {
