@@ -13,6 +13,7 @@
 #include "base/core/mem.h"
 #include "keyfile/agent.h"
 #include "keyfile/deploy.h"
+#include "keyfile/envelope.h"
 #include "keyfile/identity.h"
 #include "keyfile/trust.h"
 
@@ -50,7 +51,7 @@ struct kfa_verb {
 
 /* Each group's table, ended by a row without a name. */
 extern const struct kfa_verb kfa_verbs_identity[], kfa_verbs_trust[], kfa_verbs_doc[],
-    kfa_verbs_key[], kfa_verbs_acme[], kfa_verbs_deploy[];
+    kfa_verbs_key[], kfa_verbs_acme[], kfa_verbs_deploy[], kfa_verbs_secret[];
 
 /* Loads identity and trust root from config->dir; what is damaged goes to a->locked. */
 void kfa_init(struct kfa *a, const struct kf_agent_config *config);
@@ -62,6 +63,9 @@ int kfa_pin(struct kfa *a, const json_t *document, struct cm_err *err);
 /* The seal recipient of a server of the trust root (borrowed). */
 int kfa_recipient(struct kfa *a, const struct kf_server *server, X509 **ret, struct cm_err *err);
 int kfa_recovery_recipient(struct kfa *a, X509 **ret, struct cm_err *err);
+/* Whom secrets of managers are sealed to: every active manager and standby, and the recovery key
+ * (borrowed, into out[KF_RECIPIENTS_MAX]). */
+int kfa_manager_recipients(struct kfa *a, X509 **out, size_t *ret_count, struct cm_err *err);
 
 /* Judges and runs one request.  1 = *ret_reply is the frame to send, 0 = it comes later, negative =
  * not even a request: close the channel. */

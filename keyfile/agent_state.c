@@ -133,3 +133,22 @@ int kfa_recovery_recipient(struct kfa *a, X509 **ret, struct cm_err *err)
     *ret = a->recovery_recipient;
     return rc < 0 ? cm_wrap(err, rc, "cannot seal for the recovery key") : 0;
 }
+
+int kfa_manager_recipients(struct kfa *a, X509 **out, size_t *ret_count, struct cm_err *err)
+{
+    size_t count = 0;
+    int rc = 0;
+    for (size_t i = 0; rc == 0 && i < kf_trust_count(a->trust); i++) {
+        const struct kf_server *server = kf_trust_at(a->trust, i);
+        if (server->state != KF_ACTIVE || (!server->manager && !server->standby))
+            continue;
+        if (count == KF_RECIPIENTS_MAX - 1)
+            return cm_fail(err, CM_ELIMIT, "more than %d managers and standbys",
+                           KF_RECIPIENTS_MAX - 1);
+        rc = kfa_recipient(a, server, &out[count++], err);
+    }
+    if (rc == 0 && kf_trust_recovery(a->trust))
+        rc = kfa_recovery_recipient(a, &out[count++], err);
+    *ret_count = count;
+    return rc;
+}

@@ -51,21 +51,11 @@ static void make(struct kfa_job *job)
 /* Secrets of managers are sealed to every manager and standby, and to the recovery key. */
 static int add_managers(struct kfa *a, struct kfa_job *job, struct cm_err *err)
 {
-    X509 *recipient;
-    int rc = 0;
-    for (size_t i = 0; rc == 0 && i < kf_trust_count(a->trust); i++) {
-        const struct kf_server *server = kf_trust_at(a->trust, i);
-        if (server->state != KF_ACTIVE || (!server->manager && !server->standby))
-            continue;
-        rc = kfa_recipient(a, server, &recipient, err);
-        if (rc == 0)
-            rc = kfa_job_seal_for(job, recipient, err);
-    }
-    if (rc == 0 && kf_trust_recovery(a->trust)) {
-        rc = kfa_recovery_recipient(a, &recipient, err);
-        if (rc == 0)
-            rc = kfa_job_seal_for(job, recipient, err);
-    }
+    X509 *recipient[KF_RECIPIENTS_MAX];
+    size_t count;
+    int rc = kfa_manager_recipients(a, recipient, &count, err);
+    for (size_t i = 0; rc == 0 && i < count; i++)
+        rc = kfa_job_seal_for(job, recipient[i], err);
     return rc;
 }
 

@@ -129,3 +129,79 @@ int kf_bound_read(const struct kf_secret *text, const struct kf_binding *binding
         *ret = key;
     return rc;
 }
+
+/* What a secret can be for.  Nothing else is ever opened by its purpose. */
+static const char *const purposes[] = {"dns", "eab", "notify", "oidc", "upstream"};
+
+bool kf_purpose_ok(const char *purpose)
+{
+    for (size_t i = 0; i < sizeof(purposes) / sizeof(purposes[0]); i++) {
+        if (strcmp(purpose, purposes[i]) == 0)
+            return true;
+    }
+    return false;
+}
+
+int kf_bind_text(struct kf_text *ret, const char *purpose, const char *name, bool managers,
+                 struct cm_err *err)
+{
+    struct kf_binding binding;
+    if (!kf_purpose_ok(purpose))
+        return cm_fail(err, CM_EDENIED, "\"%.40s\" is not a purpose of secrets", purpose);
+    int rc = fill(&binding, "secret", purpose, "name", name, err);
+    if (rc < 0)
+        return rc;
+    *ret = (struct kf_text){.managers = managers};
+    memcpy(ret->document, binding.document, sizeof(ret->document));
+    memcpy(ret->name, binding.value, sizeof(ret->name));
+    return 0;
+}
+
+int kf_text_write(const struct kf_text *head, const char *value, int64_t now_ms,
+                  struct kf_secret *ret, struct cm_err *err)
+{
+    char when[CM_TIME_TEXT], lines[HEAD_MAX];
+    size_t value_len = strlen(value);
+    *ret = (struct kf_secret){0};
+    if (value_len > KF_TEXT_MAX)
+        return cm_fail(err, CM_ELIMIT, "a secret has at most %u bytes", KF_TEXT_MAX);
+    cm_time_format(now_ms, when);
+    int len = snprintf(lines, sizeof(lines), "document: %s\nname: %s\nfor: %s\ncreated: %s\n\n",
+                       head->document, head->name, head->managers ? "managers" : "self", when);
+    if (len < 0 || len >= HEAD_MAX)
+        return cm_fail(err, CM_ELIMIT, "head of a sealed text is too long");
+    int rc = kf_secret_new((size_t)len + value_len, ret, err);
+    if (rc == 0) {
+        memcpy(ret->data, lines, (size_t)len);
+        memcpy(ret->data + len, value, value_len);
+    }
+    return rc;
+}
+
+int kf_text_read(const struct kf_secret *text, struct kf_text *head, const char **ret,
+                 struct cm_err *err)
+{
+    char document[KF_BOUND_VALUE_MAX], name[KF_BOUND_VALUE_MAX];
+    char whom[16], when[CM_TIME_TEXT + 8];
+    int64_t created;
+    const char *at = text->data;
+    *ret = NULL;
+    if (strlen(text->data) != text->len || !take_line(&at, "document", document, sizeof(document)))
+        return cm_fail(err, CM_EMALF, "sealed text does not begin with a document line");
+    if (strcmp(document, head->document) != 0)
+        return cm_fail(err, CM_EDENIED, "sealed text is bound to %.160s, not to %.160s", document,
+                       head->document);
+    if (!take_line(&at, "name", name, sizeof(name)))
+        return cm_fail(err, CM_EMALF, "sealed text has no name line");
+    if (strcmp(name, head->name) != 0)
+        return cm_fail(err, CM_EDENIED, "sealed text is bound to name %.160s, not to %.160s", name,
+                       head->name);
+    if (!take_line(&at, "for", whom, sizeof(whom)) ||
+        (strcmp(whom, "managers") != 0 && strcmp(whom, "self") != 0) ||
+        !take_line(&at, "created", when, sizeof(when)) || cm_time_parse(when, &created) < 0 ||
+        *at != '\n')
+        return cm_fail(err, CM_EMALF, "sealed text has malformed head lines");
+    head->managers = strcmp(whom, "managers") == 0;
+    *ret = at + 1;
+    return 0;
+}

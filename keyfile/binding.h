@@ -1,10 +1,12 @@
 /*
  * The sealed plaintext: a few lines that bind a private key to its document, an empty line, PKCS#8
  * PEM (docs/agent-protocol.md, docs/sealing.md).  `openssl cms -decrypt … | openssl pkey` reads it.
+ * Texts that are no keys (passwords and tokens of services) have a head of their own.
  */
 #pragma once
 
 #include <openssl/evp.h>
+#include <stdbool.h>
 
 #include "base/core/err.h"
 #include "keyfile/secret.h"
@@ -30,3 +32,23 @@ int kf_bound_write(const struct kf_binding *binding, const EVP_PKEY *key, int64_
  * own line names.  spki_hex receives the hash of the key. */
 int kf_bound_read(const struct kf_secret *text, const struct kf_binding *binding, EVP_PKEY **ret,
                   char spki_hex[65], struct cm_err *err);
+
+#define KF_TEXT_MAX (32u << 10) /* bytes of a sealed text that is no key */
+
+/* A secret that programs of this server use: "document: secret:<purpose>", "name: <name>",
+ * "for: managers" or "for: self", and when. */
+struct kf_text {
+    char document[KF_BOUND_VALUE_MAX], name[KF_BOUND_VALUE_MAX];
+    bool managers; /* for managers; else for the server that sealed it */
+};
+
+/* Is this purpose one of those that secrets can have? ("dns", "notify", …) */
+bool kf_purpose_ok(const char *purpose);
+int kf_bind_text(struct kf_text *ret, const char *purpose, const char *name, bool managers,
+                 struct cm_err *err);
+int kf_text_write(const struct kf_text *head, const char *value, int64_t now_ms,
+                  struct kf_secret *ret, struct cm_err *err);
+/* The value (inside text) of a text bound to this document and name; head->managers is set from
+ * the text.  CM_EDENIED when it is bound to anything else, a key for one. */
+int kf_text_read(const struct kf_secret *text, struct kf_text *head, const char **ret,
+                 struct cm_err *err);
