@@ -11,6 +11,7 @@
 #include "base/core/log.h"
 #include "base/core/mem.h"
 #include "certmgr/acme/header.h"
+#include "certmgr/acme/ident.h"
 
 void acme_choose_enter(struct acme_order *o)
 {
@@ -100,10 +101,7 @@ void acme_new_order_enter(struct acme_order *o)
     json_t *name;
     json_array_foreach(o->names, i, name)
     {
-        json_t *id = json_object();
-        cm_json_set_str(id, "type", "dns");
-        cm_json_set_str(id, "value", json_string_value(name));
-        json_array_append_new(ids, id);
+        json_array_append_new(ids, acme_ident_json(json_string_value(name)));
     }
     cm_json_set(payload, "identifiers", ids);
     CM_AUTO_STR text = cm_json_dump(payload, NULL);

@@ -49,12 +49,16 @@ struct acme_ports {
     void (*save)(void *arg, const json_t *state, acme_done_fn done, void *done_arg);
     /* The account was registered or found: kid = its URL. Made durable in the account document. */
     void (*save_account)(void *arg, const char *kid, acme_done_fn done, void *done_arg);
-    /* Publishes key authorizations [{host,type,token,key_authorization,expires_at}] and returns
+    /* Publishes key authorizations [{host,type,token,key_authorization,expires_at}], each by its
+     * type (proof.h makes the TXT value and the digest from the key authorization), and returns
      * when they are live and self-checked (or when the self-check is switched off). */
     void (*publish)(void *arg, const json_t *tokens, acme_done_fn done, void *done_arg);
     /* The CSR as base64url DER (made with the key on first need). */
     void (*csr)(void *arg, acme_json_fn done, void *done_arg); /* value: {"csr": text} */
     void (*wait)(void *arg, int64_t ms, acme_tick_fn done, void *done_arg);
+    /* Which challenge proves this name of the order: "http-01", "dns-01" or "tls-alpn-01" (text
+     * that outlives the order).  Asked at once, more than once.  NULL = http-01 for all. */
+    const char *(*challenge_type)(void *arg, const char *name);
     /* Is this downloaded chain (strict PEM) the one that is wished for?  When not, the CA's
      * alternate ones are tried.  NULL = the default chain is fine. */
     bool (*wanted)(void *arg, const char *chain_pem);

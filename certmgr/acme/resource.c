@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/core/json.h"
+#include "certmgr/acme/ident.h"
 
 static const char *const names_of_status[] = {
     [ACME_PENDING] = "pending", [ACME_READY] = "ready",     [ACME_PROCESSING] = "processing",
@@ -41,10 +42,8 @@ bool acme_order_names(const json_t *obj, const json_t *names)
     for (size_t i = 0; i < count; i++) {
         bool found = false;
         for (size_t k = 0; k < count && !found; k++) {
-            const json_t *id = json_array_get(ids, k);
-            found = strcmp(cm_json_str_or(id, "type", ""), "dns") == 0 &&
-                    acme_same_name(cm_json_str_or(id, "value", ""),
-                                   json_string_value(json_array_get(names, i)));
+            found =
+                acme_ident_is(json_array_get(ids, k), json_string_value(json_array_get(names, i)));
         }
         if (!found)
             return false;

@@ -7,6 +7,7 @@
 #pragma once
 
 #include "base/core/err.h"
+#include "certmgr/acme/proof.h"
 #include "certmgr/acme/text.h"
 #include <stdint.h>
 
@@ -45,13 +46,16 @@ struct acme_authz {
     enum acme_status status;
     char name[256]; /* as in the order: "*." + base for a wildcard */
     int64_t expires_ms;
-    /* The http-01 challenge; url NULL when the CA does not offer it. */
+    /* The chosen challenge; url NULL when the CA does not offer it. */
+    const char *type;
     const char *url;
     const char *token; /* checked */
     enum acme_status challenge_status;
     const json_t *error; /* problem of the first failed challenge, or NULL */
 };
 
-/* The identifier must be one of names.  A pending authorization without http-01 is refused. */
-int acme_authz_parse(const json_t *obj, const json_t *names, bool lab_http, struct acme_authz *ret,
+/* The identifier must be one of names.  choose (NULL = http-01 for all) tells which challenge its
+ * name takes; a pending authorization without that one is refused. */
+int acme_authz_parse(const json_t *obj, const json_t *names, bool lab_http,
+                     acme_challenge_fn choose, void *choose_arg, struct acme_authz *ret,
                      struct cm_err *err);

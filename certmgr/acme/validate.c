@@ -4,6 +4,7 @@
  */
 #include "certmgr/acme/job.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "base/core/clock.h"
@@ -17,6 +18,25 @@ static json_t *authorizations(const struct acme_order *o)
 
 /* ---- authorizations ------------------------------------------------------------------------- */
 
+/* "3 names to prove: 2 by http-01, 1 by dns-01" */
+static void log_choice(struct acme_order *o)
+{
+    static const char *const types[] = {ACME_HTTP01, ACME_DNS01, ACME_TLSALPN};
+    const json_t *tokens = cm_json_arr(o->state, "tokens");
+    char parts[128] = "";
+    size_t len = 0;
+    size_t total = json_array_size(tokens);
+    for (size_t t = 0; t < sizeof(types) / sizeof(types[0]); t++) {
+        size_t count = 0;
+        for (size_t i = 0; i < total; i++)
+            count += strcmp(cm_json_str_or(json_array_get(tokens, i), "type", ""), types[t]) == 0;
+        if (count > 0)
+            len += (size_t)snprintf(parts + len, sizeof(parts) - len, "%s%zu by %s",
+                                    len > 0 ? ", " : "", count, types[t]);
+    }
+    acme_log(o, CM_LOG_INFO, "%zu name%s to prove: %s", total, total == 1 ? "" : "s", parts);
+}
+
 static void all_read(struct acme_order *o)
 {
     size_t tokens = json_array_size(o->tokens);
@@ -27,7 +47,7 @@ static void all_read(struct acme_order *o)
     }
     acme_state_set(o, "tokens", o->tokens); /* durable before it is published */
     o->tokens = NULL;
-    acme_log(o, CM_LOG_INFO, "%zu name%s to prove by http-01", tokens, tokens == 1 ? "" : "s");
+    log_choice(o);
     acme_go(o, STEP_PUBLISH);
 }
 
@@ -52,7 +72,7 @@ static void add_token(struct acme_order *o, const struct acme_authz *authz)
     CM_AUTO_STR key_authorization = acme_key_authorization(authz->token, o->thumbprint);
     json_t *token = json_object();
     cm_json_set_str(token, "host", authz->name);
-    cm_json_set_str(token, "type", "http-01");
+    cm_json_set_str(token, "type", authz->type);
     cm_json_set_str(token, "token", authz->token);
     cm_json_set_str(token, "key_authorization", key_authorization);
     cm_json_set_time(token, "expires_at", expires);
@@ -78,7 +98,8 @@ void acme_authz_react(struct acme_order *o)
     struct acme_authz authz;
     if (!acme_reply_object(o, ACME_ABOUT_ORDER, "an authorization"))
         return;
-    if (acme_authz_parse(o->reply.json, o->names, o->lab_http, &authz, &o->err) < 0) {
+    if (acme_authz_parse(o->reply.json, o->names, o->lab_http, o->ports.challenge_type,
+                         o->ports.arg, &authz, &o->err) < 0) {
         acme_give_up(o);
         return;
     }
@@ -195,7 +216,8 @@ void acme_diagnose_react(struct acme_order *o)
     struct acme_authz authz;
     /* What cannot be read is passed over: the other names still tell something. */
     if (o->reply.err.code == 0 && o->reply.status == 200 &&
-        acme_authz_parse(o->reply.json, o->names, o->lab_http, &authz, NULL) == 0 &&
+        acme_authz_parse(o->reply.json, o->names, o->lab_http, o->ports.challenge_type,
+                         o->ports.arg, &authz, NULL) == 0 &&
         authz.status != ACME_VALID && authz.status != ACME_PENDING)
         note_failure(o, &authz);
     o->index++;

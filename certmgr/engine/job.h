@@ -72,8 +72,10 @@ bool job_has_old_key(const struct job *job, const json_t *body);
 bool job_is_outdated(const struct job *job, const json_t *body);
 int job_save(struct job *job, struct cm_err *err); /* kv "order" */
 
-void job_key(struct job *job);                            /* job_key.c */
-struct acme_ports job_ports(struct job *job);             /* job_ports.c */
+void job_key(struct job *job);                /* job_key.c */
+struct acme_ports job_ports(struct job *job); /* job_ports.c */
+/* choose.c: which challenge proves this name ("http-01", "dns-01", "tls-alpn-01"; static text). */
+const char *eng_challenge_type(struct job *job, const char *name);
 void job_finish(struct job *job, const json_t *chain);    /* job_finish.c */
 void job_fail(struct job *job, const struct cm_err *err); /* job_fail.c */
 void job_challenge_empty(struct job *job, cs_published_fn done, void *arg);

@@ -311,6 +311,11 @@ static bool wanted(void *arg, const char *chain_pem)
     return strcasecmp(root, name) == 0;
 }
 
+static const char *challenge_type(void *arg, const char *name)
+{
+    return eng_challenge_type(arg, name);
+}
+
 static void log_line(void *arg, int level, const char *text)
 {
     struct job *job = arg;
@@ -327,6 +332,7 @@ struct acme_ports job_ports(struct job *job)
                                .publish = publish,
                                .csr = csr,
                                .wait = wait,
+                               .challenge_type = challenge_type,
                                .wanted = wanted,
                                .log = log_line};
 }

@@ -42,7 +42,7 @@ static void as_object(const json_t *obj, const char *head)
         CM_BUG_ON(!dir.new_nonce || !dir.new_order || !dir.new_account);
     acme_directory_fini(&dir);
     (void)acme_order_parse(obj, names, true, &order, &err);
-    if (acme_authz_parse(obj, names, true, &authz, &err) == 0 && authz.url)
+    if (acme_authz_parse(obj, names, true, NULL, NULL, &authz, &err) == 0 && authz.url)
         CM_BUG_ON(!acme_token_ok(authz.token));
     (void)acme_problem_fail(&err, obj, 400, head, ACME_ABOUT_ORDER, "the new order");
     CM_BUG_ON(err.code == 0 || err.what[0] == '\0' || err.hint[0] == '\0');
