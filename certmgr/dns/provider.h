@@ -58,6 +58,10 @@ void dnsp_cancel(struct dnsp_call *call); /* done is not called */
 /* Are these options and secrets fit for the kind?  CM_EINVAL names the member and what is wanted.
  */
 int dnsp_check(const struct dnsp_account *account, struct cm_err *err);
+/* Can a name of this account hold one value only (name and wildcard one after the other)? */
+bool dnsp_one_value(const struct dnsp_account *account);
+/* Was it never run against the live service by us?  Shown with the account. */
+bool dnsp_unverified(const struct dnsp_account *account);
 
 /* ---- for the kinds ---- */
 struct dnsp_kind {
@@ -84,6 +88,9 @@ struct dnsp_call {
 void dnsp_trace(struct dnsp_call *call, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* Ends the call from a kind, on a later turn of the loop: record is taken. */
 void dnsp_finish(struct dnsp_call *call, json_t *take_record, const struct cm_err *err);
+/* The table of kinds: by name (NULL = unknown) and by place (NULL = past the end). */
+const struct dnsp_kind *dnsp_kind_find(const char *name);
+const struct dnsp_kind *dnsp_kind_at(size_t index);
 /* rfc2136.c, manual.c, exec.c, webhook.c, recipe_run.c, route53.c */
 extern const struct dnsp_kind dnsp_rfc2136, dnsp_manual, dnsp_exec, dnsp_webhook, dnsp_recipe,
     dnsp_route53;
