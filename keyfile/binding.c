@@ -133,7 +133,7 @@ int kf_bound_read(const struct kf_secret *text, const struct kf_binding *binding
 /* What a secret can be for.  Nothing else is ever opened by its purpose. */
 static const char *const purposes[] = {"dns", "eab", "notify", "oidc", "upstream"};
 
-bool kf_purpose_ok(const char *purpose)
+static bool purpose_ok(const char *purpose)
 {
     for (size_t i = 0; i < sizeof(purposes) / sizeof(purposes[0]); i++) {
         if (strcmp(purpose, purposes[i]) == 0)
@@ -146,7 +146,7 @@ int kf_bind_text(struct kf_text *ret, const char *purpose, const char *name, boo
                  struct cm_err *err)
 {
     struct kf_binding binding;
-    if (!kf_purpose_ok(purpose))
+    if (!purpose_ok(purpose))
         return cm_fail(err, CM_EDENIED, "\"%.40s\" is not a purpose of secrets", purpose);
     int rc = fill(&binding, "secret", purpose, "name", name, err);
     if (rc < 0)

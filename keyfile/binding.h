@@ -42,8 +42,7 @@ struct kf_text {
     bool managers; /* for managers; else for the server that sealed it */
 };
 
-/* Is this purpose one of those that secrets can have? ("dns", "notify", …) */
-bool kf_purpose_ok(const char *purpose);
+/* CM_EDENIED when the purpose is not one of those that secrets can have ("dns", "notify", …). */
 int kf_bind_text(struct kf_text *ret, const char *purpose, const char *name, bool managers,
                  struct cm_err *err);
 int kf_text_write(const struct kf_text *head, const char *value, int64_t now_ms,
