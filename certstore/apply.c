@@ -108,6 +108,18 @@ static int write_seq(struct cs_store *store, struct cs_entry *entry, const char 
     return rc;
 }
 
+int cs_drop_bodies(struct cs_store *store, const char *id, const struct cs_tree *tree,
+                   struct cm_err *err)
+{
+    struct cs_key key;
+    int rc = 0;
+    for (size_t i = 0; i < tree->dropped_count && rc == 0; i++) {
+        cs_key_body(&key, id, &tree->dropped[i]);
+        rc = cs_batch_del(store, &key, err);
+    }
+    return rc;
+}
+
 static int write_bodies(struct cs_store *store, struct cs_entry *entry,
                         const struct cs_change_in *change, bool put, struct cm_err *err)
 {
@@ -119,11 +131,7 @@ static int write_bodies(struct cs_store *store, struct cs_entry *entry,
         cs_key_body(&key, in->id, &change->path[0]);
         rc = cs_batch_put(store, &key, in->text, in->text_len, err);
     }
-    for (size_t i = 0; i < entry->tree.dropped_count && rc == 0; i++) {
-        cs_key_body(&key, in->id, &entry->tree.dropped[i]);
-        rc = cs_batch_del(store, &key, err);
-    }
-    return rc;
+    return rc == 0 ? cs_drop_bodies(store, in->id, &entry->tree, err) : rc;
 }
 
 static void count(struct cs_store *store, bool was_found, bool was_live, bool live)
@@ -152,7 +160,7 @@ int cs_apply(struct cs_store *store, struct cs_entry *entry, const struct cs_cha
     if (did == 0)
         return 0;
     bool before_known = indexed_now(store, id, entry, &before);
-    cs_tree_stem(&entry->tree, CS_REVS_LIMIT);
+    cs_tree_stem(&entry->tree, (size_t)store->revs_limit);
     bound_leaves(store, entry);
     if (store->policy)
         cs_tree_forget(&entry->tree);
@@ -181,5 +189,46 @@ int cs_apply(struct cs_store *store, struct cs_entry *entry, const struct cs_cha
     result->changed = is_new;
     if (is_new)
         json_object_set_new(store->changed, id, json_true());
+    return 0;
+}
+
+static int delete_doc(struct cs_store *store, const char *id, const struct cs_entry *entry,
+                      struct cm_err *err)
+{
+    struct cs_key key;
+    cs_key_seq(&key, entry->head.seq);
+    int rc = cs_batch_del(store, &key, err);
+    cs_key_doc(&key, id);
+    store->batch.seq++; /* clients see that something has happened */
+    return rc == 0 ? cs_batch_del(store, &key, err) : rc;
+}
+
+int cs_apply_cut(struct cs_store *store, const char *id, struct cs_entry *entry, struct cm_err *err)
+{
+    struct cs_index_set before, after = {0};
+    bool was_live = is_live(entry), gone = entry->tree.count == 0;
+    CM_BUG_ON(store->policy); /* the index would depend on the body */
+    indexed_now(store, id, entry, &before);
+    int rc = cs_drop_bodies(store, id, &entry->tree, err);
+    if (rc == 0 && gone) {
+        rc = delete_doc(store, id, entry, err);
+        entry->found = false;
+    } else if (rc == 0) {
+        cs_entry_settle(store, entry);
+        rc = write_seq(store, entry, id, err);
+        if (rc == 0)
+            rc = cs_entry_save(store, id, entry, err);
+    }
+    indexed_now(store, id, entry, &after);
+    if (rc == 0)
+        rc = cs_index_update(store, id, &before, &after, err);
+    cs_index_fini(&before);
+    cs_index_fini(&after);
+    if (rc < 0)
+        return rc;
+    *(was_live ? &store->batch.docs : &store->batch.deleted) -= 1;
+    if (!gone)
+        *(is_live(entry) ? &store->batch.docs : &store->batch.deleted) += 1;
+    json_object_set_new(store->changed, id, json_true());
     return 0;
 }

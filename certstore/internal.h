@@ -61,6 +61,7 @@ struct cs_store {
     void (*arm)(void *arg);
     void *arm_arg;
     char uuid[33], epoch[9];
+    int64_t revs_limit;
     int64_t last_serial; /* highest ever assigned; never goes back, also when a batch fails */
 
     struct cs_state durable, batch; /* batch: as the open batch will leave it */
@@ -181,6 +182,12 @@ struct cs_change_in {
  * (result filled) or negative when the store failed. */
 int cs_apply(struct cs_store *store, struct cs_entry *entry, const struct cs_change_in *change,
              struct cs_result *result, struct cm_err *err);
+/* Writes what follows from cs_tree_cut() of a loaded entry; without policy only. */
+int cs_apply_cut(struct cs_store *store, const char *id, struct cs_entry *entry,
+                 struct cm_err *err);
+/* Deletes the bodies of the tree's dropped revisions. */
+int cs_drop_bodies(struct cs_store *store, const char *id, const struct cs_tree *tree,
+                   struct cm_err *err);
 /* cs_put_replicated() without its quarantine. */
 int cs_replicate(struct cs_store *store, const json_t *doc, struct cs_indoc *in,
                  struct cs_result *result, struct cm_err *err);
@@ -215,6 +222,10 @@ int cs_quarantine_add(struct cs_store *store, const json_t *doc, const char *pee
                       const char *reason, struct cm_err *err);
 /* Forgets the entry of a revision that was accepted meanwhile. */
 int cs_quarantine_drop(struct cs_store *store, const json_t *doc, struct cm_err *err);
+
+/* ---- housekeeping (housekeep.c) ---- */
+
+void cs_housekeep_load(struct cs_store *store);
 
 /* ---- publications (publish.c) ---- */
 

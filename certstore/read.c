@@ -71,12 +71,12 @@ json_t *cs_get_body(struct cs_store *store, const char *id)
     return own;
 }
 
-static json_t *history_of(const struct cs_tree *tree, uint32_t node)
+static json_t *history_of(const struct cs_tree *tree, uint32_t node, int64_t limit)
 {
     json_t *ids = json_array(), *history = json_object();
     char text[CS_REV_MAX + 1];
-    size_t count = 0;
-    for (uint32_t at = node; at != CS_NO_NODE && count < CS_REVS_LIMIT; count++) {
+    int64_t count = 0;
+    for (uint32_t at = node; at != CS_NO_NODE && count < limit; count++) {
         cs_rev_format_id(&tree->node[at].rev, text);
         json_array_append_new(ids, json_string(text));
         at = tree->node[at].parent;
@@ -106,7 +106,7 @@ static int render(struct cs_store *store, struct cs_txn *txn, const char *id,
     if (n->flags & CS_NODE_DELETED)
         cm_json_set_bool(*ret, "_deleted", true);
     if (revs)
-        cm_json_set(*ret, "_revisions", history_of(tree, node));
+        cm_json_set(*ret, "_revisions", history_of(tree, node, store->revs_limit));
     return 0;
 }
 
@@ -202,4 +202,67 @@ bool cs_has_rev(struct cs_store *store, const char *id, const char *rev)
     cs_entry_fini(&entry);
     cs_view_end(store, &view);
     return known;
+}
+
+/* Leaves that may be ancestors of what is missing. */
+static json_t *possible_ancestors(const struct cs_tree *tree, int64_t highest)
+{
+    uint32_t *leaf;
+    char text[CS_REV_MAX + 1];
+    json_t *list = json_array();
+    size_t count = cs_tree_leaves(tree, &leaf);
+    for (size_t i = 0; i < count; i++) {
+        if (tree->node[leaf[i]].rev.gen >= highest)
+            continue;
+        cs_rev_format(&tree->node[leaf[i]].rev, text);
+        json_array_append_new(list, json_string(text));
+    }
+    cm_free(leaf);
+    return list;
+}
+
+static int find_missing(const struct cs_tree *tree, const json_t *revs, json_t *missing,
+                        int64_t *ret_highest, struct cm_err *err)
+{
+    for (size_t i = 0; i < json_array_size(revs); i++) {
+        struct cs_rev wanted;
+        const char *rev = json_string_value(json_array_get(revs, i));
+        if (!rev || cs_rev_parse(rev, &wanted) < 0)
+            return cm_fail(err, CM_EMALF, "Invalid rev format");
+        if (cs_tree_find(tree, &wanted) != CS_NO_NODE)
+            continue;
+        json_array_append(missing, json_array_get(revs, i));
+        if (wanted.gen > *ret_highest)
+            *ret_highest = wanted.gen;
+    }
+    return 0;
+}
+
+int cs_missing_revs(struct cs_store *store, const char *id, const json_t *revs,
+                    json_t **ret_missing, json_t **ret_ancestors, struct cm_err *err)
+{
+    struct cs_view view;
+    struct cs_entry entry = CS_ENTRY_INIT;
+    int64_t highest = 0;
+    *ret_missing = NULL;
+    if (ret_ancestors)
+        *ret_ancestors = NULL;
+    if (!json_is_array(revs))
+        return cm_fail(err, CM_EMALF, "Invalid rev format");
+    int rc = cs_view_begin(store, true, &view, err);
+    if (rc < 0)
+        return rc;
+    CM_AUTO_JSON missing = json_array();
+    if (strlen(id) <= CS_ID_MAX)
+        rc = cs_entry_load(view.txn, id, &entry, err);
+    if (rc == 0)
+        rc = find_missing(&entry.tree, revs, missing, &highest, err);
+    if (rc == 0) {
+        *ret_missing = json_incref(missing);
+        if (ret_ancestors)
+            *ret_ancestors = possible_ancestors(&entry.tree, highest);
+    }
+    cs_entry_fini(&entry);
+    cs_view_end(store, &view);
+    return rc;
 }

@@ -142,6 +142,7 @@ int cs_open(const struct cs_opts *opts, struct cs_store **ret, struct cm_err *er
         cs_close(store);
         return rc;
     }
+    cs_housekeep_load(store);
     *ret = store;
     return 0;
 }

@@ -164,6 +164,10 @@ struct cs_change {
 typedef int (*cs_change_fn)(void *arg, const struct cs_change *change);
 int cs_changes(struct cs_store *store, int64_t since, size_t limit, cs_change_fn fn, void *arg,
                struct cm_err *err);
+/* The same rows in the order of ids, deleted ones too: from `from` on (NULL = from the first, or
+ * descending from the last), `from` included.  At most limit. */
+int cs_docs(struct cs_store *store, const char *from, bool descending, size_t limit,
+            cs_change_fn fn, void *arg, struct cm_err *err);
 /* fn(arg, id) for every document changed, after each commit; fn may write. */
 typedef void (*cs_listener_fn)(void *arg, const char *id);
 void cs_listen(struct cs_store *store, cs_listener_fn fn, void *arg);
@@ -189,6 +193,11 @@ int cs_read_leaves(struct cs_store *store, const char *id, bool revs, json_t **r
                    struct cm_err *err);
 /* Is this revision known (leaf or ancestor)? */
 bool cs_has_rev(struct cs_store *store, const char *id, const char *rev);
+/* Which of revs (array of texts) are unknown: *ret_missing in the order asked; *ret_ancestors (NULL
+ * = not wanted): leaves of a lower generation than one of them, which a peer may know.  Both are
+ * owned arrays.  CM_EMALF: not an array of revisions. */
+int cs_missing_revs(struct cs_store *store, const char *id, const json_t *revs,
+                    json_t **ret_missing, json_t **ret_ancestors, struct cm_err *err);
 
 /* ---- quarantine
  * ---------------------------------------------------------------------------------- */
@@ -199,11 +208,27 @@ json_t *cs_quarantine(struct cs_store *store);
  * accepted leaves the list. */
 int cs_quarantine_retry(struct cs_store *store, struct cm_err *err);
 
+/* ---- housekeeping as CouchDB offers it (certstore-lab; all of it CM_EDENIED with policy) -------
+ */
+
+/* Generations kept of each path, 1 to CS_REVS_LIMIT; a document follows when it changes next. */
+int64_t cs_revs_limit(const struct cs_store *store);
+int cs_set_revs_limit(struct cs_store *store, int64_t limit, struct cm_err *err);
+/* Removes these leaves for good, with the ancestors that no other leaf has; peers are not told.
+ * Revisions that are no leaf are left alone.  *ret_purged: owned array of what went. */
+int cs_purge(struct cs_store *store, const char *id, const json_t *revs, json_t **ret_purged,
+             struct cm_err *err);
+/* Removes the bodies of revisions that are no leaf, of at most limit documents from `from` on (""
+ * = all).  next: where to go on, "" = done. */
+int cs_compact(struct cs_store *store, const char *from, size_t limit, char next[CS_ID_MAX + 2],
+               struct cm_err *err);
+
 /* ---- manager-local tables (never replicated)
  * --------------------------------------------------------- */
 
 /* Tables in use: "local" (checkpoints, _local documents), "order", "log", "user", "session",
- * "setup", "invite", "state", "notice".  Keys are text up to CS_KV_KEY_MAX. */
+ * "setup", "invite", "state", "notice", "database" (revs_limit, security object).  Keys are text up
+ * to CS_KV_KEY_MAX. */
 int cs_kv_put(struct cs_store *store, const char *table, const char *key, const json_t *value,
               struct cm_err *err);
 json_t *cs_kv_get(struct cs_store *store, const char *table, const char *key); /* NULL = absent */
