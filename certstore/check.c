@@ -10,20 +10,9 @@
 #include "certstore/internal.h"
 
 #define PROBLEMS_MAX 100
-#define TABLES       128
+#define TABLES       (sizeof(((struct cs_check *)0)->present) / sizeof(int64_t))
 
-struct check {
-    struct cs_store *store;
-    struct cs_txn *txn;
-    json_t *problems;
-    int64_t more;            /* problems beyond PROBLEMS_MAX */
-    int64_t present[TABLES]; /* records per table letter */
-    int64_t bodies, seqs, indexed;
-    int64_t docs, deleted, revisions, last_seq;
-    int64_t quarantined;
-};
-
-__attribute__((format(printf, 2, 3))) static void problem(struct check *c, const char *fmt, ...)
+__attribute__((format(printf, 2, 3))) static void problem(struct cs_check *c, const char *fmt, ...)
 {
     struct cm_buf text;
     va_list ap;
@@ -39,7 +28,7 @@ __attribute__((format(printf, 2, 3))) static void problem(struct check *c, const
     cm_buf_fini(&text);
 }
 
-static void problem_err(struct check *c, struct cm_err *err)
+static void problem_err(struct cs_check *c, struct cm_err *err)
 {
     problem(c, "%s", err->what);
     cm_err_fini(err);
@@ -48,7 +37,7 @@ static void problem_err(struct check *c, struct cm_err *err)
 /* ---- one document ------------------------------------------------------------------------------
  */
 
-static void check_seq(struct check *c, const char *id, int64_t seq)
+static void check_seq(struct cs_check *c, const char *id, int64_t seq)
 {
     struct cs_key key;
     struct cs_slice value;
@@ -62,7 +51,7 @@ static void check_seq(struct check *c, const char *id, int64_t seq)
 }
 
 /* The body when it is good (owned), or NULL. */
-static json_t *check_body(struct check *c, const char *id, const struct cs_node *node, bool leaf)
+static json_t *check_body(struct cs_check *c, const char *id, const struct cs_node *node, bool leaf)
 {
     json_t *body = NULL;
     struct cm_err err = CM_ERR_INIT;
@@ -96,7 +85,7 @@ static bool same_head(const struct cs_head *a, const struct cs_head *b)
 }
 
 /* body: of the effective revision; NULL when it is damaged, which was told already. */
-static void check_index(struct check *c, const char *id, const struct cs_head *head,
+static void check_index(struct cs_check *c, const char *id, const struct cs_head *head,
                         const json_t *body)
 {
     struct cs_index_set set;
@@ -115,7 +104,7 @@ static void check_index(struct check *c, const char *id, const struct cs_head *h
     cs_index_fini(&set);
 }
 
-static void check_doc(struct check *c, const char *id, const struct cs_slice *payload)
+static void check_doc(struct cs_check *c, const char *id, const struct cs_slice *payload)
 {
     struct cs_entry entry = CS_ENTRY_INIT;
     struct cm_err err = CM_ERR_INIT;
@@ -150,7 +139,7 @@ static void check_doc(struct check *c, const char *id, const struct cs_slice *pa
 /* ---- the whole
  * ------------------------------------------------------------------------------------ */
 
-static void visit(struct check *c, const struct cs_slice *key, const struct cs_slice *value)
+void cs_check_record(struct cs_check *c, const struct cs_slice *key, const struct cs_slice *value)
 {
     struct cs_slice payload;
     struct cm_err err = CM_ERR_INIT;
@@ -192,13 +181,13 @@ static void visit(struct check *c, const struct cs_slice *key, const struct cs_s
     }
 }
 
-static void compare(struct check *c, const char *what, int64_t found, int64_t expected)
+static void compare(struct cs_check *c, const char *what, int64_t found, int64_t expected)
 {
     if (found != expected)
         problem(c, "%s: %lld found, %lld expected", what, (long long)found, (long long)expected);
 }
 
-static void check_totals(struct check *c)
+static void check_totals(struct cs_check *c)
 {
     const struct cs_state *s = &c->store->durable;
     compare(c, "document texts", c->present[CS_T_BODY], c->bodies);
@@ -217,7 +206,7 @@ int cs_check(struct cs_store *store, json_t **ret_report, struct cm_err *err)
     struct cs_cursor cursor = {0};
     struct cs_key start;
     struct cs_slice key, value;
-    struct check c = {.store = store, .problems = json_array()};
+    struct cs_check c = {.store = store, .problems = json_array()};
     *ret_report = NULL;
     int rc = cs_view_begin(store, true, &view, err);
     if (rc < 0) {
@@ -230,7 +219,7 @@ int cs_check(struct cs_store *store, json_t **ret_report, struct cm_err *err)
     if (rc == 0)
         rc = cs_cursor_seek(&cursor, &start, &key, &value, err);
     while (rc == 0) {
-        visit(&c, &key, &value);
+        cs_check_record(&c, &key, &value);
         rc = cs_cursor_next(&cursor, &key, &value, err);
     }
     cs_cursor_close(&cursor);

@@ -7,6 +7,7 @@
 #include <lmdb.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/vfs.h>
 #include <unistd.h>
@@ -40,6 +41,11 @@ int cs_env_fail(const struct cs_env *env, int rc, const char *what, struct cm_er
         cm_err_hint(err, "Delete what is no longer needed, or open the store with a larger map.");
         return CM_EFULL;
     }
+    if (rc == EROFS || rc == EACCES) {
+        cm_fail(err, CM_EIO, "%s: %s", what, cm_errno_text(rc));
+        cm_err_hint(err, "%s must be writable by the user that runs certmgr.", env->dir);
+        return CM_EIO;
+    }
     if (rc == MDB_CORRUPTED || rc == MDB_PAGE_NOTFOUND || rc == MDB_INVALID) {
         cm_fail(err, CM_EIO, "%s: the certificate store is damaged (%s)", what, mdb_strerror(rc));
         cm_err_hint(err, "Restore the newest backup of %s.", env->dir);
@@ -48,23 +54,39 @@ int cs_env_fail(const struct cs_env *env, int rc, const char *what, struct cm_er
     return cm_fail(err, CM_EIO, "%s: %s", what, mdb_strerror(rc));
 }
 
-/* Shared or stacked file systems break mmap coherence or locks: said once, at start. */
-static void warn_file_system(const char *dir)
+const char *cs_fs_refused(unsigned long magic)
 {
     static const struct {
-        long magic;
+        unsigned long magic;
         const char *name;
-    } bad[] = {{NFS_SUPER_MAGIC, "NFS"},
-               {OVERLAYFS_SUPER_MAGIC, "overlayfs"},
-               {SMB_SUPER_MAGIC, "SMB"},
-               {0xFF534D42L, "CIFS"}};
+    } bad[] = {{NFS_SUPER_MAGIC, "NFS"},   {SMB_SUPER_MAGIC, "SMB"}, {0xFF534D42UL, "CIFS"},
+               {0xFE534D42UL, "SMB2"},     {0x00C36400UL, "Ceph"},   {AFS_SUPER_MAGIC, "AFS"},
+               {CODA_SUPER_MAGIC, "Coda"}, {V9FS_MAGIC, "9P"},       {0x0BD00BD0UL, "Lustre"},
+               {0x01161970UL, "GFS2"},     {0x7461636FUL, "OCFS2"}};
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+        if (magic == bad[i].magic)
+            return bad[i].name;
+    return NULL;
+}
+
+/* Between machines a shared map is not coherent and locks may be lost: two writers would destroy
+ * the store.  A stacked file system is local, but may tear the map from the file at a copy-up. */
+static int check_file_system(const char *dir, struct cm_err *err)
+{
     struct statfs fs;
     if (statfs(dir, &fs) != 0)
-        return;
-    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
-        if ((long)fs.f_type == bad[i].magic)
-            cm_log(CM_LOG_WARN, "certstore", NULL,
-                   "%s lies on %s: keep the store on a local file system", dir, bad[i].name);
+        return cm_fail_errno(err, errno, "cannot examine the file system of %s", dir);
+    /* Magic numbers have 32 bits; f_type is signed. */
+    const char *name = cs_fs_refused((unsigned long)fs.f_type & 0xffffffffUL);
+    if (name) {
+        cm_fail(err, CM_EINVAL, "%s lies on a network file system (%s)", dir, name);
+        cm_err_hint(err, "Keep the store on a local disk; use \"certmgr backup\" for copies.");
+        return CM_EINVAL;
+    }
+    if ((unsigned long)fs.f_type == OVERLAYFS_SUPER_MAGIC)
+        cm_log(CM_LOG_WARN, "certstore", NULL,
+               "%s lies on overlayfs: keep the store on a volume of its own", dir);
+    return 0;
 }
 
 static int lock_dir(struct cs_env *env, bool create, struct cm_err *err)
@@ -124,10 +146,10 @@ int cs_env_open(const char *dir, size_t map_size, bool create, struct cs_env **r
     env->lock_fd = -1;
     env->dir = cm_strdup(dir);
     int rc = lock_dir(env, create, err);
-    if (rc == 0) {
-        warn_file_system(dir);
+    if (rc == 0)
+        rc = check_file_system(dir, err);
+    if (rc == 0)
         rc = open_lmdb(env, map_size, err);
-    }
     if (rc < 0) {
         cs_env_close(env);
         return rc;
@@ -146,4 +168,77 @@ void cs_env_close(struct cs_env *env)
         close(env->lock_fd);
     cm_free(env->dir);
     cm_free(env);
+}
+
+/* ---- care --------------------------------------------------------------------------------- */
+
+/* LMDB keeps the reusable pages in its database 0: per transaction a count and the numbers. */
+static int count_free(struct MDB_txn *txn, uint64_t *ret)
+{
+    MDB_cursor *cursor = NULL;
+    MDB_val key, value;
+    *ret = 0;
+    int rc = mdb_cursor_open(txn, 0, &cursor);
+    if (rc != 0)
+        return rc;
+    while ((rc = mdb_cursor_get(cursor, &key, &value, MDB_NEXT)) == 0) {
+        size_t count = 0;
+        if (value.mv_size >= sizeof(count))
+            memcpy(&count, value.mv_data, sizeof(count));
+        *ret += count;
+    }
+    mdb_cursor_close(cursor);
+    return rc == MDB_NOTFOUND ? 0 : rc;
+}
+
+int cs_env_usage(struct cs_env *env, bool exact, struct cs_usage *ret, struct cm_err *err)
+{
+    MDB_envinfo info;
+    MDB_stat stat;
+    struct stat file;
+    struct cs_txn txn;
+    uint64_t unused = 0;
+    int fd = -1;
+    *ret = (struct cs_usage){0};
+    int rc = mdb_env_info(env->lmdb, &info);
+    if (rc == 0)
+        rc = mdb_env_stat(env->lmdb, &stat);
+    if (rc == 0)
+        rc = mdb_env_get_fd(env->lmdb, &fd);
+    if (rc == 0 && fstat(fd, &file) != 0)
+        rc = errno;
+    if (rc == 0 && exact) {
+        int code = cs_txn_begin(env, false, &txn, err);
+        if (code < 0)
+            return code;
+        rc = count_free(txn.lmdb, &unused);
+        cs_txn_abort(&txn);
+    }
+    if (rc != 0)
+        return cs_env_fail(env, rc, "cannot measure the certificate store", err);
+    ret->map_size = info.me_mapsize;
+    ret->used = ((uint64_t)info.me_last_pgno + 1 - unused) * stat.ms_psize;
+    ret->file = (uint64_t)file.st_size;
+    ret->readers = info.me_numreaders;
+    ret->readers_max = info.me_maxreaders;
+    return 0;
+}
+
+int cs_env_reap(struct cs_env *env, int *ret, struct cm_err *err)
+{
+    *ret = 0;
+    int rc = mdb_reader_check(env->lmdb, ret);
+    return rc == 0 ? 0 : cs_env_fail(env, rc, "cannot look after the store's readers", err);
+}
+
+int cs_env_copy(struct cs_env *env, int fd, struct cm_err *err)
+{
+    int rc = mdb_env_copyfd2(env->lmdb, fd, MDB_CP_COMPACT);
+    if (rc == 0 && fsync(fd) != 0)
+        rc = errno;
+    if (rc == ENOSPC || rc == EDQUOT)
+        return cm_fail(err, CM_EFULL, "no room for the copy of the certificate store");
+    return rc == 0 ? 0
+                   : cm_fail(err, CM_EIO, "the certificate store cannot be copied: %s",
+                             mdb_strerror(rc));
 }

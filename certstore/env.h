@@ -18,6 +18,14 @@ struct MDB_cursor;
 
 #define CS_SPARE_READERS 4
 
+/* What the environment takes; sizes in bytes. */
+struct cs_usage {
+    uint64_t map_size;
+    uint64_t used; /* pages that hold something, without those that may be used again */
+    uint64_t file; /* of data.mdb */
+    unsigned readers, readers_max;
+};
+
 struct cs_env {
     struct MDB_env *lmdb;
     unsigned dbi;
@@ -32,6 +40,15 @@ struct cs_env {
 int cs_env_open(const char *dir, size_t map_size, bool create, struct cs_env **ret,
                 struct cm_err *err);
 void cs_env_close(struct cs_env *env); /* no transaction may be open */
+/* exact: counts the reusable pages one list at a time; otherwise `used` is the highest page ever
+ * used, which is never too low. */
+int cs_env_usage(struct cs_env *env, bool exact, struct cs_usage *ret, struct cm_err *err);
+/* Frees the snapshots of readers that died; *ret = how many. */
+int cs_env_reap(struct cs_env *env, int *ret, struct cm_err *err);
+/* A compacted copy of the present state into fd, while others read and write.  From any thread. */
+int cs_env_copy(struct cs_env *env, int fd, struct cm_err *err);
+/* Name of a network file system on which no store may lie, by its magic number; NULL = allowed. */
+const char *cs_fs_refused(unsigned long magic);
 /* An LMDB or errno code as error; tells a full disk from a failing one. */
 int cs_env_fail(const struct cs_env *env, int rc, const char *what, struct cm_err *err);
 

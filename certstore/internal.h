@@ -80,6 +80,14 @@ struct cs_store {
     struct cs_ear ear[CS_LISTENERS_MAX];
     struct cs_publication *publications; /* waiting for the sign port */
     struct cs_kept kept[CS_BODIES_KEPT];
+
+    /* care.c */
+    int map_percent;       /* of the map in use, as last measured */
+    int64_t measured_ms;   /* monotonic; 0 = never */
+    int64_t view_begun_ms; /* monotonic: of the outermost view */
+    int64_t slow_views;    /* snapshots held longer than CS_VIEW_MAX_MS */
+    json_t *scrub;         /* of scrub.c: where the pass is */
+    const char *hold;      /* why nothing is published (static text); NULL = it is */
 };
 
 /* ---- transactions (store.c) ---- */
@@ -99,6 +107,25 @@ int cs_batch(struct cs_store *store, struct cm_err *err);
 int cs_batch_put(struct cs_store *store, const struct cs_key *key, const void *payload, size_t len,
                  struct cm_err *err);
 int cs_batch_del(struct cs_store *store, const struct cs_key *key, struct cm_err *err);
+
+/* ---- care (care.c) ---- */
+
+/* May this document, which is new here, still be made by us?  CM_EFULL above CS_MAP_REFUSE %. */
+int cs_care_new(struct cs_store *store, const json_t *body, struct cs_result *result,
+                struct cm_err *err);
+/* One record of the store is examined (check.c); the same walk serves cs_check() and the scrub. */
+struct cs_check {
+    struct cs_store *store;
+    struct cs_txn *txn;
+    json_t *problems;
+    int64_t more;         /* problems beyond the first hundred */
+    int64_t present[128]; /* records per table letter */
+    int64_t bodies, seqs, indexed;
+    int64_t docs, deleted, revisions, last_seq;
+    int64_t quarantined;
+};
+void cs_check_record(struct cs_check *check, const struct cs_slice *key,
+                     const struct cs_slice *value);
 
 /* ---- listeners (listen.c) ---- */
 

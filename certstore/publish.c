@@ -125,6 +125,11 @@ static int prepare(struct cs_publication *pub, json_t *doc, struct cm_err *err)
     struct cs_store *store = pub->store;
     const char *id = cm_json_str(doc, "_id");
     int64_t serial;
+    if (store->hold) {
+        cm_fail(err, CM_EBUSY, "%s", store->hold);
+        cm_err_hint(err, "Wait until the servers answered, or run \"certmgr hold release\".");
+        return CM_EBUSY;
+    }
     if (!store->sign)
         return cm_fail(err, CM_EINVAL, "this certificate store has no sign port");
     if (!id || cm_strcpy(pub->id, sizeof(pub->id), id) < 0)

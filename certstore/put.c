@@ -98,6 +98,8 @@ static int put_own(struct cs_store *store, const struct cs_indoc *in, struct cs_
         rc = cs_entry_load(&store->txn, in->id, entry, err);
     if (rc < 0)
         return cs_refuse(result, rc, "the store failed");
+    if (!entry->found && cs_care_new(store, in->body, result, err) < 0)
+        return result->code;
     rc = check_serial(store, entry, in, serial, result, err);
     if (rc == 1) {
         cs_rev_format(&entry->head.effective, result->rev);
@@ -173,6 +175,8 @@ int cs_put_edit(struct cs_store *store, const json_t *doc, struct cs_result *ret
         rc = cs_batch(store, &why);
     if (rc == 0)
         rc = cs_entry_load(&store->txn, in.id, &entry, &why);
+    if (rc == 0 && !entry.found)
+        rc = cs_care_new(store, in.body, ret, &why);
     if (rc == 0)
         rc = edit_parent(&entry, &in, &parent, ret);
     if (rc == 0) {

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/core/bytes.h"
+#include "base/core/clock.h"
 #include "base/core/file.h"
 #include "base/core/log.h"
 #include "base/core/mem.h"
@@ -94,6 +95,20 @@ static int state_create(struct cs_store *store, struct cm_err *err)
     return rc < 0 ? rc : cm_dir_sync(store->dir, err);
 }
 
+int cs_renew_epoch(struct cs_store *store, struct cm_err *err)
+{
+    uint8_t bytes[EPOCH_SIZE];
+    if (store->open)
+        return cm_fail(err, CM_EBUSY, "the store's incarnation cannot change within a batch");
+    int rc = cs_batch(store, err);
+    if (rc < 0)
+        return rc;
+    cm_random(bytes, sizeof(bytes));
+    cm_hex(bytes, EPOCH_SIZE, store->epoch);
+    store->dirty = true; /* the state record carries it */
+    return cs_commit(store, err);
+}
+
 static int state_load(struct cs_store *store, bool create, struct cm_err *err)
 {
     struct cs_txn txn;
@@ -164,6 +179,7 @@ void cs_close(struct cs_store *store)
     cm_err_fini(&store->why);
     json_decref(store->changed);
     json_decref(store->local_changed);
+    json_decref(store->scrub);
     cs_bodies_fini(store);
     cm_free(store->waiter);
     cm_free(store->dir);
@@ -200,7 +216,8 @@ int64_t cs_deleted_count(const struct cs_store *store)
 
 int cs_view_begin(struct cs_store *store, bool durable, struct cs_view *ret, struct cm_err *err)
 {
-    store->views++;
+    if (store->views++ == 0)
+        store->view_begun_ms = cm_mono_ms();
     ret->durable = durable || !store->open || store->failed;
     ret->txn = ret->durable ? &ret->own : &store->txn;
     if (!ret->durable)
@@ -215,7 +232,11 @@ void cs_view_end(struct cs_store *store, struct cs_view *view)
 {
     if (view->durable)
         cs_txn_abort(&view->own);
-    store->views--;
+    if (--store->views == 0 && cm_mono_ms() - store->view_begun_ms > CS_VIEW_MAX_MS) {
+        store->slow_views++;
+        cm_log(CM_LOG_WARN, "certstore", NULL, "a snapshot was held for %lld ms",
+               (long long)(cm_mono_ms() - store->view_begun_ms));
+    }
 }
 
 int cs_batch(struct cs_store *store, struct cm_err *err)

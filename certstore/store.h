@@ -244,3 +244,46 @@ int cs_kv_each(struct cs_store *store, const char *table, const char *prefix, cs
 /* Reads everything: checksums, trees, indexes against documents, sequences.  *ret_report (owned):
  * {documents, revisions, problems: [text…]}.  Returns 0 also when problems were found. */
 int cs_check(struct cs_store *store, json_t **ret_report, struct cm_err *err);
+
+/* Above these parts of the map: people are warned; new credentials and the like are refused, while
+ * whatever exists is still renewed, deployed and reported on. */
+#define CS_MAP_WARN    70
+#define CS_MAP_REFUSE  90
+#define CS_VIEW_MAX_MS 2000 /* a snapshot that is held longer keeps old pages from being reused */
+
+struct cs_stat {
+    int64_t documents, deleted, refused; /* effective, their tombstones, quarantined */
+    int64_t records;                     /* of all tables */
+    int64_t map_size, map_used, file_size;
+    int map_percent;
+    int64_t readers, slow_views; /* snapshots held longer than CS_VIEW_MAX_MS since the start */
+};
+int cs_stat(struct cs_store *store, struct cs_stat *ret, struct cm_err *err);
+/* The same as {documents, …} for status pages (owned); NULL when the store cannot be read. */
+json_t *cs_stat_json(struct cs_store *store);
+/* Housekeeping, every CS_CARE_MS: measures the map, frees what dead readers hold. */
+#define CS_CARE_MS 30000
+void cs_care(struct cs_store *store);
+
+/* A compacted copy as a store of its own: file `path` (mode 0600, must not exist), durable.  Blocks
+ * for as long as it takes; may run on a worker thread while the store is in use. */
+int cs_copy(struct cs_store *store, const char *path, struct cm_err *err);
+
+/* Reads everything again, a slice at a time, while the store is in use: checksums, trees, indexes.
+ * A pass begins CS_SCRUB_EVERY_S after the last one ended; place and result survive a restart. */
+#define CS_SCRUB_EVERY_S (7 * 24 * 3600)
+#define CS_SCRUB_SLICE   200 /* records of one slice */
+/* One slice.  Returns 1 when there is more to read now, 0 when not, negative when the store
+ * failed.  now: begin a pass whatever the date. */
+int cs_scrub(struct cs_store *store, bool now, struct cm_err *err);
+/* {state: "idle"|"running", records, problems: [text…], finished_at?, started_at?} (owned). */
+json_t *cs_scrub_status(struct cs_store *store);
+
+/* ---- restore ----------------------------------------------------------------------------------
+ */
+
+/* A new incarnation: sequence tokens and checkpoints of the old one mean nothing any more.  Durable
+ * when it returns; no batch may be open. */
+int cs_renew_epoch(struct cs_store *store, struct cm_err *err);
+/* While why (a static text) is set, cs_publish() refuses with CM_EBUSY and this text. */
+void cs_set_hold(struct cs_store *store, const char *why);
