@@ -88,8 +88,14 @@ class Fleet(lab.Fleet):
         each = {name: [s.process.child.pid] + [pid for pid, _ in s.children()]
                 for name, s in self.server.items()}
         return {"manager": each["alpha"],
-                "servers": [pid for name in self.holders() for pid in each[name]],
+                "servers": [pid for name in self.holders() for pid in each[name]
+                            if self.server[name].process.running()],
                 "ca": [p.child.pid for p in self.pebble.processes]}
+
+    def stop_holders(self):
+        """The servers stay in the trust root, so keys are sealed for them; they fetch later."""
+        for name in self.holders():
+            self.server[name].stop()
 
     def warm(self):
         """Account registered, connections open: outside the clock, as with the peers."""

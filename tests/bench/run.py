@@ -29,6 +29,7 @@ PROXY_PORT = 60990
 HTTP_PORT = 5180
 NET = 121  # 127.0.0.NET …: our servers; the webroot of the others is one below
 CELL_TIMEOUT = 300
+BESIDE = "CertMgr, two servers deploying beside it"
 
 
 class Bench:
@@ -68,7 +69,9 @@ class Bench:
         directory.chmod(0o755)
         return peers.Webroot(directory, f"127.0.0.{NET - 1}", HTTP_PORT).start()
 
-    def run_ours(self, section, who, orders, self_check=True, env=None, delay=0):
+    def run_ours(self, section, orders, who="CertMgr", deploy=False, self_check=True, env=None,
+                 delay=0):
+        """deploy: the two other servers run beside the manager; else they have been stopped."""
         proxy, url = None, None
         if delay:
             proxy, url = self.proxy(delay), f"https://127.0.0.1:{PROXY_PORT}/dir"
@@ -77,6 +80,8 @@ class Bench:
         try:
             fleet.start()
             fleet.warm()
+            if not deploy:
+                fleet.stop_holders()
             groups = fleet.pids()
             seen = ours.requests_seen(fleet.pebble)
             memory = Memory({k: groups[k] for k in ("manager", "servers")})
@@ -86,8 +91,10 @@ class Bench:
             credentials = fleet.submit_all(orders)
             fleet.wait_idle(CELL_TIMEOUT)
             manager = cpu.spent()["manager"]
-            fleet.wait_files(len(orders) + 1)
-            deployed = time.time() - begun
+            deployed = None
+            if deploy:
+                fleet.wait_files(len(orders) + 1)
+                deployed = time.time() - begun
             spent = cpu.spent()
             memory.stop()
             count = len(orders)
@@ -148,8 +155,9 @@ class Bench:
     def single(self):
         section = "100 certificates, one name each"
         self.run_bare(section, 100, 8)
-        self.run_ours(section, "CertMgr", names(100))
-        self.run_ours(section, "CertMgr, no self-check", names(100), self_check=False)
+        self.run_ours(section, names(100))
+        self.run_ours(section, names(100), "CertMgr, no self-check", self_check=False)
+        self.run_ours(section, names(100), BESIDE, deploy=True)
         if not self.args.no_peers:
             for name in peers.available():
                 self.run_peer(section, name, 100)
@@ -157,7 +165,8 @@ class Bench:
     def thousand(self):
         section = "1,000 certificates, one name each"
         self.run_bare(section, 1000, 8)
-        self.run_ours(section, "CertMgr", names(1000))
+        self.run_ours(section, names(1000))
+        self.run_ours(section, names(1000), BESIDE, deploy=True)
 
     def san30(self):
         order = [[f"san{i}.bench.example" for i in range(30)]]
@@ -165,12 +174,12 @@ class Bench:
             section = f"one certificate, 30 names, {percent} % bad nonces"
             env = {"PEBBLE_WFE_NONCEREJECT": str(percent)}
             self.run_bare(section, 1, 1, 30, env)
-            self.run_ours(section, "CertMgr", order, env=env)
+            self.run_ours(section, order, env=env)
 
     def delay(self):
         section = "100 certificates, every reply held 50 ms"
         self.run_bare(section, 100, 100, delay=50)
-        self.run_ours(section, "CertMgr", names(100), delay=50)
+        self.run_ours(section, names(100), delay=50)
 
     def challenge(self):
         challenge.run(self, NET, BASE, HTTP_PORT)
