@@ -309,6 +309,8 @@ static int start(struct app *app, struct cm_err *err)
     const char *resolver = app->config->resolver[0] != '\0' ? app->config->resolver : NULL;
     int rv = dns_client_new(app->loop, resolver, &app->dns, err);
     if (rv == 0)
+        dns_client_set_port(app->dns, (unsigned)app->config->dns_port);
+    if (rv == 0)
         rv = open_store(app, err);
     if (rv == 0)
         rv = make_fleet(app, err);

@@ -1,44 +1,15 @@
-/*
- * DNS look-ups: c-ares on the loop's watches and timers.
- *
- * c-ares may answer inside the call that asks, and must not be destroyed inside its callbacks, so
- * answers are only stored there and delivered by `kick` in the next turn.
- */
+/* The DNS client: delivery of answers, and addresses of hosts. */
 #include "base/net/dns.h"
 
-#include <ares.h>
 #include <arpa/inet.h>
 #include <netdb.h>
 #include <string.h>
-#include <sys/time.h>
 
 #include "base/core/mem.h"
+#include "base/net/dns_client.h"
 
-#define DNS_TRY_MS      2000 /* doubled by c-ares with each round */
-#define DNS_TRIES       3
-#define DNS_QUERIES_MAX 1024
-
-struct dns_socket {
-    struct dns_socket *next;
-    struct dns_client *client;
-    ares_socket_t fd;
-    struct cm_watch *watch;
-};
-
-struct dns_client {
-    struct cm_loop *loop;
-    ares_channel channel;
-    struct cm_timer *timer; /* c-ares' next time-out */
-    struct cm_timer *kick;  /* answers wait for delivery */
-    struct dns_socket *sockets;
-    struct dns_query *answered, **answered_end;
-    size_t pending;
-    bool delivering;
-};
-
-struct dns_query {
-    struct dns_query *next;
-    struct dns_client *client;
+struct addrs_query {
+    struct dns_query head;
     char *host;
     dns_addrs_fn fn;
     void *arg;
@@ -47,60 +18,53 @@ struct dns_query {
     struct cm_err err;
 };
 
-/* ---- c-ares on the loop ------------------------------------------------------------------- */
+/* ---- delivery ----------------------------------------------------------------------------- */
 
-static void rearm(struct dns_client *client)
+void dns_query_begin(struct dns_client *client, struct dns_query *query)
 {
-    struct timeval tv;
-    if (!ares_timeout(client->channel, NULL, &tv))
-        cm_timer_stop(client->timer);
-    else
-        cm_timer_start(client->timer, (int64_t)tv.tv_sec * 1000 + tv.tv_usec / 1000 + 1);
+    query->client = client;
+    client->pending++;
 }
 
-static void on_timer(void *arg)
+void dns_query_answered(struct dns_query *query)
 {
-    struct dns_client *client = arg;
-    ares_process_fd(client->channel, ARES_SOCKET_BAD, ARES_SOCKET_BAD);
-    rearm(client);
+    struct dns_client *client = query->client;
+    *client->answered_end = query;
+    client->answered_end = &query->next;
+    cm_timer_start(client->kick, 0);
 }
 
-static void on_ready(void *arg, int events)
+static void deliver(struct dns_client *client)
 {
-    struct dns_socket *s = arg; /* may be gone after ares_process_fd() */
-    struct dns_client *client = s->client;
-    ares_process_fd(client->channel, events & CM_WATCH_READ ? s->fd : ARES_SOCKET_BAD,
-                    events & CM_WATCH_WRITE ? s->fd : ARES_SOCKET_BAD);
-    rearm(client);
-}
-
-static void on_socket_state(void *arg, ares_socket_t fd, int readable, int writable)
-{
-    struct dns_client *client = arg;
-    struct dns_socket **at = &client->sockets;
-    while (*at && (*at)->fd != fd)
-        at = &(*at)->next;
-    struct dns_socket *s = *at;
-    if (!readable && !writable) {
-        if (s) {
-            *at = s->next;
-            cm_watch_free(s->watch);
-            cm_free(s);
-        }
-        return;
+    bool outer = client->delivering;
+    client->delivering = true;
+    while (client->answered) {
+        struct dns_query *query = client->answered;
+        client->answered = query->next;
+        if (!client->answered)
+            client->answered_end = &client->answered;
+        client->pending--;
+        if (!query->cancelled)
+            query->deliver(query);
+        query->free(query);
     }
-    if (!s) {
-        s = cm_calloc(1, sizeof(*s));
-        *s = (struct dns_socket){.next = client->sockets, .client = client, .fd = fd};
-        s->watch = cm_watch_new(client->loop, fd, on_ready, s);
-        client->sockets = s;
-    }
-    cm_watch_set(s->watch, (readable ? CM_WATCH_READ : 0) | (writable ? CM_WATCH_WRITE : 0));
+    client->delivering = outer;
 }
 
-/* ---- answers ------------------------------------------------------------------------------ */
+static void on_kick(void *arg)
+{
+    deliver(arg);
+}
 
-static void explain(struct dns_query *query, int status)
+void dns_cancel(struct dns_query *query)
+{
+    if (query)
+        query->cancelled = true;
+}
+
+/* ---- addresses ---------------------------------------------------------------------------- */
+
+static void explain(struct addrs_query *query, int status)
 {
     struct cm_err *err = &query->err;
     const char *host = query->host;
@@ -134,7 +98,7 @@ static void explain(struct dns_query *query, int status)
     cm_err_object(err, "host %s", host);
 }
 
-static void take_family(struct dns_query *query, const struct ares_addrinfo *info, int family)
+static void take_family(struct addrs_query *query, const struct ares_addrinfo *info, int family)
 {
     for (const struct ares_addrinfo_node *node = info->nodes; node; node = node->ai_next) {
         const void *address =
@@ -151,8 +115,7 @@ static void take_family(struct dns_query *query, const struct ares_addrinfo *inf
 
 static void on_answer(void *arg, int status, int timeouts, struct ares_addrinfo *info)
 {
-    struct dns_query *query = arg;
-    struct dns_client *client = query->client;
+    struct addrs_query *query = arg;
     (void)timeouts;
     if (status == ARES_SUCCESS && info) {
         take_family(query, info, AF_INET6);
@@ -161,38 +124,55 @@ static void on_answer(void *arg, int status, int timeouts, struct ares_addrinfo 
     if (query->count == 0)
         explain(query, status == ARES_SUCCESS ? ARES_ENODATA : status);
     ares_freeaddrinfo(info);
-    *client->answered_end = query;
-    client->answered_end = &query->next;
-    cm_timer_start(client->kick, 0);
+    dns_query_answered(&query->head);
 }
 
-static void deliver(struct dns_client *client)
+static void addrs_deliver(struct dns_query *head)
 {
-    bool outer = client->delivering;
-    client->delivering = true;
-    while (client->answered) {
-        struct dns_query *query = client->answered;
-        client->answered = query->next;
-        if (!client->answered)
-            client->answered_end = &client->answered;
-        client->pending--;
-        const char *addrs[DNS_ADDRS_MAX];
-        for (size_t i = 0; i < query->count; i++)
-            addrs[i] = query->text[i];
-        query->fn(query->arg, addrs, query->count, &query->err);
-        cm_err_fini(&query->err);
-        cm_free(query->host);
-        cm_free(query);
+    struct addrs_query *query = (struct addrs_query *)head;
+    const char *addrs[DNS_ADDRS_MAX];
+    for (size_t i = 0; i < query->count; i++)
+        addrs[i] = query->text[i];
+    query->fn(query->arg, addrs, query->count, &query->err);
+}
+
+static void addrs_free(struct dns_query *head)
+{
+    struct addrs_query *query = (struct addrs_query *)head;
+    cm_err_fini(&query->err);
+    cm_free(query->host);
+    cm_free(query);
+}
+
+struct dns_query *dns_addrs(struct dns_client *client, const char *host, dns_addrs_fn fn, void *arg)
+{
+    static const struct ares_addrinfo_hints hints = {.ai_flags = ARES_AI_NOSORT,
+                                                     .ai_family = AF_UNSPEC};
+    struct addrs_query *query = cm_calloc(1, sizeof(*query));
+    *query = (struct addrs_query){
+        .head = {.deliver = addrs_deliver, .free = addrs_free}, .fn = fn, .arg = arg};
+    query->host = cm_strdup(host);
+    dns_query_begin(client, &query->head);
+    struct in6_addr address;
+    int family = inet_pton(AF_INET6, host, &address) == 1  ? AF_INET6
+                 : inet_pton(AF_INET, host, &address) == 1 ? AF_INET
+                                                           : AF_UNSPEC;
+    if (family != AF_UNSPEC) { /* c-ares 1.18 would ask the resolver for the literal as well */
+        inet_ntop(family, &address, query->text[0], INET6_ADDRSTRLEN);
+        query->count = 1;
+        on_answer(query, ARES_SUCCESS, 0, NULL);
+    } else if (client->ending) {
+        on_answer(query, ARES_EDESTRUCTION, 0, NULL);
+    } else if (client->pending > DNS_QUERIES_MAX) {
+        on_answer(query, ARES_EREFUSED, 0, NULL);
+    } else {
+        ares_getaddrinfo(client->addrs->ares, query->host, NULL, &hints, on_answer, query);
+        dns_channel_rearm(client->addrs);
     }
-    client->delivering = outer;
+    return &query->head;
 }
 
-static void on_kick(void *arg)
-{
-    deliver(arg);
-}
-
-/* ---- public ------------------------------------------------------------------------------- */
+/* ---- client ------------------------------------------------------------------------------- */
 
 int dns_client_new(struct cm_loop *loop, const char *resolver, struct dns_client **ret,
                    struct cm_err *err)
@@ -204,33 +184,16 @@ int dns_client_new(struct cm_loop *loop, const char *resolver, struct dns_client
     ready = true;
     struct dns_client *client = cm_calloc(1, sizeof(*client));
     client->loop = loop;
+    client->port = DNS_PORT;
     client->answered_end = &client->answered;
-    struct ares_options options = {
-        .flags = ARES_FLAG_NOSEARCH, /* names are complete: no search domains */
-        .timeout = DNS_TRY_MS,
-        .tries = DNS_TRIES,
-        .sock_state_cb = on_socket_state,
-        .sock_state_cb_data = client,
-    };
-    int mask = ARES_OPT_FLAGS | ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_SOCK_STATE_CB;
-    char only_dns[] = "b"; /* a configured resolver has the only word: no hosts file */
-    if (resolver) {
-        options.lookups = only_dns;
-        mask |= ARES_OPT_LOOKUPS;
-    }
-    int rc = ares_init_options(&client->channel, &options, mask);
-    if (rc != ARES_SUCCESS) {
+    client->resolver = resolver ? cm_strdup(resolver) : NULL;
+    /* Names are complete: no search domains. */
+    int rv = dns_channel_new(client, NULL, ARES_FLAG_NOSEARCH, &client->addrs, err);
+    if (rv < 0) {
+        cm_free(client->resolver);
         cm_free(client);
-        return cm_fail(err, CM_EIO, "cannot prepare DNS look-ups: %s", ares_strerror(rc));
+        return rv;
     }
-    if (resolver && ares_set_servers_ports_csv(client->channel, resolver) != ARES_SUCCESS) {
-        ares_destroy(client->channel);
-        cm_free(client);
-        return cm_fail(err, CM_EINVAL,
-                       "resolver \"%.100s\" is not a list of address:port separated by commas",
-                       resolver);
-    }
-    client->timer = cm_timer_new(loop, on_timer, client);
     client->kick = cm_timer_new(loop, on_kick, client);
     *ret = client;
     return 0;
@@ -241,37 +204,27 @@ void dns_client_free(struct dns_client *client)
     if (!client)
         return;
     CM_BUG_ON(client->delivering);
-    ares_destroy(client->channel); /* answers what is pending with ARES_EDESTRUCTION */
-    client->channel = NULL;
+    client->ending = true;
+    dns_channel_free(client->addrs);
+    while (client->channels) {
+        struct dns_channel *channel = client->channels;
+        client->channels = channel->next;
+        dns_channel_free(channel);
+    }
     deliver(client);
-    CM_BUG_ON(client->sockets || client->pending > 0);
-    cm_timer_free(client->timer);
+    CM_BUG_ON(client->pending > 0);
+    dns_kept_free(client);
     cm_timer_free(client->kick);
+    cm_free(client->resolver);
     cm_free(client);
 }
 
-void dns_addrs(struct dns_client *client, const char *host, dns_addrs_fn fn, void *arg)
+void dns_client_set_port(struct dns_client *client, unsigned port)
 {
-    static const struct ares_addrinfo_hints hints = {.ai_flags = ARES_AI_NOSORT,
-                                                     .ai_family = AF_UNSPEC};
-    struct dns_query *query = cm_calloc(1, sizeof(*query));
-    *query = (struct dns_query){.client = client, .fn = fn, .arg = arg};
-    query->host = cm_strdup(host);
-    client->pending++;
-    struct in6_addr address;
-    int family = inet_pton(AF_INET6, host, &address) == 1  ? AF_INET6
-                 : inet_pton(AF_INET, host, &address) == 1 ? AF_INET
-                                                           : AF_UNSPEC;
-    if (family != AF_UNSPEC) { /* c-ares 1.18 would ask the resolver for the literal as well */
-        inet_ntop(family, &address, query->text[0], INET6_ADDRSTRLEN);
-        query->count = 1;
-        on_answer(query, ARES_SUCCESS, 0, NULL);
-    } else if (!client->channel) {
-        on_answer(query, ARES_EDESTRUCTION, 0, NULL);
-    } else if (client->pending > DNS_QUERIES_MAX) {
-        on_answer(query, ARES_EREFUSED, 0, NULL);
-    } else {
-        ares_getaddrinfo(client->channel, query->host, NULL, &hints, on_answer, query);
-        rearm(client);
-    }
+    client->port = port;
+}
+
+unsigned dns_client_port(const struct dns_client *client)
+{
+    return client->port;
 }

@@ -45,6 +45,7 @@ struct config {
     char ui_host[256];               /* [server] host: public host name in URLs; default: name */
     int ui_port, replication_port, challenge_port; /* 8443, 8444, 80; 0 = no listener */
     char resolver[256];                            /* [network] resolver "address:port", or "" */
+    int dns_port;                                  /* [network] dns_port, 53 but in a lab */
     bool lab_http;                                 /* [acme] lab_http */
     char origin[KF_ORIGINS_MAX]
                [280]; /* [acme] allowed_cas; default: Let's Encrypt live + staging */

@@ -149,7 +149,8 @@ class Named:
         text += f"""options {{
     directory "{d}"; pid-file "{d}/named.pid"; session-keyfile "{d}/session.key";
     managed-keys-directory "{d}"; lock-file none; dnssec-validation no; empty-zones-enable no;
-    listen-on port {self.own_port} {{ 127.0.0.1; }}; listen-on-v6 {{ none; }}; startup-notify-rate 1000; notify-rate 1000;
+    listen-on port {self.own_port} {{ 127.0.0.1; }}; listen-on-v6 {{ none; }};
+    startup-notify-rate 1000; notify-rate 1000;
     serial-query-rate 1000; allow-query {{ any; }}; {forward}
 }};
 controls {{ }};

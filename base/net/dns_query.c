@@ -1,0 +1,274 @@
+/*
+ * Records: one question to one set of servers.
+ *
+ * The flag NOCHECKRESP lets SERVFAIL and REFUSED through as the answers they are; without it c-ares
+ * goes on to the next server and calls the end of that "connection refused".  So a list of servers
+ * is asked plainly first, and once more with that walk when the first one could not help.
+ */
+#include "base/net/dns_client.h"
+
+#include <string.h>
+#include <strings.h>
+
+#include "base/core/clock.h"
+#include "base/core/mem.h"
+#include "base/net/dns_parse.h"
+
+#define DNS_KEPT_MAX 256
+#define CLASS_IN     1
+
+struct ask_query {
+    struct dns_query head;
+    struct dns_channel *channel;
+    dns_reply_fn fn;
+    void *arg;
+    char *name, *servers;
+    unsigned type, keep_s;
+    bool authoritative, walking;
+    int64_t began;
+    struct dns_reply reply;
+};
+
+struct dns_kept {
+    struct dns_kept *next;
+    char *name, *servers;
+    unsigned type;
+    int64_t at_ms, until_ms;
+    uint8_t *wire;
+    size_t len;
+};
+
+/* ---- answers that may serve again --------------------------------------------------------- */
+
+static void kept_free(struct dns_kept *kept)
+{
+    cm_free(kept->name);
+    cm_free(kept->servers);
+    cm_free(kept->wire);
+    cm_free(kept);
+}
+
+void dns_kept_free(struct dns_client *client)
+{
+    while (client->kept) {
+        struct dns_kept *kept = client->kept;
+        client->kept = kept->next;
+        kept_free(kept);
+    }
+}
+
+static bool same_servers(const char *a, const char *b)
+{
+    return a && b ? strcmp(a, b) == 0 : a == b;
+}
+
+/* Drops what is too old, and the oldest when there are too many (the last one). */
+static struct dns_kept *kept_find(struct dns_client *client, const struct ask_query *query)
+{
+    int64_t now = cm_mono_ms();
+    struct dns_kept *found = NULL, **at = &client->kept;
+    for (size_t n = 0; *at; n++) {
+        struct dns_kept *kept = *at;
+        if (kept->until_ms <= now || n >= DNS_KEPT_MAX) {
+            *at = kept->next;
+            kept_free(kept);
+            continue;
+        }
+        if (kept->type == query->type && kept->at_ms + (int64_t)query->keep_s * 1000 > now &&
+            strcasecmp(kept->name, query->name) == 0 && same_servers(kept->servers, query->servers))
+            found = kept;
+        at = &kept->next;
+    }
+    return found;
+}
+
+static void keep(struct ask_query *query, const uint8_t *wire, size_t len)
+{
+    uint32_t ttl = query->keep_s;
+    for (size_t i = 0; i < query->reply.count; i++)
+        if (query->reply.records[i].ttl < ttl)
+            ttl = query->reply.records[i].ttl;
+    if (ttl == 0 || query->reply.status != DNS_OK)
+        return;
+    struct dns_client *client = query->head.client;
+    struct dns_kept *kept = cm_calloc(1, sizeof(*kept));
+    *kept = (struct dns_kept){
+        .next = client->kept,
+        .name = cm_strdup(query->name),
+        .servers = query->servers ? cm_strdup(query->servers) : NULL,
+        .type = query->type,
+        .at_ms = cm_mono_ms(),
+        .wire = cm_memdup(wire, len),
+        .len = len,
+    };
+    kept->until_ms = kept->at_ms + (int64_t)ttl * 1000;
+    client->kept = kept;
+}
+
+/* ---- channels ----------------------------------------------------------------------------- */
+
+/* Idle channels beyond the limit go, the one used longest ago first. */
+static void trim(struct dns_client *client)
+{
+    size_t count = 0;
+    for (struct dns_channel **at = &client->channels; *at;) {
+        struct dns_channel *channel = *at;
+        if (++count > DNS_CHANNELS_MAX && channel->pending == 0) {
+            *at = channel->next;
+            dns_channel_free(channel);
+        } else {
+            at = &channel->next;
+        }
+    }
+}
+
+static struct dns_channel *channel_for(struct dns_client *client, const char *servers, int flags)
+{
+    struct dns_channel **at = &client->channels;
+    while (*at && ((*at)->flags != flags || !same_servers((*at)->servers, servers)))
+        at = &(*at)->next;
+    struct dns_channel *channel = *at;
+    if (channel)
+        *at = channel->next;
+    else if (dns_channel_new(client, servers, flags, &channel, NULL) < 0)
+        return NULL;
+    channel->next = client->channels;
+    client->channels = channel;
+    trim(client);
+    return channel;
+}
+
+/* ---- questions ---------------------------------------------------------------------------- */
+
+static void send_question(struct ask_query *query);
+
+static enum dns_status status_of(int ares)
+{
+    switch (ares) {
+    case ARES_ENOTFOUND: /* c-ares does not ask for .onion (RFC 7686) */
+        return DNS_NXDOMAIN;
+    case ARES_ETIMEOUT:
+        return DNS_TIMEOUT;
+    case ARES_ECONNREFUSED:
+        return DNS_UNREACHABLE;
+    case ARES_EBADNAME:
+    case ARES_EBADQUERY:
+        return DNS_INVALID;
+    case ARES_EDESTRUCTION:
+    case ARES_ECANCELLED:
+        return DNS_ENDED;
+    default:
+        return DNS_BROKEN;
+    }
+}
+
+static bool worth_a_walk(const struct ask_query *query)
+{
+    enum dns_status status = query->reply.status;
+    return query->channel->several && !query->walking && !query->head.cancelled &&
+           (status == DNS_SERVFAIL || status == DNS_REFUSED || status == DNS_BROKEN);
+}
+
+static void end(struct ask_query *query)
+{
+    query->reply.ms = cm_mono_ms() - query->began;
+    dns_query_answered(&query->head);
+}
+
+static void on_reply(void *arg, int status, int timeouts, unsigned char *wire, int len)
+{
+    struct ask_query *query = arg;
+    struct dns_channel *channel = query->channel;
+    struct dns_reply reply = {.status = status_of(status)};
+    (void)timeouts;
+    if (wire && len > 0) {
+        struct cm_err err = CM_ERR_INIT;
+        dns_parse(wire, (size_t)len, query->type, &reply, &err);
+        cm_err_fini(&err);
+    }
+    if (query->walking && reply.status != DNS_OK && reply.status != DNS_NODATA &&
+        reply.status != DNS_NXDOMAIN) {
+        dns_parse_free(&reply); /* the first server's word says more */
+        channel->pending--;
+        end(query);
+        return;
+    }
+    dns_parse_free(&query->reply);
+    query->reply = reply;
+    if (status != ARES_EDESTRUCTION && worth_a_walk(query)) {
+        query->walking = true;
+        send_question(query); /* this channel still counts as busy, so it is not trimmed */
+        channel->pending--;
+        return;
+    }
+    channel->pending--;
+    if (query->keep_s > 0 && wire && len > 0)
+        keep(query, wire, (size_t)len);
+    end(query);
+}
+
+static void send_question(struct ask_query *query)
+{
+    int flags = ARES_FLAG_NOSEARCH | ARES_FLAG_EDNS;
+    if (!query->walking)
+        flags |= ARES_FLAG_NOCHECKRESP;
+    if (query->authoritative)
+        flags |= ARES_FLAG_NORECURSE;
+    query->channel = channel_for(query->head.client, query->servers, flags);
+    if (!query->channel) {
+        query->reply.status = DNS_INVALID;
+        end(query);
+        return;
+    }
+    query->channel->pending++;
+    struct dns_channel *channel = query->channel;
+    ares_query(channel->ares, query->name, CLASS_IN, (int)query->type, on_reply, query);
+    dns_channel_rearm(channel);
+}
+
+static void ask_deliver(struct dns_query *head)
+{
+    struct ask_query *query = (struct ask_query *)head;
+    query->reply.name = query->name;
+    query->reply.type = query->type;
+    query->reply.servers = query->servers ? query->servers : "the resolver";
+    query->fn(query->arg, &query->reply);
+}
+
+static void ask_free(struct dns_query *head)
+{
+    struct ask_query *query = (struct ask_query *)head;
+    dns_parse_free(&query->reply);
+    cm_free(query->name);
+    cm_free(query->servers);
+    cm_free(query);
+}
+
+struct dns_query *dns_ask(struct dns_client *client, const struct dns_question *question,
+                          dns_reply_fn fn, void *arg)
+{
+    struct ask_query *query = cm_calloc(1, sizeof(*query));
+    *query = (struct ask_query){
+        .head = {.deliver = ask_deliver, .free = ask_free},
+        .fn = fn,
+        .arg = arg,
+        .name = cm_strdup(question->name),
+        .servers = question->servers ? cm_strdup(question->servers) : NULL,
+        .type = question->type,
+        .keep_s = question->keep_s,
+        .authoritative = question->authoritative,
+        .began = cm_mono_ms(),
+    };
+    dns_query_begin(client, &query->head);
+    struct dns_kept *kept = query->keep_s > 0 ? kept_find(client, query) : NULL;
+    if (client->ending || client->pending > DNS_QUERIES_MAX) {
+        query->reply.status = DNS_ENDED;
+        end(query);
+    } else if (kept) {
+        dns_parse(kept->wire, kept->len, query->type, &query->reply, NULL);
+        end(query);
+    } else {
+        send_question(query);
+    }
+    return &query->head;
+}
