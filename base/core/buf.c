@@ -48,6 +48,13 @@ static int reserve(struct cm_buf *buf, size_t more, char **ret)
     return 0;
 }
 
+void cm_buf_reserve(struct cm_buf *buf, size_t more)
+{
+    char *unused;
+    if (more <= buf->max - buf->len && reserve(buf, more, &unused) == 0)
+        buf->data[buf->len] = '\0';
+}
+
 int cm_buf_add(struct cm_buf *buf, const void *data, size_t len)
 {
     char *at;
@@ -68,6 +75,11 @@ int cm_buf_puts(struct cm_buf *buf, const char *text)
 
 int cm_buf_putc(struct cm_buf *buf, char c)
 {
+    if (buf->len + 1 < buf->size && buf->len < buf->max && !buf->failed) {
+        buf->data[buf->len++] = c;
+        buf->data[buf->len] = '\0';
+        return 0;
+    }
     return cm_buf_add(buf, &c, 1);
 }
 

@@ -16,6 +16,8 @@ struct cm_buf {
 void cm_buf_init(struct cm_buf *buf, size_t max);
 void cm_buf_fini(struct cm_buf *buf);
 void cm_buf_reset(struct cm_buf *buf); /* len = 0, keeps the memory, clears failed */
+/* Makes room for more bytes at once, where the size is known; adds nothing. */
+void cm_buf_reserve(struct cm_buf *buf, size_t more);
 /* All adders return 0 or CM_ELIMIT. */
 int cm_buf_add(struct cm_buf *buf, const void *data, size_t len);
 int cm_buf_puts(struct cm_buf *buf, const char *text);

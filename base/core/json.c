@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/core/clock.h"
+#include "base/core/json_text.h"
 #include "base/core/mem.h"
 #include "base/core/utf8.h"
 
@@ -67,7 +68,9 @@ static int check_numbers(const json_t *v, bool allow_real, struct cm_err *err)
 
 static int parse(const char *text, size_t len, bool allow_real, json_t **ret, struct cm_err *err)
 {
-    *ret = NULL;
+    *ret = cm_json_read(text, len);
+    if (*ret)
+        return 0;
     /* jansson takes a NUL byte behind the value for the end and ignores what follows. */
     if (len > 0 && memchr(text, 0, len))
         return cm_fail(err, CM_EMALF, "JSON does not parse: it holds a NUL byte");
@@ -196,14 +199,4 @@ void cm_json_set_time(json_t *obj, const char *key, int64_t ms)
     char text[CM_TIME_TEXT];
     cm_time_format(ms, text);
     cm_json_set_str(obj, key, text);
-}
-
-char *cm_json_dump(const json_t *v, size_t *ret_len)
-{
-    /* jansson's allocator is left at malloc, so cm_free() may free its text. */
-    char *text = json_dumps(v, JSON_COMPACT | JSON_ENCODE_ANY);
-    CM_BUG_ON(!text);
-    if (ret_len)
-        *ret_len = strlen(text);
-    return text;
 }

@@ -4,38 +4,25 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/core/json_text.h"
 #include "base/core/mem.h"
+
+#define MEMBERS_USUAL 48 /* sorted without an allocation */
+
+struct member {
+    const char *key;
+    size_t len;
+    const json_t *value;
+};
 
 static int put_value(const json_t *v, unsigned depth, struct cm_buf *out, struct cm_err *err);
 
-/* Section 3.2.2.2: only what must be escaped, the short form where one exists. */
-static void put_string(const char *text, size_t len, struct cm_buf *out)
-{
-    cm_buf_putc(out, '"');
-    for (size_t i = 0; i < len; i++) {
-        unsigned char c = (unsigned char)text[i];
-        static const char short_form[] = "btn?fr"; /* 0x08..0x0d */
-        if (c == '"' || c == '\\') {
-            cm_buf_putc(out, '\\');
-            cm_buf_putc(out, (char)c);
-        } else if (c >= 0x08 && c <= 0x0d && c != 0x0b) {
-            cm_buf_putc(out, '\\');
-            cm_buf_putc(out, short_form[c - 0x08]);
-        } else if (c < 0x20) {
-            cm_buf_printf(out, "\\u%04x", c);
-        } else {
-            cm_buf_putc(out, (char)c);
-        }
-    }
-    cm_buf_putc(out, '"');
-}
-
 /* Section 3.2.3: order by UTF-16 code units.  UTF-8 bytes give code point order, which differs only
  * where U+E000..U+FFFF (lead 0xEE, 0xEF) meets U+10000.. (lead 0xF0..), a surrogate in UTF-16. */
-static int compare_keys(const void *pa, const void *pb)
+static int compare_members(const void *pa, const void *pb)
 {
-    const unsigned char *a = *(const unsigned char *const *)pa;
-    const unsigned char *b = *(const unsigned char *const *)pb;
+    const unsigned char *a = (const unsigned char *)((const struct member *)pa)->key;
+    const unsigned char *b = (const unsigned char *)((const struct member *)pb)->key;
     while (*a && *a == *b) {
         a++;
         b++;
@@ -48,24 +35,28 @@ static int compare_keys(const void *pa, const void *pb)
 static int put_object(const json_t *obj, unsigned depth, struct cm_buf *out, struct cm_err *err)
 {
     size_t count = json_object_size(obj), n = 0;
-    const char **keys = cm_calloc(count, sizeof(*keys));
+    struct member few[MEMBERS_USUAL];
+    struct member *member = count <= MEMBERS_USUAL ? few : cm_calloc(count, sizeof(*member));
+    const char *key;
+    json_t *value;
+    size_t len;
     /* jansson's iterator takes a non-const object but does not change it. */
-    json_t *iterable = (json_t *)(uintptr_t)obj;
-    for (void *it = json_object_iter(iterable); it; it = json_object_iter_next(iterable, it))
-        keys[n++] = json_object_iter_key(it);
-    qsort(keys, n, sizeof(*keys), compare_keys);
+    json_object_keylen_foreach((json_t *)(uintptr_t)obj, key, len, value) member[n++] =
+        (struct member){.key = key, .len = len, .value = value};
+    qsort(member, n, sizeof(*member), compare_members);
 
     int rc = 0;
     cm_buf_putc(out, '{');
     for (size_t i = 0; i < n && rc == 0; i++) {
         if (i > 0)
             cm_buf_putc(out, ',');
-        put_string(keys[i], strlen(keys[i]), out);
+        cm_json_put_string(out, member[i].key, member[i].len);
         cm_buf_putc(out, ':');
-        rc = put_value(json_object_get(obj, keys[i]), depth, out, err);
+        rc = put_value(member[i].value, depth, out, err);
     }
     cm_buf_putc(out, '}');
-    cm_free(keys);
+    if (member != few)
+        cm_free(member);
     return rc;
 }
 
@@ -87,7 +78,7 @@ static int put_integer(const json_t *v, struct cm_buf *out, struct cm_err *err)
     json_int_t n = json_integer_value(v);
     if (n > CM_JSON_INT_MAX || n < -CM_JSON_INT_MAX)
         return cm_fail(err, CM_EINVAL, "canonical JSON: an integer is outside +-(2^53-1)");
-    cm_buf_printf(out, "%" JSON_INTEGER_FORMAT, n);
+    cm_json_put_integer(out, n);
     return 0;
 }
 
@@ -104,7 +95,7 @@ static int put_value(const json_t *v, unsigned depth, struct cm_buf *out, struct
     case JSON_ARRAY:
         return put_array(v, depth + 1, out, err);
     case JSON_STRING:
-        put_string(json_string_value(v), json_string_length(v), out);
+        cm_json_put_string(out, json_string_value(v), json_string_length(v));
         return 0;
     case JSON_INTEGER:
         return put_integer(v, out, err);

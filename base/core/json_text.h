@@ -1,0 +1,23 @@
+/*
+ * Inside of base/core's JSON: the fast reader and the writer that json.c and json_canonical.c
+ * share.
+ *
+ * jansson stays the judge: the reader takes the plain subset that nearly every document is and
+ * answers NULL for everything else, which jansson then reads or refuses with its message
+ * (docs/adr/0009-json-reader.md).
+ */
+#pragma once
+
+#include "base/core/buf.h"
+#include <jansson.h>
+
+/* One complete value with every limit of cm_json_parse() kept, or NULL: not well-formed, over a
+ * limit, or a number that is no plain integer. */
+json_t *cm_json_read(const char *text, size_t len);
+
+/* Length of the prefix that stands in a JSON string as it is.  *high: has bytes above 0x7f. */
+size_t cm_json_plain(const char *text, size_t len, bool *high);
+
+/* Appends a quoted string, escaped as RFC 8785 section 3.2.2.2 has it. */
+void cm_json_put_string(struct cm_buf *out, const char *text, size_t len);
+void cm_json_put_integer(struct cm_buf *out, int64_t value);
