@@ -11,8 +11,7 @@
 #include "replicator/seq.h"
 #include "replicator/serve.h"
 
-#define ALLOW_GET  "GET,HEAD"
-#define ALLOW_POST "POST"
+#define ALLOW_GET "GET,HEAD"
 
 /* ---- life --------------------------------------------------------------------------------- */
 
@@ -34,6 +33,7 @@ struct rp_server *rp_server_new(const struct rp_server_opts *opts)
     server->seen = json_object();
     server->kick = cm_timer_new(opts->loop, rp_stream_on_kick, server);
     server->beat = cm_timer_new(opts->loop, rp_stream_on_beat, server);
+    server->compact = cm_timer_new(opts->loop, rp_compact_turn, server);
     cs_listen(opts->store, on_change, server);
     return server;
 }
@@ -45,6 +45,7 @@ void rp_server_free(struct rp_server *server)
     rp_stream_end_all(server);
     cm_timer_free(server->kick);
     cm_timer_free(server->beat);
+    cm_timer_free(server->compact);
     json_decref(server->seen);
     cm_free(server->db);
     cm_free(server);
@@ -134,19 +135,27 @@ int64_t rp_server_limit(void *arg, const struct http_request *http)
     return find_peer(server, http, name, &manager) ? (int64_t)RP_BODY_MAX : -401;
 }
 
+enum { GET = 1, POST = 2, PUT = 4 };
+
 struct verb {
     const char *name;
-    bool get, post, lab_only;
+    int methods;
+    const char *allow;
     void (*serve)(struct rp_req *req);
 };
 
 static const struct verb verbs[] = {
-    {"_changes", true, true, false, rp_serve_changes},
-    {"_revs_diff", false, true, false, rp_serve_revs_diff},
-    {"_bulk_get", false, true, false, rp_serve_bulk_get},
-    {"_bulk_docs", false, true, false, rp_serve_bulk_docs},
-    {"_ensure_full_commit", false, true, false, rp_serve_full_commit},
-    {"_all_docs", true, true, true, rp_serve_all_docs},
+    {"_changes", GET | POST, "GET,HEAD,POST", rp_serve_changes},
+    {"_revs_diff", POST, "POST", rp_serve_revs_diff},
+    {"_missing_revs", POST, "POST", rp_serve_missing_revs},
+    {"_bulk_get", POST, "POST", rp_serve_bulk_get},
+    {"_bulk_docs", POST, "POST", rp_serve_bulk_docs},
+    {"_ensure_full_commit", POST, "POST", rp_serve_full_commit},
+    {"_all_docs", GET | POST, "GET,HEAD,POST", rp_serve_all_docs},
+    {"_revs_limit", GET | PUT, "GET,HEAD,PUT", rp_serve_revs_limit},
+    {"_security", GET | PUT, "GET,HEAD,PUT", rp_serve_security},
+    {"_purge", POST, "POST", rp_serve_purge},
+    {"_compact", POST, "POST", rp_serve_compact},
 };
 
 static bool is_read(const struct rp_req *req)
@@ -160,23 +169,38 @@ static bool starts(const char *type, const char *prefix)
     return type && strncasecmp(type, prefix, strlen(prefix)) == 0;
 }
 
+static int method_bit(const struct rp_req *req)
+{
+    switch (req->http->head.method) {
+    case HTTP_GET:
+    case HTTP_HEAD:
+        return GET;
+    case HTTP_POST:
+        return POST;
+    case HTTP_PUT:
+        return PUT;
+    default:
+        return 0;
+    }
+}
+
 static void serve_verb(struct rp_req *req)
 {
+    int method = method_bit(req);
     for (size_t i = 0; i < sizeof(verbs) / sizeof(verbs[0]); i++) {
         const struct verb *verb = &verbs[i];
-        if (strcmp(verb->name, req->route.name) != 0 || (verb->lab_only && !req->server->lab))
+        if (strcmp(verb->name, req->route.name) != 0)
             continue;
         const char *type = http_head_field(&req->http->head, "content-type");
-        bool post = req->http->head.method == HTTP_POST;
-        if (post ? !verb->post : !(verb->get && is_read(req)))
-            rp_method_not_allowed(req, !verb->get ? ALLOW_POST : ALLOW_GET ",POST");
-        else if (post && req->http->body_len > 0 && !starts(type, RP_JSON))
+        if ((verb->methods & method) == 0)
+            rp_method_not_allowed(req, verb->allow);
+        else if (method == POST && req->http->body_len > 0 && !starts(type, RP_JSON))
             rp_error(req, 415, "bad_content_type", "Content-Type must be application/json");
         else
             verb->serve(req);
         return;
     }
-    if (req->http->head.method == HTTP_PUT)
+    if (method == PUT)
         rp_error(req, 400, "illegal_docid",
                  "Only reserved document ids may start with underscore.");
     else
@@ -206,6 +230,25 @@ static void serve_doc_route(struct rp_req *req)
         rp_method_not_allowed(req, "DELETE,GET,HEAD,PUT");
 }
 
+/* What belongs to the server and not to its database. */
+static void serve_wide(struct rp_req *req)
+{
+    static const struct {
+        const char *name;
+        void (*serve)(struct rp_req *req);
+    } wide[] = {{"_up", rp_serve_up}, {"_all_dbs", rp_serve_all_dbs}, {"_uuids", rp_serve_uuids}};
+    for (size_t i = 0; i < sizeof(wide) / sizeof(wide[0]); i++) {
+        if (req->route.place != RP_AT_DB || strcmp(wide[i].name, req->route.db) != 0)
+            continue;
+        if (is_read(req))
+            wide[i].serve(req);
+        else
+            rp_method_not_allowed(req, ALLOW_GET);
+        return;
+    }
+    rp_not_found(req, "Database does not exist.");
+}
+
 static void serve_route(struct rp_req *req)
 {
     enum http_method method = req->http->head.method;
@@ -218,7 +261,7 @@ static void serve_route(struct rp_req *req)
         return;
     }
     if (strcmp(route->db, req->server->db) != 0) {
-        rp_not_found(req, "Database does not exist.");
+        serve_wide(req);
         return;
     }
     switch (route->place) {

@@ -2,8 +2,8 @@
  * Inside of the replication server: what its routes share.
  *
  * serve.c finds the route; serve_db.c, serve_docs.c, serve_local.c, serve_edit.c, serve_bulk.c,
- * serve_bulk_get.c, serve_changes.c and serve_all_docs.c are the routes; reply.c writes answers;
- * stream.h carries long answers and parked feeds.
+ * serve_bulk_get.c, serve_changes.c, serve_all_docs.c and serve_admin.c are the routes; reply.c
+ * writes answers; stream.h carries long answers and parked feeds.
  */
 #pragma once
 
@@ -29,6 +29,9 @@ struct rp_server {
     struct rp_stream *streams; /* all running or parked */
     size_t stream_count;
     struct cm_timer *kick, *beat; /* pumps ready streams; next heartbeat or timeout */
+    struct cm_timer *compact;     /* next page of a compaction */
+    bool compacting;
+    char compact_from[CS_ID_MAX + 2];
 };
 
 /* One request while its handler runs. */
@@ -63,6 +66,9 @@ void rp_json_str(struct cm_buf *out, const char *text);
 /* ---- the routes ---- */
 void rp_serve_root(struct rp_req *req);
 void rp_serve_db(struct rp_req *req);
+void rp_serve_up(struct rp_req *req);
+void rp_serve_all_dbs(struct rp_req *req);
+void rp_serve_uuids(struct rp_req *req);
 void rp_serve_full_commit(struct rp_req *req);
 void rp_serve_local(struct rp_req *req);
 void rp_serve_doc(struct rp_req *req);
@@ -70,11 +76,21 @@ void rp_serve_edit(struct rp_req *req);    /* PUT, DELETE /db/ID (lab) */
 void rp_serve_new_doc(struct rp_req *req); /* POST /db (lab) */
 void rp_serve_changes(struct rp_req *req);
 void rp_serve_revs_diff(struct rp_req *req);
+void rp_serve_missing_revs(struct rp_req *req);
 void rp_serve_bulk_docs(struct rp_req *req);
 void rp_serve_bulk_get(struct rp_req *req);
-void rp_serve_all_docs(struct rp_req *req); /* lab */
+void rp_serve_all_docs(struct rp_req *req);
+void rp_serve_revs_limit(struct rp_req *req); /* this and the next: PUT in the lab only */
+void rp_serve_security(struct rp_req *req);
+void rp_serve_purge(struct rp_req *req);   /* lab */
+void rp_serve_compact(struct rp_req *req); /* lab */
 
 /* ---- shared by routes ---- */
+/* Answer of /_uuids?count=N (owned), NULL when N is wrong. */
+json_t *rp_make_uuids(const struct rp_route *route);
+/* Purges so far. */
+int64_t rp_purge_seq(struct cs_store *store);
+void rp_compact_turn(void *server); /* callback of the timer `compact` */
 /* May the client read this document? (direction policy; false also for ids no store can hold) */
 bool rp_readable(const struct rp_server *server, bool manager, const char *id);
 /* Asks the host again whether the client of ex is still a peer (trust:root may have changed). */

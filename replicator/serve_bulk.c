@@ -1,5 +1,6 @@
 /*
- * POST /db/_revs_diff and POST /db/_bulk_docs: what a pushing client asks and sends.
+ * POST /db/_revs_diff (_missing_revs) and POST /db/_bulk_docs: what a pushing client asks and
+ * sends.
  *
  * A document is refused alone (`forbidden`), never its batch: any other status would end the
  * client's job (reference/replication.md 2.4).  The answer waits for the commit.
@@ -8,59 +9,85 @@
 
 #include "base/core/json.h"
 #include "base/core/mem.h"
-#include "certstore/rev.h"
 #include "replicator/policy.h"
 #include "replicator/serve.h"
 
 /* ---- _revs_diff --------------------------------------------------------------------------- */
 
-/* Missing ones of one document's revisions in request order (owned), NULL when a name is wrong. */
-static json_t *missing_revs(struct cs_store *store, const char *id, const json_t *revs)
-{
-    json_t *missing = json_array();
-    for (size_t i = 0; i < json_array_size(revs); i++) {
-        const char *rev = json_string_value(json_array_get(revs, i));
-        struct cs_rev parsed;
-        if (!rev || cs_rev_parse(rev, &parsed) < 0) {
-            json_decref(missing);
-            return NULL;
-        }
-        if (strlen(id) > CS_ID_MAX || !cs_has_rev(store, id, rev))
-            json_array_append(missing, json_array_get(revs, i));
-    }
-    return missing;
-}
-
-void rp_serve_revs_diff(struct rp_req *req)
+/* The whole request, or answered: 400 for a wrong name, as CouchDB. */
+static json_t *asked_revs(struct rp_req *req)
 {
     CM_AUTO_JSON body = rp_body(req);
-    CM_AUTO_JSON reply = json_object();
-    if (!body)
-        return;
     size_t asked = 0;
     const char *id;
     json_t *revs;
+    if (!body)
+        return NULL;
     json_object_foreach(body, id, revs)
     {
         asked += json_array_size(revs);
         if (asked > RP_DIFF_MAX) {
             rp_error(req, 413, "too_large", "too many revisions in one request");
-            return;
+            return NULL;
         }
-        json_t *missing = json_is_array(revs) ? missing_revs(req->server->store, id, revs) : NULL;
-        if (!missing) {
-            rp_bad_request(req, "Invalid rev format");
-            return;
-        }
-        if (json_array_size(missing) == 0) {
-            json_decref(missing);
+    }
+    return json_incref(body);
+}
+
+/* id -> {missing, possible_ancestors} (or the missing ones alone) of what is not known; false when
+ * answered. */
+static bool diff_all(struct rp_req *req, const json_t *asked, bool plain, json_t *ret)
+{
+    const char *id;
+    json_t *revs;
+    struct cm_err err = CM_ERR_INIT;
+    int rc = 0;
+    json_object_foreach((json_t *)(uintptr_t)asked, id, revs)
+    {
+        CM_AUTO_JSON missing = NULL;
+        CM_AUTO_JSON ancestors = NULL;
+        bool named = !plain && rp_readable(req->server, req->manager, id);
+        rc = cs_missing_revs(req->server->store, id, revs, &missing, named ? &ancestors : NULL,
+                             &err);
+        if (rc < 0)
+            break;
+        if (json_array_size(missing) == 0)
+            continue;
+        if (plain) {
+            json_object_set(ret, id, missing);
             continue;
         }
         json_t *entry = json_object();
-        cm_json_set(entry, "missing", missing);
-        cm_json_set(reply, id, entry);
+        json_object_set(entry, "missing", missing);
+        if (json_array_size(ancestors) > 0)
+            json_object_set(entry, "possible_ancestors", ancestors);
+        cm_json_set(ret, id, entry);
     }
-    rp_reply(req, 200, json_incref(reply));
+    if (rc == CM_EMALF)
+        rp_bad_request(req, "Invalid rev format");
+    else if (rc < 0)
+        rp_store_failed(req, &err);
+    cm_err_fini(&err);
+    return rc == 0;
+}
+
+void rp_serve_revs_diff(struct rp_req *req)
+{
+    CM_AUTO_JSON asked = asked_revs(req);
+    CM_AUTO_JSON reply = json_object();
+    if (asked && diff_all(req, asked, false, reply))
+        rp_reply(req, 200, json_incref(reply));
+}
+
+void rp_serve_missing_revs(struct rp_req *req)
+{
+    CM_AUTO_JSON asked = asked_revs(req);
+    CM_AUTO_JSON missing = json_object();
+    if (!asked || !diff_all(req, asked, true, missing))
+        return;
+    json_t *reply = json_object();
+    json_object_set(reply, "missing_revs", missing);
+    rp_reply(req, 200, reply);
 }
 
 /* ---- _bulk_docs --------------------------------------------------------------------------- */

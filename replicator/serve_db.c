@@ -1,10 +1,14 @@
 /* Server and database information. */
+#include "base/core/bytes.h"
 #include "base/core/json.h"
+#include "base/core/num.h"
 #include "replicator/seq.h"
 #include "replicator/serve.h"
 
 #define PROFILE_VERSION "3.5.0" /* of CouchDB's protocol that clients may expect */
 #define DISK_FORMAT     8
+#define UUID_BYTES      16
+#define UUIDS_MAX       1000
 
 void rp_serve_root(struct rp_req *req)
 {
@@ -16,6 +20,47 @@ void rp_serve_root(struct rp_req *req)
     cm_json_set_str(vendor, "name", "CertMgr");
     cm_json_set(body, "vendor", vendor);
     rp_reply(req, 200, body);
+}
+
+void rp_serve_up(struct rp_req *req)
+{
+    json_t *body = json_object();
+    cm_json_set_str(body, "status", "ok");
+    rp_reply(req, 200, body);
+}
+
+void rp_serve_all_dbs(struct rp_req *req)
+{
+    json_t *list = json_array();
+    json_array_append_new(list, json_string(req->server->db));
+    rp_reply(req, 200, list);
+}
+
+json_t *rp_make_uuids(const struct rp_route *route)
+{
+    const char *text = rp_query(route, "count");
+    int64_t count = 1;
+    if (text && cm_num_i64(text, 0, UUIDS_MAX, &count) < 0)
+        return NULL;
+    json_t *body = json_object(), *list = json_array();
+    for (int64_t i = 0; i < count; i++) {
+        uint8_t bytes[UUID_BYTES];
+        char uuid[2 * UUID_BYTES + 1];
+        cm_random(bytes, sizeof(bytes));
+        cm_hex(bytes, sizeof(bytes), uuid);
+        json_array_append_new(list, json_string(uuid));
+    }
+    cm_json_set(body, "uuids", list);
+    return body;
+}
+
+void rp_serve_uuids(struct rp_req *req)
+{
+    json_t *body = rp_make_uuids(&req->route);
+    if (body)
+        rp_reply(req, 200, body);
+    else
+        rp_bad_request(req, "count must be a number from 0 to 1000");
 }
 
 void rp_serve_db(struct rp_req *req)
@@ -30,8 +75,8 @@ void rp_serve_db(struct rp_req *req)
     cm_json_set_str(body, "instance_start_time", "0");
     cm_json_set_int(body, "doc_count", cs_doc_count(store));
     cm_json_set_int(body, "doc_del_count", cs_deleted_count(store));
-    cm_json_set_int(body, "purge_seq", 0);
-    cm_json_set_bool(body, "compact_running", false);
+    cm_json_set_int(body, "purge_seq", rp_purge_seq(store));
+    cm_json_set_bool(body, "compact_running", req->server->compacting);
     cm_json_set_int(body, "disk_format_version", DISK_FORMAT);
     cm_json_set_int(sizes, "file", 0);
     cm_json_set_int(sizes, "external", 0);

@@ -104,6 +104,19 @@ static void add_revs_info(struct cs_store *store, const char *id, json_t *doc)
     cm_json_set(doc, "_revs_info", info);
 }
 
+static int take_seq(void *arg, const struct cs_change *change)
+{
+    *(int64_t *)arg = change->seq;
+    return 1;
+}
+
+static void add_local_seq(struct cs_store *store, const char *id, json_t *doc)
+{
+    int64_t seq = 0;
+    if (cs_docs(store, id, false, 1, take_seq, &seq, NULL) >= 0)
+        cm_json_set_int(doc, "_local_seq", seq);
+}
+
 static void add_ok(json_t *list, json_t *doc)
 {
     json_t *row = json_object();
@@ -229,9 +242,12 @@ void rp_serve_doc(struct rp_req *req)
         http_ex_reply(req->ex, 304, NULL, NULL, 0);
         return;
     }
-    if (rp_query_true(route, "revs_info"))
+    bool meta = rp_query_true(route, "meta"); /* all of the following */
+    if (meta || rp_query_true(route, "revs_info"))
         add_revs_info(store, route->name, doc);
-    rp_add_conflicts(store, route->name, doc, rp_query_true(route, "conflicts"),
-                     rp_query_true(route, "deleted_conflicts"));
+    rp_add_conflicts(store, route->name, doc, meta || rp_query_true(route, "conflicts"),
+                     meta || rp_query_true(route, "deleted_conflicts"));
+    if (meta || rp_query_true(route, "local_seq"))
+        add_local_seq(store, route->name, doc);
     rp_reply(req, 200, json_incref(doc));
 }

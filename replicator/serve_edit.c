@@ -87,6 +87,10 @@ int rp_edit(struct rp_server *server, const json_t *doc, json_t **ret_row, struc
         *ret_row = rp_refusal(id, NULL, "conflict", "Document update conflict.");
         return 409;
     }
+    if (rc == CM_ELIMIT) {
+        *ret_row = rp_refusal(id, NULL, "document_too_large", res.reason);
+        return 413;
+    }
     *ret_row = rp_refusal(id, NULL, rc == CM_EMALF ? "bad_request" : "forbidden", res.reason);
     return rc == CM_EMALF ? 400 : 403;
 }

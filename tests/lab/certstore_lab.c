@@ -15,12 +15,10 @@
 #include "base/core/json.h"
 #include "base/core/log.h"
 #include "base/core/mem.h"
-#include "base/core/num.h"
-#include "replicator/route.h"
+#include "replicator/serve.h"
 #include "tests/lab/lab_db.h"
 
 #define UUID_BYTES       16
-#define UUIDS_MAX        1000
 #define REPLICATIONS_MAX 64
 #define CONNECTIONS_MAX  2000
 
@@ -102,20 +100,11 @@ static void serve_all_dbs(struct lab *lab, struct http_exchange *ex)
 
 static void serve_uuids(const struct rp_route *route, struct http_exchange *ex)
 {
-    const char *text = rp_query(route, "count");
-    int64_t count = 1;
-    if (text && cm_num_i64(text, 0, UUIDS_MAX, &count) < 0) {
-        reply_error(ex, 400, "bad_request", "count is not a number up to 1000");
-        return;
-    }
-    json_t *body = json_object(), *list = json_array();
-    for (int64_t i = 0; i < count; i++) {
-        char uuid[2 * UUID_BYTES + 1];
-        new_uuid(uuid);
-        json_array_append_new(list, json_string(uuid));
-    }
-    cm_json_set(body, "uuids", list);
-    reply(ex, 200, body);
+    json_t *body = rp_make_uuids(route);
+    if (body)
+        reply(ex, 200, body);
+    else
+        reply_error(ex, 400, "bad_request", "count must be a number from 0 to 1000");
 }
 
 /* ---- our own replicator, for tests -------------------------------------------------------- */

@@ -86,14 +86,58 @@ static void test_reading(void **state)
     assert_int_equal(f->a.status, 404);
     ask(&f->node, &f->a, "POST", "/db/_bulk_get", "{\"docs\":[{\"id\":\"" RECEIPT_A "\"}]}");
     assert_null(strstr(f->a.text, "\"ok\""));
-    ask(&f->node, &f->a, "GET", "/db/_all_docs", NULL);
-    assert_int_equal(f->a.status, 404);
+    ask(&f->node, &f->a, "GET", "/db/_all_docs?include_docs=true", NULL);
+    rows = cm_json_arr(f->a.body, "rows");
+    assert_int_equal(json_array_size(rows), 1);
+    assert_string_equal(cm_json_str(json_array_get(rows, 0), "id"), "settings:global");
+    ask(&f->node, &f->a, "POST", "/db/_all_docs", "{\"keys\":[\"" RECEIPT_A "\"]}");
+    rows = cm_json_arr(f->a.body, "rows");
+    assert_string_equal(cm_json_str(json_array_get(rows, 0), "error"), "not_found");
+    /* Names of revisions are not told either. */
+    ask(&f->node, &f->a, "POST", "/db/_revs_diff",
+        "{\"settings:global\":[\"9-x\"],\"" RECEIPT_A "\":[\"9-x\"]}");
+    assert_non_null(cm_json_arr(cm_json_obj(f->a.body, "settings:global"), "possible_ancestors"));
+    assert_null(cm_json_arr(cm_json_obj(f->a.body, RECEIPT_A), "possible_ancestors"));
 
     f->rig.peer_manager = true;
+    ask(&f->node, &f->a, "GET", "/db/_all_docs", NULL);
+    assert_int_equal(json_array_size(cm_json_arr(f->a.body, "rows")), 2);
     ask(&f->node, &f->a, "GET", "/db/_changes", NULL);
     assert_int_equal(json_array_size(cm_json_arr(f->a.body, "results")), 2);
     ask(&f->node, &f->a, "GET", "/db/" RECEIPT_A, NULL);
     assert_int_equal(f->a.status, 200);
+}
+
+/* Nobody rules over a fleet's store through this port, not even a manager. */
+static void test_no_administration(void **state)
+{
+    static const char *const refused[][3] = {
+        {"PUT", "/db/_revs_limit", "5"},
+        {"PUT", "/db/_security", "{}"},
+        {"POST", "/db/_purge", "{}"},
+        {"POST", "/db/_compact", "{}"},
+        {"PUT", "/db/settings:global", "{}"},
+        {"DELETE", "/db/settings:global", NULL},
+        {"POST", "/db/_bulk_docs", "{\"docs\":[]}"},
+    };
+    struct fixture *f = *state;
+    f->rig.peer_manager = true;
+    for (size_t i = 0; i < sizeof(refused) / sizeof(refused[0]); i++) {
+        ask(&f->node, &f->a, refused[i][0], refused[i][1], refused[i][2]);
+        assert_int_equal(f->a.status, 403);
+        assert_string_equal(cm_json_str(f->a.body, "error"), "forbidden");
+        assert_non_null(cm_json_str(f->a.body, "reason"));
+    }
+    ask(&f->node, &f->a, "GET", "/db/_revs_limit", NULL);
+    assert_string_equal(f->a.text, "1000\n");
+    ask(&f->node, &f->a, "GET", "/db/_security", NULL);
+    assert_string_equal(f->a.text, "{}\n");
+    ask(&f->node, &f->a, "GET", "/_up", NULL);
+    assert_string_equal(cm_json_str(f->a.body, "status"), "ok");
+    ask(&f->node, &f->a, "GET", "/_all_dbs", NULL);
+    assert_string_equal(f->a.text, "[\"db\"]\n");
+    ask(&f->node, &f->a, "POST", "/_up", "{}");
+    assert_int_equal(f->a.status, 405);
 }
 
 static void test_writing(void **state)
@@ -234,6 +278,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_unknown, setup, teardown),
         cmocka_unit_test_setup_teardown(test_reading, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_no_administration, setup, teardown),
         cmocka_unit_test_setup_teardown(test_writing, setup, teardown),
         cmocka_unit_test_setup_teardown(test_refused_alone, setup, teardown),
         cmocka_unit_test_setup_teardown(test_no_edits, setup, teardown),
