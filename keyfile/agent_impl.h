@@ -51,7 +51,7 @@ struct kfa_verb {
 
 /* Each group's table, ended by a row without a name. */
 extern const struct kfa_verb kfa_verbs_identity[], kfa_verbs_trust[], kfa_verbs_doc[],
-    kfa_verbs_key[], kfa_verbs_acme[], kfa_verbs_deploy[], kfa_verbs_secret[];
+    kfa_verbs_key[], kfa_verbs_acme[], kfa_verbs_deploy[], kfa_verbs_backup[], kfa_verbs_secret[];
 
 /* Loads identity and trust root from config->dir; what is damaged goes to a->locked. */
 void kfa_init(struct kfa *a, const struct kf_agent_config *config);

@@ -34,7 +34,8 @@ static bool founded_so(const struct kfa *a, const json_t *request)
     return self && kf_trust_version(a->trust) == 1 && self->manager &&
            same_text(self->tls_b64, cm_json_str(request, "tls")) &&
            same_text(self->url, cm_json_str(request, "url")) &&
-           same_text(self->ui_url, cm_json_str(request, "ui_url"));
+           same_text(self->ui_url, cm_json_str(request, "ui_url")) &&
+           same_text(kf_trust_recovery(a->trust), cm_json_str(request, "recovery"));
 }
 
 static int trust_found(struct kfa *a, int64_t id, const json_t *request, json_t *reply,
@@ -56,7 +57,8 @@ static int trust_found(struct kfa *a, int64_t id, const json_t *request, json_t 
                                  .url = cm_json_str(request, "url"),
                                  .ui_url = cm_json_str(request, "ui_url"),
                                  .manager = true};
-    int rc = kf_trust_found(&a->identity, &self, cm_now_ms(), &document, err);
+    int rc = kf_trust_found(&a->identity, &self, cm_json_str(request, "recovery"), cm_now_ms(),
+                            &document, err);
     return rc < 0 ? rc : publish(a, document, reply, err);
 }
 
@@ -247,7 +249,7 @@ static int trust_renew(struct kfa *a, int64_t id, const json_t *request, json_t 
 }
 
 const struct kfa_verb kfa_verbs_trust[] = {
-    {"trust.found", KFA_IDENTITY, {"s:tls", "S:url", "S:ui_url"}, trust_found},
+    {"trust.found", KFA_IDENTITY, {"s:tls", "S:url", "S:ui_url", "S:recovery"}, trust_found},
     {"trust.get", KFA_TRUST, {NULL}, trust_get},
     {"trust.pin", KFA_IDENTITY, {"o:document"}, trust_pin},
     {"trust.update", KFA_TRUST, {"o:document"}, trust_update},

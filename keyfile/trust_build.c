@@ -50,7 +50,7 @@ static int finish(const struct kf_identity *identity, const struct kf_trust *cur
 }
 
 int kf_trust_found(const struct kf_identity *identity, const struct kf_new_server *self,
-                   int64_t now_ms, json_t **ret, struct cm_err *err)
+                   const char *recovery, int64_t now_ms, json_t **ret, struct cm_err *err)
 {
     *ret = NULL;
     CM_AUTO_JSON body = json_object();
@@ -66,6 +66,7 @@ int kf_trust_found(const struct kf_identity *identity, const struct kf_new_serve
     cm_json_set(body, "root_signers", signers);
     cm_json_set_int(body, "threshold", 1);
     cm_json_set(body, "servers", servers);
+    cm_json_set_str(body, "recovery", recovery);
     return finish(identity, NULL, body, ret, err);
 }
 
@@ -124,6 +125,15 @@ int kf_trust_renew(const struct kf_identity *identity, const struct kf_trust *cu
 {
     *ret = NULL;
     CM_AUTO_JSON body = next_body(current, now_ms);
+    return finish(identity, current, body, ret, err);
+}
+
+int kf_trust_set_recovery(const struct kf_identity *identity, const struct kf_trust *current,
+                          const char *recovery, int64_t now_ms, json_t **ret, struct cm_err *err)
+{
+    *ret = NULL;
+    CM_AUTO_JSON body = next_body(current, now_ms);
+    cm_json_set_str(body, "recovery", recovery);
     return finish(identity, current, body, ret, err);
 }
 

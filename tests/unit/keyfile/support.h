@@ -228,7 +228,7 @@ static inline struct kf_trust *found(const struct kf_identity *manager)
                                  .tls = tls,
                                  .url = "https://manager.example:8444",
                                  .manager = true};
-    OK(kf_trust_found(manager, &self, cm_now_ms(), &doc, &err), err);
+    OK(kf_trust_found(manager, &self, NULL, cm_now_ms(), &doc, &err), err);
     struct kf_trust *trust = parse_root(doc);
     json_decref(doc);
     return trust;

@@ -1,0 +1,221 @@
+/* The backup file and the recovery key: what opens it, and everything that must not. */
+#include "agent_support.h"
+
+#include <fcntl.h>
+#include <openssl/evp.h>
+
+#include "keyfile/backup.h"
+
+static struct {
+    char *dir, *path, *spki;
+    EVP_PKEY *key;
+    struct cm_err err;
+} f;
+
+static int setup(void **state)
+{
+    struct kf_secret pem;
+    (void)state;
+    f.dir = temp_dir();
+    f.err = CM_ERR_INIT;
+    f.path = cm_asprintf("%s/backup", f.dir);
+    CM_AUTO_STR file = cm_asprintf("%s/recovery.key", f.dir);
+    OK(kf_recovery_make(&pem, &f.spki, &f.err), f.err);
+    OK(cm_file_write(file, pem.data, pem.len, 0600, &f.err), f.err);
+    kf_secret_fini(&pem);
+    OK(kf_recovery_load(file, &f.key, &f.err), f.err);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    kf_recovery_free(f.key);
+    cm_free(f.spki);
+    cm_free(f.path);
+    cm_err_fini(&f.err);
+    remove_dir(f.dir);
+    return 0;
+}
+
+static uint8_t at(size_t i)
+{
+    return (uint8_t)(i * 31 + (i >> 11));
+}
+
+/* A backup with len bytes; returns nothing, fails the test instead. */
+static void make(size_t len)
+{
+    struct kf_backup_out *out;
+    int fd = open(f.path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+    CM_AUTO_JSON about = json_pack("{s:s}", "name", "manager");
+    assert_true(fd >= 0);
+    OK(kf_backup_create(fd, f.spki, about, &out, &f.err), f.err);
+    uint8_t *data = cm_malloc(len + 1);
+    for (size_t i = 0; i < len; i++)
+        data[i] = at(i);
+    for (size_t i = 0; i < len; i += 5000)
+        OK(kf_backup_write(out, data + i, len - i < 5000 ? len - i : 5000, &f.err), f.err);
+    OK(kf_backup_end(out, &f.err), f.err);
+    kf_backup_out_free(out);
+    cm_free(data);
+    close(fd);
+}
+
+/* Reads len bytes and the end; the first failure's code. */
+static int read_back(size_t len)
+{
+    struct kf_backup_in *in = NULL;
+    int fd = open(f.path, O_RDONLY);
+    uint8_t *data = cm_malloc(len + 1);
+    cm_err_fini(&f.err);
+    int rc = kf_backup_open(fd, f.key, &in, &f.err);
+    if (rc == 0)
+        rc = kf_backup_read(in, data, len, &f.err);
+    for (size_t i = 0; rc == 0 && i < len; i++)
+        assert_int_equal(data[i], at(i));
+    if (rc == 0)
+        rc = kf_backup_done(in, &f.err);
+    kf_backup_in_free(in);
+    cm_free(data);
+    close(fd);
+    return rc;
+}
+
+static int verify(void)
+{
+    json_t *header = NULL;
+    int fd = open(f.path, O_RDONLY);
+    cm_err_fini(&f.err);
+    int rc = kf_backup_verify(fd, &header, &f.err);
+    if (rc == 0)
+        assert_string_equal(cm_json_str(header, "name"), "manager");
+    json_decref(header);
+    close(fd);
+    return rc;
+}
+
+static void comes_back(void **state)
+{
+    static const size_t sizes[] = {
+        0, 1, 4999, KF_BACKUP_FRAME - 1, KF_BACKUP_FRAME, KF_BACKUP_FRAME + 1, 3 * KF_BACKUP_FRAME};
+    (void)state;
+    for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+        make(sizes[i]);
+        OK(read_back(sizes[i]), f.err);
+        OK(verify(), f.err);
+    }
+}
+
+/* Every kind of damage is noticed with the key, and without it by the checksum. */
+static void every_damage_is_noticed(void **state)
+{
+    const size_t len = 2 * KF_BACKUP_FRAME + 100;
+    char *good = NULL;
+    size_t size = 0;
+    (void)state;
+    make(len);
+    OK(cm_file_read(f.path, 1 << 20, &good, &size, &f.err), f.err);
+    for (size_t i = 0; i < size; i += i < 1500 ? 7 : 997) {
+        good[i] ^= 0x10;
+        OK(cm_file_write(f.path, good, size, 0600, &f.err), f.err);
+        assert_true(verify() < 0);
+        assert_true(read_back(len) < 0);
+        good[i] ^= 0x10;
+    }
+    for (size_t cut = 1; cut < size; cut += cut < 50 ? 1 : 4001) {
+        OK(cm_file_write(f.path, good, size - cut, 0600, &f.err), f.err);
+        assert_true(verify() < 0);
+        assert_true(read_back(len) < 0);
+    }
+    cm_free(good);
+}
+
+static void another_key_opens_nothing(void **state)
+{
+    struct kf_secret pem;
+    char *spki = NULL;
+    (void)state;
+    make(100);
+    CM_AUTO_STR file = cm_asprintf("%s/other.key", f.dir);
+    OK(kf_recovery_make(&pem, &spki, &f.err), f.err);
+    OK(cm_file_write(file, pem.data, pem.len, 0600, &f.err), f.err);
+    kf_secret_fini(&pem);
+    cm_free(spki);
+    kf_recovery_free(f.key);
+    OK(kf_recovery_load(file, &f.key, &f.err), f.err);
+    assert_int_equal(read_back(100), CM_EDENIED);
+    assert_string_equal(f.err.what, "this is not the recovery key that the backup was sealed to");
+}
+
+static void readable_key_is_refused(void **state)
+{
+    EVP_PKEY *key = NULL;
+    (void)state;
+    CM_AUTO_STR file = cm_asprintf("%s/recovery.key", f.dir);
+    assert_int_equal(chmod(file, 0644), 0);
+    assert_int_equal(kf_recovery_load(file, &key, &f.err), CM_EDENIED);
+    assert_non_null(strstr(f.err.what, "can be read by others"));
+    assert_null(key);
+}
+
+static void other_files_are_no_backups(void **state)
+{
+    (void)state;
+    OK(cm_file_write(f.path, "hello\n", 6, 0600, &f.err), f.err);
+    assert_int_equal(verify(), CM_EMALF);
+    assert_string_equal(f.err.what, "this file is no backup of certmgr");
+    OK(cm_file_write(f.path, "certmgr-backup 2\nxxxxxxx", 24, 0600, &f.err), f.err);
+    assert_int_equal(verify(), CM_EINVAL);
+    assert_non_null(strstr(f.err.what, "newer version"));
+}
+
+/* ---- the agent's part --------------------------------------------------------------------------
+ */
+
+static void agent_seals_its_identity(void **state)
+{
+    struct test_agent manager;
+    struct kf_secret plain;
+    uint8_t *der = NULL;
+    size_t len = 0;
+    (void)state;
+    agent_init(&manager, f.dir, "manager");
+    agent_start(&manager);
+    json_decref(agent_found(&manager, "manager"));
+    refused(&manager, op("backup.seal"), "not_found", "no recovery key");
+    CM_AUTO_JSON root =
+        call(&manager, json_pack("{s:s,s:s}", "op", "trust.recovery", "recovery", f.spki));
+    const json_t *document = cm_json_obj(root, "document");
+    assert_string_equal(cm_json_str(document, "recovery"), f.spki);
+    assert_int_equal(cm_json_int(document, "version", 0), 2);
+    CM_AUTO_JSON again =
+        call(&manager, json_pack("{s:s,s:s}", "op", "trust.recovery", "recovery", f.spki));
+    assert_int_equal(cm_json_int(cm_json_obj(again, "document"), "version", 0), 2);
+    CM_AUTO_JSON reply = call(&manager, op("backup.seal"));
+    const char *sealed = cm_json_str(reply, "sealed");
+    assert_int_equal(cm_b64_decode(sealed, strlen(sealed), &der, &len), 0);
+    OK(kf_recovery_open(f.key, der, len, &plain, &f.err), f.err);
+    cm_free(der);
+    assert_int_equal(strncmp(plain.data, "identity: manager\nfile: identity.json ", 38), 0);
+    assert_non_null(strstr(plain.data, "file: seal.key "));
+    assert_non_null(strstr(plain.data, "file: sign.key "));
+    assert_non_null(strstr(plain.data, "-----BEGIN PRIVATE KEY-----"));
+    kf_secret_fini(&plain);
+    agent_fini(&manager);
+}
+
+#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        T(comes_back),
+        T(every_damage_is_noticed),
+        T(another_key_opens_nothing),
+        T(readable_key_is_refused),
+        T(other_files_are_no_backups),
+        T(agent_seals_its_identity),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
