@@ -401,6 +401,7 @@ static json_t *job_status(const struct rp_job *job)
     cm_json_set_str(row, "state", names[job->state]);
     if (job->save.seq)
         json_object_set(row, "last_seq", job->save.seq);
+    cm_json_set_bool(row, "saved", rp_save_clean(job));
     cm_json_set_time(row, "last_success_at", job->success_ms);
     cm_json_set_int(row, "documents", job->documents);
     cm_json_set_int(row, "refused", job->refused);

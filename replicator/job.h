@@ -128,5 +128,7 @@ void rp_push_free(struct rp_job *job);
 void rp_save_open(struct rp_job *job);
 /* Everything up to seq is durable on the target. */
 void rp_save_note(struct rp_job *job, json_t *take_seq);
+/* Is everything noted saved on both sides (as far as the peer takes checkpoints)? */
+bool rp_save_clean(const struct rp_job *job);
 void rp_save_stop(struct rp_job *job); /* ends requests and timers; keeps nothing */
 void rp_save_free(struct rp_job *job);

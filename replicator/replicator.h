@@ -72,6 +72,7 @@ int rp_client_new(const struct rp_client_opts *opts, struct rp_client **ret, str
 void rp_client_free(struct rp_client *client);
 /* Other URL or pin (trust root changed): reconnects.  The same values only end a back-off. */
 void rp_client_retarget(struct rp_client *client, const char *url, const char *pin_spki);
-/* {url, pull: {state, last_seq, last_success_at, documents, refused, error}, push: {…}} (owned).
+/* {url, pull: {state, last_seq, saved, last_success_at, documents, refused, error}, push: {…}}
+ * (owned).  saved: both sides remember last_seq.
  * state: connecting, replicating, live (caught up, listening), waiting (back-off), stopped. */
 json_t *rp_client_status(struct rp_client *client);

@@ -227,6 +227,12 @@ void rp_save_note(struct rp_job *job, json_t *take_seq)
     arm(job);
 }
 
+bool rp_save_clean(const struct rp_job *job)
+{
+    const struct rp_save *save = &job->save;
+    return save->off || (!save->dirty && !save->doc);
+}
+
 void rp_save_stop(struct rp_job *job)
 {
     struct rp_save *save = &job->save;

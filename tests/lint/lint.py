@@ -30,8 +30,9 @@ NOT_OURS = {"node_modules", "corpus", "data", "build", "__pycache__", ".git", ".
 def sources(root, suffixes=(".c", ".h"), folders=PRODUCT):
     for folder in folders:
         for path in sorted((root / folder).rglob("*")):
-            if path.suffix in suffixes and path.is_file():
-                yield path.relative_to(root)
+            name = path.relative_to(root)
+            if path.suffix in suffixes and path.is_file() and "node_modules" not in name.parts:
+                yield name
 
 
 def table(path):
