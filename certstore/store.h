@@ -191,6 +191,11 @@ int cs_read_rev(struct cs_store *store, const char *id, const char *rev, bool re
 /* Every leaf (winner first), documents as above; *ret is an array. CM_ENOENT = unknown id. */
 int cs_read_leaves(struct cs_store *store, const char *id, bool revs, json_t **ret,
                    struct cm_err *err);
+/* The same as text, appended to out: {"ok":{…}} of the revision, of each leaf at or below it
+ * (latest), or of every leaf (rev NULL), with commas between.  Stored texts are copied, not parsed.
+ * *ret_count: how many.  On failure out is as before. */
+int cs_write_revs(struct cs_store *store, const char *id, const char *rev, bool revs, bool latest,
+                  struct cm_buf *out, size_t *ret_count, struct cm_err *err);
 /* Is this revision known (leaf or ancestor)? */
 bool cs_has_rev(struct cs_store *store, const char *id, const char *rev);
 /* Which of revs (array of texts) are unknown: *ret_missing in the order asked; *ret_ancestors (NULL

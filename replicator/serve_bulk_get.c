@@ -35,36 +35,6 @@ static void add_error(struct cm_buf *out, const char *id, const char *rev, const
     cm_buf_puts(out, text);
 }
 
-static void add_docs(struct cm_buf *out, const json_t *docs)
-{
-    for (size_t i = 0; i < json_array_size(docs); i++) {
-        size_t len = 0;
-        CM_AUTO_STR text = cm_json_dump(json_array_get(docs, i), &len);
-        cm_buf_puts(out, i == 0 ? "{\"ok\":" : ",{\"ok\":");
-        cm_buf_add(out, text, len);
-        cm_buf_putc(out, '}');
-    }
-}
-
-/* The asked revision (or what is at or below it, or every leaf) as an array. */
-static int read_entry(const struct bulk_get *get, const char *id, const char *rev, json_t **ret)
-{
-    struct cs_store *store = get->s.server->store;
-    if (!rp_readable(get->s.server, get->manager, id))
-        return CM_ENOENT;
-    if (!rev)
-        return cs_read_leaves(store, id, get->revs, ret, NULL);
-    if (get->latest)
-        return rp_read_latest(store, id, rev, get->revs, ret);
-    json_t *doc = NULL;
-    int rc = cs_read_rev(store, id, rev, get->revs, false, &doc, NULL);
-    if (rc == 0) {
-        *ret = json_array();
-        json_array_append_new(*ret, doc);
-    }
-    return rc;
-}
-
 static void add_entry(struct bulk_get *get, const json_t *entry)
 {
     struct cm_buf *out = &get->s.out;
@@ -78,13 +48,14 @@ static void add_entry(struct bulk_get *get, const json_t *entry)
     } else if (rev && cs_rev_parse(rev, &parsed) < 0) {
         add_error(out, id, rev, "bad_request", "Invalid rev format");
     } else {
-        CM_AUTO_JSON docs = NULL;
-        int rc = read_entry(get, id, rev, &docs);
-        if (rc == 0 && json_array_size(docs) > 0)
-            add_docs(out, docs);
-        else if (rc == 0 || rc == CM_ENOENT)
+        size_t count = 0;
+        int rc = CM_ENOENT;
+        if (rp_readable(get->s.server, get->manager, id))
+            rc = cs_write_revs(get->s.server->store, id, rev, get->revs, get->latest, out, &count,
+                               NULL);
+        if (rc == CM_ENOENT)
             add_error(out, id, rev ? rev : "undefined", "not_found", "missing");
-        else
+        else if (rc < 0)
             add_error(out, id, rev, "internal_server_error", "the document cannot be read");
     }
     cm_buf_puts(out, "]}");

@@ -39,6 +39,8 @@ void cm_json_set(json_t *obj, const char *key, json_t *take);    /* steals take;
 /* Compact text of a value; the caller frees with cm_free. */
 char *cm_json_dump(const json_t *v, size_t *ret_len);
 
+/* Appends a quoted string, escaped as RFC 8785 section 3.2.2.2 has it; text is UTF-8. */
+void cm_json_put_string(struct cm_buf *out, const char *text, size_t len);
 /* RFC 8785 canonical JSON (members sorted by UTF-16 code units, minimal escapes); integers only.
  * Appends to out.  Returns 0, CM_EINVAL (a real or an integer out of range) or CM_ELIMIT. */
 int cm_json_canonical(const json_t *v, struct cm_buf *out, struct cm_err *err);

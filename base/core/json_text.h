@@ -8,6 +8,8 @@
  */
 #pragma once
 
+#include <stdbool.h>
+
 #include "base/core/buf.h"
 #include <jansson.h>
 
@@ -18,6 +20,4 @@ json_t *cm_json_read(const char *text, size_t len);
 /* Length of the prefix that stands in a JSON string as it is.  *high: has bytes above 0x7f. */
 size_t cm_json_plain(const char *text, size_t len, bool *high);
 
-/* Appends a quoted string, escaped as RFC 8785 section 3.2.2.2 has it. */
-void cm_json_put_string(struct cm_buf *out, const char *text, size_t len);
 void cm_json_put_integer(struct cm_buf *out, int64_t value);

@@ -86,6 +86,67 @@ static void reads_revisions(void **state)
     assert_sound(rig, 1);
 }
 
+/* What cs_write_revs() appends is what cs_read_rev() and cs_read_leaves() say, as text. */
+static void assert_written(struct rig *rig, const char *id, const char *rev, bool latest,
+                           const char *expected)
+{
+    struct cm_buf out;
+    size_t count = 0;
+    cm_buf_init(&out, 1 << 20);
+    cm_buf_puts(&out, "[");
+    int rc = cs_write_revs(rig->store, id, rev, true, latest, &out, &count, NULL);
+    if (!expected) {
+        assert_int_equal(rc, CM_ENOENT);
+        assert_string_equal(cm_buf_str(&out), "[");
+        cm_buf_fini(&out);
+        return;
+    }
+    assert_int_equal(rc, 0);
+    cm_buf_puts(&out, "]");
+    CM_AUTO_JSON list = NULL;
+    assert_int_equal(cm_json_parse(cm_buf_str(&out), out.len, &list, NULL), 0);
+    cm_buf_fini(&out);
+    assert_int_equal(json_array_size(list), count);
+    char revs[200] = "";
+    for (size_t i = 0; i < count; i++) {
+        const json_t *doc = cm_json_obj(json_array_get(list, i), "ok");
+        const char *name = cm_json_str(doc, "_rev");
+        CM_AUTO_JSON read = NULL;
+        assert_int_equal(cs_read_rev(rig->store, id, name, true, false, &read, NULL), 0);
+        assert_true(json_equal(doc, read));
+        size_t at = strlen(revs);
+        snprintf(revs + at, sizeof(revs) - at, "%s%s", i > 0 ? " " : "", name);
+    }
+    assert_string_equal(revs, expected);
+}
+
+static void writes_revisions_as_text(void **state)
+{
+    struct rig *rig = *state;
+    static const char odd[] = "2-a\"\\\xc3\xa4";
+    replicate(rig, at_rev(json_pack("{s:s}", "_id", "only"), "1-a"));
+    replicate(rig, at_rev(plain("\"odd\\", 1), odd));
+    replicate(rig, at_rev(plain("x", 1), "1-a"));
+    replicate(rig, at_rev(plain("x", 2), "2-b,1-a"));
+    replicate(rig, at_rev(plain("x", 3), "3-c,2-b,1-a"));
+    replicate(rig, at_rev(plain("x", 4), "3-d,2-b,1-a"));
+    json_t *tombstone = at_rev(plain("x", 5), "9-e,8-n");
+    cm_json_set_bool(tombstone, "_deleted", true);
+    replicate(rig, tombstone);
+    commit(rig);
+    assert_written(rig, "only", NULL, false, "1-a");
+    assert_written(rig, "\"odd\\", NULL, false, odd);
+    assert_written(rig, "x", NULL, false, "3-d 3-c 9-e");
+    assert_written(rig, "x", "2-b", false, "2-b");
+    assert_written(rig, "x", "2-b", true, "3-d 3-c");
+    assert_written(rig, "x", "3-c", true, "3-c");
+    assert_written(rig, "x", "8-n", true, "9-e");
+    assert_written(rig, "x", "8-n", false, NULL); /* known by name only */
+    assert_written(rig, "x", "7-q", true, NULL);
+    assert_written(rig, "x", "rubbish", true, NULL);
+    assert_written(rig, "y", NULL, false, NULL);
+}
+
 static void reads_only_what_is_durable(void **state)
 {
     struct rig *rig = *state;
@@ -197,9 +258,9 @@ int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
     const struct CMUnitTest tests[] = {
-        T(reads_revisions),         T(reads_only_what_is_durable), T(edits_like_couchdb),
-        T(same_edit_same_revision), T(members_of_couchdb),         T(ancestors_are_filled),
-        T(edits_need_no_policy),
+        T(reads_revisions),      T(writes_revisions_as_text), T(reads_only_what_is_durable),
+        T(edits_like_couchdb),   T(same_edit_same_revision),  T(members_of_couchdb),
+        T(ancestors_are_filled), T(edits_need_no_policy),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
