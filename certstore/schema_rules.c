@@ -56,6 +56,7 @@ static const char *const receipt_states[] = {"replicated", "opened", "deployed",
                                              "served",     "failed", NULL};
 static const char *const account_states[] = {"new", "valid", "error", NULL};
 static const char *const doors[] = {"form", "api", "cli", NULL};
+static const char *const challenge_choices[] = {"http-01", "tls-alpn-01", NULL};
 static const char *const challenge_types[] = {"http-01", "dns-01", "tls-alpn-01", NULL};
 
 /* base/core/err.h's one shape; the CA's problem document stays as it came. */
@@ -83,7 +84,8 @@ static const struct cs_member trust[] = {INT("version", COUNT_MAX),
     LINES("host_names", 1024, TYPED_MAX), LABEL("provider", 0), LABEL("account", 0),               \
         LABEL("key_type", 0), HOSTS("servers", 0, SERVERS_MAX), LABEL("keyring_file", 0),          \
         LABEL("target", 0), INT("renew_days", DAYS_MAX), LABEL("key_rollover", 0),                 \
-        LINE("alternate_chain", 0, 255), BOOL("paused")
+        LINE("alternate_chain", 0, 255), WORD("challenge", 0, challenge_choices),                  \
+        LINE("profile", 0, 64), BOOL("paused")
 
 static const struct cs_member request_fields[] = {ASKED_FIELDS, END};
 
@@ -161,14 +163,22 @@ static const struct cs_member agreed[] = {LINE("by", 0, 256), TIME("at", 0),
 static const struct cs_member binding[] = {LINE("kid", REQ, 255), TIME("at", 0), ANY("jws", 8192),
                                            END};
 
-static const struct cs_member account[] = {
-    LINE("directory", REQ, URL_MAX),   LINES("contacts", 320, 10),
-    OBJECT("terms_agreed", 0, agreed), PEM("ca_pem", 0, CHAIN_MAX),
-    B64("sealed_key", 0, SEALED_MAX),  ANY("jwk", 4096),
-    B64URL("thumbprint", 0, 64),       LINE("kid", 0, URL_MAX),
-    OBJECT("eab", 0, binding),         WORD("status", REQ, account_states),
-    OBJECT("error", 0, error_object),  BOOL("self_check"),
-    INT("http_port", 65535),           END};
+static const struct cs_member account[] = {LINE("directory", REQ, URL_MAX),
+                                           LINES("contacts", 320, 10),
+                                           OBJECT("terms_agreed", 0, agreed),
+                                           PEM("ca_pem", 0, CHAIN_MAX),
+                                           B64("sealed_key", 0, SEALED_MAX),
+                                           ANY("jwk", 4096),
+                                           B64URL("thumbprint", 0, 64),
+                                           LINE("kid", 0, URL_MAX),
+                                           OBJECT("eab", 0, binding),
+                                           WORD("status", REQ, account_states),
+                                           OBJECT("error", 0, error_object),
+                                           BOOL("self_check"),
+                                           INT("http_port", 65535),
+                                           INT("tls_port", 65535),
+                                           WORD("challenge", 0, challenge_choices),
+                                           END};
 
 static const struct cs_member settings[] = {LABEL("provider", 0),
                                             LABEL("account", 0),
@@ -178,16 +188,40 @@ static const struct cs_member settings[] = {LABEL("provider", 0),
                                             LABEL("keyring_file", 0),
                                             END};
 
+static const struct cs_member propagation[] = {BOOL("authoritative"), LINE("resolvers", 0, 512),
+                                               INT("fixed_s", 7200), INT("limit_s", 7200), END};
+
+static const struct cs_member dns_account[] = {LABEL("kind", REQ),
+                                               LABEL("provider", 0),
+                                               ANY("options", 8192),
+                                               B64("sealed", 0, SEALED_MAX),
+                                               LINES("secret_names", 64, 32),
+                                               LINES("domains", 1024, 100),
+                                               HOSTS("domains_ascii", 0, 100),
+                                               BOOL("enabled"),
+                                               OBJECT("propagation", 0, propagation),
+                                               LINE("resolvers", 0, 512),
+                                               END};
+
+static const struct cs_member dns_provider[] = {ANY("recipe", 128 << 10), END};
+
 static const struct cs_member root[] = {PEM("pem", REQ, CERT_MAX), LINE("subject", 0, 1024),
                                         TIME("not_after", 0), END};
 
 const struct cs_rule cs_rules[] = {
-    {UP("request"), CS_N_ULID, request},     {DOWN("credential"), CS_N_ULID, credential},
-    {DOWN("keyfile"), CS_N_ULID, keyfile},   {DOWN("challenge"), CS_N_ULID, challenge},
-    {DOWN("trust"), CS_N_ROOT, trust},       {UP("receipt"), CS_N_HOST_ULID, receipt},
-    {DOWN("account"), CS_N_LABEL, account},  {DOWN("settings"), CS_N_LABEL, settings},
-    {DOWN("root"), CS_N_HEX64, root},        {DOWN("server"), CS_N_HOST, NULL},
-    {DOWN("dns-account"), CS_N_LABEL, NULL}, {DOWN("dns-provider"), CS_N_LABEL, NULL},
-    {DOWN("microca"), CS_N_LABEL, NULL},     {DOWN("archive"), CS_N_LABEL, NULL},
+    {UP("request"), CS_N_ULID, request},
+    {DOWN("credential"), CS_N_ULID, credential},
+    {DOWN("keyfile"), CS_N_ULID, keyfile},
+    {DOWN("challenge"), CS_N_ULID, challenge},
+    {DOWN("trust"), CS_N_ROOT, trust},
+    {UP("receipt"), CS_N_HOST_ULID, receipt},
+    {DOWN("account"), CS_N_LABEL, account},
+    {DOWN("settings"), CS_N_LABEL, settings},
+    {DOWN("root"), CS_N_HEX64, root},
+    {DOWN("server"), CS_N_HOST, NULL},
+    {DOWN("dns-account"), CS_N_LABEL, dns_account},
+    {DOWN("dns-provider"), CS_N_LABEL, dns_provider},
+    {DOWN("microca"), CS_N_LABEL, NULL},
+    {DOWN("archive"), CS_N_LABEL, NULL},
 };
 const size_t cs_rule_count = sizeof(cs_rules) / sizeof(cs_rules[0]);

@@ -1,6 +1,7 @@
 /* What a certificate says about itself. */
 #include "keyfile/cert.h"
 
+#include <arpa/inet.h>
 #include <openssl/x509v3.h>
 #include <string.h>
 #include <time.h>
@@ -67,6 +68,19 @@ static json_t *dns_name(const ASN1_IA5STRING *name)
     return json_stringn(text, (size_t)len);
 }
 
+/* An iPAddress in canonical text, or NULL when it is neither IPv4 nor IPv6. */
+static json_t *ip_name(const ASN1_OCTET_STRING *name)
+{
+    char text[INET6_ADDRSTRLEN];
+    int len = ASN1_STRING_length(name);
+    int family = len == (int)sizeof(struct in_addr)    ? AF_INET
+                 : len == (int)sizeof(struct in6_addr) ? AF_INET6
+                                                       : 0;
+    if (family == 0 || !inet_ntop(family, ASN1_STRING_get0_data(name), text, sizeof(text)))
+        return NULL;
+    return json_string(text);
+}
+
 static int read_san(X509 *cert, json_t **ret, struct cm_err *err)
 {
     int crit = 0;
@@ -79,11 +93,12 @@ static int read_san(X509 *cert, json_t **ret, struct cm_err *err)
         rc = cm_fail(err, CM_ELIMIT, "certificate has more than %d names", SAN_MAX);
     for (int i = 0; rc == 0 && i < sk_GENERAL_NAME_num(names); i++) {
         const GENERAL_NAME *name = sk_GENERAL_NAME_value(names, i);
-        if (name->type != GEN_DNS)
+        if (name->type != GEN_DNS && name->type != GEN_IPADD)
             continue;
-        json_t *text = dns_name(name->d.dNSName);
+        json_t *text =
+            name->type == GEN_DNS ? dns_name(name->d.dNSName) : ip_name(name->d.iPAddress);
         if (!text || json_array_append_new(*ret, text) < 0)
-            rc = cm_fail(err, CM_EMALF, "certificate has a malformed DNS name");
+            rc = cm_fail(err, CM_EMALF, "certificate has a malformed DNS name or address");
     }
     GENERAL_NAMES_free(names);
     return rc;
@@ -93,8 +108,10 @@ bool kf_x509_other_names(X509 *cert)
 {
     GENERAL_NAMES *names = X509_get_ext_d2i(cert, NID_subject_alt_name, NULL, NULL);
     bool other = false;
-    for (int i = 0; i < sk_GENERAL_NAME_num(names); i++)
-        other |= sk_GENERAL_NAME_value(names, i)->type != GEN_DNS;
+    for (int i = 0; i < sk_GENERAL_NAME_num(names); i++) {
+        int type = sk_GENERAL_NAME_value(names, i)->type;
+        other |= type != GEN_DNS && type != GEN_IPADD;
+    }
     GENERAL_NAMES_free(names);
     return other;
 }

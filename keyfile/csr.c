@@ -1,6 +1,7 @@
 /* Certificate signing requests. */
 #include "keyfile/csr.h"
 
+#include <arpa/inet.h>
 #include <openssl/x509v3.h>
 #include <string.h>
 
@@ -11,11 +12,25 @@
 #define NAME_MAX_LEN 253 /* RFC 1035 2.3.4, as text */
 #define LABEL_MAX    63
 
+/* Length of an address in its canonical text (RFC 8738 3, RFC 5952), 0 = not one. */
+static size_t ip_bytes(const char *name, unsigned char out[sizeof(struct in6_addr)])
+{
+    char text[INET6_ADDRSTRLEN];
+    int family = strchr(name, ':') ? AF_INET6 : AF_INET;
+    if (inet_pton(family, name, out) != 1 || !inet_ntop(family, out, text, sizeof(text)) ||
+        strcmp(text, name) != 0)
+        return 0;
+    return family == AF_INET6 ? sizeof(struct in6_addr) : sizeof(struct in_addr);
+}
+
 static bool name_ok(const char *name)
 {
+    unsigned char address[sizeof(struct in6_addr)];
     size_t total = strlen(name);
     if (total == 0 || total > NAME_MAX_LEN)
         return false;
+    if (ip_bytes(name, address) > 0)
+        return true;
     if (strncmp(name, "*.", 2) == 0)
         name += 2;
     for (;;) {
@@ -39,7 +54,8 @@ int kf_csr_names_check(const json_t *names, struct cm_err *err)
     for (size_t i = 0; i < count; i++) {
         const char *name = json_string_value(json_array_get(names, i));
         if (!name || !name_ok(name))
-            return cm_fail(err, CM_EINVAL, "\"%.255s\" is not an ASCII host name in lower case",
+            return cm_fail(err, CM_EINVAL,
+                           "\"%.255s\" is neither an ASCII host name in lower case nor an address",
                            name ? name : "?");
         for (size_t k = 0; k < i; k++) {
             if (strcmp(name, json_string_value(json_array_get(names, k))) == 0)
@@ -51,16 +67,19 @@ int kf_csr_names_check(const json_t *names, struct cm_err *err)
 
 static bool add_name(GENERAL_NAMES *list, const char *text)
 {
+    unsigned char address[sizeof(struct in6_addr)];
+    size_t len = ip_bytes(text, address);
     GENERAL_NAME *name = GENERAL_NAME_new();
-    ASN1_IA5STRING *value = ASN1_IA5STRING_new();
-    if (name && value && ASN1_STRING_set(value, text, -1)) {
-        GENERAL_NAME_set0_value(name, GEN_DNS, value);
+    ASN1_STRING *value = ASN1_STRING_type_new(len > 0 ? V_ASN1_OCTET_STRING : V_ASN1_IA5STRING);
+    if (name && value &&
+        (len > 0 ? ASN1_STRING_set(value, address, (int)len) : ASN1_STRING_set(value, text, -1))) {
+        GENERAL_NAME_set0_value(name, len > 0 ? GEN_IPADD : GEN_DNS, value);
         if (sk_GENERAL_NAME_push(list, name) > 0)
             return true;
         value = NULL;
     }
     GENERAL_NAME_free(name);
-    ASN1_IA5STRING_free(value);
+    ASN1_STRING_free(value);
     return false;
 }
 

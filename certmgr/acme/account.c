@@ -62,7 +62,10 @@ static void have_directory(struct acme_order *o)
         }
         cm_err_fini(&o->err);
     }
-    acme_go(o, o->kid ? STEP_CHOOSE : STEP_ACCOUNT_NEW);
+    if (o->op)
+        acme_op_begin(o);
+    else
+        acme_go(o, o->kid ? STEP_CHOOSE : STEP_ACCOUNT_NEW);
 }
 
 void acme_directory_enter(struct acme_order *o)
@@ -210,7 +213,10 @@ void acme_account_find_react(struct acme_order *o)
         cm_free(o->kid);
         o->kid = NULL;
         acme_state_drop_order(o); /* orders die with their account */
-        acme_go(o, STEP_ACCOUNT_NEW);
+        if (o->op)
+            acme_op_begin(o);
+        else
+            acme_go(o, STEP_ACCOUNT_NEW);
         return;
     }
     if (take_account(o, "the look-up of the account"))

@@ -26,6 +26,11 @@ void acme_ca_free(struct acme_ca *ca)
     cm_free(ca);
 }
 
+const struct acme_directory *acme_ca_directory(const struct acme_ca *ca)
+{
+    return &ca->directory;
+}
+
 void acme_ca_pause(struct acme_ca *ca, int64_t until_ms)
 {
     int64_t latest = cm_add_sat(cm_now_ms(), ACME_FLOOR_SHARED_MAX_MS);

@@ -28,6 +28,9 @@ struct acme_ca {
         *owner; /* the order that reads the directory or registers; others wait */
 };
 
+/* What the CA's directory said last; loaded == false: nothing yet (an acme_op of kind
+ * ACME_OP_DIRECTORY reads it). */
+const struct acme_directory *acme_ca_directory(const struct acme_ca *ca);
 /* The CA asked (Retry-After) not to be called before until_ms. */
 void acme_ca_pause(struct acme_ca *ca, int64_t until_ms);
 /* An order of the account has this URL, and some job knows it. */

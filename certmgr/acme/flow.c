@@ -15,6 +15,10 @@
 
 void acme_choose_enter(struct acme_order *o)
 {
+    if (o->op) { /* the account was looked up for another request */
+        acme_op_begin(o);
+        return;
+    }
     const char *kid = acme_state_str(o, "kid");
     o->kid_changed = kid && strcmp(kid, o->kid) != 0;
     if (acme_state_str(o, "order_url")) {
@@ -93,6 +97,28 @@ void acme_new_order_begin(struct acme_order *o)
     acme_go(o, STEP_NEW_ORDER);
 }
 
+/* RFC 9773 5: only at a CA that has ARI.  One that refused it once is not asked again for it. */
+static bool wants_replaces(const struct acme_order *o)
+{
+    const char *refused = acme_state_str(o, "replaces_refused");
+    return o->replaces && o->ca->directory.renewal_info &&
+           (!refused || strcmp(refused, o->replaces) != 0);
+}
+
+/* What CAs say when `replaces` is what they do not take: 409 of any type (alreadyReplaced,
+ * conflict), malformed about it, or the certificate is another account's. */
+static bool refuses_replaces(const struct acme_order *o)
+{
+    const struct acme_reply *reply = &o->reply;
+    if (!wants_replaces(o) || reply->err.code != 0 || reply->status < 400)
+        return false;
+    const char *detail = cm_json_str_or(reply->json, "detail", "");
+    return reply->status == 409 || acme_problem_is(reply->json, "alreadyReplaced") ||
+           acme_problem_is(reply->json, "conflict") ||
+           (acme_problem_is(reply->json, "malformed") && strcasestr(detail, "replace")) ||
+           (reply->status == 401 && !acme_problem_is(reply->json, "accountDoesNotExist"));
+}
+
 void acme_new_order_enter(struct acme_order *o)
 {
     CM_AUTO_JSON payload = json_object();
@@ -104,6 +130,9 @@ void acme_new_order_enter(struct acme_order *o)
         json_array_append_new(ids, acme_ident_json(json_string_value(name)));
     }
     cm_json_set(payload, "identifiers", ids);
+    cm_json_set_str(payload, "profile", o->profile);
+    if (wants_replaces(o))
+        cm_json_set_str(payload, "replaces", o->replaces);
     CM_AUTO_STR text = cm_json_dump(payload, NULL);
     acme_request_once(o, o->ca->directory.new_order, text);
 }
@@ -151,6 +180,16 @@ void acme_new_order_react(struct acme_order *o)
     if (o->reply.unknown) {
         unclear(o);
         return;
+    }
+    if (refuses_replaces(o)) {
+        char detail[ACME_TEXT_MAX];
+        acme_text(cm_json_str(o->reply.json, "detail"), detail);
+        acme_log(o, CM_LOG_INFO,
+                 "The CA does not link this order to the certificate it replaces (%.200s); asking "
+                 "again without that",
+                 detail);
+        acme_state_set(o, "replaces_refused", json_string(o->replaces));
+        return; /* the same step once more */
     }
     if (!acme_reply_ok(o, ACME_ABOUT_ORDER, "the new order")) {
         /* A clear refusal made no order: nothing to look up later. */

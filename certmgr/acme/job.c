@@ -212,7 +212,9 @@ void acme_give_up(struct acme_order *o)
                   "URL and proxies on the way to the CA; then tell the CA."
                 : "CertMgr tries again by itself. If this stays, check proxies on the way to "
                   "the CA, then tell the CA.");
-    if (!o->err.object[0]) {
+    if (!o->err.object[0] && o->op) {
+        cm_err_object(&o->err, "account at %.100s", o->ca->url);
+    } else if (!o->err.object[0]) {
         size_t more = json_array_size(o->names) - 1;
         const char *first = json_string_value(json_array_get(o->names, 0));
         if (more > 0)

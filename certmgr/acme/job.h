@@ -45,6 +45,7 @@ enum acme_step {
     STEP_FINALIZE,
     STEP_POLL_VALID,
     STEP_DOWNLOAD,
+    STEP_OP,
     STEP_COUNT
 };
 
@@ -94,6 +95,8 @@ struct acme_order {
     json_t *eab; /* or NULL */
     json_t *names;
     bool terms_agreed, lab_http;
+    char *profile, *replaces;   /* wishes, or NULL */
+    struct acme_op_request *op; /* a job that is no order (op.c), else NULL */
 
     json_t *state; /* what save() gets */
     bool dirty;    /* state differs from what was saved */
@@ -127,6 +130,10 @@ struct acme_order {
 
 /* ---- job.c: the drive loop and port calls ---- */
 void acme_go(struct acme_order *o, enum acme_step step);
+/* A job without names and state, whose first step runs from the loop.  NULL with err. */
+struct acme_order *acme_job_new(struct acme_ca *ca, const struct acme_account *account,
+                                bool lab_http, const struct acme_ports *ports, acme_order_fn done,
+                                void *arg, struct cm_err *err);
 /* Ends the run with o->err (which must be set): fills object and retry class. */
 void acme_give_up(struct acme_order *o);
 /* Ends the run with the chain. */
@@ -209,6 +216,9 @@ void acme_finalize_enter(struct acme_order *o);
 void acme_finalize_react(struct acme_order *o);
 void acme_download_enter(struct acme_order *o);
 void acme_download_react(struct acme_order *o);
+void acme_op_begin(struct acme_order *o); /* op.c: directory and account are known */
+void acme_op_enter(struct acme_order *o);
+void acme_op_react(struct acme_order *o);
 /* Takes an order object just read (in o->reply) and goes where its status leads (poll.c). */
 void acme_order_act(struct acme_order *o, const struct acme_order_object *object);
 /* Begins to poll: soon when polls is 0, later the higher it is; Retry-After of the last reply

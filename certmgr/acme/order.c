@@ -14,8 +14,8 @@
  * 10 download         the chain
  *
  * Saved state: {"directory","names","kid","step","ordering_at","order_url","authorizations",
- * "finalize","certificate","expires_at","tokens","answered","csr"}.  After a crash the CA's order
- * object decides where to go on; the state only says which order it is.
+ * "finalize","certificate","expires_at","tokens","answered","csr","replaces_refused"}.  After a
+ * crash the CA's order object decides where to go on; the state only says which order it is.
  */
 #include "certmgr/acme/order.h"
 
@@ -51,6 +51,7 @@ const struct acme_step_row acme_steps[STEP_COUNT] = {
     [STEP_FINALIZE] = {"finalize", "finalize", acme_finalize_enter, acme_finalize_react},
     [STEP_POLL_VALID] = {"poll_valid", "wait for certificate", acme_poll_enter, acme_poll_react},
     [STEP_DOWNLOAD] = {"download", "download chain", acme_download_enter, acme_download_react},
+    [STEP_OP] = {"op", "ask the CA", acme_op_enter, acme_op_react},
 };
 
 /* ---- the saved state ------------------------------------------------------------------------ */
@@ -126,13 +127,10 @@ static int check_names(const json_t *names, struct cm_err *err)
     return 0;
 }
 
-struct acme_order *acme_order_new(struct acme_ca *ca, const struct acme_account *account,
-                                  const json_t *names_ascii, const json_t *state, bool lab_http,
-                                  const struct acme_ports *ports, acme_order_fn done, void *arg,
-                                  struct cm_err *err)
+struct acme_order *acme_job_new(struct acme_ca *ca, const struct acme_account *account,
+                                bool lab_http, const struct acme_ports *ports, acme_order_fn done,
+                                void *arg, struct cm_err *err)
 {
-    if (check_names(names_ascii, err) < 0)
-        return NULL;
     if (!account->thumbprint || account->thumbprint[0] == '\0') {
         cm_fail(err, CM_EINVAL, "The ACME account has no key thumbprint");
         return NULL;
@@ -156,13 +154,38 @@ struct acme_order *acme_order_new(struct acme_ca *ca, const struct acme_account 
     o->kid = kid && kid[0] ? cm_strdup(kid) : NULL;
     o->contacts = json_is_array(account->contacts) ? json_deep_copy(account->contacts) : NULL;
     o->eab = json_is_object(account->eab) ? json_deep_copy(account->eab) : NULL;
-    o->names = json_deep_copy(names_ascii);
     o->terms_agreed = account->terms_agreed;
     o->lab_http = lab_http;
-    o->state = take_state(o, state);
     acme_job_link(o);
     acme_call_wait(o, 0); /* the first step runs from the loop, never from here */
     return o;
+}
+
+struct acme_order *acme_order_new(struct acme_ca *ca, const struct acme_account *account,
+                                  const json_t *names_ascii, const json_t *state, bool lab_http,
+                                  const struct acme_ports *ports, acme_order_fn done, void *arg,
+                                  struct cm_err *err)
+{
+    if (check_names(names_ascii, err) < 0)
+        return NULL;
+    struct acme_order *o = acme_job_new(ca, account, lab_http, ports, done, arg, err);
+    if (!o)
+        return NULL;
+    o->names = json_deep_copy(names_ascii);
+    o->state = take_state(o, state);
+    return o;
+}
+
+static void take_text(char **place, const char *text)
+{
+    cm_free(*place);
+    *place = text && text[0] ? cm_strdup(text) : NULL;
+}
+
+void acme_order_wish(struct acme_order *o, const struct acme_order_wish *wish)
+{
+    take_text(&o->profile, wish->profile);
+    take_text(&o->replaces, wish->replaces);
 }
 
 void acme_order_free(struct acme_order *o)
@@ -176,6 +199,8 @@ void acme_order_free(struct acme_order *o)
     acme_reply_fini(&o->reply);
     cm_err_fini(&o->err);
     cm_free(o->thumbprint);
+    cm_free(o->profile);
+    cm_free(o->replaces);
     cm_free(o->kid);
     cm_free(o->stale_url);
     cm_free(o->lookup_url);

@@ -91,6 +91,13 @@ struct acme_order *acme_order_new(struct acme_ca *ca, const struct acme_account 
                                   const json_t *names_ascii, const json_t *state, bool lab_http,
                                   const struct acme_ports *ports, acme_order_fn done, void *arg,
                                   struct cm_err *err);
+/* What an order may ask for besides names; copied.  Called right after acme_order_new(). */
+struct acme_order_wish {
+    const char *profile;  /* of the CA's directory, or NULL */
+    const char *replaces; /* certID (RFC 9773 4.1) of the certificate being renewed, or NULL; sent
+                           * only to a CA with renewalInfo, and left out when the CA refuses it */
+};
+void acme_order_wish(struct acme_order *order, const struct acme_order_wish *wish);
 /* Drops the job; pending port callbacks are ignored; done is not called. */
 void acme_order_free(struct acme_order *order);
 /* "newOrder", "answer challenges", … for people. */

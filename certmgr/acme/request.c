@@ -285,7 +285,7 @@ bool acme_reply_ok(struct acme_order *o, enum acme_about about, const char *what
         return false;
     }
     if (acme_problem_is(reply->json, "accountDoesNotExist") && !o->account_repaired &&
-        o->step != STEP_ACCOUNT_FIND && o->step != STEP_ACCOUNT_NEW) {
+        !o->request.embed_jwk && o->step != STEP_ACCOUNT_FIND && o->step != STEP_ACCOUNT_NEW) {
         o->account_repaired = true;
         acme_log(o, CM_LOG_WARN, "The CA does not know the account; looking it up by its key");
         acme_go(o, STEP_ACCOUNT_FIND);

@@ -291,7 +291,9 @@ struct ch_fetch *ch_fetch(const struct ch_fetch_opts *opts, ch_fetch_fn fn, void
     fetch->arg = arg;
     if (opts->port != 80)
         snprintf(port, sizeof(port), ":%d", opts->port);
-    CM_AUTO_STR url = cm_asprintf("http://%s%s" CH_PATH "%s", opts->host, port, opts->token);
+    bool v6 = strchr(opts->host, ':') != NULL; /* an address in a URL has brackets */
+    CM_AUTO_STR url = cm_asprintf("http://%s%s%s%s" CH_PATH "%s", v6 ? "[" : "", opts->host,
+                                  v6 ? "]" : "", port, opts->token);
     add_hop(fetch, url);
     struct hop *hop = &fetch->hop[0];
     if (cm_strcpy(fetch->address, sizeof(fetch->address), opts->address) == 0 &&

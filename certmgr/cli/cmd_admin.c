@@ -62,16 +62,20 @@ static int cmd_account_add(struct cli *cli)
                              {.name = "--http-port"},
                              {.name = "--eab-kid"},
                              {.name = "--eab-hmac-file"},
+                             {.name = "--challenge"},
+                             {.name = "--tls-port"},
                              {.name = NULL}};
     CM_AUTO_STR pem = NULL;
     char *hmac = NULL;
-    int64_t port = 80;
+    int64_t port = 80, tls_port = 443;
     if (cli_options(cli, o) != 0 || cli->argc != 1)
         return CLI_USAGE;
     if (o[0].count == 0)
         return cli_usage(cli, "--directory URL is missing");
     if (cm_num_i64(cli_value(&o[5], "80"), 1, 65535, &port) != 0)
         return cli_usage(cli, "--http-port takes 1 to 65535");
+    if (cm_num_i64(cli_value(&o[9], "443"), 1, 65535, &tls_port) != 0)
+        return cli_usage(cli, "--tls-port takes 1 to 65535");
     if (o[3].count > 0 && read_pem(cli, cli_value(&o[3], ""), &pem) != CLI_OK)
         return CLI_FAILED;
     if (o[7].count > 0 && read_secret(cli, cli_value(&o[7], ""), &hmac) != CLI_OK)
@@ -82,6 +86,9 @@ static int cmd_account_add(struct cli *cli)
     CM_AUTO_JSON body = json_pack("{s:s, s:O, s:b, s:b, s:I}", "directory", cli_value(&o[0], ""),
                                   "contacts", contacts, "terms_agreed", o[2].count > 0,
                                   "self_check", o[4].count == 0, "http_port", (json_int_t)port);
+    if (o[9].count > 0)
+        cm_json_set_int(body, "tls_port", tls_port);
+    cm_json_set_str(body, "challenge", cli_value(&o[8], NULL));
     cm_json_set_str(body, "ca_pem", pem);
     cm_json_set_str(body, "eab_kid", cli_value(&o[6], NULL));
     cm_json_set_str(body, "eab_hmac", hmac);

@@ -93,16 +93,17 @@ static int follow(struct cli *cli, const char *ulid)
     {.name = "--domain", .short_name = "-d"}, {.name = "--server", .short_name = "-s"},            \
         {.name = "--account"}, {.name = "--key-type"}, {.name = "--keyring-file"},                 \
         {.name = "--target"}, {.name = "--renew-days"}, {.name = "--key-rollover"},                \
+        {.name = "--alternate-chain"}, {.name = "--challenge"},                                    \
     {                                                                                              \
-        .name = "--alternate-chain"                                                                \
+        .name = "--profile"                                                                        \
     }
-#define FIELD_COUNT 9
+#define FIELD_COUNT 11
 
 static json_t *request_fields(const struct cli_option *o)
 {
     static const char *const member[FIELD_COUNT] = {
-        "host_names", "servers",    "account",      "key_type",       "keyring_file",
-        "target",     "renew_days", "key_rollover", "alternate_chain"};
+        "host_names", "servers",      "account",         "key_type",  "keyring_file", "target",
+        "renew_days", "key_rollover", "alternate_chain", "challenge", "profile"};
     json_t *body = json_object();
     int64_t days = 0;
     for (size_t i = 0; i < FIELD_COUNT; i++) {

@@ -11,8 +11,10 @@
 
 #include "base/core/num.h"
 #include "base/core/utf8.h"
+#include "certmgr/acme/proof.h"
 
-#define CHAIN_NAME_MAX 255
+#define CHAIN_NAME_MAX   255
+#define PROFILE_NAME_MAX 64
 
 /* ---- tools ---------------------------------------------------------------------------------- */
 
@@ -207,6 +209,39 @@ static void check_chain(struct eng_check *check)
     json_object_set_new(check->out, "alternate_chain", json_stringn(name + from, len - from));
 }
 
+/* How names are proved that no DNS account covers; optional, else the account's choice. */
+static void check_challenge(struct eng_check *check)
+{
+    const json_t *value = json_object_get(check->in, "challenge");
+    const char *type = json_string_value(value);
+    if (!value || json_is_null(value) || (type && !*type))
+        return;
+    if (type && (strcmp(type, ACME_HTTP01) == 0 || strcmp(type, ACME_TLSALPN) == 0))
+        cm_json_set_str(check->out, "challenge", type);
+    else
+        eng_check_error(check, "challenge", type, "the challenge is http-01 or tls-alpn-01");
+}
+
+/* A name the CA's directory lists ("shortlived"); optional. */
+static void check_profile(struct eng_check *check)
+{
+    const json_t *value = json_object_get(check->in, "profile");
+    const char *name = json_string_value(value);
+    if (!value || json_is_null(value) || (name && !*name))
+        return;
+    size_t len = name ? strnlen(name, PROFILE_NAME_MAX + 1) : 0;
+    bool good = len > 0 && len <= PROFILE_NAME_MAX;
+    for (size_t i = 0; good && i < len; i++)
+        good = name[i] > ' ' && name[i] < 0x7f;
+    if (good)
+        cm_json_set_str(check->out, "profile", name);
+    else
+        eng_check_error(check, "profile", NULL,
+                        "a profile is named as in the CA's directory: at most %d ASCII characters "
+                        "without blanks",
+                        PROFILE_NAME_MAX);
+}
+
 static void check_paused(struct eng_check *check)
 {
     const json_t *value = json_object_get(check->in, "paused");
@@ -243,6 +278,8 @@ void eng_check_for(struct engine *engine, const char *credential, const json_t *
     check_target(&check);
     check_renew_days(&check);
     check_chain(&check);
+    check_challenge(&check);
+    check_profile(&check);
     check_paused(&check);
     eng_check_file(&check); /* last: it needs names, servers and target */
     json_decref(check.defaults);

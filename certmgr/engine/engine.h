@@ -47,7 +47,8 @@ struct eng_actor {
 /* Checks the form's fields without writing.  fields: {host_names: [typed…] or one text separated by
  * blanks, commas or lines, provider, account, key_type, servers: [..], keyring_file, target,
  * renew_days, key_rollover, alternate_chain (CN of the root that the chain is to lead to;
- * optional), paused (optional)}; missing ones take the defaults of settings:global.  *ret_fields
+ * optional), challenge ("http-01" or "tls-alpn-01"; optional, else the account's), profile (of the
+ * CA; optional), paused (optional)}; missing ones take the defaults of settings:global. *ret_fields
  * (owned): normalised, with host_names_ascii; *ret_errors (owned): [{"field","value"?,"message"}],
  * empty when fine; *ret_notes (owned): [text] such as "duplicate folded: www.example.com".  Never
  * fails. */
@@ -61,7 +62,7 @@ typedef void (*eng_submit_fn)(void *arg, const char *credential, const json_t *f
 void eng_submit(struct engine *engine, const json_t *fields, const struct eng_actor *actor,
                 eng_submit_fn done, void *arg);
 
-/* Changes an existing credential: fields as above, and paused, alternate_chain; members that are
+/* Changes an existing credential: fields as above; members that are
  * not given stay as they are, "" takes an optional one away.  base_serial: the version that was
  * looked at; when another change came between, the request is refused as an edit conflict (0 = the
  * present version).  Names, key type and servers take a new key and certificate, account and chain
@@ -78,9 +79,10 @@ void eng_retry(struct engine *engine, const char *credential, const struct eng_a
 void eng_renew(struct engine *engine, const char *credential, bool new_key,
                const struct eng_actor *actor, eng_done_fn done, void *arg);
 /* ACME account document (manager): fields {name, directory, contacts: [mail…], terms_agreed: bool,
- * ca_pem, self_check, http_port, eab_kid, eab_hmac (external account binding; the HMAC key is used
- * at once and not kept)}; the key is made by the agent; registration happens at first use.
- * An existing account of that name keeps its key when the directory is the same. */
+ * ca_pem, self_check, http_port, tls_port, challenge ("http-01" or "tls-alpn-01"), eab_kid,
+ * eab_hmac (external account binding; the HMAC key is used at once and not kept)}; the key is made
+ * by the agent; registration happens at first use. An existing account of that name keeps its key
+ * when the directory is the same. */
 void eng_account_put(struct engine *engine, const json_t *fields, const struct eng_actor *actor,
                      eng_done_fn done, void *arg);
 /* Trusted root (manager): one PEM certificate. */

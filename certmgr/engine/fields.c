@@ -9,10 +9,10 @@
 static const char *const asked[] = {"host_names", "host_names_ascii", "provider", "account",
                                     "key_type",   "servers",          "target",   "keyring_file",
                                     "renew_days", "key_rollover"};
-static const char *const optional[] = {"alternate_chain", "paused"};
+static const char *const optional[] = {"alternate_chain", "challenge", "profile", "paused"};
 /* A key is made for its names, type and servers (it is sealed to them). */
 static const char *const of_key[] = {"host_names_ascii", "key_type", "servers"};
-static const char *const of_order[] = {"provider", "account", "alternate_chain"};
+static const char *const of_order[] = {"provider", "account", "alternate_chain", "profile"};
 static const char *const of_place[] = {"keyring_file", "target"};
 
 static bool differ(const json_t *a, const json_t *b, const char *const *members, size_t count)

@@ -276,7 +276,10 @@ void job_order_start(struct job *job)
     job->acme = acme_order_new(job->account->ca, &account, cm_json_arr(job->order, "names"),
                                cm_json_obj(job->order, "acme"), job->engine->env.lab_http, &ports,
                                on_order, job, &err);
-    if (!job->acme)
+    struct acme_order_wish wish = {.profile = cm_json_str(job->credential, "profile")};
+    if (job->acme)
+        acme_order_wish(job->acme, &wish);
+    else
         job_fail(job, &err);
     cm_err_fini(&err);
 }

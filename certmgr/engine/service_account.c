@@ -17,6 +17,7 @@
 #include "base/core/num.h"
 #include "base/net/hostname.h"
 #include "base/net/url.h"
+#include "certmgr/acme/proof.h"
 
 #define CONTACTS_MAX    6 /* the strictest CA known takes six (reference/acme.md 1.8) */
 #define DIRECTORY_MS    10000
@@ -114,9 +115,11 @@ static int check_contacts(struct account_put *put, const json_t *value)
     return 0;
 }
 
-static int check_port(struct account_put *put, const json_t *value)
+static int check_port(struct account_put *put, const json_t *fields, const char *key,
+                      int64_t standard)
 {
-    int64_t port = 80;
+    const json_t *value = json_object_get(fields, key);
+    int64_t port = standard;
     const char *text = json_string_value(value);
     int rc = 0;
     if (json_is_integer(value))
@@ -126,8 +129,20 @@ static int check_port(struct account_put *put, const json_t *value)
     else if (value && !json_is_null(value) && !text)
         rc = CM_EMALF;
     if (rc != 0 || port < 1 || port > 65535)
-        return cm_fail(&put->err, CM_EINVAL, "http_port: a port is a number from 1 to 65535");
-    cm_json_set_int(put->members, "http_port", port);
+        return cm_fail(&put->err, CM_EINVAL, "%s: a port is a number from 1 to 65535", key);
+    cm_json_set_int(put->members, key, port);
+    return 0;
+}
+
+/* How names are proved that no DNS account covers. */
+static int check_challenge(struct account_put *put, const json_t *value)
+{
+    const char *type = json_string_value(value);
+    if (!value || json_is_null(value) || (type && !*type))
+        type = ACME_HTTP01;
+    if (!type || (strcmp(type, ACME_HTTP01) != 0 && strcmp(type, ACME_TLSALPN) != 0))
+        return cm_fail(&put->err, CM_EINVAL, "challenge: choose http-01 or tls-alpn-01");
+    cm_json_set_str(put->members, "challenge", type);
     return 0;
 }
 
@@ -184,7 +199,11 @@ static int check_fields(struct account_put *put, const json_t *fields)
     put->agreed = cm_json_bool(fields, "terms_agreed", false);
     int rc = check_contacts(put, json_object_get(fields, "contacts"));
     if (rc == 0)
-        rc = check_port(put, json_object_get(fields, "http_port"));
+        rc = check_port(put, fields, "http_port", 80);
+    if (rc == 0)
+        rc = check_port(put, fields, "tls_port", 443);
+    if (rc == 0)
+        rc = check_challenge(put, json_object_get(fields, "challenge"));
     return rc != 0 ? rc : check_eab(put, fields);
 }
 

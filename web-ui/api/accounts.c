@@ -60,7 +60,8 @@ void api_account_put(struct web_ctx *ctx)
         {"contacts", API_TEXTS, false}, {"terms_agreed", API_BOOL, false},
         {"ca_pem", API_TEXT, false},    {"self_check", API_BOOL, false},
         {"http_port", API_INT, false},  {"eab_kid", API_TEXT, false},
-        {"eab_hmac", API_TEXT, false},
+        {"eab_hmac", API_TEXT, false},  {"tls_port", API_INT, false},
+        {"challenge", API_TEXT, false},
     };
     struct eng_actor actor = web_actor(ctx);
     CM_AUTO_STR id = cm_asprintf("account:%s", ctx->param);

@@ -48,6 +48,7 @@ void api_credential_patch(struct web_ctx *ctx)
         {"servers", API_TEXTS, false},     {"keyring_file", API_TEXT, false},
         {"target", API_TEXT, false},       {"renew_days", API_INT, false},
         {"key_rollover", API_TEXT, false}, {"alternate_chain", API_TEXT, false},
+        {"challenge", API_TEXT, false},    {"profile", API_TEXT, false},
         {"paused", API_BOOL, false},
     };
     struct eng_actor actor = web_actor(ctx);

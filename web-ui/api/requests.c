@@ -58,6 +58,8 @@ void api_requests_post(struct web_ctx *ctx)
         {"renew_days", API_INT, false},
         {"key_rollover", API_TEXT, false},
         {"alternate_chain", API_TEXT, false},
+        {"challenge", API_TEXT, false},
+        {"profile", API_TEXT, false},
         {"paused", API_BOOL, false},
     };
     struct eng_actor actor = web_actor(ctx);

@@ -33,7 +33,8 @@ static json_t *fields_of(const struct web_ctx *ctx, json_t *errors)
 {
     const struct web_form *form = &ctx->form;
     const char *port = web_form_text(form, "http_port");
-    int64_t number = 80;
+    const char *tls_port = web_form_text(form, "tls_port");
+    int64_t number = 80, tls_number = 443;
     json_t *fields = json_object();
 
     if (!*web_form_text(form, "name"))
@@ -42,6 +43,8 @@ static json_t *fields_of(const struct web_ctx *ctx, json_t *errors)
         web_field_fail(errors, "directory", web_msg(ctx, MSG_A_DIRECTORY_NEEDED));
     if (*port && cm_num_i64(port, 1, 65535, &number) < 0)
         web_field_fail(errors, "http_port", web_msg(ctx, MSG_A_PORT_BAD));
+    if (*tls_port && cm_num_i64(tls_port, 1, 65535, &tls_number) < 0)
+        web_field_fail(errors, "tls_port", web_msg(ctx, MSG_A_TLS_PORT_BAD));
     if (!web_form_get(form, "terms_agreed"))
         web_field_fail(errors, "terms_agreed", web_msg(ctx, MSG_A_TERMS_NEEDED));
     cm_json_set_str(fields, "name", web_form_text(form, "name"));
@@ -56,6 +59,9 @@ static json_t *fields_of(const struct web_ctx *ctx, json_t *errors)
     cm_json_set_bool(fields, "terms_agreed", web_form_get(form, "terms_agreed") != NULL);
     cm_json_set_bool(fields, "self_check", web_form_get(form, "self_check") != NULL);
     cm_json_set_int(fields, "http_port", number);
+    cm_json_set_int(fields, "tls_port", tls_number);
+    if (*web_form_text(form, "challenge"))
+        cm_json_set_str(fields, "challenge", web_form_text(form, "challenge"));
     return fields;
 }
 

@@ -47,6 +47,8 @@ static const char *value_of(struct draw *draw, const char *name)
             cm_buf_printf(&draw->value, "%s%s", i ? "\n" : "",
                           strncmp(text, "mailto:", 7) == 0 ? text + 7 : text);
         }
+    } else if (strcmp(name, "tls_port") == 0) {
+        cm_buf_puts(&draw->value, "443"); /* also of accounts made before there was a choice */
     } else if (account) {
         cm_buf_puts(&draw->value, cm_json_str_or(account, name, ""));
     } else if (strcmp(name, "http_port") == 0) {
@@ -181,8 +183,23 @@ static void terms_card(struct draw *draw)
     html_raw(page, "</fieldset>");
 }
 
+static void challenge_field(struct draw *draw)
+{
+    static const struct web_option options[] = {{"http-01", "HTTP-01"},
+                                                {"tls-alpn-01", "TLS-ALPN-01"}};
+    struct web_field field = {.name = "challenge",
+                              .label = MSG_A_CHALLENGE,
+                              .hint = MSG_A_CHALLENGE_HINT,
+                              .value = value_of(draw, "challenge"),
+                              .errors = draw->form->errors};
+
+    web_field_select(draw->ctx, draw->page, &field, options, sizeof(options) / sizeof(options[0]));
+}
+
 static void validation_card(struct draw *draw)
 {
+    static const struct row tls = {"tls_port",          "number", MSG_A_TLS_PORT,
+                                   MSG_A_TLS_PORT_HINT, 0,        false};
     static const struct row port = {"http_port", "number", MSG_A_PORT, MSG_A_PORT_HINT, 0, false};
     static const struct row pem = {"ca_pem", NULL, MSG_A_CA_PEM, MSG_A_CA_PEM_HINT, 4, false};
 
@@ -190,7 +207,9 @@ static void validation_card(struct draw *draw)
     html_leaf(draw->page, "legend", web_msg(draw->ctx, MSG_A_VALIDATION), NULL);
     web_field_check(draw->ctx, draw->page, "self_check", "1", MSG_A_SELF_CHECK,
                     is_checked(draw, "self_check"));
+    challenge_field(draw);
     one_field(draw, &port);
+    one_field(draw, &tls);
     one_field(draw, &pem);
     html_raw(draw->page, "</fieldset>");
 }

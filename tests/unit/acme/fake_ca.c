@@ -8,6 +8,7 @@
 
 #include "base/core/clock.h"
 #include "base/core/mem.h"
+#include "certmgr/acme/ident.h"
 
 #define PEM                                                                                        \
     "-----BEGIN CERTIFICATE-----\nTUlJQg==\n-----END CERTIFICATE-----\n"                           \
@@ -90,7 +91,7 @@ static json_t *order_json(struct fake *f, int id)
     /* in another order than asked: nothing may depend on positions */
     for (i = json_array_size(o->names); i > 0; i--) {
         name = json_array_get(o->names, i - 1);
-        json_array_append_new(ids, json_pack("{s:s, s:O}", "type", "dns", "value", name));
+        json_array_append_new(ids, acme_ident_json(json_string_value(name)));
     }
     for (int k = 0; k < o->authz_count; k++)
         json_array_append_new(
@@ -105,15 +106,29 @@ static json_t *order_json(struct fake *f, int id)
     return obj;
 }
 
+static void add_challenge(json_t *challenges, const char *type, const char *path, int id,
+                          const char *status)
+{
+    json_array_append_new(challenges,
+                          json_pack("{s:s, s:o, s:o, s:s}", "type", type, "url",
+                                    json_sprintf("%s%s%d", FAKE_BASE, path, id), "token",
+                                    json_sprintf("%.3s_%d", type, id), "status", status));
+}
+
 static json_t *authz_json(struct fake *f, int id)
 {
     struct fake_authz *a = &f->authz[id];
     char token[64];
     snprintf(token, sizeof(token), "-token_%d", id); /* tokens may begin with '-' */
     json_t *challenges = json_array();
-    json_array_append_new(challenges,
-                          json_pack("{s:s, s:s, s:s, s:s}", "type", "dns-01", "url",
-                                    "http://plain.test/dns", "token", "../x", "status", "odd"));
+    if (f->offer_all) {
+        add_challenge(challenges, "dns-01", "/chal-dns/", id, a->challenge);
+        add_challenge(challenges, "tls-alpn-01", "/chal-alpn/", id, a->challenge);
+    } else {
+        json_array_append_new(challenges,
+                              json_pack("{s:s, s:s, s:s, s:s}", "type", "dns-01", "url",
+                                        "http://plain.test/dns", "token", "../x", "status", "odd"));
+    }
     if (!f->wildcard_only_dns || !a->wildcard) {
         json_t *c = json_pack("{s:s, s:o, s:s, s:s}", "type", "http-01", "url",
                               json_sprintf(FAKE_BASE "/chal/%d", id), "token",
@@ -126,8 +141,8 @@ static json_t *authz_json(struct fake *f, int id)
         json_array_append_new(challenges, c);
     }
     json_t *obj =
-        json_pack("{s:s, s:{s:s, s:s}, s:o}", "status", a->status, "identifier", "type", "dns",
-                  "value", a->wildcard ? a->name + 2 : a->name, "challenges", challenges);
+        json_pack("{s:s, s:o, s:o}", "status", a->status, "identifier",
+                  acme_ident_json(a->wildcard ? a->name + 2 : a->name), "challenges", challenges);
     if (a->wildcard)
         json_object_set_new(obj, "wildcard", json_true());
     set_time(obj, "expires", f->wall_ms + 3600000);
@@ -143,6 +158,11 @@ static void directory(struct fake *f, struct fake_reply *r)
         json_object_set_new(obj, "meta", json_pack("{s:s}", "termsOfService", "https://ca.test/t"));
     else if (f->eab_required)
         json_object_set_new(obj, "meta", json_pack("{s:b}", "externalAccountRequired", 1));
+    if (f->directory_more) {
+        json_t *more = json_loads(f->directory_more, 0, NULL);
+        json_object_update(obj, more);
+        json_decref(more);
+    }
     body_json(r, obj);
 }
 
@@ -274,9 +294,13 @@ static void finalize(struct fake *f, int id, const char *payload, struct fake_re
     body_json(r, order_json(f, id));
 }
 
-static void challenge(struct fake *f, int id, const char *payload, struct fake_reply *r)
+static void challenge(struct fake *f, const struct fake_req *req, struct fake_reply *r)
 {
-    struct fake_authz *a = &f->authz[id];
+    struct fake_authz *a = &f->authz[req->id];
+    const char *payload = req->payload;
+    const char *type = strstr(req->url, "/chal-dns/")    ? "dns-01"
+                       : strstr(req->url, "/chal-alpn/") ? "tls-alpn-01"
+                                                         : "http-01";
     if (strcmp(payload, "{}") != 0)
         fake_violation(f, "the answer to a challenge is {}, not %s", payload);
     bool live = false;
@@ -284,14 +308,15 @@ static void challenge(struct fake *f, int id, const char *payload, struct fake_r
     json_t *t;
     json_array_foreach(f->published, i, t)
     {
-        live = live || strcmp(cm_json_str_or(t, "host", ""), a->name) == 0;
+        live = live || (strcmp(cm_json_str_or(t, "host", ""), a->name) == 0 &&
+                        strcmp(cm_json_str_or(t, "type", ""), type) == 0);
     }
     if (!live)
         fake_violation(f, "%s was answered before it was published", a->name);
     f->answers++;
     if (strcmp(a->challenge, "pending") == 0)
         a->challenge = "processing";
-    body_json(r, json_pack("{s:s, s:s}", "type", "http-01", "status", a->challenge));
+    body_json(r, json_pack("{s:s, s:s}", "type", type, "status", a->challenge));
 }
 
 static void certificate(struct fake *f, const struct fake_req *req, struct fake_reply *r)
@@ -336,6 +361,9 @@ static void classify(struct fake *f, struct fake_req *req)
                    {"/order/", "/finalize", FAKE_FINALIZE, f->order_count},
                    {"/authz/", "", FAKE_AUTHZ, f->authz_count},
                    {"/chal/", "", FAKE_CHALLENGE, f->authz_count},
+                   {"/chal-dns/", "", FAKE_CHALLENGE, f->authz_count},
+                   {"/chal-alpn/", "", FAKE_CHALLENGE, f->authz_count},
+                   {"/op/", "", FAKE_OTHER, 100},
                    {"/cert/", "", FAKE_CERT, f->order_count}};
     req->kind = FAKE_UNKNOWN;
     if (strncmp(req->url, FAKE_BASE "/", sizeof(FAKE_BASE)) != 0)
@@ -368,7 +396,7 @@ static bool check_jws(struct fake *f, const struct fake_req *req, const json_t *
         fake_violation(f, "malformed JWS for %s: %s", req->url, text);
     if (strcmp(cm_json_str_or(head, "url", ""), req->url) != 0)
         fake_violation(f, "url of the JWS is not %s: %s", req->url, text);
-    if (jwk == (kid != NULL) || jwk != (req->kind == FAKE_NEW_ACCOUNT))
+    if (jwk == (kid != NULL) || (jwk != (req->kind == FAKE_NEW_ACCOUNT) && req->kind != FAKE_OTHER))
         fake_violation(f, "jwk or kid is wrong for %s: %s", req->url, text);
     bool nonce_ok = use_nonce(f, cm_json_str_or(head, "nonce", ""));
     char expected[64];
@@ -390,7 +418,8 @@ static void model(struct fake *f, const struct fake_req *req, struct fake_reply 
     bool read = req->payload && req->payload[0] == '\0';
     bool wants_payload = req->kind == FAKE_NEW_ACCOUNT || req->kind == FAKE_NEW_ORDER ||
                          req->kind == FAKE_CHALLENGE || req->kind == FAKE_FINALIZE;
-    if (req->payload && req->kind != FAKE_UNKNOWN && read == wants_payload)
+    if (req->payload && req->kind != FAKE_UNKNOWN && req->kind != FAKE_OTHER &&
+        read == wants_payload)
         fake_violation(f, "POST-as-GET or not is wrong for %s", req->url);
     r->status = 200;
     switch (req->kind) {
@@ -417,7 +446,7 @@ static void model(struct fake *f, const struct fake_req *req, struct fake_reply 
         body_json(r, authz_json(f, req->id));
         break;
     case FAKE_CHALLENGE:
-        challenge(f, req->id, req->payload, r);
+        challenge(f, req, r);
         break;
     case FAKE_FINALIZE:
         finalize(f, req->id, req->payload, r);
@@ -426,6 +455,9 @@ static void model(struct fake *f, const struct fake_req *req, struct fake_reply 
         certificate(f, req, r);
         break;
     case FAKE_NEW_NONCE:
+        break;
+    case FAKE_OTHER:
+        fake_body(r, "{}");
         break;
     default:
         fake_problem(r, 404, "malformed", "no such page");
@@ -442,7 +474,7 @@ void fake_ca_handle(struct fake *f, const struct acme_http_req *http, struct fak
     r->status = 200;
     bool post = strcmp(http->method, "POST") == 0;
     bool plain = req.kind == FAKE_DIRECTORY || req.kind == FAKE_NEW_NONCE;
-    if (post == plain && req.kind != FAKE_UNKNOWN)
+    if (post == plain && req.kind != FAKE_UNKNOWN && req.kind != FAKE_OTHER)
         fake_violation(f, "%s %s is the wrong method", http->method, http->url);
     if (post && (!http->body || cm_json_parse(http->body, strlen(http->body), &jws, NULL) < 0))
         fake_violation(f, "%s got no JWS", http->url);

@@ -32,6 +32,7 @@ enum fake_kind {
     FAKE_CHALLENGE,
     FAKE_FINALIZE,
     FAKE_CERT,
+    FAKE_OTHER, /* below /op/: only a hook answers */
     FAKE_UNKNOWN,
     FAKE_KINDS
 };
@@ -77,14 +78,18 @@ typedef void (*fake_after_fn)(struct fake *f, const struct fake_req *req, struct
 struct fake {
     /* knobs */
     bool has_terms, terms_refused, no_orders_list, wildcard_only_dns, finalize_at_once, no_expires;
-    unsigned bad_nonces;    /* so many signed requests are refused with badNonce */
-    bool reuse;             /* authorizations of names proved before are valid at once */
-    int polls_pending;      /* polls that still show pending after all answers */
-    int polls_processing;   /* polls that still show processing after finalize */
-    int not_ready;          /* finalize is refused so often with orderNotReady */
-    const char *fail_name;  /* validation of this name fails */
-    const char *token;      /* instead of a good one */
-    const char *cert_links; /* Link lines of the certificate */
+    unsigned bad_nonces;  /* so many signed requests are refused with badNonce */
+    bool reuse;           /* authorizations of names proved before are valid at once */
+    int polls_pending;    /* polls that still show pending after all answers */
+    int polls_processing; /* polls that still show processing after finalize */
+    int not_ready;        /* finalize is refused so often with orderNotReady */
+    bool offer_all;       /* dns-01 and tls-alpn-01 can be answered as well */
+    const char *(*choose)(void *arg, const char *name); /* port challenge_type */
+    const struct acme_order_wish *wish;                 /* of the next order */
+    const char *directory_more;                         /* further members, JSON object */
+    const char *fail_name;                              /* validation of this name fails */
+    const char *token;                                  /* instead of a good one */
+    const char *cert_links;                             /* Link lines of the certificate */
     const char *cert_body;
     const char *wanted; /* the chain that is wished for has this text; NULL = any */
     bool eab_required;
@@ -138,6 +143,7 @@ void fake_fini(struct fake *f); /* fails the test on a violation */
 /* Builds a job for "www1.example.com" … of that count; resumes from f->saved when there is one. */
 void fake_start(struct fake *f, int names);
 void fake_start_names(struct fake *f, const json_t *names);
+struct acme_ports fake_port_table(struct fake *f);
 struct acme_order *fake_job(struct fake *f, const json_t *names, acme_order_fn done, void *arg);
 /* Drops the job and every event; a new CA object too, as after a restart of the process. */
 void fake_restart(struct fake *f);

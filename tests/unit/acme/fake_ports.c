@@ -168,7 +168,7 @@ static void port_publish(void *arg, const json_t *tokens, acme_done_fn done, voi
         char expected[600];
         snprintf(expected, sizeof(expected), "%s." FAKE_THUMB, cm_json_str_or(t, "token", ""));
         if (strcmp(cm_json_str_or(t, "key_authorization", ""), expected) != 0 ||
-            strcmp(cm_json_str_or(t, "type", ""), "http-01") != 0 ||
+            (!f->choose && strcmp(cm_json_str_or(t, "type", ""), "http-01") != 0) ||
             cm_json_time(t, "expires_at", 0) <= f->wall_ms || json_object_size(t) != 5)
             fake_violation(f, "malformed token published");
     }
@@ -362,9 +362,9 @@ static void on_result(void *arg, const json_t *chain, const struct cm_err *err)
     f->job = NULL;
 }
 
-struct acme_order *fake_job(struct fake *f, const json_t *names, acme_order_fn done, void *arg)
+struct acme_ports fake_port_table(struct fake *f)
 {
-    struct acme_ports ports = {.arg = f,
+    return (struct acme_ports){.arg = f,
                                .send = port_send,
                                .sign = port_sign,
                                .save = port_save,
@@ -372,8 +372,14 @@ struct acme_order *fake_job(struct fake *f, const json_t *names, acme_order_fn d
                                .publish = port_publish,
                                .csr = port_csr,
                                .wait = port_wait,
+                               .challenge_type = f->choose,
                                .wanted = f->wanted ? port_wanted : NULL,
                                .log = port_log};
+}
+
+struct acme_order *fake_job(struct fake *f, const json_t *names, acme_order_fn done, void *arg)
+{
+    struct acme_ports ports = fake_port_table(f);
     json_t *contacts = json_pack("[s]", "mailto:ops@example.com");
     struct acme_account account = {.directory = FAKE_DIR,
                                    .kid = f->saved_kid,
@@ -385,6 +391,8 @@ struct acme_order *fake_job(struct fake *f, const json_t *names, acme_order_fn d
     struct acme_order *job =
         acme_order_new(f->ca, &account, names, f->saved, false, &ports, done, arg, &err);
     json_decref(contacts);
+    if (job && f->wish)
+        acme_order_wish(job, f->wish);
     if (!job)
         fail_msg("no job: %s", err.what);
     cm_err_fini(&err);

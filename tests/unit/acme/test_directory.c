@@ -49,6 +49,43 @@ static void accepted(void **state)
     assert_false(acme_directory_has(&dir, "https://ca/n"));
 }
 
+static void further_members(void **state)
+{
+    (void)state;
+    struct acme_directory dir = {0};
+    assert_int_equal(
+        parse("{" URLS ",\"revokeCert\":\"https://ca/r\",\"keyChange\":\"https://ca/k\","
+              "\"renewalInfo\":\"https://ca/ari\",\"meta\":{\"website\":\"https://ca\","
+              "\"caaIdentities\":[\"ca.example\"],\"profiles\":{\"shortlived\":\"6 days\"}}}",
+              &dir, NULL),
+        0);
+    assert_string_equal(acme_directory_url(&dir, "revokeCert"), "https://ca/r");
+    assert_string_equal(acme_directory_url(&dir, "keyChange"), "https://ca/k");
+    assert_string_equal(acme_directory_url(&dir, "renewalInfo"), "https://ca/ari");
+    assert_string_equal(acme_directory_url(&dir, "newOrder"), "https://ca/o");
+    assert_null(acme_directory_url(&dir, "newAuthz"));
+    assert_string_equal(dir.website, "https://ca");
+    assert_string_equal(cm_json_str(dir.profiles, "shortlived"), "6 days");
+    assert_true(cm_json_has_str(dir.caa_identities, "ca.example"));
+    assert_true(acme_directory_has(&dir, "https://ca/k"));
+    assert_true(acme_directory_has(&dir, "https://ca/ari/abc.def"));
+    assert_false(acme_directory_has(&dir, "https://ca/z"));
+    /* null, of another type, or not https: absent, and no reason to refuse the rest */
+    assert_int_equal(parse("{" URLS
+                           ",\"revokeCert\":null,\"keyChange\":7,\"renewalInfo\":\"http://ca/ari\","
+                           "\"meta\":{\"website\":null,\"caaIdentities\":null,\"profiles\":[]}}",
+                           &dir, NULL),
+                     0);
+    assert_null(dir.revoke_cert);
+    assert_null(dir.key_change);
+    assert_null(dir.renewal_info);
+    assert_null(dir.website);
+    assert_null(dir.profiles);
+    assert_null(dir.caa_identities);
+    assert_false(acme_directory_has(&dir, "https://ca/ari/abc.def"));
+    acme_directory_fini(&dir);
+}
+
 static void refused(void **state)
 {
     (void)state;
@@ -92,6 +129,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(accepted),
+        cmocka_unit_test(further_members),
         cmocka_unit_test(refused),
         cmocka_unit_test(age),
     };

@@ -14,8 +14,8 @@ static const struct row rows[] = {
     {"host_names", "42", "host_names", "must be text"},
     {"host_names", "[1]", "host_names", "must be text"},
     {"host_names", "\"*.example.com\"", "host_names", "DNS-01"},
-    {"host_names", "\"192.0.2.1\"", "host_names", "is an IP address"},
-    {"host_names", "\"2001:db8::1\"", "host_names", "is an IP address"},
+    {"host_names", "\"*.192.0.2.1\"", "host_names", "no wildcard"},
+    {"host_names", "\"192.0.2.256\"", "host_names", "IP address must be written in full"},
     {"host_names", "\"a_b.example.com\"", "host_names", ""},
     {"host_names", "\"-a.example.com\"", "host_names", ""},
     {"host_names", "\"localhost\"", "host_names", ""},
@@ -26,6 +26,10 @@ static const struct row rows[] = {
     {"account", "\"fresh\"", "account", "terms of service"},
     {"key_type", "\"RSA-512\"", "key_type", "P-256, P-384, RSA-2048, RSA-3072 or RSA-4096"},
     {"alternate_chain", "7", "alternate_chain", "common name"},
+    {"challenge", "\"dns-01\"", "challenge", "tls-alpn-01"},
+    {"challenge", "7", "challenge", "tls-alpn-01"},
+    {"profile", "\"short lived\"", "profile", "directory"},
+    {"profile", "[]", "profile", "directory"},
     {"alternate_chain", "\"a\\nb\"", "alternate_chain", "common name"},
     {"paused", "\"yes\"", "paused", "true or false"},
     {"key_rollover", "\"never\"", "key_rollover", "every_renewal"},
@@ -88,10 +92,26 @@ static json_t *check(struct h *h, json_t *take_fields, size_t errors_wanted, jso
 static void all_mistakes_are_told_at_once(void **state)
 {
     struct h *h = *state;
-    CM_AUTO_JSON fields = json_pack("{s:s,s:s,s:[s],s:i}", "host_names", "*.a.example 1.2.3.4",
+    CM_AUTO_JSON fields = json_pack("{s:s,s:s,s:[s],s:i}", "host_names", "*.a.example a_b.example",
                                     "account", "none", "servers", "zulu", "renew_days", 0);
     CM_AUTO_JSON out = check(h, json_incref(fields), 5, NULL);
     assert_non_null(out);
+}
+
+static void addresses_are_names(void **state)
+{
+    struct h *h = *state;
+    h_account(h);
+    CM_AUTO_JSON fields = h_fields("192.0.2.1 2001:DB8:0::1, [2001:db8::1] www.example.com");
+    cm_json_set_str(fields, "challenge", "tls-alpn-01");
+    cm_json_set_str(fields, "profile", "shortlived");
+    CM_AUTO_JSON out = check(h, json_incref(fields), 0, NULL);
+    const json_t *ascii = cm_json_arr(out, "host_names_ascii");
+    assert_int_equal(json_array_size(ascii), 3);
+    assert_string_equal(json_string_value(json_array_get(ascii, 0)), "192.0.2.1");
+    assert_string_equal(json_string_value(json_array_get(ascii, 1)), "2001:db8::1");
+    assert_string_equal(cm_json_str(out, "challenge"), "tls-alpn-01");
+    assert_string_equal(cm_json_str(out, "profile"), "shortlived");
 }
 
 static void names_are_split_converted_and_folded(void **state)
@@ -275,6 +295,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         H_TEST(each_mistake_is_told_at_its_field),
         H_TEST(all_mistakes_are_told_at_once),
+        H_TEST(addresses_are_names),
         H_TEST(names_are_split_converted_and_folded),
         H_TEST(thirty_names_and_not_one_more),
         H_TEST(a_duplicate_server_is_folded),

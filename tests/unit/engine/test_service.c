@@ -30,6 +30,8 @@ static void an_account_gets_a_key_and_keeps_the_agreement(void **state)
     assert_string_equal(cm_json_str(body, "sealed_key"), "c2VhbGVk");
     assert_non_null(cm_json_str(body, "thumbprint"));
     assert_int_equal(cm_json_int(body, "http_port", 0), 5002);
+    assert_int_equal(cm_json_int(body, "tls_port", 0), 443);
+    assert_string_equal(cm_json_str(body, "challenge"), "http-01");
     assert_true(cm_json_bool(body, "self_check", false));
     assert_true(cm_json_has_str(cm_json_arr(body, "contacts"), "mailto:a@example.com"));
     assert_true(cm_json_has_str(cm_json_arr(body, "contacts"), "mailto:b@xn--bcher-kva.example"));
@@ -137,6 +139,9 @@ static void account_mistakes_are_named(void **state)
         {"http_port", "0", "http_port:"},
         {"http_port", "\"80a\"", "http_port:"},
         {"http_port", "70000", "http_port:"},
+        {"tls_port", "70000", "tls_port:"},
+        {"challenge", "\"dns-01\"", "challenge:"},
+        {"challenge", "1", "challenge:"},
         {"ca_pem", "\"hello\"", "ca_pem:"},
     };
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {

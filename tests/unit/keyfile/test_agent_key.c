@@ -113,6 +113,40 @@ static void key_create(void **state)
     makes_keys("RSA-2048", EVP_PKEY_RSA, 2048);
 }
 
+static void key_create_for_addresses(void **state)
+{
+    (void)state;
+    static const unsigned char v4[] = {192, 0, 2, 1};
+    static const unsigned char v6[16] = {0x20, 0x01, 0x0d, 0xb8, [15] = 1};
+    CM_AUTO_JSON reply = call(
+        &f.manager,
+        key_request("P-256", json_pack("[s,s,s]", "www.example.com", "192.0.2.1", "2001:db8::1"),
+                    json_pack("[s]", "server-1")));
+    X509_REQ *req = read_csr(reply);
+    STACK_OF(X509_EXTENSION) *exts = X509_REQ_get_extensions(req);
+    GENERAL_NAMES *names = X509V3_get_d2i(exts, NID_subject_alt_name, NULL, NULL);
+    assert_int_equal(sk_GENERAL_NAME_num(names), 3);
+    assert_int_equal(sk_GENERAL_NAME_value(names, 0)->type, GEN_DNS);
+    const GENERAL_NAME *name = sk_GENERAL_NAME_value(names, 1);
+    assert_int_equal(name->type, GEN_IPADD);
+    assert_int_equal(ASN1_STRING_length(name->d.iPAddress), sizeof(v4));
+    assert_memory_equal(ASN1_STRING_get0_data(name->d.iPAddress), v4, sizeof(v4));
+    name = sk_GENERAL_NAME_value(names, 2);
+    assert_int_equal(name->type, GEN_IPADD);
+    assert_int_equal(ASN1_STRING_length(name->d.iPAddress), sizeof(v6));
+    assert_memory_equal(ASN1_STRING_get0_data(name->d.iPAddress), v6, sizeof(v6));
+    GENERAL_NAMES_free(names);
+    sk_X509_EXTENSION_pop_free(exts, X509_EXTENSION_free);
+    X509_REQ_free(req);
+    /* only canonical text: what the CA compares */
+    refused(&f.manager,
+            key_request("P-256", json_pack("[s]", "2001:0db8::1"), json_pack("[s]", "server-1")),
+            "invalid", "address");
+    refused(&f.manager,
+            key_request("P-256", json_pack("[s]", "2001:DB8::1"), json_pack("[s]", "server-1")),
+            "invalid", "address");
+}
+
 static void key_create_refusals(void **state)
 {
     (void)state;
@@ -380,6 +414,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(key_create),
+        TEST(key_create_for_addresses),
         TEST(key_create_refusals),
         TEST(slow_keys_do_not_block),
         TEST(signs_for_its_ca),

@@ -220,7 +220,10 @@ static void refuses_wrong_leaves(void **state)
         ca_leaf(&f.ca, f.key, "DNS:www.example.com,DNS:*.example.com,DNS:evil.example");
     REFUSED(check(more, NULL, &chain), CM_EMALF, "evil.example", f.err);
     CM_AUTO_STR ip = ca_leaf(&f.ca, f.key, "DNS:www.example.com,DNS:*.example.com,IP:10.0.0.1");
-    REFUSED(check(ip, NULL, &chain), CM_EMALF, "no DNS name", f.err);
+    REFUSED(check(ip, NULL, &chain), CM_EMALF, "names 10.0.0.1, which nobody", f.err);
+    CM_AUTO_STR mail =
+        ca_leaf(&f.ca, f.key, "DNS:www.example.com,DNS:*.example.com,email:a@example.com");
+    REFUSED(check(mail, NULL, &chain), CM_EMALF, "no DNS name", f.err);
 
     const char *sans = "DNS:www.example.com,DNS:*.example.com";
     X509 *old = make_cert("x", f.key, "Test Middle", f.ca.middle_key, sans, -7200, -60);
@@ -231,6 +234,25 @@ static void refuses_wrong_leaves(void **state)
     REFUSED(check(early_pem, NULL, &chain), CM_EMALF, "not valid before", f.err);
     X509_free(old);
     X509_free(early);
+}
+
+/* RFC 8738: addresses are names like others, in canonical text. */
+static void names_addresses(void **state)
+{
+    (void)state;
+    struct kf_chain chain;
+    json_decref(f.names);
+    f.names = json_pack("[s,s,s]", "www.example.com", "192.0.2.1", "2001:db8::1");
+    CM_AUTO_STR leaf =
+        ca_leaf(&f.ca, f.key, "IP:2001:0db8:0::0001,DNS:www.example.com,IP:192.0.2.1");
+    CM_AUTO_STR pem = cm_asprintf("%s%s", leaf, f.ca.middle);
+    OK(check(pem, NULL, &chain), f.err);
+    assert_true(cm_json_has_str(chain.info.san, "2001:db8::1"));
+    kf_chain_fini(&chain);
+    CM_AUTO_STR other = ca_leaf(&f.ca, f.key, "IP:2001:db8::2,DNS:www.example.com,IP:192.0.2.1");
+    REFUSED(check(other, NULL, &chain), CM_EMALF, "does not name 2001:db8::1", f.err);
+    CM_AUTO_STR as_text = ca_leaf(&f.ca, f.key, "DNS:www.example.com,DNS:192.0.2.2,IP:192.0.2.1");
+    REFUSED(check(as_text, NULL, &chain), CM_EMALF, "does not name 2001:db8::1", f.err);
 }
 
 /* A name with a NUL inside once fooled clients into reading another name. */
@@ -266,6 +288,7 @@ int main(void)
         cmocka_unit_test(refuses_wrong_order_and_foreign_links),
         cmocka_unit_test(refuses_wrong_leaves),
         cmocka_unit_test(refuses_nul_in_names),
+        cmocka_unit_test(names_addresses),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
