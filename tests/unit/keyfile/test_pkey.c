@@ -37,6 +37,44 @@ static void key_types(void **state)
     REFUSED(kf_key_type_parse("p-256", &type, &err), CM_EINVAL, "p-256", err);
 }
 
+/* Written by hand: the very text that OpenSSL writes, also when the number begins with zeros. */
+static void p256_pem_is_openssl_s(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 300; i++) {
+        EVP_PKEY *key;
+        struct kf_secret pem;
+        char *data;
+        OK(kf_pkey_generate(KF_KEY_P256, &key, &err), err);
+        OK(kf_pkey_to_pem(key, &pem, &err), err);
+        BIO *bio = BIO_new(BIO_s_mem());
+        assert_int_equal(PEM_write_bio_PKCS8PrivateKey(bio, key, NULL, NULL, 0, NULL, NULL), 1);
+        assert_int_equal(BIO_get_mem_data(bio, &data), pem.len);
+        assert_memory_equal(data, pem.data, pem.len);
+        assert_int_equal(pem.data[pem.len], 0);
+        BIO_free(bio);
+        kf_secret_fini(&pem);
+        EVP_PKEY_free(key);
+    }
+}
+
+static void public_keys_have_no_private_pem(void **state)
+{
+    (void)state;
+    EVP_PKEY *key, *half;
+    uint8_t *spki;
+    size_t len;
+    struct kf_secret pem;
+    OK(kf_pkey_generate(KF_KEY_P256, &key, &err), err);
+    OK(kf_spki(key, &spki, &len, &err), err);
+    OK(kf_p256_from_spki(spki, len, &half, &err), err);
+    REFUSED(kf_pkey_to_pem(half, &pem, &err), CM_ECRYPTO, "PEM", err);
+    assert_null(pem.data);
+    cm_free(spki);
+    EVP_PKEY_free(key);
+    EVP_PKEY_free(half);
+}
+
 static void refuses_other_pem(void **state)
 {
     (void)state;
@@ -141,6 +179,8 @@ int main(void)
         cmocka_unit_test(secrets), /* first: the heap is still empty */
         cmocka_unit_test(private_keys_lie_in_the_secure_heap),
         cmocka_unit_test(key_types),
+        cmocka_unit_test(p256_pem_is_openssl_s),
+        cmocka_unit_test(public_keys_have_no_private_pem),
         cmocka_unit_test(refuses_other_pem),
         cmocka_unit_test(p256_public_keys),
     };
