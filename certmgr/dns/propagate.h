@@ -5,6 +5,8 @@
 #include "certmgr/dns/zone.h"
 #include <jansson.h>
 
+#define DNS_WAIT_VALUES_MAX 200 /* of one wait */
+
 struct dns_wait_options {
     bool authoritative;    /* ask every server of the zone (default) */
     const char *resolvers; /* "address:port,…" to ask besides, or NULL */
@@ -12,11 +14,13 @@ struct dns_wait_options {
     int interval_s;        /* between looks; 0 = 2 */
     int limit_s; /* then it fails and tells what each server said; 0 = 600, at most 7200 */
 };
-/* report: [{"name","server","seen": bool,"ms"}] of the last look; err NULL = all values are seen
- * everywhere.  Once, never from inside. */
+/* report: [{"name","server","seen": bool,"ms","said"}] of the last look; ms: since the wait began
+ * until all values were seen there, or until the last look; said: "all values", "no such name",
+ * "2 other values", …; a server this host has no way to (IPv6) has "skipped": true.  err NULL = all
+ * values are seen everywhere.  Once, never from inside. */
 typedef void (*dns_wait_fn)(void *arg, const json_t *report, const struct cm_err *err);
 struct dns_wait;
-/* values: [{"fqdn","value"}]; all are waited for together. */
+/* values: [{"fqdn","value"}]; all are waited for together; CNAMEs are followed. */
 struct dns_wait *dns_wait(struct cm_loop *loop, struct dns_client *dns, const json_t *values,
                           const struct dns_wait_options *options, dns_wait_fn done, void *arg);
-void dns_wait_cancel(struct dns_wait *wait);
+void dns_wait_cancel(struct dns_wait *wait); /* NULL allowed; not after done was called */

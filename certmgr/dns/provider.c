@@ -27,6 +27,7 @@ struct call_box {
 
 static const struct dnsp_kind *const kinds[] = {
     &dnsp_manual,
+    &dnsp_rfc2136,
 };
 
 const struct dnsp_kind *dnsp_kind_at(size_t index)
