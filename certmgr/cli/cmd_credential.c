@@ -3,14 +3,13 @@
 #include "base/core/json.h"
 #include "base/core/mem.h"
 #include "base/core/num.h"
-#include "certmgr/cli/cli_internal.h"
+#include "certmgr/cli/cli_follow.h"
 
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
-#define WAIT_LOOK_MS 500
-#define LIST_MAX     100000
+#define FOLLOW_LOOK_MS 2000 /* between looks while the server gives no event stream */
+#define LIST_MAX       100000
 
 /* One path with a credential's ULID in it; the server refuses what is none. */
 static int credential_send(struct cli *cli, const char *method, const char *ulid, const char *tail,
@@ -37,27 +36,26 @@ static json_t *list_of(const struct cli_option *o)
     return v;
 }
 
-static void nap(void)
-{
-    struct timespec ts = {.tv_nsec = WAIT_LOOK_MS * 1000000L};
-    (void)nanosleep(&ts, NULL); /* an interrupted nap is a shorter one */
-}
-
 static bool in_motion(const char *status)
 {
     return strcmp(status, "pending") == 0 || strcmp(status, "waiting") == 0 ||
            strcmp(status, "renew") == 0;
 }
 
-/* Prints new step lines; remembers how many were shown. */
-static void print_steps(const json_t *view, size_t *shown)
+static void print_step(const json_t *step)
 {
-    const json_t *steps = cm_json_arr(view, "steps");
-    for (; *shown < json_array_size(steps); (*shown)++) {
-        const json_t *step = json_array_get(steps, *shown);
-        printf("%s  %s\n", cm_json_str_or(step, "at", ""), cm_json_str_or(step, "text", ""));
-    }
+    printf("%s  %s\n", cm_json_str_or(step, "at", ""), cm_json_str_or(step, "text", ""));
     fflush(stdout);
+}
+
+static void print_steps(const json_t *view)
+{
+    size_t i = 0;
+    json_t *step = NULL;
+    json_array_foreach(cm_json_arr(view, "steps"), i, step)
+    {
+        print_step(step);
+    }
 }
 
 static const char *status_of(const json_t *view)
@@ -65,25 +63,40 @@ static const char *status_of(const json_t *view)
     return cm_json_str_or(cm_json_obj(view, "credential"), "status", "pending");
 }
 
-/* Follows a credential until nothing moves any more. */
+static int on_event(void *arg, const char *event, const json_t *data)
+{
+    const struct cli *cli = arg;
+    if (strcmp(event, "step") == 0 && !cli->json)
+        print_step(data);
+    return strcmp(event, "state") == 0 && !in_motion(cm_json_str_or(data, "status", "pending"));
+}
+
+/* Follows a credential until nothing moves any more: its events, or (too many follow already) by
+ * looking now and then. */
 static int follow(struct cli *cli, const char *ulid)
 {
-    size_t shown = 0;
+    CM_AUTO_STR path = cm_asprintf("/credentials/%s/events", ulid);
+    char last[CLI_EVENT_ID_SIZE] = "";
+    bool streamed = false;
     for (;;) {
         CM_AUTO_JSON view = NULL;
         int status = credential_call(cli, "GET", ulid, "", &view);
         if (status != CLI_OK)
             return status;
-        if (!cli->json)
-            print_steps(view, &shown);
         if (in_motion(status_of(view))) {
-            nap();
+            enum cli_follow_end end = cli_follow(cli, path, last, on_event, cli);
+            streamed = streamed || end == CLI_FOLLOW_STOPPED;
+            if (end != CLI_FOLLOW_STOPPED)
+                cli_nap(FOLLOW_LOOK_MS);
             continue;
         }
-        if (cli->json)
+        if (cli->json) {
             cli_print_json(view);
-        else
+        } else {
+            if (!streamed)
+                print_steps(view);
             printf("status: %s\n", status_of(view));
+        }
         return strcmp(status_of(view), "issued") == 0 ? CLI_OK : CLI_FAILED;
     }
 }
@@ -278,7 +291,6 @@ static int cmd_log(struct cli *cli)
     struct cli_option options[] = {{.name = "--follow", .short_name = "-f", .flag = true},
                                    {.name = NULL}};
     CM_AUTO_JSON view = NULL;
-    size_t shown = 0;
     if (cli_options(cli, options) != 0 || cli->argc != 1)
         return CLI_USAGE;
     if (options[0].count > 0)
@@ -287,7 +299,7 @@ static int cmd_log(struct cli *cli)
     if (status == CLI_OK && cli->json)
         cli_print_json(json_object_get(view, "steps"));
     else if (status == CLI_OK)
-        print_steps(view, &shown);
+        print_steps(view);
     return status;
 }
 

@@ -100,12 +100,12 @@ static inline void place_answer(void *arg, struct http_exchange *ex)
     http_ex_reply(ex, 404, NULL, NULL, 0);
 }
 
-static inline void place_serve(struct place *p, const struct route *routes)
+static inline void place_serve_fn(struct place *p,
+                                  void (*handler)(void *arg, struct http_exchange *ex))
 {
     CM_AUTO_STR dir = cm_asprintf("%s/run/certmgr", p->root);
     CM_AUTO_STR address = cm_asprintf("unix:%s/certmgr.sock", dir);
     int fd = -1;
-    p->routes = routes;
     assert_int_equal(cm_dir_make(dir, 0755, NULL), 0);
     assert_int_equal(http_bind(address, &fd, NULL), 0); /* clients wait in the queue from here */
     p->server = fork();
@@ -114,12 +114,18 @@ static inline void place_serve(struct place *p, const struct route *routes)
         struct cm_loop *loop = cm_loop_new();
         struct http_listener *listener = NULL;
         struct http_listen_opts opts = {
-            .fd = fd, .limit = place_limit, .handler = place_answer, .arg = p};
+            .fd = fd, .limit = place_limit, .handler = handler, .arg = p};
         if (http_listen(loop, &opts, &listener, NULL) == 0)
             cm_loop_run(loop);
         _exit(1);
     }
     close(fd);
+}
+
+static inline void place_serve(struct place *p, const struct route *routes)
+{
+    p->routes = routes;
+    place_serve_fn(p, place_answer);
 }
 
 /* What the server was asked, one line each. */
