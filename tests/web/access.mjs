@@ -45,7 +45,8 @@ async function pages(browser, lab, locale, language) {
   await person.axe(`/setup, ${language}`);
   await person.signIn();
   lab.failed ??= await failing(person);
-  for (const path of [...PATHS, `/credentials/${lab.issued}`, `/credentials/${lab.failed}`]) {
+  for (const path of [...PATHS, `/credentials/${lab.issued}`,
+    `/credentials/${lab.issued}/edit`, `/credentials/${lab.failed}`]) {
     await person.open(path);
     assert.equal(await person.page.locator("html").getAttribute("lang"), language);
     await person.axe(`${path}, ${language}`);

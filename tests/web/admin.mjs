@@ -1,6 +1,6 @@
 /* Accounts, settings, invitation and removal of a server through their pages. */
 import assert from "node:assert/strict";
-import { Person } from "./browser.mjs";
+import { Person, until } from "./browser.mjs";
 
 export const name = "accounts, settings, servers";
 
@@ -79,6 +79,32 @@ async function servers(person) {
   await page.waitForURL(/servers$/);
 }
 
+/* Renew days change at once; the names would take a new certificate, and a bad one is refused. */
+async function credential(person, other) {
+  const { page, lab } = person;
+  await person.open(`/credentials/${lab.issued}`);
+  await page.getByRole("link", { name: "Edit" }).click();
+  await other.open(`/credentials/${lab.issued}/edit`);
+  const names = await page.locator("#host_names").inputValue();
+  assert.match(names, /日本語\.example\.test/, "as they were typed");
+  await page.locator("#host_names").fill(`${names}\n-bad-.example`);
+  await page.locator("button.primary[type=submit]").click();
+  assert.match(await person.text("#host_names-error"), /-bad-\.example/);
+  await page.locator("#host_names").fill(names);
+  await page.locator("#renew_days").fill("17");
+  await person.shot("credential-edit");
+  await page.locator("button.primary[type=submit]").click();
+  await page.waitForURL(new RegExp(`credentials/${lab.issued}$`));
+  await until("the change is there", async () => {
+    await person.open(`/credentials/${lab.issued}/edit`);
+    return (await page.locator("#renew_days").inputValue()) === "17" || person.text();
+  });
+  await other.page.locator("#renew_days").fill("18");
+  await other.page.locator("button.primary[type=submit]").click();
+  assert.match(await other.text(), /changed in the meantime/, "no change is lost");
+  assert.equal(await other.page.locator("#renew_days").inputValue(), "18", "nor what was typed");
+}
+
 export async function run(browser, lab) {
   const person = await Person.come(browser, lab);
   const other = await Person.come(browser, lab);
@@ -88,6 +114,7 @@ export async function run(browser, lab) {
   await edit(person, other);
   await settings(person);
   await servers(person);
+  await credential(person, other);
   await other.leave();
   await person.leave();
 }

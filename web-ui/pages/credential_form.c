@@ -12,15 +12,17 @@
 #include "web-ui/pages/choices.h"
 #include "web-ui/reply.h"
 #include "web-ui/shell.h"
+#include "web-ui/widget.h"
 
 struct form {
     struct web_ctx *ctx;
     struct cm_buf *page;
     const struct web_form *posted;
     const json_t *errors;
-    json_t *defaults;
-    json_t *chosen;  /* names */
-    char number[24]; /* renew_days as text */
+    const json_t *credential; /* being edited, or NULL */
+    json_t *values;           /* of that, or the defaults */
+    json_t *chosen;           /* names */
+    char number[24];          /* renew_days as text */
 };
 
 static const char *value_of(struct form *form, const char *name)
@@ -29,7 +31,7 @@ static const char *value_of(struct form *form, const char *name)
 
     if (form->posted)
         return web_form_text(form->posted, name);
-    value = json_object_get(form->defaults, name);
+    value = json_object_get(form->values, name);
     if (json_is_integer(value)) {
         snprintf(form->number, sizeof(form->number), "%" PRId64,
                  (int64_t)json_integer_value(value));
@@ -38,12 +40,32 @@ static const char *value_of(struct form *form, const char *name)
     return json_is_string(value) ? json_string_value(value) : "";
 }
 
+static char *names_of(struct form *form)
+{
+    struct cm_buf lines;
+    size_t i;
+    json_t *name;
+    char *text;
+
+    if (form->posted || !form->credential)
+        return cm_strdup(value_of(form, "host_names"));
+    cm_buf_init(&lines, WEB_FORM_MAX);
+    json_array_foreach(cm_json_arr(form->credential, "host_names"), i, name)
+    {
+        cm_buf_printf(&lines, "%s\n", json_string_value(name));
+    }
+    text = cm_strdup(cm_buf_str(&lines));
+    cm_buf_fini(&lines);
+    return text;
+}
+
 static void names_part(struct form *form)
 {
+    CM_AUTO_STR text = names_of(form);
     struct web_field names = {.name = "host_names",
                               .label = MSG_F_HOST_NAMES,
                               .hint = MSG_F_HOST_NAMES_HINT,
-                              .value = value_of(form, "host_names"),
+                              .value = text,
                               .rows = 6,
                               .required = true,
                               .names = true,
@@ -53,6 +75,26 @@ static void names_part(struct form *form)
     html_raw(form->page, "<div class=\"card\">");
     web_field(form->ctx, form->page, &names);
     html_raw(form->page, "</div>");
+}
+
+static void rollover_part(struct form *form)
+{
+    const struct web_option options[] = {
+        {"keep", web_msg(form->ctx, MSG_F_ROLLOVER_KEEP)},
+        {"every_renewal", web_msg(form->ctx, MSG_F_ROLLOVER_EVERY)}};
+    struct web_field field = {.name = "key_rollover",
+                              .label = MSG_F_ROLLOVER,
+                              .hint = MSG_F_ROLLOVER_HINT,
+                              .value = value_of(form, "key_rollover"),
+                              .errors = form->errors};
+
+    web_field_select(form->ctx, form->page, &field, options, 2);
+}
+
+static bool is_paused(const struct form *form)
+{
+    return form->posted ? web_form_get(form->posted, "paused") != NULL
+                        : cm_json_bool(form->credential, "paused", false);
 }
 
 static void provider_part(struct form *form)
@@ -71,6 +113,7 @@ static void provider_part(struct form *form)
     choice_provider(form->ctx, form->page, value_of(form, "provider"), form->errors);
     choice_account(form->ctx, form->page, value_of(form, "account"), false, form->errors);
     choice_key_type(form->ctx, form->page, value_of(form, "key_type"), form->errors);
+    rollover_part(form);
     web_field(form->ctx, form->page, &chain);
     html_raw(form->page, "</div></fieldset>");
 }
@@ -103,45 +146,80 @@ static void deploy_part(struct form *form)
     web_field(ctx, form->page, &target);
     renew.value = value_of(form, "renew_days");
     web_field(ctx, form->page, &renew);
-    html_raw(form->page, "</div></fieldset>");
+    html_raw(form->page, "</div>");
+    if (form->credential)
+        web_field_check(ctx, form->page, "paused", "1", MSG_F_PAUSED, is_paused(form));
+    html_raw(form->page, "</fieldset>");
 }
 
-void credential_form(struct web_ctx *ctx, int status, const struct web_form *posted,
-                     const json_t *errors)
+static void buttons(struct web_ctx *ctx, struct cm_buf *page, bool edit, const char *back)
 {
-    struct cm_buf page;
-    struct form form = {.ctx = ctx, .page = &page, .posted = posted, .errors = errors};
+    html_raw(page, "<div class=\"actions\">");
+    html_leaf(page, "button", web_msg(ctx, edit ? MSG_F_SAVE : MSG_SUBMIT_REQUEST), "class",
+              "primary", "type", "submit", NULL);
+    html_leaf(page, "a", web_msg(ctx, MSG_CANCEL), "class", "button", "href", back, NULL);
+    html_raw(page, "</div></form></div>");
+}
 
-    form.defaults = eng_defaults(ctx->web->env.engine);
-    form.chosen = posted ? web_form_words(posted, "servers")
-                         : json_incref(cm_json_arr(form.defaults, "servers"));
-    web_page_begin(ctx, &page, web_msg(ctx, MSG_ADD_CREDENTIALS), NAV_CREDENTIALS);
+/* What a change will cost is said before it is made.  After a conflict the serial is the present
+ * one: who saves again has been told. */
+static void edit_lead(struct form *form, bool conflict)
+{
+    char serial[24];
+
+    snprintf(serial, sizeof(serial), "%" PRId64, cm_json_int(form->credential, "serial", 0));
+    html_leaf(form->page, "p", web_msg(form->ctx, MSG_F_EDIT_LEAD), "class", "lead", NULL);
+    html_open(form->page, "input", "type", "hidden", "name", "base_serial", "value",
+              form->posted && !conflict ? web_form_text(form->posted, "base_serial") : serial,
+              NULL);
+}
+
+void credential_form(struct web_ctx *ctx, int status, const struct credential_form *wanted)
+{
+    const json_t *errors = wanted->errors;
+    bool edit = wanted->credential != NULL;
+    enum web_msg title = edit ? MSG_F_EDIT : MSG_ADD_CREDENTIALS;
+    CM_AUTO_STR back = edit ? cm_asprintf("/credentials/%s", ctx->param) : NULL;
+    CM_AUTO_STR action = edit ? cm_asprintf("/credentials/%s/edit", ctx->param) : NULL;
+    struct cm_buf page;
+    struct form form = {.ctx = ctx,
+                        .page = &page,
+                        .posted = wanted->posted,
+                        .errors = errors,
+                        .credential = wanted->credential};
+
+    form.values = edit ? json_incref((json_t *)(uintptr_t)wanted->credential)
+                       : eng_defaults(ctx->web->env.engine);
+    form.chosen = form.posted ? web_form_words(form.posted, "servers")
+                              : json_incref(cm_json_arr(form.values, "servers"));
+    web_page_begin(ctx, &page, web_msg(ctx, title), NAV_CREDENTIALS);
     html_raw(&page, "<div class=\"form-page\">");
     web_error_summary(ctx, &page, errors);
-    html_leaf(&page, "h1", web_msg(ctx, MSG_ADD_CREDENTIALS), NULL);
-    html_leaf(&page, "p", web_msg(ctx, MSG_ADD_LEAD), "class", "lead", NULL);
-    html_raw(&page, "<form method=\"post\" action=\"/credentials\">");
+    html_leaf(&page, "h1", web_msg(ctx, title), NULL);
+    if (wanted->err)
+        web_notice(&page, "bad", wanted->err->what);
+    if (!edit)
+        html_leaf(&page, "p", web_msg(ctx, MSG_ADD_LEAD), "class", "lead", NULL);
+    html_open(&page, "form", "method", "post", "action", edit ? action : "/credentials", NULL);
+    if (edit)
+        edit_lead(&form, wanted->err != NULL);
     web_page_token(ctx, &page);
     names_part(&form);
     provider_part(&form);
     choice_servers(ctx, &page, form.chosen, errors);
     deploy_part(&form);
-    html_raw(&page, "<div class=\"actions\">");
-    html_leaf(&page, "button", web_msg(ctx, MSG_SUBMIT_REQUEST), "class", "primary", "type",
-              "submit", NULL);
-    html_leaf(&page, "a", web_msg(ctx, MSG_CANCEL), "class", "button", "href", "/credentials",
-              NULL);
-    html_raw(&page, "</div></form></div>");
+    buttons(ctx, &page, edit, edit ? back : "/credentials");
     web_page_end(ctx, &page);
-    json_decref(form.defaults);
+    json_decref(form.values);
     json_decref(form.chosen);
     web_reply_html(ctx, status, &page);
 }
 
-json_t *credential_form_fields(const struct web_ctx *ctx, json_t *errors)
+json_t *credential_form_fields(const struct web_ctx *ctx, bool edit, json_t *errors)
 {
-    static const char *const texts[] = {"host_names",   "provider", "account",        "key_type",
-                                        "keyring_file", "target",   "alternate_chain"};
+    static const char *const texts[] = {"host_names",   "provider",    "account",
+                                        "key_type",     "target",      "alternate_chain",
+                                        "keyring_file", "key_rollover"};
     json_t *fields = json_object();
     const char *days = web_form_text(&ctx->form, "renew_days");
     int64_t number;
@@ -149,7 +227,7 @@ json_t *credential_form_fields(const struct web_ctx *ctx, json_t *errors)
     for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
         const char *value = web_form_get(&ctx->form, texts[i]);
 
-        if (value && (*value || i == 0))
+        if (value && (*value || i == 0 || edit)) /* "" takes an optional one away */
             cm_json_set_str(fields, texts[i], value);
     }
     cm_json_set(fields, "servers", web_form_words(&ctx->form, "servers"));

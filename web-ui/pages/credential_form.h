@@ -3,9 +3,15 @@
 
 #include "web-ui/ctx.h"
 
-/* Replies with the form.  posted: values to keep, or NULL for the defaults; errors: as eng_check(),
- * or NULL.  Ends ctx. */
-void credential_form(struct web_ctx *ctx, int status, const struct web_form *posted,
-                     const json_t *errors);
-/* Fields for eng_submit() (owned); what no field can hold goes to errors. */
-json_t *credential_form_fields(const struct web_ctx *ctx, json_t *errors);
+struct credential_form {
+    const struct web_form *posted; /* values to keep, or NULL */
+    const json_t *errors;          /* as eng_check(), or NULL */
+    const struct cm_err *err;      /* an edit conflict to tell, or NULL */
+    const json_t *credential;      /* the one being edited (ctx->param), or NULL: a new one */
+};
+/* Replies with the form.  Ends ctx. */
+void credential_form(struct web_ctx *ctx, int status, const struct credential_form *wanted);
+/* Fields for eng_submit() or (edit) eng_change(), owned; what no field can hold goes to errors. */
+json_t *credential_form_fields(const struct web_ctx *ctx, bool edit, json_t *errors);
+/* Keeps the notes of a submission ("duplicate folded: …") for the credential's page. */
+void credential_notes(struct web *web, const char *credential, const json_t *notes);

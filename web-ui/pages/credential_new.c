@@ -8,11 +8,12 @@
 
 void page_credential_new(struct web_ctx *ctx)
 {
-    credential_form(ctx, 200, NULL, NULL);
+    struct credential_form form = {0};
+
+    credential_form(ctx, 200, &form);
 }
 
-/* Notes of a submission ("duplicate folded: …") are shown on the credential's page. */
-static void remember_notes(struct web *web, const char *credential, const json_t *notes)
+void credential_notes(struct web *web, const char *credential, const json_t *notes)
 {
     if (json_array_size(notes) == 0)
         return;
@@ -32,13 +33,15 @@ static void submitted(void *arg, const char *credential, const json_t *field_err
     if (web_ctx_gone(ctx))
         return;
     if (json_array_size(field_errors) > 0) {
-        credential_form(ctx, 422, &ctx->form, field_errors);
+        struct credential_form form = {.posted = &ctx->form, .errors = field_errors};
+
+        credential_form(ctx, 422, &form);
     } else if (err && err->code) {
         web_reply_error(ctx, err);
     } else {
         CM_AUTO_STR href = cm_asprintf("/credentials/%s", credential);
 
-        remember_notes(ctx->web, credential, notes);
+        credential_notes(ctx->web, credential, notes);
         web_reply_redirect(ctx, href);
     }
 }
@@ -49,17 +52,18 @@ static void refuse(struct web_ctx *ctx, const json_t *fields, json_t *errors)
     CM_AUTO_JSON normal = NULL;
     CM_AUTO_JSON more = NULL;
     CM_AUTO_JSON notes = NULL;
+    struct credential_form form = {.posted = &ctx->form, .errors = errors};
 
     eng_check(ctx->web->env.engine, fields, &normal, &more, &notes);
     if (more)
         json_array_extend(errors, more);
-    credential_form(ctx, 422, &ctx->form, errors);
+    credential_form(ctx, 422, &form);
 }
 
 void page_credential_post(struct web_ctx *ctx)
 {
     CM_AUTO_JSON errors = json_array();
-    CM_AUTO_JSON fields = credential_form_fields(ctx, errors);
+    CM_AUTO_JSON fields = credential_form_fields(ctx, false, errors);
     struct eng_actor actor = web_actor(ctx);
 
     if (json_array_size(errors) > 0)

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/core/mem.h"
+#include "certmgr/engine/plan.h"
 #include "web-ui/credential.h"
 #include "web-ui/html.h"
 #include "web-ui/pages/credential_parts.h"
@@ -114,6 +115,14 @@ static const char *health_of(const struct show *show)
     return color;
 }
 
+static void edit_link(const struct show *show)
+{
+    CM_AUTO_STR href = cm_asprintf("/credentials/%s/edit", show->ctx->param);
+
+    html_leaf(show->page, "a", web_msg(show->ctx, MSG_D_EDIT), "class", "button", "href", href,
+              NULL);
+}
+
 static void heading(const struct show *show, bool moving)
 {
     struct web_ctx *ctx = show->ctx;
@@ -138,6 +147,8 @@ static void heading(const struct show *show, bool moving)
         web_health_badge(ctx, page, health);
     }
     html_raw(page, "</p></div><div data-part=\"actions\">");
+    if (show->credential && !eng_is_refused(show->credential))
+        edit_link(show);
     if (cm_json_obj(show->credential, "error") || (!moving && strcmp(show->status, "issued") != 0))
         retry_button(show);
     else if (!moving && show->credential && !cm_json_bool(show->credential, "paused", false))

@@ -14,6 +14,8 @@ void page_logout_post(struct web_ctx *ctx);
 
 void page_credentials(struct web_ctx *ctx);
 void page_credential_new(struct web_ctx *ctx);
+void page_credential_edit(struct web_ctx *ctx);
+void page_credential_edit_post(struct web_ctx *ctx);
 void page_credential_post(struct web_ctx *ctx);
 void page_credential(struct web_ctx *ctx);
 void page_credential_retry(struct web_ctx *ctx);

@@ -133,7 +133,7 @@ static void put_done(void *arg, const struct cm_err *err)
 void page_settings_post(struct web_ctx *ctx)
 {
     CM_AUTO_JSON errors = json_array();
-    CM_AUTO_JSON fields = credential_form_fields(ctx, errors);
+    CM_AUTO_JSON fields = credential_form_fields(ctx, false, errors);
     CM_AUTO_JSON current = eng_defaults(ctx->web->env.engine);
     struct cm_err err = CM_ERR_INIT;
 

@@ -423,6 +423,58 @@ static void test_renewal_by_hand(void **state)
     rig_stop(&rig);
 }
 
+static void test_edit(void **state)
+{
+    static const char *const change =
+        "base_serial=77&host_names=a.example%0Ab.example&provider=acme&account=pebble"
+        "&key_type=P-384&keyring_file=a.kyr&target=&alternate_chain=&renew_days=9"
+        "&key_rollover=every_renewal&paused=1&servers=alpha.example.net";
+    struct rig rig;
+    struct reply reply;
+
+    (void)state;
+    rig_start(&rig);
+    rig_sign_in(&rig);
+    rig_account(&rig, "pebble");
+    rig_get(&rig, "/credentials/" ULID "/edit", &reply);
+    assert_status(&reply, 404); /* nothing of that name */
+    reply_fini(&reply);
+    doubles.view = issued_view("served");
+    cm_json_set_int(json_object_get(doubles.view, "credential"), "serial", 77);
+    rig_get(&rig, "/credentials/" ULID, &reply);
+    assert_has(&reply, "href=\"/credentials/" ULID "/edit\"");
+    reply_fini(&reply);
+    rig_get(&rig, "/credentials/" ULID "/edit", &reply);
+    assert_status(&reply, 200);
+    assert_has(&reply, "action=\"/credentials/" ULID "/edit\"");
+    assert_has(&reply, "name=\"base_serial\" value=\"77\"");
+    assert_has(&reply, "日本語.example\n");
+    reply_fini(&reply);
+    rig_post(&rig, "/credentials/" ULID "/edit", change, &reply);
+    assert_status(&reply, 303);
+    assert_string_equal(reply_header(&reply, "Location"), "/credentials/" ULID);
+    assert_string_equal(doubles.name, ULID);
+    assert_int_equal(doubles.base_serial, 77);
+    assert_true(cm_json_bool(doubles.fields, "paused", false));
+    assert_string_equal(cm_json_str(doubles.fields, "key_rollover"), "every_renewal");
+    assert_string_equal(cm_json_str(doubles.fields, "target"), ""); /* taken away */
+    assert_int_equal(cm_json_int(doubles.fields, "renew_days", 0), 9);
+    reply_fini(&reply);
+    /* another change was first: what was typed stays, and saving again is a decision */
+    cm_fail(&doubles.fail, CM_ECONFLICT, "somebody else was faster");
+    cm_json_set_int(json_object_get(doubles.view, "credential"), "serial", 78);
+    rig_post(&rig, "/credentials/" ULID "/edit", change, &reply);
+    assert_status(&reply, 409);
+    assert_has(&reply, "somebody else was faster");
+    assert_has(&reply, "a.example\nb.example");
+    assert_has(&reply, "name=\"base_serial\" value=\"78\"");
+    reply_fini(&reply);
+    rig_post(&rig, "/credentials/" ULID "/edit", "host_names=a.example", &reply);
+    assert_status(&reply, 400); /* without the version looked at */
+    reply_fini(&reply);
+    rig_stop(&rig);
+}
+
 static char *ulid_number(int i)
 {
     return cm_asprintf("01J0000000000000000000%04d", i);
@@ -520,6 +572,7 @@ int main(void)
         cmocka_unit_test(test_refresh_while_in_motion),
         cmocka_unit_test(test_error_object_and_retry),
         cmocka_unit_test(test_renewal_by_hand),
+        cmocka_unit_test(test_edit),
         cmocka_unit_test(test_list_pages),
         cmocka_unit_test(test_status_and_languages),
     };
