@@ -135,6 +135,8 @@ static int open_lmdb(struct cs_env *env, size_t map_size, struct cm_err *err)
     if (txn)
         mdb_txn_abort(txn);
     env->dbi = dbi;
+    if (rc == 0)
+        cs_env_find_map(env);
     return rc == 0 ? 0 : cs_env_fail(env, rc, "cannot open the certificate store", err);
 }
 

@@ -33,6 +33,9 @@ struct cs_env {
     char *dir;
     struct MDB_txn *spare[CS_SPARE_READERS]; /* reset read transactions, kept for the next one */
     unsigned spare_count;
+    void *map; /* LMDB's, or NULL when it was not found */
+    size_t map_len;
+    unsigned uses; /* since the pages of the map were last given up */
 };
 
 /* create: make the directory (mode 0700) and an empty environment when missing.  CM_EBUSY when
@@ -40,6 +43,9 @@ struct cs_env {
 int cs_env_open(const char *dir, size_t map_size, bool create, struct cs_env **ret,
                 struct cm_err *err);
 void cs_env_close(struct cs_env *env); /* no transaction may be open */
+/* resident.c: keeps what the map counts as memory of this process to some megabytes. */
+void cs_env_find_map(struct cs_env *env);
+void cs_env_used(struct cs_env *env, bool commit); /* after each transaction */
 /* exact: counts the reusable pages one list at a time; otherwise `used` is the highest page ever
  * used, which is never too low. */
 int cs_env_usage(struct cs_env *env, bool exact, struct cs_usage *ret, struct cm_err *err);

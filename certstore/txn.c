@@ -29,6 +29,7 @@ int cs_txn_commit(struct cs_txn *txn, struct cm_err *err)
 {
     int rc = mdb_txn_commit(txn->lmdb);
     txn->lmdb = NULL;
+    cs_env_used(txn->env, txn->write);
     return rc == 0 ? 0 : cs_env_fail(txn->env, rc, "cannot save to the certificate store", err);
 }
 
@@ -44,6 +45,7 @@ void cs_txn_abort(struct cs_txn *txn)
         mdb_txn_abort(txn->lmdb);
     }
     txn->lmdb = NULL;
+    cs_env_used(env, false);
 }
 
 int cs_txn_get(struct cs_txn *txn, const struct cs_key *key, struct cs_slice *ret,
