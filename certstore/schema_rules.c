@@ -188,16 +188,40 @@ static const struct cs_member settings[] = {LABEL("provider", 0),
                                             LABEL("keyring_file", 0),
                                             END};
 
+static const struct cs_member propagation[] = {BOOL("authoritative"), LINE("resolvers", 0, 512),
+                                               INT("fixed_s", 7200), INT("limit_s", 7200), END};
+
+static const struct cs_member dns_account[] = {LABEL("kind", REQ),
+                                               LABEL("provider", 0),
+                                               ANY("options", 8192),
+                                               B64("sealed", 0, SEALED_MAX),
+                                               LINES("secret_names", 64, 32),
+                                               LINES("domains", 1024, 100),
+                                               HOSTS("domains_ascii", 0, 100),
+                                               BOOL("enabled"),
+                                               OBJECT("propagation", 0, propagation),
+                                               LINE("resolvers", 0, 512),
+                                               END};
+
+static const struct cs_member dns_provider[] = {ANY("recipe", 128 << 10), END};
+
 static const struct cs_member root[] = {PEM("pem", REQ, CERT_MAX), LINE("subject", 0, 1024),
                                         TIME("not_after", 0), END};
 
 const struct cs_rule cs_rules[] = {
-    {UP("request"), CS_N_ULID, request},     {DOWN("credential"), CS_N_ULID, credential},
-    {DOWN("keyfile"), CS_N_ULID, keyfile},   {DOWN("challenge"), CS_N_ULID, challenge},
-    {DOWN("trust"), CS_N_ROOT, trust},       {UP("receipt"), CS_N_HOST_ULID, receipt},
-    {DOWN("account"), CS_N_LABEL, account},  {DOWN("settings"), CS_N_LABEL, settings},
-    {DOWN("root"), CS_N_HEX64, root},        {DOWN("server"), CS_N_HOST, NULL},
-    {DOWN("dns-account"), CS_N_LABEL, NULL}, {DOWN("dns-provider"), CS_N_LABEL, NULL},
-    {DOWN("microca"), CS_N_LABEL, NULL},     {DOWN("archive"), CS_N_LABEL, NULL},
+    {UP("request"), CS_N_ULID, request},
+    {DOWN("credential"), CS_N_ULID, credential},
+    {DOWN("keyfile"), CS_N_ULID, keyfile},
+    {DOWN("challenge"), CS_N_ULID, challenge},
+    {DOWN("trust"), CS_N_ROOT, trust},
+    {UP("receipt"), CS_N_HOST_ULID, receipt},
+    {DOWN("account"), CS_N_LABEL, account},
+    {DOWN("settings"), CS_N_LABEL, settings},
+    {DOWN("root"), CS_N_HEX64, root},
+    {DOWN("server"), CS_N_HOST, NULL},
+    {DOWN("dns-account"), CS_N_LABEL, dns_account},
+    {DOWN("dns-provider"), CS_N_LABEL, dns_provider},
+    {DOWN("microca"), CS_N_LABEL, NULL},
+    {DOWN("archive"), CS_N_LABEL, NULL},
 };
 const size_t cs_rule_count = sizeof(cs_rules) / sizeof(cs_rules[0]);

@@ -1,5 +1,5 @@
 /* Host names and servers with access as people type them -> checked, folded, in ASCII. */
-#include "certmgr/engine/internal.h"
+#include "certmgr/engine/dns.h"
 
 #include <string.h>
 
@@ -14,6 +14,15 @@ static void note_folded(struct eng_check *check, json_t *said, const char *what,
     json_array_append_new(check->notes, json_string(text));
 }
 
+/* Does a DNS account cover it?  Where its challenge lies elsewhere (CNAME), the account names the
+ * domain itself: what the DNS says then is found out before the order. */
+static bool wildcard_ok(const struct eng_check *check, const char *ascii)
+{
+    char owner[DNS_OWNER_TEXT];
+    eng_dns_owner(ascii, owner);
+    return eng_dns_cover(check->engine, owner) != NULL;
+}
+
 /* Returns true when the name can be part of a request. */
 static bool name_ok(struct eng_check *check, const char *typed, char ascii[HOSTNAME_MAX])
 {
@@ -26,11 +35,11 @@ static bool name_ok(struct eng_check *check, const char *typed, char ascii[HOSTN
     else if (rc != 0)
         eng_check_error(check, "host_names", typed, "%s", err.what);
     cm_err_fini(&err);
-    if (rc == 0 && kind == HOSTNAME_WILDCARD) {
+    if (rc == 0 && kind == HOSTNAME_WILDCARD && !wildcard_ok(check, ascii)) {
         eng_check_error(check, "host_names", typed,
-                        "the wildcard %.200s needs a DNS-01 challenge, and no DNS account is "
-                        "configured for its domain: name the hosts one by one",
-                        typed);
+                        "the wildcard %.200s can be proved by DNS-01 only: add a DNS account whose "
+                        "domains name %.200s, or name the hosts one by one",
+                        typed, typed + 2);
         return false;
     }
     return rc == 0;

@@ -1,5 +1,5 @@
 /* The engine's life, and what it does when a document changes. */
-#include "certmgr/engine/internal.h"
+#include "certmgr/engine/dns.h"
 
 #include <string.h>
 
@@ -76,6 +76,8 @@ static void on_change(void *arg, const char *id)
             sched_touch(engine, name);
     } else if ((name = eng_id_name(id, "account:"))) {
         eng_account_changed(engine, name);
+    } else if (eng_id_name(id, "dns-account:") || eng_id_name(id, "dns-provider:")) {
+        eng_dns_changed(engine);
     } else if (eng_id_name(id, "root:")) {
         kf_roots_free(engine->roots);
         engine->roots = NULL;
@@ -95,6 +97,7 @@ struct engine *eng_new(const struct eng_env *env)
     engine->refs = 1;
     engine->env = *env;
     engine->ear = eng_ear_new(env->store, on_change, engine);
+    eng_dns_start(engine);
     if (env->manager) {
         sched_start(engine);
         intake_start(engine);
@@ -104,8 +107,10 @@ struct engine *eng_new(const struct eng_env *env)
 
 void eng_unref(struct engine *engine)
 {
-    if (--engine->refs == 0)
+    if (--engine->refs == 0) {
+        cm_free(engine->dns);
         cm_free(engine);
+    }
 }
 
 void eng_free(struct engine *engine)
@@ -116,6 +121,7 @@ void eng_free(struct engine *engine)
     eng_ear_off(engine->ear);
     intake_stop(engine);
     sched_stop(engine);
+    eng_dns_stop(engine);
     eng_accounts_free(engine);
     eng_files_free(engine);
     kf_roots_free(engine->roots);

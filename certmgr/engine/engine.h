@@ -10,6 +10,7 @@
 #include "base/net/dns.h"
 #include "base/net/http_client.h"
 #include "base/net/loop.h"
+#include "certmgr/dns/provider.h"
 #include "certstore/store.h"
 #include "keyfile/port.h"
 #include "keyfile/trust.h"
@@ -32,6 +33,10 @@ struct eng_env {
     bool lab_http;                              /* accept http:// ACME URLs on loopback (tests) */
     const struct kf_trust *(*trust)(void *arg); /* current trust root, never NULL */
     void *trust_arg;
+    /* Programs of [dns_exec NAME] (struct dnsp_env); NULL = none. */
+    void (*dns_exec)(void *arg, const char *name, const char *const *argv, size_t argc,
+                     const json_t *env, dnsp_exec_fn done, void *done_arg);
+    void *dns_exec_arg;
 };
 
 struct engine;
@@ -85,6 +90,33 @@ void eng_renew(struct engine *engine, const char *credential, bool new_key,
  * when the directory is the same. */
 void eng_account_put(struct engine *engine, const json_t *fields, const struct eng_actor *actor,
                      eng_done_fn done, void *arg);
+/* DNS account document (manager): fields {name, kind, provider (kind recipe), options {name: text
+ * or integer}, secrets {name: text; "" keeps what is there}, domains [typed…] or text, enabled,
+ * propagation {authoritative, resolvers, fixed_s, limit_s}, resolvers}.  Members that are not given
+ * stay as they are; options, propagation and domains are replaced as a whole. */
+void eng_dns_account_put(struct engine *engine, const json_t *fields, const struct eng_actor *actor,
+                         eng_done_fn done, void *arg);
+/* Refused (CM_ECONFLICT) while TXT values of it wait to be taken away, unless forced. */
+void eng_dns_account_delete(struct engine *engine, const char *name, bool force,
+                            const struct eng_actor *actor, eng_done_fn done, void *arg);
+/* {name, kind, …} without secrets but with their names (owned; NULL = absent), all of them, and
+ * recipes [{name, title, unverified, credentials, options}]. */
+json_t *eng_dns_account_view(struct engine *engine, const char *name);
+json_t *eng_dns_accounts(struct engine *engine);
+json_t *eng_dns_recipes(struct engine *engine);
+/* Stores a recipe after its lint. */
+void eng_dns_recipe_put(struct engine *engine, const char *name, const json_t *recipe,
+                        const struct eng_actor *actor, eng_done_fn done, void *arg);
+/* Starts a test: a probe TXT value is written at _acme-challenge of probe (NULL or "" = the
+ * account's first domain) and removed.  Its report: {running, ok, at, by, fqdn, zone, seen_ms,
+ * steps: [{ms, text}], error} (owned; NULL = never tested). */
+int eng_dns_test(struct engine *engine, const char *name, const char *probe,
+                 const struct eng_actor *actor, struct cm_err *err);
+json_t *eng_dns_test_view(struct engine *engine, const char *name);
+/* People say that the TXT records of a credential are written (view: "manual"). CM_ECONFLICT when
+ * nobody waits. */
+int eng_dns_go_on(struct engine *engine, const char *credential, const struct eng_actor *actor,
+                  struct cm_err *err);
 /* Trusted root (manager): one PEM certificate. */
 void eng_root_put(struct engine *engine, const char *pem, eng_done_fn done, void *arg);
 /* Form defaults (manager): members of settings:global. */
@@ -94,7 +126,8 @@ json_t *eng_defaults(struct engine *engine);
 
 /* One credential as UI, API and CLI show it (owned; NULL = neither credential nor request exists):
  * {credential: {…without sealed_key}, request: {…}, receipts: [..], steps: [..],
- *  challenge: [tokens' hosts], next: "sentence: what comes next and when"}. */
+ *  challenge: [tokens' hosts], manual: [{fqdn, value}] while TXT records have to be written by hand
+ *  (manual_problem: why it did not go on), next: "sentence: what comes next and when"}. */
 json_t *eng_view(struct engine *engine, const char *credential);
 /* Adds a line to the step log of a credential (also used by deploy). */
 void eng_step(struct engine *engine, const char *credential, int level, const char *fmt, ...)

@@ -27,6 +27,7 @@
 #define ENG_AGENT_AWAY_MS   2000 /* pause before work goes on when the agent is away */
 
 struct job;
+struct eng_dns;
 
 /* The CA side shared by an account's orders (directory cache, nonces); lives as long as the
  * engine. */
@@ -66,6 +67,7 @@ struct engine {
     json_t *queue;    /* {ulid: true} in order of arrival */
     struct job *job[ENG_JOBS_MAX];
     size_t job_count;
+    size_t asking; /* of them, those that wait for people */
     struct eng_pace pace;
     struct eng_walk due, expiry; /* how far these indexes were walked */
     int64_t walked_ms;           /* wall clock of the last walk */
@@ -82,6 +84,7 @@ struct engine {
     struct kf_roots *roots; /* NULL = to be read */
     /* steps.c */
     int64_t last_step;
+    struct eng_dns *dns; /* dns.h */
 };
 
 /* ---- engine.c, edit.c ---- */
@@ -165,6 +168,8 @@ void sched_stop(struct engine *engine);
 void sched_touch(struct engine *engine, const char *ulid);
 /* A CA's reply took ms: there may be room for more jobs. */
 void sched_reply(struct engine *engine, int64_t ms);
+/* A job waits for people: another may begin. */
+void sched_room(struct engine *engine);
 void sched_job_over(struct engine *engine, struct job *job);
 struct job *sched_job(struct engine *engine, const char *ulid);
 

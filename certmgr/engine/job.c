@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "certmgr/engine/dns.h"
+
 /* ---- calls ---------------------------------------------------------------------------------- */
 
 struct job_call *job_call_new(struct job *job)
@@ -45,7 +47,9 @@ static void drop_calls(struct job *job)
             http_call_cancel(call->http);
         if (call->check)
             ch_check_cancel(call->check);
-        if (call->http || call->check || call->timer) {
+        if (call->find)
+            dns_place_cancel(call->find);
+        if (call->http || call->check || call->find || call->timer) {
             job_call_free(call);
             continue;
         }
@@ -77,10 +81,13 @@ static void drop_work(struct job *job)
 {
     acme_order_free(job->acme);
     job->acme = NULL;
+    job_dns_drop(job);
     drop_calls(job);
     eng_account_unref(job->account);
     json_decref(job->credential);
     json_decref(job->order);
+    json_decref(job->places);
+    job->places = NULL;
     job->account = NULL;
     job->credential = job->order = NULL;
     job->writes = 0;

@@ -3,13 +3,14 @@
  *
  *   begin    credential, saved order, account            (job.c)
  *   key      staged key and CSR: saved, kept, or made     (job_key.c)
- *   order    acme_order over the ports                    (job_ports.c)
+ *   choose   which challenge proves which name            (choose.c)
+ *   order    acme_order over the ports                    (job_ports.c, job_publish.c, job_dns.c)
  *   finish   chain checked, documents written             (job_finish.c)
  *   fail     error and next attempt written               (job_fail.c)
  *
  * The saved order (kv "order") is {key_generation, sealed_key, public_key_sha256, csr, names,
- * key_type, servers, acme: state of the ACME order}.  A job may be dropped at any moment; the next
- * one goes on from there.
+ * key_type, servers, challenges: {name: {account, fqdn, zone}} of those that take dns-01, acme:
+ * state of the ACME order}.  A job may be dropped at any moment; the next one goes on from there.
  */
 #pragma once
 
@@ -24,6 +25,7 @@ struct job_call {
     struct http_call *http; /* cancelled with the job */
     struct cm_timer *timer; /* freed with the job */
     struct ch_check *check; /* cancelled with the job */
+    struct dns_find *find;  /* likewise */
     json_t *value;
     int64_t begun_ms; /* of a request to the CA, monotonic */
     struct cm_err err;
@@ -46,6 +48,8 @@ struct job {
     struct eng_account *account;
     struct acme_order *acme;
     struct job_call *calls;
+    struct job_dns *dns; /* TXT values being published, or NULL */
+    json_t *places;      /* choose.c: {name: what was found} */
     bool renewal;
     bool ending;     /* the outcome is being written */
     unsigned writes; /* documents of the end still on their way */
@@ -74,6 +78,21 @@ int job_save(struct job *job, struct cm_err *err); /* kv "order" */
 
 void job_key(struct job *job);                /* job_key.c */
 struct acme_ports job_ports(struct job *job); /* job_ports.c */
+/* Ends a call of fn.done; frees it. */
+void job_call_answer(struct job_call *call, const struct cm_err *err);
+/* job_publish.c */
+void job_publish(void *arg, const json_t *tokens, acme_done_fn done, void *done_arg);
+/* job_dns.c: sets the TXT values of these tokens and waits until they are seen; the call is
+ * answered on a later turn. */
+void job_dns_publish(struct job *job, const json_t *tokens, struct job_call *call);
+/* Nothing more is published for this job; what was set stays until eng_dns_release(). */
+void job_dns_drop(struct job *job);
+/* What people have to write themselves: [{"fqdn","value"}] while the job waits for them, or NULL
+ * (borrowed); *ret_problem: why it did not go on, or NULL. */
+const json_t *job_dns_people(const struct job *job, const char **ret_problem);
+int job_dns_go_on(struct job *job, const char *who, struct cm_err *err);
+/* choose.c: decides on the challenges, then job_order_start(). */
+void job_choose(struct job *job);
 /* choose.c: which challenge proves this name ("http-01", "dns-01", "tls-alpn-01"; static text). */
 const char *eng_challenge_type(struct job *job, const char *name);
 void job_finish(struct job *job, const json_t *chain);    /* job_finish.c */

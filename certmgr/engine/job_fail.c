@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "certmgr/acme/retry.h"
+#include "certmgr/engine/dns.h"
 
 static void write_failure(struct job *job, const struct cm_err *unused);
 
@@ -63,6 +64,12 @@ static int edit_failed(void *arg, json_t *body, struct cm_err *err)
     return 0;
 }
 
+/* The CA may still fetch tokens of an order that the next attempt goes on with. */
+static bool keeps_order(const struct job *job)
+{
+    return cm_json_str(cm_json_obj(job->order, "acme"), "order_url") != NULL;
+}
+
 static void on_failed(void *arg, const struct cs_doc *doc, const struct cm_err *err)
 {
     struct job_call *call = arg;
@@ -89,14 +96,11 @@ static void on_failed(void *arg, const struct cs_doc *doc, const struct cm_err *
              call->err.what, call->err.cause_count ? ": " : "",
              call->err.cause_count ? call->err.cause[call->err.cause_count - 1] : "",
              call->err.attempts, next);
+    /* The CA may still ask for values of an order that goes on soon. */
+    if (!keeps_order(job) || call->err.next_attempt_ms > cm_now_ms() + DNS_KEEP_MS)
+        eng_dns_release(engine, job->ulid);
     job_call_free(call);
     job_over(job);
-}
-
-/* The CA may still fetch tokens of an order that the next attempt goes on with. */
-static bool keeps_order(const struct job *job)
-{
-    return cm_json_str(cm_json_obj(job->order, "acme"), "order_url") != NULL;
 }
 
 static void write_failure(struct job *job, const struct cm_err *unused)
@@ -114,6 +118,7 @@ void job_fail(struct job *job, const struct cm_err *err)
     cm_err_copy(&why, err); /* err may be job->err */
     acme_order_free(job->acme);
     job->acme = NULL;
+    job_dns_drop(job);
     job->ending = true;
     if (!why.object[0])
         cm_err_object(&why, "%s", job->id);

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "base/net/hostname.h"
+#include "certmgr/engine/dns.h"
 #include "keyfile/cert.h"
 
 static json_t *unicode_names(const json_t *san)
@@ -175,6 +176,8 @@ static void write_all(struct job *job, const struct kf_chain *chain)
     eng_edit(job->engine, keyfile, "keyfile", edit_keyfile, on_written,
              write_call(job, keyfile_members(job, chain)));
     job_challenge_empty(job, on_written, write_call(job, NULL));
+    job_dns_drop(job);
+    eng_dns_release(job->engine, job->ulid);
 }
 
 void job_finish(struct job *job, const json_t *answer)

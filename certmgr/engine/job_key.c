@@ -63,7 +63,7 @@ static void on_saved(void *arg, int code, const struct cm_err *err)
     if (code != 0)
         job_fail(job, err);
     else
-        job_order_start(job);
+        job_choose(job);
 }
 
 /* The key must be durable before anything outside hears of it. */
@@ -112,7 +112,7 @@ static void on_created(void *arg, const json_t *reply, const struct cm_err *err)
 void job_key(struct job *job)
 {
     if (is_staged(job)) {
-        job_order_start(job);
+        job_choose(job);
         return;
     }
     if (may_keep(job)) {

@@ -116,7 +116,7 @@ static void sign(void *arg, const char *url, const char *nonce, const char *payl
 
 /* ---- save ----------------------------------------------------------------------------------- */
 
-static void answer_done(struct job_call *call, const struct cm_err *err)
+void job_call_answer(struct job_call *call, const struct cm_err *err)
 {
     acme_done_fn fn = call->fn.done;
     void *arg = call->arg;
@@ -132,12 +132,12 @@ static void answer_done(struct job_call *call, const struct cm_err *err)
 static void on_answer(void *arg)
 {
     struct job_call *call = arg;
-    answer_done(call, call->err.code ? &call->err : NULL);
+    job_call_answer(call, call->err.code ? &call->err : NULL);
 }
 
 static void on_committed(void *arg, int code, const struct cm_err *err)
 {
-    answer_done(arg, code != 0 ? err : NULL);
+    job_call_answer(arg, code != 0 ? err : NULL);
 }
 
 static void save(void *arg, const json_t *state, acme_done_fn done, void *done_arg)
@@ -176,7 +176,7 @@ static int edit_account(void *arg, json_t *body, struct cm_err *err)
 static void on_published(void *arg, const struct cs_doc *doc, const struct cm_err *err)
 {
     (void)doc;
-    answer_done(arg, err);
+    job_call_answer(arg, err);
 }
 
 static void save_account(void *arg, const char *kid, acme_done_fn done, void *done_arg)
@@ -187,72 +187,6 @@ static void save_account(void *arg, const char *kid, acme_done_fn done, void *do
     call->value = json_string(kid);
     CM_AUTO_STR id = cm_asprintf("account:%s", job->account->name);
     eng_edit(job->engine, id, "account", edit_account, on_published, call);
-}
-
-/* ---- publish ----------------------------------------------------------------------------------
- */
-
-static void on_checked(void *arg, const struct cm_err *err)
-{
-    struct job_call *call = arg;
-    call->check = NULL;
-    if (!err)
-        eng_step(call->job->engine, call->job->ulid, CM_LOG_INFO,
-                 "Self-check: the challenges are served on every address");
-    answer_done(call, err);
-}
-
-static void on_challenge(void *arg, const struct cs_doc *doc, const struct cm_err *err)
-{
-    struct job_call *call = arg;
-    struct job *job = call->job;
-    (void)doc;
-    if (err || !job || !cm_json_bool(job->account->body, "self_check", true)) {
-        answer_done(call, err);
-        return;
-    }
-    struct eng_env *env = &job->engine->env;
-    int port = (int)cm_json_int(job->account->body, "http_port", 80);
-    call->check = ch_self_check(env->loop, env->http, env->dns, call->value, port,
-                                ENG_SELF_CHECK_MS, on_checked, call);
-}
-
-static int edit_challenge(void *arg, json_t *body, struct cm_err *err)
-{
-    struct job_call *call = arg;
-    (void)err;
-    if (!call->job)
-        return 1;
-    cm_json_set_str(body, "credential", call->job->ulid);
-    json_object_set(body, "tokens", call->value);
-    return 0;
-}
-
-static void publish(void *arg, const json_t *tokens, acme_done_fn done, void *done_arg)
-{
-    struct job *job = arg;
-    struct job_call *call = call_new(arg, done_arg);
-    call->fn.done = done;
-    call->value = json_deep_copy(tokens);
-    CM_AUTO_STR id = cm_asprintf("challenge:%s", job->ulid);
-    eng_edit(job->engine, id, "challenge", edit_challenge, on_challenge, call);
-}
-
-static int edit_no_challenge(void *arg, json_t *body, struct cm_err *err)
-{
-    (void)arg;
-    (void)err;
-    const json_t *tokens = cm_json_arr(body, "tokens");
-    if (json_array_size(tokens) == 0)
-        return 1;
-    cm_json_set(body, "tokens", json_array());
-    return 0;
-}
-
-void job_challenge_empty(struct job *job, cs_published_fn done, void *arg)
-{
-    CM_AUTO_STR id = cm_asprintf("challenge:%s", job->ulid);
-    eng_edit(job->engine, id, "challenge", edit_no_challenge, done, arg);
 }
 
 /* ---- the rest -----------------------------------------------------------------------------------
@@ -329,7 +263,7 @@ struct acme_ports job_ports(struct job *job)
                                .sign = sign,
                                .save = save,
                                .save_account = save_account,
-                               .publish = publish,
+                               .publish = job_publish,
                                .csr = csr,
                                .wait = wait,
                                .challenge_type = challenge_type,

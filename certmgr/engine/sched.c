@@ -132,7 +132,8 @@ static void look_at(struct engine *engine, const char *ulid)
 
 static bool has_room(const struct engine *engine)
 {
-    return engine->job_count < eng_pace_jobs(&engine->pace);
+    return engine->job_count < ENG_JOBS_MAX &&
+           engine->job_count - engine->asking < eng_pace_jobs(&engine->pace);
 }
 
 static void pump(void *arg)
@@ -158,6 +159,12 @@ static void pump_soon(struct engine *engine)
         return;
     engine->pump_armed = true;
     cm_timer_start(engine->pump, 0);
+}
+
+void sched_room(struct engine *engine)
+{
+    if (engine->queue && json_object_size(engine->queue) > 0)
+        pump_soon(engine);
 }
 
 void sched_touch(struct engine *engine, const char *ulid)

@@ -104,6 +104,25 @@ static json_t *challenge_hosts(struct engine *engine, const char *ulid)
     return hosts;
 }
 
+/* TXT records that people have to write. */
+static void add_manual(json_t *view, const struct job *job)
+{
+    const char *problem;
+    const json_t *values = job_dns_people(job, &problem);
+    size_t i;
+    json_t *value;
+    json_t *out = values ? json_array() : NULL;
+    json_array_foreach(values, i, value)
+    {
+        json_t *one = json_object();
+        json_object_set(one, "fqdn", json_object_get(value, "fqdn"));
+        json_object_set(one, "value", json_object_get(value, "value"));
+        json_array_append_new(out, one);
+    }
+    cm_json_set(view, "manual", out);
+    cm_json_set_str(view, "manual_problem", values ? problem : NULL);
+}
+
 /* ---- the view ----------------------------------------------------------------------------------
  */
 
@@ -135,6 +154,8 @@ json_t *eng_view(struct engine *engine, const char *ulid)
     cm_json_set(view, "receipts", parts.receipts);
     cm_json_set(view, "steps", eng_steps(engine, ulid));
     cm_json_set(view, "challenge", challenge_hosts(engine, ulid));
+    if (job)
+        add_manual(view, job);
     cm_json_set_str(view, "next", next);
     return view;
 }

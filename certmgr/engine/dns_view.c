@@ -1,0 +1,98 @@
+/* DNS accounts and recipes as UI, API and CLI show them: secrets by name only. */
+#include "certmgr/engine/dns.h"
+
+#include <string.h>
+
+#include "certmgr/engine/job.h"
+
+static json_t *view_of(struct engine *engine, const char *name, json_t *take_body)
+{
+    static const char *const members[] = {"kind",      "provider",      "options", "secret_names",
+                                          "domains",   "domains_ascii", "enabled", "propagation",
+                                          "resolvers", "serial"};
+    json_t *view = json_object();
+    struct eng_dns_account *account = eng_dns_account(engine, name);
+    cm_json_set_str(view, "name", name);
+    for (size_t i = 0; i < sizeof(members) / sizeof(members[0]); i++)
+        json_object_set(view, members[i], json_object_get(take_body, members[i]));
+    if (account) {
+        struct dnsp_account what = eng_dns_view(account);
+        cm_json_set_bool(view, "one_value", dnsp_one_value(&what));
+        cm_json_set_bool(view, "unverified", dnsp_unverified(&what));
+    }
+    eng_dns_unref(account);
+    json_decref(take_body);
+    return view;
+}
+
+json_t *eng_dns_account_view(struct engine *engine, const char *name)
+{
+    CM_AUTO_STR id = cm_asprintf("dns-account:%.64s", name);
+    json_t *body = cs_get_body(engine->env.store, id);
+    return body ? view_of(engine, name, body) : NULL;
+}
+
+static int collect(void *arg, const char *key, const char *id)
+{
+    const char *name = strcmp(key, "dns-account") == 0    ? eng_id_name(id, "dns-account:")
+                       : strcmp(key, "dns-provider") == 0 ? eng_id_name(id, "dns-provider:")
+                                                          : NULL;
+    if (name)
+        json_array_append_new(arg, json_string(name));
+    return json_array_size(arg) >= DNS_ACCOUNTS_MAX;
+}
+
+json_t *eng_dns_accounts(struct engine *engine)
+{
+    CM_AUTO_JSON names = json_array();
+    json_t *out = json_array();
+    size_t i;
+    json_t *item;
+    cs_each(engine->env.store, CS_BY_TYPE, "dns-account", NULL, NULL, collect, names);
+    json_array_foreach(names, i, item)
+    {
+        json_t *view = eng_dns_account_view(engine, json_string_value(item));
+        if (view)
+            json_array_append_new(out, view);
+    }
+    return out;
+}
+
+json_t *eng_dns_recipes(struct engine *engine)
+{
+    CM_AUTO_JSON names = json_array();
+    json_t *out = json_array();
+    size_t i;
+    json_t *item;
+    cs_each(engine->env.store, CS_BY_TYPE, "dns-provider", NULL, NULL, collect, names);
+    json_array_foreach(names, i, item)
+    {
+        CM_AUTO_STR id = cm_asprintf("dns-provider:%s", json_string_value(item));
+        CM_AUTO_JSON body = cs_get_body(engine->env.store, id);
+        const json_t *recipe = cm_json_obj(body, "recipe");
+        json_t *view = json_object();
+        if (!recipe) {
+            json_decref(view);
+            continue;
+        }
+        cm_json_set_str(view, "name", json_string_value(item));
+        cm_json_set_str(view, "title", cm_json_str(recipe, "title"));
+        cm_json_set_bool(view, "unverified", cm_json_bool(recipe, "unverified", false));
+        json_object_set(view, "credentials", json_object_get(recipe, "credentials"));
+        json_object_set(view, "options", json_object_get(recipe, "options"));
+        json_array_append_new(out, view);
+    }
+    return out;
+}
+
+int eng_dns_go_on(struct engine *engine, const char *credential, const struct eng_actor *actor,
+                  struct cm_err *err)
+{
+    struct job *job = engine->env.manager ? sched_job(engine, credential) : NULL;
+    if (!job)
+        return cm_fail(err, CM_ECONFLICT,
+                       engine->env.manager
+                           ? "This credential waits for nobody to write a TXT record"
+                           : "Only the manager waits for TXT records");
+    return job_dns_go_on(job, actor->who, err);
+}
