@@ -153,7 +153,9 @@ static void follow_upstream(struct app *app)
                                   .url = url,
                                   .cert_file = cert,
                                   .key_file = key,
-                                  .pin_spki = manager->tls_spki};
+                                  .pin_spki = manager->tls_spki,
+                                  .prove = fleet_prove,
+                                  .prove_arg = app->fleet};
     struct cm_err err = CM_ERR_INIT;
     if (rp_client_new(&opts, &app->rp_client, &err) != 0)
         cm_log_err(CM_LOG_ERROR, "replicator", &err);

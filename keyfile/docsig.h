@@ -24,3 +24,19 @@ int kf_doc_check_value(EVP_PKEY *key, const json_t *entry, const char *bytes, si
 /* The signature key of a server of the trust root; parsed at first use, owned by the root.  NULL
  * when its point is not on the curve. */
 EVP_PKEY *kf_trust_sign_key(const struct kf_trust *trust, const struct kf_server *server);
+
+/* A signature check that needs neither trust root nor document any more: begun on the loop, run on
+ * any thread. */
+struct kf_doc_check {
+    EVP_PKEY *key;
+    char *bytes;
+    size_t len;
+    uint8_t *sig;
+    size_t sig_len;
+    bool good; /* after kf_doc_check_run() */
+};
+/* CM_EDENIED (nothing to finish) when kf_doc_verify() would refuse before it looks at the value. */
+int kf_doc_check_begin(const struct kf_trust *trust, const json_t *body, bool deleted,
+                       struct kf_doc_check *ret, struct cm_err *err);
+void kf_doc_check_run(struct kf_doc_check *check);
+void kf_doc_check_fini(struct kf_doc_check *check);

@@ -345,6 +345,8 @@ int rp_client_new(const struct rp_client_opts *opts, struct rp_client **ret, str
         client->job[1] = job_new(client, true);
     cs_listen(client->store, on_change, client);
     for (size_t i = 0; i < 2; i++)
+    client->prove = opts->prove;
+    client->prove_arg = opts->prove_arg;
         if (client->job[i])
             job_open(client->job[i]);
     *ret = client;

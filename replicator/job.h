@@ -1,10 +1,11 @@
 /*
  * Inside of the replication client: one job per direction.
  *
- * client.c owns both jobs, their requests, errors and back-off; pull.c (with gets.c) and push.c are
- * the two loops; save.c keeps their checkpoints.  A job has one request or timer at a time, and at
- * most one commit beside it; whatever fails goes through rp_job_fail() and begins again from the
- * start.  The jobs do not know each other: one failing direction never stops the other.
+ * client.c owns both jobs, their requests, errors and back-off; pull.c (with bulk.c, gets.c) and
+ * push.c are the two loops; save.c keeps their checkpoints.  A job has one request or timer at a
+ * time, and at most one commit beside it; whatever fails goes through rp_job_fail() and begins
+ * again from the start.  The jobs do not know each other: one failing direction never stops the
+ * other.
  */
 #pragma once
 
@@ -83,6 +84,8 @@ struct rp_client {
     void (*on_batch)(void *arg, size_t documents);
     void *arg;
     struct rp_job *job[2]; /* pull, push; NULL when not wanted */
+    rp_prove_fn prove;
+    void *prove_arg;
 };
 
 /* ---- client.c ---- */

@@ -1,10 +1,8 @@
 /*
  * Pulling: changes of the peer since the checkpoint, compared with what is known here, fetched,
  * put, committed; then the next batch, or the parked feed when there is none.  A row that is
- * compared before the commit of the batch before is at worst fetched twice.
- *
- * One poisoned document must not stop the others: a reply that is too large or does not parse is
- * asked for in smaller pieces, and a single document that still fails is left out (logged).
+ * compared before the commit of the batch before is at worst fetched twice.  While the last
+ * documents of a batch are checked and put, the rows of the next one come in (ahead).
  */
 #include <string.h>
 
@@ -22,7 +20,7 @@
 
 static void next_batch(struct rp_job *job);
 static void batch_done(struct rp_job *job);
-static void fetch(struct rp_job *job);
+static void take_changes(struct rp_job *job, const json_t *reply);
 
 static bool pull_wants(const struct rp_job *job, const char *id)
 {
@@ -49,7 +47,8 @@ static void fail_reply(struct rp_job *job, const char *what)
 static void show_state(struct rp_job *job)
 {
     const struct rp_pull *pull = job->pull;
-    job->state = pull->live && !pull->gathering && !job->ticket ? RP_LIVE : RP_REPLICATING;
+    bool rests = pull->live && !pull->gathering && !pull->open && !job->ticket;
+    job->state = rests ? RP_LIVE : RP_REPLICATING;
 }
 
 static void batch_durable(struct rp_job *job)
@@ -87,6 +86,15 @@ static void batch_done(struct rp_job *job)
         rp_job_after_commit(job, batch_durable);
     else
         batch_durable(job);
+    pull->open = false;
+    if (pull->ahead) {
+        CM_AUTO_JSON reply = pull->ahead;
+        pull->ahead = NULL;
+        take_changes(job, reply);
+        return;
+    }
+    if (pull->asked_ahead) /* its reply goes on */
+        return;
     int64_t wait = pull->live ? pull->asked_at + RP_GATHER_PULL_MS - cm_mono_ms() : 0;
     pull->gathering = wait > 0;
     if (!pull->gathering) {
@@ -142,15 +150,6 @@ int rp_pull_put(struct rp_job *job, const json_t *list, struct cm_err *err)
     return rc;
 }
 
-/* The entries asked for are dealt with. */
-static void advance(struct rp_job *job)
-{
-    struct rp_pull *pull = job->pull;
-    pull->at += pull->asked;
-    pull->chunk = 2 * pull->chunk < RP_BATCH ? 2 * pull->chunk : RP_BATCH;
-    fetch(job);
-}
-
 void rp_pull_leave_out(struct rp_job *job, const json_t *entry)
 {
     cm_log(CM_LOG_WARN, "replicator", cm_json_str_or(entry, "id", ""),
@@ -159,69 +158,7 @@ void rp_pull_leave_out(struct rp_job *job, const json_t *entry)
     job->save.session.write_failures++;
 }
 
-/* The reply was of no use: ask for fewer, or leave the one out. */
-static void ask_for_less(struct rp_job *job)
-{
-    struct rp_pull *pull = job->pull;
-    if (pull->asked > 1) {
-        pull->chunk = pull->asked / 2;
-        fetch(job);
-        return;
-    }
-    rp_pull_leave_out(job, json_array_get(pull->missing, pull->at));
-    pull->at++;
-    fetch(job);
-}
-
 /* ---- fetching ----------------------------------------------------------------------------- */
-
-static void on_bulk_get(struct rp_job *job, const struct http_result *res)
-{
-    struct rp_pull *pull = job->pull;
-    int status = res->err->code == CM_ELIMIT ? 413 : res->status;
-    if (status == 404 || status == 405 || status == 400 || status == 501) {
-        pull->no_bulk_get = true;
-        fetch(job);
-        return;
-    }
-    if (status != 200 && status != 413) {
-        rp_job_fail_status(job, res, "fetching documents from");
-        return;
-    }
-    CM_AUTO_JSON reply = status == 200 ? rp_reply_json(res) : NULL;
-    const json_t *results = cm_json_arr(reply, "results");
-    if (!results) {
-        ask_for_less(job);
-        return;
-    }
-    struct cm_err err = CM_ERR_INIT;
-    int rc = 0;
-    for (size_t i = 0; i < json_array_size(results) && rc == 0; i++)
-        rc = rp_pull_put(job, cm_json_arr(json_array_get(results, i), "docs"), &err);
-    if (rc < 0)
-        rp_job_fail(job, &err);
-    else
-        advance(job);
-    cm_err_fini(&err);
-}
-
-static void bulk_get(struct rp_job *job)
-{
-    struct rp_pull *pull = job->pull;
-    CM_AUTO_JSON body = json_object();
-    json_t *docs = json_array();
-    size_t count = json_array_size(pull->missing);
-    for (size_t i = pull->at; i < count && json_array_size(docs) < pull->chunk; i++)
-        json_array_append(docs, json_array_get(pull->missing, i));
-    pull->asked = json_array_size(docs);
-    cm_json_set(body, "docs", docs);
-    rp_job_call(job,
-                &(struct rp_call_spec){.method = "POST",
-                                       .path = "/_bulk_get?revs=true&latest=true&attachments=false",
-                                       .body = body,
-                                       .limit_ok = true},
-                on_bulk_get);
-}
 
 static void fetch(struct rp_job *job)
 {
@@ -231,7 +168,7 @@ static void fetch(struct rp_job *job)
     else if (pull->no_bulk_get)
         rp_gets_start(job, batch_done);
     else
-        bulk_get(job);
+        rp_bulk_start(job, batch_done);
 }
 
 /* ---- the feed ----------------------------------------------------------------------------- */
@@ -287,6 +224,10 @@ static void take_changes(struct rp_job *job, const json_t *reply)
     json_decref(pull->missing);
     pull->missing = json_array();
     pull->at = pull->put = 0;
+    pull->open = true;
+    pull->asked_ahead = false;
+    if (count > 0)
+        show_state(job);
     for (size_t i = 0; i < count; i++)
         diff_row(job, json_array_get(rows, i));
     if (idle)
@@ -318,7 +259,10 @@ static void on_changes(struct rp_job *job, const struct http_result *res)
     cm_json_parse_lax(cm_buf_str(feed), feed->len, &parsed, NULL);
     CM_AUTO_JSON reply = parsed;
     cm_buf_fini(feed);
-    take_changes(job, reply);
+    if (job->pull->open)
+        job->pull->ahead = reply ? json_incref(reply) : json_null();
+    else
+        take_changes(job, reply);
 }
 
 static void add_since(struct cm_buf *path, const json_t *since)
@@ -331,7 +275,7 @@ static void add_since(struct cm_buf *path, const json_t *since)
         cm_buf_putc(path, '0');
 }
 
-static void next_batch(struct rp_job *job)
+static void ask_changes(struct rp_job *job, const json_t *since)
 {
     struct rp_pull *pull = job->pull;
     struct cm_buf path;
@@ -340,9 +284,7 @@ static void next_batch(struct rp_job *job)
     if (pull->live)
         cm_buf_printf(&path, "&feed=longpoll&heartbeat=%d", RP_HEARTBEAT_MS);
     cm_buf_puts(&path, "&since=");
-    add_since(&path, pull->since);
-    pull->gathering = false;
-    show_state(job);
+    add_since(&path, since);
     pull->asked_at = cm_mono_ms();
     cm_buf_fini(&pull->feed);
     cm_buf_init(&pull->feed, RP_BODY_MAX);
@@ -355,6 +297,22 @@ static void next_batch(struct rp_job *job)
     cm_buf_fini(&path);
 }
 
+static void next_batch(struct rp_job *job)
+{
+    job->pull->gathering = false;
+    show_state(job);
+    ask_changes(job, job->pull->since);
+}
+
+void rp_pull_ahead(struct rp_job *job)
+{
+    struct rp_pull *pull = job->pull;
+    if (pull->live || pull->asked_ahead || job->call)
+        return;
+    pull->asked_ahead = true;
+    ask_changes(job, pull->next);
+}
+
 /* ---- life --------------------------------------------------------------------------------- */
 
 void rp_pull_start(struct rp_job *job, const json_t *since)
@@ -363,15 +321,16 @@ void rp_pull_start(struct rp_job *job, const json_t *since)
     rp_pull_free(job);
     job->pull = cm_calloc(1, sizeof(*job->pull));
     job->pull->since = seq_ok(since) ? json_incref((json_t *)(uintptr_t)since) : NULL;
-    job->pull->chunk = RP_BATCH;
     job->pull->no_bulk_get = no_bulk_get;
     next_batch(job);
 }
 
 void rp_pull_halt(struct rp_job *job)
 {
-    if (job->pull)
-        rp_gets_cancel(job);
+    if (!job->pull)
+        return;
+    rp_gets_cancel(job);
+    rp_bulk_cancel(job);
 }
 
 void rp_pull_free(struct rp_job *job)
@@ -384,6 +343,7 @@ void rp_pull_free(struct rp_job *job)
     json_decref(pull->next);
     json_decref(pull->missing);
     json_decref(pull->committing);
+    json_decref(pull->ahead);
     cm_buf_fini(&pull->feed);
     cm_free(pull);
     job->pull = NULL;

@@ -1,6 +1,6 @@
 /*
- * Inside of the pulling job: its batch, shared by pull.c (feed, batches, _bulk_get) and gets.c (one
- * GET per document, for peers without _bulk_get).
+ * Inside of the pulling job: its batch, shared by pull.c (feed, batches), bulk.c (_bulk_get) and
+ * gets.c (one GET per document, for peers without _bulk_get).
  */
 #pragma once
 
@@ -25,11 +25,18 @@ struct rp_pull {
     json_t
         *committing; /* sequence of the batch that waits for its commit; NULL = nothing to note */
     size_t committing_put;
-    bool ended;       /* the batch after it has ended, too, and waits */
-    bool live;        /* caught up: ask with longpoll */
-    bool gathering;   /* waits a moment before it asks */
-    bool no_bulk_get; /* the peer lacks it: one GET per document */
-    bool rows;        /* the batch had rows */
+    bool ended;              /* the batch after it has ended, too, and waits */
+    bool live;               /* caught up: ask with longpoll */
+    bool gathering;          /* waits a moment before it asks */
+    bool no_bulk_get;        /* the peer lacks it: one GET per document */
+    bool rows;               /* the batch had rows */
+    bool open;               /* a batch is under way: rows are known, not everything is put */
+    bool asked_ahead;        /* the rows of the batch after it are asked for … */
+    json_t *ahead;           /* … and have come */
+    struct rp_ticket *proof; /* signatures are being checked … */
+    json_t *proving;         /* … of these results of a _bulk_get */
+    json_t *held;            /* results that came meanwhile */
+    rp_job_fn fetched;
     struct rp_get get[RP_GETS_MAX];
     rp_job_fn gets_done;
     struct cm_buf feed; /* reply of the parked feed */
@@ -41,6 +48,15 @@ struct rp_pull {
 int rp_pull_put(struct rp_job *job, const json_t *list, struct cm_err *err);
 /* Counts and logs a document that cannot be had. */
 void rp_pull_leave_out(struct rp_job *job, const json_t *entry);
+
+/* Asks for the rows of the next batch while the last documents of this one are being checked. */
+void rp_pull_ahead(struct rp_job *job);
+
+/* ---- bulk.c ---- */
+/* Fetches missing[at…] with _bulk_get and puts what comes; then fetched(job).  Failures end the
+ * job; a peer without _bulk_get is asked by gets.c instead. */
+void rp_bulk_start(struct rp_job *job, rp_job_fn fetched);
+void rp_bulk_cancel(struct rp_job *job);
 
 /* ---- gets.c ---- */
 /* Fetches missing[at…] and puts what comes; then done(job).  Failures end the job. */

@@ -58,6 +58,8 @@ void fleet_verify(void *arg, const json_t *body, bool deleted, struct cs_verdict
                      "the trust root has expired; new documents wait for a fresh one");
     else if (fleet->fresh != NULL && json_object_get(body, "signature") == fleet->fresh)
         rv = kf_doc_signer(fleet->trust, body, &err); /* our own agent made it a moment ago */
+    else if (fleet_is_proven(fleet, body, deleted))
+        rv = kf_doc_signer(fleet->trust, body, &err);
     else
         rv = kf_doc_verify(fleet->trust, body, deleted, &err);
     ret->valid = rv == 0;
@@ -259,6 +261,7 @@ void fleet_free(struct fleet *fleet)
     cm_free(fleet);
 }
 
+    fleet_proofs_close(fleet);
 void fleet_attach(struct fleet *fleet, struct cs_store *store, cm_fn on_change, void *arg)
 {
     fleet->store = store;

@@ -27,6 +27,10 @@ void fleet_free(struct fleet *fleet);
 /* Ports of the store (arg = struct fleet *). */
 void fleet_verify(void *fleet, const json_t *body, bool deleted, struct cs_verdict *ret);
 void fleet_sign(void *fleet, json_t *take_body, bool deleted, cs_signed_fn done, void *done_arg);
+/* Checks the signatures of many documents (an array) on worker threads, then calls done(done_arg):
+ * inside of it fleet_verify() knows the verdicts and judges only the rest (signer, role, expiry).
+ * done is called exactly once, also after fleet_free(). */
+void fleet_prove(void *fleet, json_t *take_docs, cm_fn done, void *done_arg);
 /* Joins fleet and store: follows trust:root changes (agent trust.update, quarantine retry), renews
  * the trust root daily on the manager.  on_change(arg) after each new trust root. */
 void fleet_attach(struct fleet *fleet, struct cs_store *store, cm_fn on_change, void *arg);

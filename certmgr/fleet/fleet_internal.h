@@ -7,10 +7,13 @@ struct fleet {
     struct cm_loop *loop;
     struct kf_agent agent;
     char self[KF_NAME_MAX];
-    struct kf_trust *trust;   /* current; replaced as a whole */
-    struct cs_store *store;   /* NULL until attached */
-    const json_t *fresh;      /* signature that the agent gave for the document being stored */
-    struct cm_timer *renewal; /* hourly: the agent's version; manager: is the root a day old? */
+    struct kf_trust *trust;     /* current; replaced as a whole */
+    struct cs_store *store;     /* NULL until attached */
+    const json_t *fresh;        /* signature that the agent gave for the document being stored */
+    struct fleet_proof *proofs; /* signatures being checked by worker threads (prove.c) */
+    struct fleet_proof *proven; /* whose documents are being put right now */
+    struct cm_timer *renewal;   /* hourly: the agent's version; manager: is the root a day old? */
+    bool held; /* restored from a backup: nothing of ours is signed */
     cm_fn on_change;
     void *change_arg;
 };
@@ -21,3 +24,9 @@ struct fleet {
 int fleet_adopt(struct fleet *fleet, const json_t *document, struct cm_err *err);
 /* Puts a trust root that the agent has just signed into the store; done after the commit. */
 void fleet_store_trust(struct fleet *fleet, const json_t *document, fleet_done_fn done, void *arg);
+
+/* ---- prove.c ---- */
+/* Was this very signature, of a document that is being put right now, found good? */
+bool fleet_is_proven(const struct fleet *fleet, const json_t *body, bool deleted);
+/* The checks that run go on without the fleet. */
+void fleet_proofs_close(struct fleet *fleet);

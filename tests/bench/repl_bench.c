@@ -246,7 +246,9 @@ static int start(struct pull *p, const struct bench_fleet *fleet, struct http_cl
                                         .allow_http = !tls,
                                         .pull_only = true,
                                         .on_batch = on_batch,
-                                        .arg = p};
+                                        .arg = p,
+                                        .prove = fleet_prove,
+                                        .prove_arg = p->node.fleet};
     return rc < 0 ? rc : rp_client_new(&opts, &p->client, err);
 }
 

@@ -82,7 +82,7 @@ static void test_pull_survives_server(void **state)
     CM_AUTO_JSON why = json_incref(cm_json_obj(part, "error"));
     assert_string_equal(cm_json_str(why, "retry"), "transient");
     assert_non_null(cm_json_str(why, "next_attempt_at"));
-    assert_int_equal(cs_doc_count(f->edge.store), RP_BATCH);
+    assert_in_range(cs_doc_count(f->edge.store), RP_BATCH, 700); /* what came is kept */
     node_listen(&f->up);
     client_settle(&f->edge, f->client);
     assert_int_equal(cs_doc_count(f->edge.store), DOCS);

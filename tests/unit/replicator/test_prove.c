@@ -1,0 +1,190 @@
+/* Pulling while signatures are checked elsewhere: everything arrives, in order, once; nothing is
+ * put before its verdict; and the client may end meanwhile. */
+#include "tests/unit/replicator/rig.h"
+
+#include <string.h>
+
+#include "base/core/mem.h"
+
+#define DOCS  1300
+#define CHUNK (RP_BATCH / 4)
+
+struct fixture {
+    struct rig rig;
+    struct node up, edge;
+    struct rp_client *client;
+    /* the port */
+    json_t *docs; /* being checked */
+    cm_fn done;
+    void *done_arg;
+    struct cm_timer *timer;
+    bool hold; /* does not answer for now */
+    unsigned calls;
+    size_t proved, largest;
+    int64_t stored_at_call; /* documents in the store when asked last */
+};
+
+static void answer(void *arg)
+{
+    struct fixture *f = arg;
+    json_decref(f->docs);
+    f->docs = NULL;
+    f->done(f->done_arg);
+}
+
+static void prove(void *arg, json_t *take_docs, cm_fn done, void *done_arg)
+{
+    struct fixture *f = arg;
+    size_t count = json_array_size(take_docs);
+    assert_null(f->docs); /* one at a time */
+    f->docs = take_docs;
+    f->done = done;
+    f->done_arg = done_arg;
+    f->calls++;
+    f->proved += count;
+    f->largest = count > f->largest ? count : f->largest;
+    assert_non_null(cm_json_str(json_array_get(take_docs, 0), "_id"));
+    if (!f->hold)
+        cm_timer_start(f->timer, 1);
+}
+
+static int setup(void **state)
+{
+    struct fixture *f = test_calloc(1, sizeof(*f));
+    rig_open(&f->rig);
+    node_start(&f->rig, &f->up, "up", true);
+    node_start(&f->rig, &f->edge, "edge", true);
+    f->timer = cm_timer_new(f->rig.loop, answer, f);
+    *state = f;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct fixture *f = *state;
+    node_close_store(&f->edge);
+    node_close_store(&f->up);
+    rp_client_free(f->client);
+    if (f->docs)
+        answer(f); /* after the client: it must not touch it */
+    cm_timer_free(f->timer);
+    node_close(&f->edge);
+    node_close(&f->up);
+    rig_close(&f->rig);
+    test_free(f);
+    return 0;
+}
+
+static void fill(struct node *node, int from, int count)
+{
+    for (int i = from; i < from + count; i++) {
+        CM_AUTO_STR id = cm_asprintf("doc%04d", i);
+        CM_AUTO_JSON doc = json_pack("{s:s,s:i}", "_id", id, "v", i);
+        struct cs_result res;
+        assert_int_equal(cs_put_edit(node->store, doc, &res, NULL), 0);
+    }
+    assert_int_equal(cs_commit(node->store, NULL), 0);
+}
+
+static void start(struct fixture *f)
+{
+    const struct rp_client_opts opts = {.loop = f->rig.loop,
+                                        .store = f->edge.store,
+                                        .http = f->rig.http,
+                                        .url = f->up.url,
+                                        .allow_http = true,
+                                        .lab = true,
+                                        .pull_only = true,
+                                        .prove = prove,
+                                        .prove_arg = f};
+    assert_int_equal(rp_client_new(&opts, &f->client, NULL), 0);
+}
+
+static void everything_arrives_once(void **state)
+{
+    struct fixture *f = *state;
+    fill(&f->up, 0, DOCS);
+    start(f);
+    client_settle(&f->edge, f->client);
+    assert_int_equal(cs_doc_count(f->edge.store), DOCS);
+    assert_int_equal(f->proved, DOCS);
+    assert_int_equal(f->largest, CHUNK);
+    assert_int_equal(f->up.docs_sent, DOCS);
+    assert_true(same_leaves(&f->up, &f->edge, "doc0000"));
+    assert_true(same_leaves(&f->up, &f->edge, "doc1299"));
+}
+
+static void a_few_documents_are_put_at_once(void **state)
+{
+    struct fixture *f = *state;
+    fill(&f->up, 0, 3);
+    start(f);
+    client_settle(&f->edge, f->client);
+    assert_int_equal(cs_doc_count(f->edge.store), 3);
+    assert_int_equal(f->calls, 0);
+}
+
+static bool is_waiting(void *arg)
+{
+    const struct fixture *f = arg;
+    /* The second reply is there (or on its way) while the first is being checked. */
+    return f->docs && f->up.bulk_gets >= 2;
+}
+
+static void nothing_is_put_before_its_verdict(void **state)
+{
+    struct fixture *f = *state;
+    f->hold = true;
+    fill(&f->up, 0, DOCS);
+    start(f);
+    rig_wait(&f->rig, is_waiting, f);
+    rig_sleep(&f->rig, 50);
+    assert_int_equal(f->calls, 1);
+    assert_int_equal(f->up.bulk_gets, 2); /* no third before the first is put */
+    assert_int_equal(cs_doc_count(f->edge.store), 0);
+    CM_AUTO_JSON part = client_part(f->client, "pull");
+    assert_string_equal(cm_json_str(part, "state"), "replicating");
+    f->hold = false;
+    cm_timer_start(f->timer, 0);
+    client_settle(&f->edge, f->client);
+    assert_int_equal(cs_doc_count(f->edge.store), DOCS);
+    assert_int_equal(f->up.docs_sent, DOCS);
+}
+
+static void the_client_may_end_meanwhile(void **state)
+{
+    struct fixture *f = *state;
+    f->hold = true;
+    fill(&f->up, 0, DOCS);
+    start(f);
+    rig_wait(&f->rig, is_waiting, f); /* teardown frees the client, then answers */
+}
+
+static void a_failing_peer_leaves_nothing_behind(void **state)
+{
+    struct fixture *f = *state;
+    fill(&f->up, 0, DOCS);
+    f->up.die_after = 2 * CHUNK; /* the first is checked or put, the second comes */
+    start(f);
+    for (bool down = false; !down;) {
+        rig_sleep(&f->rig, 5);
+        CM_AUTO_JSON part = client_part(f->client, "pull");
+        down = strcmp(cm_json_str_or(part, "state", ""), "waiting") == 0;
+    }
+    node_listen(&f->up);
+    client_settle(&f->edge, f->client);
+    assert_int_equal(cs_doc_count(f->edge.store), DOCS);
+}
+
+int main(void)
+{
+#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        T(everything_arrives_once),
+        T(a_few_documents_are_put_at_once),
+        T(nothing_is_put_before_its_verdict),
+        T(the_client_may_end_meanwhile),
+        T(a_failing_peer_leaves_nothing_behind),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
