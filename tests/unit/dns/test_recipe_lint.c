@@ -1,0 +1,165 @@
+/* Every shipped recipe proves itself, and the lint finds what is wrong with a broken one. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <dirent.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/core/file.h"
+#include "base/core/mem.h"
+#include "certmgr/dns/recipe.h"
+
+#define DIRECTORY CM_SOURCE_DIR "/packaging/dns"
+
+static json_t *load(const char *file)
+{
+    struct cm_err err = CM_ERR_INIT;
+    char *text = NULL;
+    size_t len = 0;
+    json_t *recipe = NULL;
+    CM_AUTO_STR path = cm_asprintf("%s/%s", DIRECTORY, file);
+    if (cm_file_read(path, RCP_BYTES_MAX, &text, &len, &err) < 0 ||
+        cm_json_parse(text, len, &recipe, &err) < 0)
+        fail_msg("%s: %s", file, err.what);
+    cm_free(text);
+    return recipe;
+}
+
+static void count_line(void *arg, const char *line)
+{
+    unsigned *count = arg;
+    if (strstr(line, ": passed"))
+        (*count)++;
+}
+
+static void every_shipped_recipe(void **state)
+{
+    DIR *dir = opendir(DIRECTORY);
+    unsigned files = 0;
+    (void)state;
+    assert_non_null(dir);
+    for (struct dirent *e = readdir(dir); e; e = readdir(dir)) {
+        struct cm_err err = CM_ERR_INIT;
+        char line[CM_ERR_TEXT_MAX];
+        unsigned passed = 0;
+        if (!strstr(e->d_name, ".json"))
+            continue;
+        json_t *recipe = load(e->d_name);
+        int rc = dnsp_lint(recipe, count_line, &passed, &err);
+        cm_err_line(&err, line, sizeof(line));
+        if (rc < 0)
+            fail_msg("%s: %s", e->d_name, line);
+        CM_AUTO_STR name = cm_asprintf("%s.json", cm_json_str(recipe, "id"));
+        assert_string_equal(name, e->d_name);
+        assert_true(passed >= 2 && passed == json_array_size(json_object_get(recipe, "tests")));
+        /* Only what ran live here may say so. */
+        assert_int_equal(cm_json_bool(recipe, "unverified", true),
+                         strcmp(e->d_name, "powerdns.json") != 0);
+        json_decref(recipe);
+        files++;
+    }
+    closedir(dir);
+    assert_int_equal(files, 14);
+}
+
+/* A recipe with one thing changed: the lint names the place. */
+static void expect_fault(const char *file, const char *pointer, json_t *take, const char *said)
+{
+    struct cm_err err = CM_ERR_INIT;
+    char line[CM_ERR_TEXT_MAX * 2];
+    json_t *recipe = load(file);
+    const char *last = strrchr(pointer, '/');
+    CM_AUTO_STR parent = cm_strndup(pointer, (size_t)(last - pointer));
+    json_t *at = (json_t *)(uintptr_t)rcp_pointer(recipe, parent);
+    assert_non_null(at);
+    if (take)
+        json_object_set_new(at, last + 1, take);
+    else
+        assert_int_equal(json_object_del(at, last + 1), 0);
+    assert_int_equal(dnsp_lint(recipe, NULL, NULL, &err), CM_EINVAL);
+    cm_err_line(&err, line, sizeof(line));
+    if (!strstr(line, said))
+        fail_msg("\"%s\" does not say \"%s\"", line, said);
+    cm_err_fini(&err);
+    json_decref(recipe);
+}
+
+static void faults_are_named(void **state)
+{
+    (void)state;
+    expect_fault("cloudflare.json", "/schema", json_integer(2), "/schema: must be 1");
+    expect_fault("cloudflare.json", "/more", json_true(), "/more: is not a member");
+    expect_fault("cloudflare.json", "/txt", NULL, "lacks \"txt\"");
+    expect_fault("cloudflare.json", "/steps/delete", NULL, "lacks delete");
+    expect_fault("gandi.json", "/steps/put", NULL, "mode set needs find and put");
+    expect_fault("cloudflare.json", "/txt/mode", json_string("many"), "one of: sep set single");
+    expect_fault("cloudflare.json", "/steps/add/get", json_string("/x"), "exactly one of");
+    expect_fault("cloudflare.json", "/steps/find/get", json_string("/x?y=1"),
+                 "queries go to query");
+    expect_fault("cloudflare.json", "/steps/find/get", json_string("https://evil.example/x"),
+                 "not in hosts");
+    expect_fault("cloudflare.json", "/steps/find/get", json_string("http://api.cloudflare.com/"),
+                 "https://");
+    expect_fault("cloudflare.json", "/base", json_string("https://{{opt.ttl}}/x"), "not in hosts");
+    expect_fault("cloudflare.json", "/auth/kind", json_string("magic"), "one of: headers basic");
+    expect_fault("cloudflare.json", "/auth/set/Authorization", json_string("Bearer {{cred.tokn}}"),
+                 "/auth/set/Authorization: {{cred.tokn}} is not known here");
+    expect_fault("cloudflare.json", "/auth/set/Host", json_string("x"), "header names");
+    expect_fault("cloudflare.json", "/auth/set/X-A", json_string("a\r\nX-B: c"), "one-line");
+    expect_fault("cloudflare.json", "/ok/pointer", json_string("success"), "predicate");
+    expect_fault("cloudflare.json", "/steps/zone/iterate", json_string("guess"), "suffix soa");
+    expect_fault("cloudflare.json", "/limits/retry", json_pack("[i]", 42), "HTTP statuses");
+}
+
+static void placeholders_are_known_in_their_step(void **state)
+{
+    (void)state;
+    expect_fault("cloudflare.json", "/steps/find/query/name", json_string("{{zone.candidate}}"),
+                 "/steps/find/query/name: {{zone.candidate}} is not known here");
+    expect_fault("cloudflare.json", "/steps/add/json/content", json_string("{{values}}"),
+                 "{{values}} is not known");
+    expect_fault("cloudflare.json", "/steps/delete/del", json_string("/x/{{record.uid}}"),
+                 "{{record.uid}} is not known");
+    expect_fault("cloudflare.json", "/steps/zone/query/name", json_string("{{value}}"),
+                 "{{value}} is not known");
+    expect_fault("cloudflare.json", "/steps/add/json/content", json_string("{{value|upper}}"),
+                 "filters");
+    expect_fault("cloudflare.json", "/steps/add/json/content", json_string("{{value"), "filters");
+    expect_fault("duckdns.json", "/steps/add/query/txt", json_string("{{name.relative}}"),
+                 "{{name.relative}} is not known");
+    expect_fault("google.json", "/steps/find/query/type", json_string("{{login.token}}"),
+                 "{{login.token}} is not known");
+}
+
+static void recordings_are_compared(void **state)
+{
+    (void)state;
+    expect_fault("cloudflare.json", "/tests/0/exchange/0/request/url", json_string("https://x/"),
+                 "exchange/0/request/url: recorded https://x/, made https://api");
+    expect_fault("cloudflare.json", "/tests/0/exchange/4/request/json/ttl", json_integer(1),
+                 "exchange/4/request/json");
+    expect_fault("cloudflare.json", "/tests/0/exchange/0/request/headers/Authorization",
+                 json_string("Bearer other"), "headers/Authorization");
+    expect_fault("cloudflare.json", "/tests/0/exchange/0/request/method", json_string("POST"),
+                 "request/method");
+    expect_fault("cloudflare.json", "/tests/0/exchange", json_array(), "another is made");
+    expect_fault("cloudflare.json", "/tests/4/fails", json_string("something else"), "9109");
+    expect_fault("cloudflare.json", "/tests/0/expect/record/id", json_string("other"),
+                 "not the expected one");
+    expect_fault("duckdns.json", "/tests/0/exchange/0/reply/text", json_string("KO"), "KO");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_shipped_recipe),
+        cmocka_unit_test(faults_are_named),
+        cmocka_unit_test(placeholders_are_known_in_their_step),
+        cmocka_unit_test(recordings_are_compared),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
