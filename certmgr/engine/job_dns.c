@@ -79,6 +79,8 @@ void job_dns_drop(struct job *job)
             part->owner = NULL;
         }
     }
+    if (dns->call)
+        job_call_free(dns->call); /* nobody answers it any more */
     json_decref(dns->values);
     json_decref(dns->people);
     cm_err_fini(&dns->err);
@@ -91,6 +93,7 @@ static void finish(struct job_dns *dns, const struct cm_err *err)
     struct cm_err copy;
     struct job_call *call = dns->call;
     cm_err_copy(&copy, err ? err : &CM_ERR_INIT);
+    dns->call = NULL;
     job_dns_drop(dns->job);
     job_call_answer(call, copy.code ? &copy : NULL);
     cm_err_fini(&copy);

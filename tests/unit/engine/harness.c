@@ -71,6 +71,17 @@ static json_t *answer_to(const struct h *h, const json_t *request)
             reply, "jws",
             json_pack("{s:s,s:s,s:s}", "protected", "e30", "payload", "e30", "signature", "AAAA"));
         cm_json_set_int(reply, "key_bytes", 32);
+    } else if (strcmp(op, "secret.seal") == 0) {
+        const char *value = cm_json_str_or(request, "value", "");
+        CM_AUTO_STR sealed = cm_b64(value, strlen(value));
+        cm_json_set_str(reply, "sealed", sealed);
+    } else if (strcmp(op, "secret.open") == 0) {
+        const char *sealed = cm_json_str_or(request, "sealed", "");
+        uint8_t *value = NULL;
+        size_t len = 0;
+        assert_int_equal(cm_b64_decode(sealed, strlen(sealed), &value, &len), 0);
+        cm_json_set(reply, "value", json_stringn((char *)value, len));
+        cm_free(value);
     } else if (strcmp(op, "deploy.stage") == 0) {
         const json_t *document = json_object_get(request, "document");
         cm_json_set_str(reply, "stage", h->stage_unchanged ? "unchanged" : "s1");

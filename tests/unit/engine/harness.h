@@ -33,6 +33,8 @@ struct h_ca {
     bool eab_required;
     json_t *eab; /* the binding of the last registration (owned), or NULL */
     struct http_exchange *held;
+    void (*on_answer)(void *arg); /* a challenge is to be checked now */
+    void *on_answer_arg;
 };
 void h_ca_start(struct h_ca *ca, struct cm_loop *loop);
 void h_ca_stop(struct h_ca *ca);

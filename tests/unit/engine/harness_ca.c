@@ -102,8 +102,17 @@ static json_t *authz_view(struct h_ca *ca, size_t number, size_t index)
                               "detail", "wrong answer", "status", 403));
     json_t *view = json_object();
     cm_json_set_str(view, "status", state);
-    cm_json_set(view, "identifier", json_pack("{s:s,s:s}", "type", "dns", "value", name));
-    cm_json_set(view, "challenges", json_pack("[o]", challenge));
+    bool wildcard = strncmp(name, "*.", 2) == 0; /* RFC 8555 7.1.4 */
+    json_t *dns = json_copy(challenge);
+    cm_json_set_str(dns, "type", "dns-01");
+    if (wildcard)
+        json_object_set_new(view, "wildcard", json_true());
+    cm_json_set(view, "identifier",
+                json_pack("{s:s,s:s}", "type", "dns", "value", wildcard ? name + 2 : name));
+    cm_json_set(view, "challenges",
+                wildcard ? json_pack("[O]", dns) : json_pack("[O,O]", challenge, dns));
+    json_decref(challenge);
+    json_decref(dns);
     cm_json_set_time(view, "expires", cm_now_ms() + 3600000);
     return view;
 }
@@ -113,6 +122,8 @@ static void answer_challenge(struct h_ca *ca, struct http_exchange *ex, size_t n
     json_t *order = json_array_get(ca->orders, number);
     int64_t answered = cm_json_int(order, "answered", 0) + 1;
     ca->answered++;
+    if (ca->on_answer)
+        ca->on_answer(ca->on_answer_arg);
     cm_json_set_int(order, "answered", answered);
     if (ca->fail_validation)
         cm_json_set_str(order, "status", "invalid");
