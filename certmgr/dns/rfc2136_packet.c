@@ -108,6 +108,7 @@ int rfc2136_build(const struct rfc2136_change *change, const struct rfc2136_key 
                        change->fqdn, change->zone);
     cm_random(&id, sizeof(id));
     ldns_pkt_set_id(pkt, id);
+    ldns_pkt_set_rd(pkt, false); /* RFC 2136 2.2: zero */
     CM_AUTO_STR algorithm = cm_asprintf("%s.", key->algorithm);
     ldns_status status = ldns_pkt_tsig_sign(pkt, key->name, key->secret, FUDGE_S, algorithm, NULL);
     if (status == LDNS_STATUS_OK)
