@@ -6,7 +6,8 @@
  *   certstore-replicate --from DIR --to URL [--live]
  *
  * Ends when everything is over and the checkpoint is saved on both sides (--live: on SIGTERM), and
- * prints the client's status.  Exit code 0; 1 when the first run failed; 2 for wrong arguments.
+ * prints the client's status.  Exit code 0; 1 when it failed too often in a row; 2 for wrong
+ * arguments.
  */
 #include <stdio.h>
 #include <string.h>
@@ -18,7 +19,7 @@
 
 #define MAP_SIZE ((size_t)1 << 30)
 #define LOOK_MS  20
-#define TRIES    3 /* failures in a row after which it gives up; --live never does */
+#define TRIES    8 /* failures in a row after which it gives up; --live never does */
 
 struct driver {
     struct cm_loop *loop;
