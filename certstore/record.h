@@ -12,6 +12,8 @@
 
 /* CRC-32C (Castagnoli, RFC 3720 B.4), continued from crc (0 at the start). */
 uint32_t cs_crc32c(uint32_t crc, const void *data, size_t len);
+/* The same without the processor's instruction for it. */
+uint32_t cs_crc32c_portable(uint32_t crc, const void *data, size_t len);
 
 /* Checks a value and gives its payload; CM_EIO names the record. */
 int cs_record_open(const struct cs_slice *key, const struct cs_slice *value, struct cs_slice *ret,

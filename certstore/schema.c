@@ -1,6 +1,7 @@
 /* Checking documents against the tables of schema_rules.c. */
 #include "certstore/schema.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "base/core/bytes.h"
@@ -206,11 +207,29 @@ static bool text_ok(const struct cs_member *m, const char *text, size_t len)
     }
 }
 
-static int check_members(const json_t *obj, const struct cs_member *table, bool top,
-                         const char *path, unsigned depth, struct cm_err *err);
+/* Where in a document a member is; its text is made when there is something to say. */
+struct place {
+    const struct place *up; /* NULL: a member of the document itself */
+    const char *name;
+};
 
-static int check_value(const struct cs_member *m, const json_t *v, const char *path, unsigned depth,
-                       struct cm_err *err)
+static char *place_text(const struct place *place)
+{
+    CM_AUTO_STR before = place->up ? place_text(place->up) : NULL;
+    return cm_asprintf("%s%s%.60s", before ? before : "", before ? "." : "", place->name);
+}
+
+static int bad_member(const struct place *place, const char *what, struct cm_err *err)
+{
+    CM_AUTO_STR path = place_text(place);
+    return cm_fail(err, CM_EMALF, "member %s %s", path, what);
+}
+
+static int check_members(const json_t *obj, const struct cs_member *table, bool top,
+                         const struct place *up, unsigned depth, struct cm_err *err);
+
+static int check_value(const struct cs_member *m, const json_t *v, const struct place *place,
+                       unsigned depth, struct cm_err *err)
 {
     bool ok;
     switch (m->kind) {
@@ -226,7 +245,7 @@ static int check_value(const struct cs_member *m, const json_t *v, const char *p
         break;
     case CS_K_OBJECT:
         if (json_is_object(v))
-            return check_members(v, m->inner, false, path, depth + 1, err);
+            return check_members(v, m->inner, false, place, depth + 1, err);
         ok = false;
         break;
     default:
@@ -234,21 +253,24 @@ static int check_value(const struct cs_member *m, const json_t *v, const char *p
         ok = json_is_string(v) && strlen(json_string_value(v)) == json_string_length(v) &&
              text_ok(m, json_string_value(v), json_string_length(v));
     }
-    return ok ? 0 : cm_fail(err, CM_EMALF, "member %s has a value that is not allowed", path);
+    return ok ? 0 : bad_member(place, "has a value that is not allowed", err);
 }
 
-static int check_member(const struct cs_member *m, const json_t *v, const char *path,
+static int check_member(const struct cs_member *m, const json_t *v, const struct place *place,
                         unsigned depth, struct cm_err *err)
 {
+    char what[64];
     if ((m->flags & CS_M_LIST) == 0)
-        return check_value(m, v, path, depth, err);
+        return check_value(m, v, place, depth, err);
     if (!json_is_array(v))
-        return cm_fail(err, CM_EMALF, "member %s must be a list", path);
-    if (json_array_size(v) > m->items)
-        return cm_fail(err, CM_EMALF, "member %s has more than %zu items", path, m->items);
+        return bad_member(place, "must be a list", err);
+    if (json_array_size(v) > m->items) {
+        snprintf(what, sizeof(what), "has more than %zu items", m->items);
+        return bad_member(place, what, err);
+    }
     int rc = 0;
     for (size_t i = 0; i < json_array_size(v) && rc == 0; i++)
-        rc = check_value(m, json_array_get(v, i), path, depth, err);
+        rc = check_value(m, json_array_get(v, i), place, depth, err);
     return rc;
 }
 
@@ -263,13 +285,13 @@ static bool is_common(const char *name)
 }
 
 static int check_members(const json_t *obj, const struct cs_member *table, bool top,
-                         const char *path, unsigned depth, struct cm_err *err)
+                         const struct place *up, unsigned depth, struct cm_err *err)
 {
     const char *name;
     json_t *value;
     int rc = 0;
     if (depth > DEPTH_MAX)
-        return cm_fail(err, CM_EMALF, "member %s is nested too deeply", path);
+        return bad_member(up, "is nested too deeply", err);
     json_object_foreach((json_t *)(uintptr_t)obj, name, value)
     {
         if (top && is_common(name))
@@ -277,18 +299,15 @@ static int check_members(const json_t *obj, const struct cs_member *table, bool 
         const struct cs_member *m = table;
         while (m->name && strcmp(m->name, name) != 0)
             m++;
-        if (!m->name)
-            return cm_fail(err, CM_EMALF, "member %s%s%.60s is unknown", path, *path ? "." : "",
-                           name);
-        CM_AUTO_STR inner = cm_asprintf("%s%s%s", path, *path ? "." : "", name);
-        rc = check_member(m, value, inner, depth, err);
+        const struct place place = {.up = up, .name = name};
+        rc = m->name ? check_member(m, value, &place, depth, err)
+                     : bad_member(&place, "is unknown", err);
         if (rc < 0)
             return rc;
     }
     for (const struct cs_member *m = table; m->name; m++)
         if (m->flags & CS_M_REQUIRED && !json_object_get(obj, m->name))
-            return cm_fail(err, CM_EMALF, "member %s%s%s is missing", path, *path ? "." : "",
-                           m->name);
+            return bad_member(&(struct place){.up = up, .name = m->name}, "is missing", err);
     return 0;
 }
 
@@ -324,7 +343,7 @@ static int check_signatures(const json_t *body, const struct cs_rule *rule, stru
         return cm_fail(err, CM_EMALF, "member %s does not belong into this type", other);
     if (!value || (many && json_array_size(value) == 0))
         return cm_fail(err, CM_EMALF, "member %s is missing", m->name);
-    return check_member(m, value, m->name, 0, err);
+    return check_member(m, value, &(struct place){.name = m->name}, 0, err);
 }
 
 /* Where the id repeats what a member says, they must agree: indexes and people go by either. */
@@ -365,6 +384,6 @@ int cs_schema_check(const json_t *body, bool deleted, struct cm_err *err)
         return rc;
     if (deleted || !rule->member)
         return check_free(body, err);
-    rc = check_members(body, rule->member, true, "", 0, err);
+    rc = check_members(body, rule->member, true, NULL, 0, err);
     return rc < 0 ? rc : check_agreement(id, body, rule, err);
 }

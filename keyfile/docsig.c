@@ -8,7 +8,8 @@
 #include "base/core/mem.h"
 #include "keyfile/sig.h"
 
-#define DOC_BYTES_MAX (4u << 20)
+#define DOC_BYTES_MAX   (4u << 20)
+#define DOC_BYTES_USUAL 4096 /* room for most documents without growing */
 
 /* What a type's documents may be written by. */
 enum writer { BY_MANAGER, BY_ANY_SERVER, BY_NAMED_SERVER };
@@ -38,18 +39,11 @@ int kf_doc_bytes(const json_t *body, bool deleted, char **ret, size_t *ret_len, 
         return cm_fail(err, CM_EMALF, "a document is a JSON object");
     if (json_object_get(body, "deleted"))
         return cm_fail(err, CM_EMALF, "a document has no member named \"deleted\"");
-    CM_AUTO_JSON view = json_object();
-    const char *key;
-    json_t *value;
-    json_object_foreach((json_t *)(uintptr_t)body, key, value)
-    {
-        if (is_signed_member(key))
-            json_object_set(view, key, value);
-    }
-    json_object_set_new(view, "deleted", json_boolean(deleted));
     struct cm_buf buf;
     cm_buf_init(&buf, DOC_BYTES_MAX);
-    int rc = cm_json_canonical(view, &buf, err);
+    cm_buf_reserve(&buf, DOC_BYTES_USUAL);
+    int rc =
+        cm_json_canonical_view(body, is_signed_member, "deleted", json_boolean(deleted), &buf, err);
     if (rc == 0)
         *ret = cm_buf_take(&buf, ret_len);
     cm_buf_fini(&buf);

@@ -95,7 +95,7 @@ static void batch_done(struct rp_job *job)
     }
     if (pull->asked_ahead) /* its reply goes on */
         return;
-    int64_t wait = pull->live ? pull->asked_at + RP_GATHER_PULL_MS - cm_mono_ms() : 0;
+    int64_t wait = pull->live && pull->rows ? pull->asked_at + RP_GATHER_PULL_MS - cm_mono_ms() : 0;
     pull->gathering = wait > 0;
     if (!pull->gathering) {
         next_batch(job);

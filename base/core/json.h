@@ -44,3 +44,7 @@ void cm_json_put_string(struct cm_buf *out, const char *text, size_t len);
 /* RFC 8785 canonical JSON (members sorted by UTF-16 code units, minimal escapes); integers only.
  * Appends to out.  Returns 0, CM_EINVAL (a real or an integer out of range) or CM_ELIMIT. */
 int cm_json_canonical(const json_t *v, struct cm_buf *out, struct cm_err *err);
+/* The same of an object with only those members that keep() wants, and one more that it must not
+ * have. */
+int cm_json_canonical_view(const json_t *obj, bool (*keep)(const char *key), const char *extra,
+                           const json_t *value, struct cm_buf *out, struct cm_err *err);

@@ -32,20 +32,12 @@ static int compare_members(const void *pa, const void *pb)
     return (int)*a - (int)*b;
 }
 
-static int put_object(const json_t *obj, unsigned depth, struct cm_buf *out, struct cm_err *err)
+/* Sorts and writes them. */
+static int put_members(struct member *member, size_t n, unsigned depth, struct cm_buf *out,
+                       struct cm_err *err)
 {
-    size_t count = json_object_size(obj), n = 0;
-    struct member few[MEMBERS_USUAL];
-    struct member *member = count <= MEMBERS_USUAL ? few : cm_calloc(count, sizeof(*member));
-    const char *key;
-    json_t *value;
-    size_t len;
-    /* jansson's iterator takes a non-const object but does not change it. */
-    json_object_keylen_foreach((json_t *)(uintptr_t)obj, key, len, value) member[n++] =
-        (struct member){.key = key, .len = len, .value = value};
-    qsort(member, n, sizeof(*member), compare_members);
-
     int rc = 0;
+    qsort(member, n, sizeof(*member), compare_members);
     cm_buf_putc(out, '{');
     for (size_t i = 0; i < n && rc == 0; i++) {
         if (i > 0)
@@ -55,6 +47,28 @@ static int put_object(const json_t *obj, unsigned depth, struct cm_buf *out, str
         rc = put_value(member[i].value, depth, out, err);
     }
     cm_buf_putc(out, '}');
+    return rc;
+}
+
+/* keep NULL: every member; extra: one more, or NULL. */
+static int put_object(const json_t *obj, bool (*keep)(const char *key), const struct member *extra,
+                      unsigned depth, struct cm_buf *out, struct cm_err *err)
+{
+    size_t count = json_object_size(obj) + 1, n = 0;
+    struct member few[MEMBERS_USUAL];
+    struct member *member = count <= MEMBERS_USUAL ? few : cm_calloc(count, sizeof(*member));
+    const char *key;
+    json_t *value;
+    size_t len;
+    /* jansson's iterator takes a non-const object but does not change it. */
+    json_object_keylen_foreach((json_t *)(uintptr_t)obj, key, len, value)
+    {
+        if (!keep || keep(key))
+            member[n++] = (struct member){.key = key, .len = len, .value = value};
+    }
+    if (extra)
+        member[n++] = *extra;
+    int rc = put_members(member, n, depth, out, err);
     if (member != few)
         cm_free(member);
     return rc;
@@ -91,7 +105,7 @@ static int put_value(const json_t *v, unsigned depth, struct cm_buf *out, struct
                        CM_JSON_DEPTH_MAX);
     switch (json_typeof(v)) {
     case JSON_OBJECT:
-        return put_object(v, depth + 1, out, err);
+        return put_object(v, NULL, NULL, depth + 1, out, err);
     case JSON_ARRAY:
         return put_array(v, depth + 1, out, err);
     case JSON_STRING:
@@ -114,12 +128,23 @@ static int put_value(const json_t *v, unsigned depth, struct cm_buf *out, struct
     return cm_fail(err, CM_EINVAL, "canonical JSON: unknown kind of value");
 }
 
-int cm_json_canonical(const json_t *v, struct cm_buf *out, struct cm_err *err)
+static int finish(int rc, const struct cm_buf *out, struct cm_err *err)
 {
-    int rc = put_value(v, 0, out, err);
     if (rc < 0)
         return rc;
     if (out->failed)
         return cm_fail(err, CM_ELIMIT, "canonical JSON: longer than %zu bytes", out->max);
     return 0;
+}
+
+int cm_json_canonical(const json_t *v, struct cm_buf *out, struct cm_err *err)
+{
+    return finish(put_value(v, 0, out, err), out, err);
+}
+
+int cm_json_canonical_view(const json_t *obj, bool (*keep)(const char *key), const char *extra,
+                           const json_t *value, struct cm_buf *out, struct cm_err *err)
+{
+    const struct member more = {.key = extra, .len = strlen(extra), .value = value};
+    return finish(put_object(obj, keep, &more, 1, out, err), out, err);
 }

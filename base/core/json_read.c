@@ -1,15 +1,15 @@
 /* Reading the plain subset of JSON at the speed of its strings: one pass, one allocation a value.
  */
 #include <string.h>
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
 
 #include "base/core/json.h"
 #include "base/core/json_text.h"
 #include "base/core/utf8.h"
 
 #define DIGITS_MAX 16 /* of 2^53-1 */
-
-#define ONES  UINT64_C(0x0101010101010101)
-#define HIGHS UINT64_C(0x8080808080808080)
 
 struct reader {
     const char *at, *end;
@@ -21,24 +21,54 @@ static json_t *read_value(struct reader *in);
 
 /* ---- strings ------------------------------------------------------------------------------ */
 
-/* Non-zero when one of the eight bytes is the given one. */
+#ifdef __SSE2__
+
+#define STEP 16
+
+/* Which of the 16 bytes need care; *high: which are above 0x7f. */
+static unsigned special(const char *text, unsigned *high)
+{
+    __m128i bytes = _mm_loadu_si128((const __m128i *)(const void *)text);
+    __m128i control = _mm_cmpeq_epi8(_mm_min_epu8(bytes, _mm_set1_epi8(0x1f)), bytes);
+    __m128i quote = _mm_cmpeq_epi8(bytes, _mm_set1_epi8('"'));
+    __m128i slash = _mm_cmpeq_epi8(bytes, _mm_set1_epi8('\\'));
+    *high |= (unsigned)_mm_movemask_epi8(bytes);
+    return (unsigned)_mm_movemask_epi8(_mm_or_si128(control, _mm_or_si128(quote, slash)));
+}
+
+#else
+
+#define STEP  8
+#define ONES  UINT64_C(0x0101010101010101)
+#define HIGHS UINT64_C(0x8080808080808080)
+
+/* Marks the lowest byte that is the given one, and perhaps others above it. */
 static uint64_t has(uint64_t word, unsigned char byte)
 {
     uint64_t x = word ^ (ONES * byte);
     return (x - ONES) & ~x & HIGHS;
 }
 
+/* Is one of the eight bytes in need of care?  *high: is one above 0x7f? */
+static unsigned special(const char *text, unsigned *high)
+{
+    uint64_t word;
+    memcpy(&word, text, sizeof(word));
+    uint64_t control = (word - ONES * 0x20) & ~word & HIGHS;
+    *high |= (word & HIGHS) != 0;
+    return (control | has(word, '"') | has(word, '\\')) != 0;
+}
+
+#endif
+
 size_t cm_json_plain(const char *text, size_t len, bool *high)
 {
     size_t at = 0;
-    uint64_t seen = 0;
-    for (; at + 8 <= len; at += 8) {
-        uint64_t word;
-        memcpy(&word, text + at, 8);
-        uint64_t control = (word - ONES * 0x20) & ~word & HIGHS;
-        if (control | has(word, '"') | has(word, '\\'))
+    unsigned seen = 0, in_step = 0;
+    for (; at + STEP <= len; at += STEP) {
+        if (special(text + at, &in_step))
             break;
-        seen |= word & HIGHS;
+        seen |= in_step;
     }
     for (; at < len; at++) {
         unsigned char c = (unsigned char)text[at];

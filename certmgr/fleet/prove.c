@@ -11,7 +11,7 @@
 #include "certmgr/fleet/fleet_internal.h"
 #include "keyfile/docsig.h"
 
-#define SHARE_CHECKS 32 /* of one worker thread at a time */
+#define SHARE_CHECKS 64 /* of one worker thread at a time */
 
 struct proved {
     struct kf_doc_check check;

@@ -217,10 +217,14 @@ static bool settle(struct pull *p, int64_t count)
 {
     double end = now_ms() + TIMEOUT_MS;
     while (now_ms() < end) {
+        if (cs_doc_count(p->node.store) < count) {
+            cm_loop_turn(p->node.loop, true);
+            continue;
+        }
         CM_AUTO_JSON status = rp_client_status(p->client);
         const json_t *row = cm_json_obj(status, "pull");
         bool live = strcmp(cm_json_str_or(row, "state", ""), "live") == 0;
-        if (live && cs_doc_count(p->node.store) >= count)
+        if (live)
             return true;
         cm_loop_turn(p->node.loop, true);
     }

@@ -19,6 +19,14 @@ static void crc32c_vectors(void **state)
     /* In pieces of any size it is the same. */
     for (size_t cut = 0; cut <= 32; cut++)
         assert_int_equal(cs_crc32c(cs_crc32c(0, bytes, cut), bytes + cut, 32 - cut), 0x46dd794e);
+    /* With and without the processor's instruction, from any address. */
+    uint8_t many[300];
+    for (size_t i = 0; i < sizeof(many); i++)
+        many[i] = (uint8_t)(i * 37 + 11);
+    for (size_t from = 0; from < 9; from++)
+        for (size_t len = 0; len < sizeof(many) - from; len++)
+            assert_int_equal(cs_crc32c(7, many + from, len),
+                             cs_crc32c_portable(7, many + from, len));
 }
 
 static void notices_every_changed_bit(void **state)
