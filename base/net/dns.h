@@ -92,6 +92,7 @@ struct dns_question {
     const char *servers; /* "address:port,…" or NULL: the client's resolver */
     bool authoritative;  /* not recursive (RD off), given up sooner */
     unsigned keep_s;     /* a good answer may be this old; 0 = always ask (TTLs count too) */
+    bool keep_no;        /* so may a "no" that comes with the zone's SOA */
 };
 
 /* reply is valid inside fn only. */

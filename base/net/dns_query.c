@@ -24,7 +24,7 @@ struct ask_query {
     void *arg;
     char *name, *servers;
     unsigned type, keep_s;
-    bool authoritative, walking;
+    bool authoritative, walking, keep_no;
     int64_t began;
     struct dns_reply reply;
 };
@@ -88,7 +88,16 @@ static void keep(struct ask_query *query, const uint8_t *wire, size_t len)
     for (size_t i = 0; i < query->reply.count; i++)
         if (query->reply.records[i].ttl < ttl)
             ttl = query->reply.records[i].ttl;
-    if (ttl == 0 || query->reply.status != DNS_OK)
+    for (size_t i = 0; i < query->reply.authority_count; i++) { /* RFC 2308 5 */
+        const struct dns_record *soa = &query->reply.authority[i];
+        uint32_t no = soa->ttl < soa->minimum ? soa->ttl : soa->minimum;
+        if (soa->type == DNS_SOA && no < ttl)
+            ttl = no;
+    }
+    bool good = query->reply.status == DNS_OK ||
+                (query->keep_no && query->reply.authority_count > 0 &&
+                 (query->reply.status == DNS_NODATA || query->reply.status == DNS_NXDOMAIN));
+    if (ttl == 0 || !good)
         return;
     struct dns_client *client = query->head.client;
     struct dns_kept *kept = cm_calloc(1, sizeof(*kept));
@@ -256,6 +265,7 @@ struct dns_query *dns_ask(struct dns_client *client, const struct dns_question *
         .servers = question->servers ? cm_strdup(question->servers) : NULL,
         .type = question->type,
         .keep_s = question->keep_s,
+        .keep_no = question->keep_no,
         .authoritative = question->authoritative,
         .began = cm_mono_ms(),
     };

@@ -3,7 +3,8 @@
  *
  * First the servers of each name are found (again at the next look when that failed for the
  * moment), then each pair of name and server is a target.  A target that showed all values is not
- * asked again: a server does not unlearn.
+ * asked again: a server does not unlearn.  Resolvers keep a "no" for a long time, so they are asked
+ * only when the zone's own servers show everything.
  */
 #include "certmgr/dns/propagate.h"
 
@@ -16,6 +17,7 @@
 #include "certmgr/dns/authority.h"
 
 #define INTERVAL_S   2
+#define FIRST_MS     250 /* pause after the first look, doubled up to the interval */
 #define LIMIT_S      600
 #define LIMIT_MAX_S  7200
 #define TARGETS_MAX  2000
@@ -55,11 +57,14 @@ struct dns_wait {
     size_t name_count, finding;
     struct target *targets;
     size_t target_count, target_size, next, asking;
+    unsigned looks;
+    bool own_first;    /* this look leaves the resolvers out */
     struct cm_err err; /* of finding the servers */
 };
 
 static void find_all(struct dns_wait *wait);
 static void pump(struct dns_wait *wait);
+static void look(struct dns_wait *wait);
 
 /* ---- end ---------------------------------------------------------------------------------- */
 
@@ -143,17 +148,35 @@ static void time_is_up(struct dns_wait *wait)
 
 /* ---- looks -------------------------------------------------------------------------------- */
 
-static void look_over(struct dns_wait *wait)
+/* Targets that did not show all values, without or with the resolvers. */
+static size_t open_targets(const struct dns_wait *wait, bool resolvers)
 {
     size_t open = 0;
     for (size_t i = 0; i < wait->target_count; i++)
-        open += !wait->targets[i].seen && !wait->targets[i].skipped;
-    if (open == 0)
+        open += !wait->targets[i].seen && !wait->targets[i].skipped &&
+                (resolvers || !wait->targets[i].recursive);
+    return open;
+}
+
+static void pause_then_look(struct dns_wait *wait)
+{
+    int64_t left = wait->began + wait->limit_ms - cm_mono_ms();
+    int64_t pause = (int64_t)FIRST_MS << (wait->looks < 10 ? wait->looks : 10);
+    wait->looks++;
+    pause = pause < wait->interval_ms ? pause : wait->interval_ms;
+    cm_timer_start(wait->timer, pause < left ? pause : left);
+}
+
+static void look_over(struct dns_wait *wait)
+{
+    if (open_targets(wait, true) == 0)
         finish(wait, NULL);
+    else if (wait->own_first && open_targets(wait, false) == 0)
+        look(wait);
     else if (cm_mono_ms() - wait->began >= wait->limit_ms)
         time_is_up(wait);
     else
-        cm_timer_start(wait->timer, wait->interval_ms);
+        pause_then_look(wait);
 }
 
 /* Are all wanted values of this target's name in the answer? */
@@ -200,7 +223,7 @@ static void pump(struct dns_wait *wait)
 {
     while (wait->next < wait->target_count && wait->asking < AT_ONCE) {
         struct target *t = &wait->targets[wait->next++];
-        if (t->seen || t->skipped || !t->asked)
+        if (t->seen || t->skipped || !t->asked || (t->recursive && wait->own_first))
             continue;
         wait->asking++;
         t->query = dns_ask(wait->dns,
@@ -261,6 +284,7 @@ static void add_resolvers(struct dns_wait *wait, const char *fqdn)
             t->label =
                 cm_asprintf("resolver %.*s", (int)(len < RESOLVER_MAX ? len : RESOLVER_MAX), p);
             t->recursive = true;
+            snprintf(t->said, sizeof(t->said), "not asked before the zone's own servers agree");
         }
         p += len + (p[len] == ',');
     }
@@ -269,6 +293,7 @@ static void add_resolvers(struct dns_wait *wait, const char *fqdn)
 static void look(struct dns_wait *wait)
 {
     wait->next = 0;
+    wait->own_first = open_targets(wait, false) > 0;
     wait->asking++; /* so that the look does not end inside pump() */
     pump(wait);
     if (--wait->asking == 0)
@@ -282,7 +307,7 @@ static void found_all(struct dns_wait *wait)
         look(wait);
     } else if (wait->err.retry == CM_RETRY_TRANSIENT &&
                cm_mono_ms() - wait->began < wait->limit_ms) {
-        cm_timer_start(wait->timer, wait->interval_ms);
+        pause_then_look(wait);
     } else {
         cm_wrap(&wait->err, CM_EPEER, "cannot find the DNS servers to look at");
         finish(wait, &wait->err);

@@ -12,6 +12,7 @@
 #include "base/net/domain.h"
 
 #define CHALLENGE_LABEL "_acme-challenge."
+#define CNAME_KEEP_S    5  /* finding, writing and waiting ask the same within seconds */
 #define ZONE_KEEP_S     60 /* SOA and NS of a zone serve the orders of a minute */
 
 struct dns_find {
@@ -95,8 +96,9 @@ static bool failed(struct dns_find *find, const struct dns_reply *reply)
 static void ask(struct dns_find *find, const char *name, enum dns_type type, unsigned keep_s,
                 dns_reply_fn fn)
 {
-    find->query = dns_ask(
-        find->dns, &(struct dns_question){.name = name, .type = type, .keep_s = keep_s}, fn, find);
+    struct dns_question question = {
+        .name = name, .type = type, .keep_s = keep_s, .keep_no = type == DNS_CNAME};
+    find->query = dns_ask(find->dns, &question, fn, find);
 }
 
 static bool is_under(const char *name, const char *zone)
@@ -282,7 +284,7 @@ static void on_cname(void *arg, const struct dns_reply *reply)
 
 static void follow(struct dns_find *find)
 {
-    ask(find, name_of(find), DNS_CNAME, 0, on_cname);
+    ask(find, name_of(find), DNS_CNAME, CNAME_KEEP_S, on_cname);
 }
 
 struct dns_find *dns_place_find(struct cm_loop *loop, struct dns_client *dns, const char *name,

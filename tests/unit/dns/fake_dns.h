@@ -103,7 +103,8 @@ static inline size_t fake_data(unsigned char *out, const char *type, const char 
     if (*number == 6) {
         at += fake_name(out + at, "hostmaster.invalid");
         memset(out + at, 0, 20);
-        out[at + 3] = 7; /* serial */
+        out[at + 3] = 7;   /* serial */
+        out[at + 19] = 30; /* seconds that "no" may be kept */
         at += 20;
     }
     return at;

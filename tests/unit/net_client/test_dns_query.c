@@ -181,7 +181,15 @@ static void answers_are_kept_only_when_asked_to(void **state)
     question = (struct dns_question){.name = "nothing.test", .type = DNS_A, .keep_s = 30};
     ask_with(&question);
     ask_with(&question);
-    assert_int_equal(fake.questions - before, 4); /* "no" is never kept */
+    assert_int_equal(fake.questions - before, 4); /* "no" is not kept */
+    question = (struct dns_question){.name = "a.test", .type = DNS_CNAME, .keep_s = 30};
+    ask_with(&question);
+    ask_with(&question);
+    assert_int_equal(fake.questions - before, 6);
+    question.keep_no = true;
+    ask_with(&question);
+    assert_int_equal(ask_with(&question).reply.status, DNS_NODATA);
+    assert_int_equal(fake.questions - before, 7);
 }
 
 static void many_server_lists_do_not_pile_up(void **state)
