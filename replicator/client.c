@@ -206,10 +206,22 @@ void rp_job_success(struct rp_job *job)
 
 static void on_db(struct rp_job *job, const struct http_result *res)
 {
-    if (res->status == 200)
-        rp_save_open(job);
-    else
+    struct cm_err err = CM_ERR_INIT;
+    struct rp_client *client = job->client;
+    CM_AUTO_JSON db = res->status == 200 ? rp_reply_json(res) : NULL;
+    bool give_back = !client->lab && cm_json_bool(db, "give_back", false);
+    int rc = res->status == 200 ? rp_upstream_check(job, db, &err) : 0;
+    job->give_back = job->push && give_back;
+    if (res->status != 200)
         rp_job_fail_status(job, res, "opening the database of");
+    else if (rc < 0)
+        rp_job_fail(job, &err);
+    else
+        rp_save_open(job);
+    /* A push with nothing to do has no connection by which it would notice. */
+    if (!job->push && client->job[1] && !client->job[1]->give_back && (give_back || rc == 1))
+        job_open(client->job[1]);
+    cm_err_fini(&err);
 }
 
 static void on_root(struct rp_job *job, const struct http_result *res)
@@ -339,14 +351,14 @@ int rp_client_new(const struct rp_client_opts *opts, struct rp_client **ret, str
     client->lab = opts->lab;
     client->on_batch = opts->on_batch;
     client->arg = opts->arg;
+    client->prove = opts->prove;
+    client->prove_arg = opts->prove_arg;
     if (!opts->push_only)
         client->job[0] = job_new(client, false);
     if (!opts->pull_only)
         client->job[1] = job_new(client, true);
     cs_listen(client->store, on_change, client);
     for (size_t i = 0; i < 2; i++)
-    client->prove = opts->prove;
-    client->prove_arg = opts->prove_arg;
         if (client->job[i])
             job_open(client->job[i]);
     *ret = client;

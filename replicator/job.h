@@ -67,6 +67,8 @@ struct rp_job {
     int64_t documents, refused;
     char id[RP_JOB_ID];
     char peer_uuid[RP_UUID_MAX];
+    char epoch[16]; /* incarnation of the peer that was opened; "" = it has none */
+    bool give_back; /* push: the upstream was restored and is to get everything we hold */
     struct rp_save save;
     struct rp_pull *pull;   /* of the pulling job */
     struct rp_push *pusher; /* of the pushing job */
@@ -83,9 +85,9 @@ struct rp_client {
     bool allow_http, lab;
     void (*on_batch)(void *arg, size_t documents);
     void *arg;
-    struct rp_job *job[2]; /* pull, push; NULL when not wanted */
     rp_prove_fn prove;
     void *prove_arg;
+    struct rp_job *job[2]; /* pull, push; NULL when not wanted */
 };
 
 /* ---- client.c ---- */
@@ -125,6 +127,14 @@ void rp_pull_free(struct rp_job *job);
 void rp_push_start(struct rp_job *job, const json_t *since);
 void rp_push_wake(struct rp_job *job, const char *id); /* a document changed here */
 void rp_push_free(struct rp_job *job);
+
+/* ---- upstream.c ---- */
+/* Notes the incarnation of an upstream (database information `db`).  A new one is followed (1); one
+ * that was followed by another is a copy of the past: CM_ECONFLICT, nothing is taken from it. */
+int rp_upstream_check(struct rp_job *job, const json_t *db, struct cm_err *err);
+
+/* Is this sequence of another incarnation than the one that was opened?  Then it is opened anew. */
+bool rp_upstream_moved(const struct rp_job *job, const json_t *seq);
 
 /* ---- save.c ---- */
 /* Reads both sides' checkpoints, compares, then calls rp_pull_start or rp_push_start. */

@@ -211,6 +211,10 @@ static void take_changes(struct rp_job *job, const json_t *reply)
         fail_reply(job, "the peer's changes feed does not parse");
         return;
     }
+    if (rp_upstream_moved(job, last)) {
+        fail_reply(job, "the peer has become another incarnation");
+        return;
+    }
     if (count > 0 && pull->since && json_equal(last, pull->since)) {
         fail_reply(job, "the peer's changes feed does not move on");
         return;

@@ -44,7 +44,7 @@ static bool push_wants(const struct rp_job *job, const char *id)
     if (job->client->lab)
         return id[0] != '_';
     const struct cs_type *type = cs_type_of(id);
-    return type && type->up;
+    return type && (type->up || job->give_back);
 }
 
 static void forget_lacks(struct rp_push *push)
@@ -230,6 +230,43 @@ static int collect(void *arg, const struct cs_change *change)
     return 0;
 }
 
+/* ---- giving back to an upstream that was restored ---------------------------------------- */
+
+static void rest(struct rp_job *job);
+
+static void on_gave_back(struct rp_job *job, const struct http_result *res)
+{
+    if (res->status != 200 && res->status != 201) {
+        rp_job_fail_status(job, res, "giving everything back to");
+        return;
+    }
+    cm_log(CM_LOG_INFO, "replicator", job->client->url,
+           "the upstream was restored; it has everything back that is held here");
+    job->give_back = false;
+    rest(job);
+}
+
+/* The trust root goes first: the signers of the others may be known from it only.  Returns false
+ * when there is none. */
+static bool offer_trust(struct rp_job *job)
+{
+    struct rp_push *push = job->pusher;
+    json_t *leaves = NULL;
+    if (cs_read_leaves(job->client->store, "trust:root", false, &leaves, NULL) < 0)
+        return false;
+    json_t *revs = json_array();
+    for (size_t i = 0; i < json_array_size(leaves); i++)
+        json_array_append(revs, json_object_get(json_array_get(leaves, i), "_rev"));
+    json_decref(leaves);
+    json_decref(push->offer);
+    push->offer = json_object();
+    cm_json_set(push->offer, "trust:root", revs);
+    rp_job_call(
+        job, &(struct rp_call_spec){.method = "POST", .path = "/_revs_diff", .body = push->offer},
+        on_revs_diff);
+    return true;
+}
+
 static void rest(struct rp_job *job)
 {
     struct rp_push *push = job->pusher;
@@ -266,6 +303,9 @@ static void scan(struct rp_job *job)
             on_revs_diff);
     else if (push->looked_at == RP_BATCH)
         rp_job_after(job, 0, scan);
+    else if (job->give_back)
+        rp_job_call(job, &(struct rp_call_spec){.method = "POST", .path = "/_gave_back"},
+                    on_gave_back);
     else
         rest(job);
     cm_err_fini(&err);
@@ -293,7 +333,8 @@ void rp_push_start(struct rp_job *job, const json_t *since)
         rp_seq_parse(json_string_value(since), cs_epoch(store), cs_seq(store), &push->since) < 0)
         push->since = 0;
     push->cursor = push->noted = push->since;
-    scan(job);
+    if (!job->give_back || !offer_trust(job))
+        scan(job);
 }
 
 void rp_push_free(struct rp_job *job)

@@ -36,6 +36,10 @@ struct rp_server_opts {
     /* fills *ret and returns true when the client of this exchange is a peer */
     bool (*peer)(void *arg, const struct http_request *req, struct rp_peer *ret);
     void *arg;
+    /* After a restore: is this peer to give back everything it holds (documents of every type are
+     * taken from it then), and it has done so (in the open batch).  May be NULL. */
+    bool (*wants_back)(void *arg, const char *peer);
+    void (*gave_back)(void *arg, const char *peer);
 };
 struct rp_server;
 struct rp_server *rp_server_new(const struct rp_server_opts *opts);
@@ -49,15 +53,15 @@ json_t *rp_server_peers(struct rp_server *server);
 
 /* ---- client side ---- */
 
-struct rp_client_opts {
-    struct cm_loop *loop;
-    struct cs_store *store;
-    struct http_client *http;
 /* Checks the signatures of documents (an array, not changed until done) away from the loop, so that
  * the store's verify port knows the verdicts inside done.  done(done_arg) is called exactly once,
  * never from inside; also when prove_arg has ended meanwhile. */
 typedef void (*rp_prove_fn)(void *prove_arg, json_t *take_docs, cm_fn done, void *done_arg);
 
+struct rp_client_opts {
+    struct cm_loop *loop;
+    struct cs_store *store;
+    struct http_client *http;
     const char *url; /* "https://host:8444/certstore" */
     const char *cert_file, *key_file;
     const char *pin_spki;      /* hex; the upstream's TLS key */
@@ -67,12 +71,12 @@ typedef void (*rp_prove_fn)(void *prove_arg, json_t *take_docs, cm_fn done, void
     /* After a pulled batch is durable (may be NULL). */
     void (*on_batch)(void *arg, size_t documents);
     void *arg;
+    rp_prove_fn prove; /* NULL: the store verifies each document as it is put */
+    void *prove_arg;
 };
 struct rp_client;
 /* Starts at once; the strings of opts are copied.  Failures to connect are no errors here: they are
  * retried (250 ms doubling to 30 s) and shown by rp_client_status().  CM_EINVAL: not a URL with a
-    rp_prove_fn prove; /* NULL: the store verifies each document as it is put */
-    void *prove_arg;
  * database. */
 int rp_client_new(const struct rp_client_opts *opts, struct rp_client **ret, struct cm_err *err);
 /* Free it after cs_close() and before the http client: the store keeps it as a listener. */

@@ -44,7 +44,7 @@ static void start(struct rp_job *job)
     json_decref(save->session.start_seq);
     save->session.start_seq = json_incref((json_t *)(uintptr_t)seq);
     if (job->push)
-        rp_push_start(job, seq);
+        rp_push_start(job, job->give_back ? NULL : seq);
     else
         rp_pull_start(job, seq);
 }

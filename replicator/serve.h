@@ -25,6 +25,8 @@ struct rp_server {
     bool lab;
     bool (*peer)(void *arg, const struct http_request *req, struct rp_peer *ret);
     void *arg;
+    bool (*wants_back)(void *arg, const char *peer);
+    void (*gave_back)(void *arg, const char *peer);
     json_t *seen;              /* peer name -> {since, at: wall clock ms} */
     struct rp_stream *streams; /* all running or parked */
     size_t stream_count;
@@ -70,6 +72,7 @@ void rp_serve_up(struct rp_req *req);
 void rp_serve_all_dbs(struct rp_req *req);
 void rp_serve_uuids(struct rp_req *req);
 void rp_serve_full_commit(struct rp_req *req);
+void rp_serve_gave_back(struct rp_req *req);
 void rp_serve_local(struct rp_req *req);
 void rp_serve_doc(struct rp_req *req);
 void rp_serve_edit(struct rp_req *req);    /* PUT, DELETE /db/ID (lab) */
@@ -86,6 +89,8 @@ void rp_serve_purge(struct rp_req *req);   /* lab */
 void rp_serve_compact(struct rp_req *req); /* lab */
 
 /* ---- shared by routes ---- */
+/* After a restore: is the client to give back everything it holds? */
+bool rp_wants_back(const struct rp_req *req);
 /* Answer of /_uuids?count=N (owned), NULL when N is wrong. */
 json_t *rp_make_uuids(const struct rp_route *route);
 /* Purges so far. */

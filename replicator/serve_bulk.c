@@ -110,7 +110,7 @@ static int put_one(struct rp_req *req, const json_t *doc, json_t **ret_row, stru
     if (id[0] == '\0' || strlen(id) > CS_ID_MAX)
         refusal = "the document id is missing or too long";
     else if (!req->server->lab)
-        refusal = rp_write_refusal(req->manager, id);
+        refusal = rp_write_refusal(req->manager || rp_wants_back(req), id);
     else if (id[0] == '_' && strncmp(id, "_design/", 8) != 0)
         refusal = "Only reserved document ids may start with underscore.";
     if (refusal) {

@@ -82,6 +82,8 @@ void rp_serve_db(struct rp_req *req)
     cm_json_set_int(sizes, "external", 0);
     cm_json_set_int(sizes, "active", 0);
     cm_json_set(body, "sizes", sizes);
+    if (rp_wants_back(req))
+        cm_json_set_bool(body, "give_back", true);
     rp_reply(req, 200, body);
 }
 
@@ -91,5 +93,22 @@ void rp_serve_full_commit(struct rp_req *req)
     json_t *body = json_object();
     cm_json_set_bool(body, "ok", true);
     cm_json_set_str(body, "instance_start_time", "0");
+    rp_reply_durable(req, 201, body);
+}
+
+/* ---- after a restore ---------------------------------------------------------------------- */
+
+bool rp_wants_back(const struct rp_req *req)
+{
+    const struct rp_server *server = req->server;
+    return !server->lab && server->wants_back && server->wants_back(server->arg, req->peer);
+}
+
+void rp_serve_gave_back(struct rp_req *req)
+{
+    json_t *body = json_object();
+    cm_json_set_bool(body, "ok", true);
+    if (rp_wants_back(req) && req->server->gave_back)
+        req->server->gave_back(req->server->arg, req->peer);
     rp_reply_durable(req, 201, body);
 }

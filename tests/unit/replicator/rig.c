@@ -98,6 +98,20 @@ static void toy_verify(void *arg, const json_t *body, bool deleted, struct cs_ve
         snprintf(ret->reason, sizeof(ret->reason), "the signature does not verify");
 }
 
+static bool toy_wants_back(void *arg, const char *peer)
+{
+    const struct node *node = arg;
+    return node->restored && strcmp(peer, "edge") == 0;
+}
+
+static void toy_gave_back(void *arg, const char *peer)
+{
+    struct node *node = arg;
+    assert_string_equal(peer, "edge");
+    node->gave_back++;
+    node->restored = false;
+}
+
 static bool toy_peer(void *arg, const struct http_request *req, struct rp_peer *ret)
 {
     const struct node *node = arg;
@@ -195,6 +209,8 @@ static void open_store(struct node *node)
                                                           .db = "db",
                                                           .lab = node->lab,
                                                           .peer = toy_peer,
+                                                          .wants_back = toy_wants_back,
+                                                          .gave_back = toy_gave_back,
                                                           .arg = node});
 }
 

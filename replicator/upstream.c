@@ -1,0 +1,91 @@
+/*
+ * The memory of an upstream's incarnations (reference/trust-and-tests.md A8).
+ *
+ * A restored manager begins a new one, and everything is compared with it from the start.  When an
+ * incarnation comes back that was followed by another already, two managers are alive: the old one
+ * (a clone, or a machine that was switched on again) is not believed.
+ */
+#include <string.h>
+
+#include "base/core/json.h"
+#include "base/core/log.h"
+#include "base/core/mem.h"
+#include "replicator/job.h"
+
+#define TABLE     "state"
+#define KEY       "upstreams"
+#define PAST_MAX  16
+#define PEERS_MAX 64
+#define EPOCH_LEN 8
+
+/* Our stores' tokens are "N-EPOCH"; a hub of another make has tokens without an incarnation. */
+static bool epoch_of(const char *token, char out[EPOCH_LEN + 1])
+{
+    size_t digits = strspn(token, "0123456789");
+    const char *epoch = token + digits + 1;
+    if (digits == 0 || token[digits] != '-' || strlen(epoch) != EPOCH_LEN ||
+        strspn(epoch, "0123456789abcdef") != EPOCH_LEN)
+        return false;
+    memcpy(out, epoch, EPOCH_LEN + 1);
+    return true;
+}
+
+/* Makes it the present one; the one before it becomes the past. */
+static void follow(json_t *known, const char *before, const char *epoch)
+{
+    json_t *past = cm_json_arr(known, "past");
+    if (before) {
+        json_array_append_new(past, json_string(before));
+        if (json_array_size(past) > PAST_MAX)
+            json_array_remove(past, 0);
+    }
+    cm_json_set_str(known, "epoch", epoch);
+}
+
+int rp_upstream_check(struct rp_job *job, const json_t *db, struct cm_err *err)
+{
+    struct rp_client *client = job->client;
+    const char *uuid = job->peer_uuid;
+    char epoch[EPOCH_LEN + 1];
+    job->epoch[0] = '\0';
+    if (client->lab || !epoch_of(cm_json_str_or(db, "update_seq", ""), epoch))
+        return 0;
+    memcpy(job->epoch, epoch, sizeof(epoch));
+    CM_AUTO_JSON all = cs_kv_get(client->store, TABLE, KEY);
+    if (!all)
+        all = json_object();
+    json_t *known = cm_json_obj(all, uuid);
+    const char *present = cm_json_str(known, "epoch");
+    if (present && strcmp(present, epoch) == 0)
+        return 0;
+    if (cm_json_has_str(cm_json_arr(known, "past"), epoch)) {
+        cm_log(CM_LOG_ERROR, "replicator", client->url,
+               "the upstream is a copy from before a restore (incarnation %s, present is %s): two "
+               "managers are alive",
+               epoch, present ? present : "none");
+        cm_fail(err, CM_ECONFLICT,
+                "the upstream is a copy from before a restore: nothing is taken from it");
+        cm_err_hint(err, "Two managers are alive: stop the old one.");
+        return CM_ECONFLICT;
+    }
+    if (!known) {
+        if (json_object_size(all) >= PEERS_MAX)
+            json_object_clear(all);
+        known = json_pack("{s:[]}", "past");
+        cm_json_set(all, uuid, known);
+    }
+    if (present)
+        cm_log(CM_LOG_WARN, "replicator", client->url,
+               "the upstream was restored from a backup; everything is compared anew");
+    CM_AUTO_STR before = present ? cm_strdup(present) : NULL;
+    follow(known, before, epoch);
+    int rc = cs_kv_put(client->store, TABLE, KEY, all, err);
+    return rc < 0 ? rc : before != NULL;
+}
+
+bool rp_upstream_moved(const struct rp_job *job, const json_t *seq)
+{
+    char now[EPOCH_LEN + 1];
+    const char *token = json_string_value(seq);
+    return job->epoch[0] && token && epoch_of(token, now) && strcmp(job->epoch, now) != 0;
+}

@@ -1,0 +1,219 @@
+/* An upstream that comes back from a backup: its servers give back what they hold newer, nothing is
+ * lost and nothing comes back to life; an older incarnation is not believed. */
+#include "tests/unit/replicator/rig.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/core/mem.h"
+
+struct fixture {
+    struct rig rig;
+    struct node up, edge;
+    struct rp_client *client;
+    char *backup; /* copy of the upstream's store */
+};
+
+static int setup(void **state)
+{
+    struct fixture *f = test_calloc(1, sizeof(*f));
+    rig_open(&f->rig);
+    f->rig.peer = "edge";
+    node_start(&f->rig, &f->up, "manager", false);
+    node_start(&f->rig, &f->edge, "edge", false);
+    f->backup = cm_asprintf("%s/../restored-test-%d", f->up.dir, (int)getpid());
+    *state = f;
+    return 0;
+}
+
+static void end_client(struct fixture *f)
+{
+    node_close_store(&f->edge);
+    rp_client_free(f->client);
+    f->client = NULL;
+}
+
+static int teardown(void **state)
+{
+    struct fixture *f = *state;
+    node_close_store(&f->up);
+    end_client(f);
+    unlink(f->backup);
+    cm_free(f->backup);
+    node_close(&f->edge);
+    node_close(&f->up);
+    rig_close(&f->rig);
+    test_free(f);
+    return 0;
+}
+
+static json_t *tombstone(const char *name, int64_t serial)
+{
+    json_t *doc = doc_settings(name, serial, 0);
+    json_object_del(doc, "renew_days");
+    cm_json_set_bool(doc, "_deleted", true);
+    return doc;
+}
+
+static void synced(struct fixture *f)
+{
+    f->client = client_start(&f->edge, &f->up);
+    client_settle(&f->edge, f->client);
+}
+
+/* The upstream's store becomes the backup, as a new incarnation. */
+static void restore(struct fixture *f)
+{
+    CM_AUTO_STR data = cm_asprintf("%s/data.mdb", f->up.dir);
+    CM_AUTO_STR lock = cm_asprintf("%s/lock.mdb", f->up.dir);
+    node_stop(&f->up);
+    node_close_store(&f->up);
+    unlink(lock);
+    assert_int_equal(rename(f->backup, data), 0);
+    f->up.restored = true;
+    node_restart(&f->up);
+    assert_int_equal(cs_renew_epoch(f->up.store, NULL), 0);
+}
+
+static int64_t days(struct node *node, const char *id)
+{
+    CM_AUTO_JSON body = cs_get_body(node->store, id);
+    return body ? cm_json_int(body, "renew_days", -2) : -1;
+}
+
+static bool given_back(void *arg)
+{
+    const struct fixture *f = arg;
+    return f->up.gave_back > 0;
+}
+
+/* Before the backup: a, b, c.  After it: a changed, b deleted, d new; receipts too. */
+static void live_on(struct fixture *f)
+{
+    put_doc(&f->up, doc_settings("a", 1000, 1), NULL);
+    put_doc(&f->up, doc_settings("b", 1001, 2), NULL);
+    put_doc(&f->up, doc_settings("c", 1002, 3), NULL);
+    put_doc(&f->edge, doc_receipt("edge", ULID("AA"), 1003, "deployed"), NULL);
+    synced(f);
+    assert_int_equal(cs_copy(f->up.store, f->backup, NULL), 0);
+    put_doc(&f->up, doc_settings("a", 2000, 11), NULL);
+    put_doc(&f->up, tombstone("b", 2001), NULL);
+    put_doc(&f->up, doc_settings("d", 2002, 4), NULL);
+    put_doc(&f->edge, doc_receipt("edge", ULID("AA"), 2003, "served"), NULL);
+    client_settle(&f->edge, f->client);
+}
+
+static void nothing_lost_nothing_resurrected(void **state)
+{
+    struct fixture *f = *state;
+    live_on(f);
+    restore(f);
+    assert_int_equal(days(&f->up, "settings:a"), 1);
+    assert_int_equal(days(&f->up, "settings:b"), 2);
+    assert_int_equal(days(&f->up, "settings:d"), -1);
+    rp_client_retarget(f->client, f->up.url, NULL);
+    rig_wait(&f->rig, given_back, f);
+    client_settle(&f->edge, f->client);
+    struct node *const both[] = {&f->up, &f->edge};
+    for (size_t i = 0; i < 2; i++) {
+        assert_int_equal(days(both[i], "settings:a"), 11);
+        assert_int_equal(days(both[i], "settings:b"), -1);
+        assert_int_equal(days(both[i], "settings:c"), 3);
+        assert_int_equal(days(both[i], "settings:d"), 4);
+    }
+    CM_AUTO_JSON receipt = cs_get_body(f->up.store, "receipt:edge:" ULID("AA"));
+    assert_string_equal(cm_json_str(receipt, "state"), "served");
+    static const char *const ids[] = {"settings:a", "settings:b", "settings:c", "settings:d"};
+    for (size_t i = 0; i < sizeof(ids) / sizeof(ids[0]); i++)
+        assert_true(same_leaves(&f->up, &f->edge, ids[i]));
+    assert_int_equal(f->up.gave_back, 1);
+    /* Afterwards the direction is kept again. */
+    put_doc(&f->up, doc_settings("a", 3000, 12), NULL);
+    client_settle(&f->edge, f->client);
+    assert_int_equal(days(&f->edge, "settings:a"), 12);
+    CM_AUTO_JSON quarantine = cs_quarantine(f->up.store);
+    assert_int_equal(json_array_size(quarantine), 0);
+}
+
+/* Only who is asked may give back; what is not signed is refused from everybody. */
+static void only_who_is_asked(void **state)
+{
+    struct fixture *f = *state;
+    struct answer a = {0};
+    CM_AUTO_JSON doc = doc_settings("x", 10, 1);
+    cm_json_set_str(doc, "_rev", REV_A);
+    CM_AUTO_JSON body = json_pack("{s:b,s:[O]}", "new_edits", 0, "docs", doc);
+    CM_AUTO_STR text = cm_json_dump(body, NULL);
+    ask(&f->up, &a, "GET", "/db/", NULL);
+    assert_null(json_object_get(a.body, "give_back"));
+    ask(&f->up, &a, "POST", "/db/_bulk_docs", text);
+    assert_string_equal(cm_json_str(json_array_get(a.body, 0), "error"), "forbidden");
+    f->up.restored = true;
+    f->rig.peer = "other";
+    ask(&f->up, &a, "POST", "/db/_bulk_docs", text);
+    assert_string_equal(cm_json_str(json_array_get(a.body, 0), "error"), "forbidden");
+    ask(&f->up, &a, "POST", "/db/_gave_back", "");
+    assert_int_equal(f->up.gave_back, 0);
+    f->rig.peer = "edge";
+    ask(&f->up, &a, "GET", "/db/", NULL);
+    assert_true(cm_json_bool(a.body, "give_back", false));
+    ask(&f->up, &a, "POST", "/db/_bulk_docs", text);
+    assert_int_equal(json_array_size(a.body), 0);
+    doc_forge(doc);
+    cm_json_set_int(doc, "serial", 11);
+    cm_json_set_str(doc, "_rev", "2-bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb");
+    CM_AUTO_STR forged = cm_json_dump(body, NULL);
+    ask(&f->up, &a, "POST", "/db/_bulk_docs", forged);
+    assert_int_equal(json_array_size(a.body), 1);
+    assert_int_equal(days(&f->up, "settings:x"), 1);
+    answer_fini(&a);
+}
+
+static bool pull_failed(void *arg)
+{
+    const struct fixture *f = arg;
+    CM_AUTO_JSON pull = client_part(f->client, "pull");
+    const json_t *error = cm_json_obj(pull, "error");
+    char *text = error ? cm_json_dump(error, NULL) : NULL;
+    bool found = text && strstr(text, "copy from before a restore");
+    cm_free(text);
+    return found;
+}
+
+/* The restored one lives; then the old machine is switched on again. */
+static void old_incarnation_is_not_believed(void **state)
+{
+    struct fixture *f = *state;
+    CM_AUTO_STR data = cm_asprintf("%s/data.mdb", f->up.dir);
+    CM_AUTO_STR lock = cm_asprintf("%s/lock.mdb", f->up.dir);
+    CM_AUTO_STR old = cm_asprintf("%s.old", f->backup);
+    live_on(f);
+    assert_int_equal(cs_copy(f->up.store, old, NULL), 0);
+    restore(f);
+    rp_client_retarget(f->client, f->up.url, NULL);
+    rig_wait(&f->rig, given_back, f);
+    client_settle(&f->edge, f->client);
+    node_stop(&f->up);
+    node_close_store(&f->up);
+    unlink(lock);
+    assert_int_equal(rename(old, data), 0);
+    node_restart(&f->up);
+    put_doc(&f->up, doc_settings("evil", 9000, 9), NULL);
+    rp_client_retarget(f->client, f->up.url, NULL);
+    rig_wait(&f->rig, pull_failed, f);
+    assert_int_equal(days(&f->edge, "settings:evil"), -1);
+}
+
+#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        T(nothing_lost_nothing_resurrected),
+        T(only_who_is_asked),
+        T(old_incarnation_is_not_believed),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
