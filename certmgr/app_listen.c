@@ -6,6 +6,7 @@
 #include "base/core/mem.h"
 #include "base/net/http_server.h"
 #include "certmgr/challenge/challenge.h"
+#include "certmgr/challenge/tlsalpn.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -18,6 +19,7 @@ struct entry {
     char name[32], address[CONFIG_PATH_MAX + 8], error[400];
     int fd; /* waiting to be opened; -1 = none */
     struct http_listener *listener;
+    struct tls_alpn *alpn; /* instead, of the TLS-ALPN-01 listener */
 };
 
 struct app_listeners {
@@ -26,6 +28,7 @@ struct app_listeners {
     bool started;
     struct app_services services;
     struct tls_server *ui_tls, *peer_tls;
+    struct ch_tlsalpn *answers; /* while that listener is open */
 };
 
 /* ---- the replication listener: peers by their key; /join alone needs none ---- */
@@ -87,15 +90,28 @@ static int configure(struct app_listeners *all, const char *name, struct http_li
     return 0;
 }
 
+static int open_alpn(struct app_listeners *all, struct entry *e, struct cm_err *err)
+{
+    if (!all->answers)
+        all->answers = ch_tlsalpn_new(all->services.store);
+    return tls_alpn_listen(all->services.loop, e->fd, ch_tlsalpn_find, all->answers, &e->alpn, err);
+}
+
 static void open_entry(struct app_listeners *all, struct entry *e)
 {
     struct http_listen_opts opts = {.fd = e->fd};
     struct cm_err err = CM_ERR_INIT;
+    int rv = 0;
     if (e->fd < 0)
         return;
-    if (configure(all, e->name, &opts) != 0) {
+    if (strcmp(e->name, "tls_challenge") == 0) {
+        rv = open_alpn(all, e, &err);
+    } else if (configure(all, e->name, &opts) != 0) {
         close(e->fd); /* a port this role has no use for: clients are refused */
-    } else if (http_listen(all->services.loop, &opts, &e->listener, &err) != 0) {
+    } else {
+        rv = http_listen(all->services.loop, &opts, &e->listener, &err);
+    }
+    if (rv != 0) {
         cm_err_line(&err, e->error, sizeof(e->error));
         cm_log_err(CM_LOG_ERROR, "listener", &err);
     }
@@ -115,7 +131,7 @@ void app_listeners_add(struct app_listeners *all, const char *name, const char *
         e->fd = -1;
         cm_strcpy(e->name, sizeof(e->name), name);
     }
-    if (e == NULL || e->listener != NULL || e->fd >= 0) {
+    if (e == NULL || e->listener != NULL || e->alpn != NULL || e->fd >= 0) {
         if (take_fd >= 0)
             close(take_fd);
         return;
@@ -161,9 +177,9 @@ json_t *app_listeners_status(const struct app_listeners *all)
     json_t *v = json_array();
     for (size_t i = 0; i < all->count; i++) {
         const struct entry *e = &all->entry[i];
-        const char *state = e->listener != NULL   ? "open"
-                            : e->error[0] != '\0' ? "failed"
-                                                  : "unused";
+        const char *state = e->listener != NULL || e->alpn != NULL ? "open"
+                            : e->error[0] != '\0'                  ? "failed"
+                                                                   : "unused";
         json_t *row =
             json_pack("{s:s, s:s, s:s}", "name", e->name, "address", e->address, "state", state);
         if (e->error[0] != '\0')

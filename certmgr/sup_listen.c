@@ -25,6 +25,7 @@ void sup_listeners_init(const struct config *config, struct sup_listener out[SUP
     set_tcp(&out[0], "ui", config->listen_address, config->ui_port);
     set_tcp(&out[1], "replication", config->listen_address, config->replication_port);
     set_tcp(&out[2], "challenge", config->challenge_address, config->challenge_port);
+    set_tcp(&out[4], "tls_challenge", config->tls_challenge_address, config->tls_challenge_port);
     out[3].name = "api";
     out[3].fd = -1;
     /* A path too long to be bound is refused by the binding, whole, never shortened. */

@@ -5,7 +5,7 @@
 #include "base/core/err.h"
 #include "certmgr/config/config.h"
 
-#define SUP_LISTENERS 4
+#define SUP_LISTENERS 5
 
 struct sup_listener {
     const char *name;                  /* "ui", "replication", "challenge", "api" */

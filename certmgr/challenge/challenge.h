@@ -1,6 +1,7 @@
 /*
  * HTTP-01 (RFC 8555 8.3): answering from `challenge:` documents, and the self-check that fetches
- * the answer as the CA would before the CA is told (reference/acme.md H1-H6).
+ * the answer as the CA would before the CA is told (reference/acme.md H1-H6); it looks at answers
+ * of TLS-ALPN-01 as well (tlsalpn.h).
  */
 #pragma once
 
@@ -18,11 +19,13 @@ void ch_http01_handle(void *arg, struct http_exchange *ex);
 char *ch_http01_lookup(struct cs_store *store, const char *token, int64_t now_ms);
 
 struct ch_check;
-/* err NULL = every token of `tokens` ([{host,token,key_authorization}]) was served on every address
- * of its host on `port`.  err names host, address and what was seen.  Repeats until ok or
+/* err NULL = every token of `tokens` ([{host,type,token,key_authorization}]) was served on every
+ * address of its host on `port`.  err names host, address and what was seen.  Repeats until ok or
  * deadline_ms from now (documents replicate meanwhile). */
 typedef void (*ch_check_fn)(void *arg, const struct cm_err *err);
 struct ch_check *ch_self_check(struct cm_loop *loop, struct http_client *http,
                                struct dns_client *dns, const json_t *tokens, int port,
                                int deadline_ms, ch_check_fn done, void *arg);
+/* Port for tokens of type tls-alpn-01, when it is not 443; called right after ch_self_check(). */
+void ch_check_tls_port(struct ch_check *check, int port);
 void ch_check_cancel(struct ch_check *check); /* done is not called */

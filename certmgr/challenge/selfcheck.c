@@ -1,6 +1,7 @@
 /*
- * The self-check of HTTP-01: before the CA is told, every token is fetched from every address of
- * its host, as the CA will do (reference/acme.md H4, H4b, H6; fetch.h is one such fetch).
+ * The self-check of HTTP-01 and TLS-ALPN-01: before the CA is told, every token is asked for on
+ * every address of its host, as the CA will do (reference/acme.md H4, H4b, H6; fetch.h is one such
+ * fetch, alpn.h one handshake).
  *
  * One probe per token: look the host up, then its addresses one after the other.  Rounds repeat
  * with a growing pause until every probe passed or the deadline came, because the challenge
@@ -12,9 +13,11 @@
 
 #include "base/core/log.h"
 #include "base/core/mem.h"
+#include "certmgr/challenge/alpn.h"
 #include "certmgr/challenge/fetch.h"
 
 #define PROBES_AT_ONCE 8
+#define TLS_PORT       443
 #define PAUSE_FIRST_MS 50 /* replication to the servers is about as quick */
 #define PAUSE_MAX_MS   2000
 
@@ -23,10 +26,12 @@ enum state { OPEN, SERVED, FAILED };
 struct probe {
     struct ch_check *check;
     char *host, *token, *answer;
+    bool alpn;                       /* tls-alpn-01 */
     char address[DNS_ADDRS_MAX][64]; /* in the order a CA tries them */
     enum state state[DNS_ADDRS_MAX];
     size_t address_count, at; /* next address */
     struct ch_fetch *fetch;
+    struct ch_alpn *look;
     bool passed, running, tried; /* tried: had its turn in this round */
     struct cm_err err;           /* of the last complete round */
     struct cm_err bad;           /* this round's first failure, of address bad_at */
@@ -39,7 +44,7 @@ struct ch_check {
     struct cm_loop *loop;
     struct http_client *http;
     struct dns_client *dns;
-    int port;
+    int port, tls_port;
     struct probe *probe;
     size_t count, running;
     struct cm_timer *pause, *deadline;
@@ -74,8 +79,10 @@ void ch_check_cancel(struct ch_check *check)
     if (!check)
         return;
     check->dead = true;
-    for (size_t i = 0; i < check->count; i++)
+    for (size_t i = 0; i < check->count; i++) {
         ch_fetch_cancel(check->probe[i].fetch);
+        ch_alpn_cancel(check->probe[i].look);
+    }
     cm_timer_free(check->pause);
     cm_timer_free(check->deadline);
     check_unref(check);
@@ -128,7 +135,7 @@ static void add_verdict(struct probe *probe)
     cm_err_hint(&probe->err,
                 "let the web server listen on IPv6 as well (nginx: \"listen [::]:%d;\"), or remove "
                 "the AAAA record of %.200s",
-                probe->check->port, probe->host);
+                probe->alpn ? probe->check->tls_port : probe->check->port, probe->host);
     cm_err_fini(&told);
 }
 
@@ -155,6 +162,7 @@ static void on_fetched(void *arg, const struct ch_fetch_end *end)
     struct probe *probe = arg;
     const char *address = probe->address[probe->at];
     probe->fetch = NULL;
+    probe->look = NULL;
     probe->state[probe->at] = end->served ? SERVED : FAILED;
     if (!end->served && end->no_route && is_v6(address)) {
         /* A server without IPv6 cannot look; that says nothing about the address. */
@@ -191,8 +199,12 @@ static void next_address(struct probe *probe)
         .answer = probe->answer,
         .address = probe->address[probe->at],
         .address_first = probe->address_count > 1 && probe->at == 0,
-        .port = check->port,
+        .port = probe->alpn ? check->tls_port : check->port,
     };
+    if (probe->alpn) {
+        probe->look = ch_alpn(check->loop, &opts, on_fetched, probe);
+        return;
+    }
     probe->fetch = ch_fetch(&opts, on_fetched, probe, &err);
     if (!probe->fetch) {
         cm_wrap(&err, CM_EINVAL, "the challenge of %s cannot be asked for", probe->host);
@@ -296,8 +308,8 @@ static void on_deadline(void *arg)
         cm_fail(&err, CM_ETIMEOUT, "the self-check of the challenge got no answer in time");
     if (!err.hint[0])
         cm_err_hint(&err,
-                    "every address of the host must answer " CH_PATH " on port %d from a server "
-                    "of the fleet; or switch the self-check off in the account",
+                    "every address of the host must answer challenges on port %d from a server of "
+                    "the fleet; or switch the self-check off in the account",
                     check->port);
     err.retry = CM_RETRY_TRANSIENT;
     finish(check, &err);
@@ -313,6 +325,7 @@ struct ch_check *ch_self_check(struct cm_loop *loop, struct http_client *http,
                                .http = http,
                                .dns = dns,
                                .port = port,
+                               .tls_port = TLS_PORT,
                                .pause_ms = PAUSE_FIRST_MS,
                                .refs = 1,
                                .done = done,
@@ -324,6 +337,7 @@ struct ch_check *ch_self_check(struct cm_loop *loop, struct http_client *http,
         struct probe *probe = &check->probe[i];
         probe->check = check;
         probe->host = cm_strdup(cm_json_str_or(entry, "host", ""));
+        probe->alpn = strcmp(cm_json_str_or(entry, "type", ""), "tls-alpn-01") == 0;
         probe->token = cm_strdup(cm_json_str_or(entry, "token", ""));
         probe->answer = cm_strdup(cm_json_str_or(entry, "key_authorization", ""));
     }
@@ -332,4 +346,9 @@ struct ch_check *ch_self_check(struct cm_loop *loop, struct http_client *http,
     cm_timer_start(check->pause, 0);
     cm_timer_start(check->deadline, deadline_ms);
     return check;
+}
+
+void ch_check_tls_port(struct ch_check *check, int port)
+{
+    check->tls_port = port;
 }

@@ -43,7 +43,9 @@ struct config {
     char listen_address[64];         /* [server] listen_address; default 0.0.0.0 */
     char challenge_address[64];      /* [server] challenge_address; default: listen_address */
     char ui_host[256];               /* [server] host: public host name in URLs; default: name */
+    char tls_challenge_address[64]; /* [server] tls_challenge_address; default: challenge_address */
     int ui_port, replication_port, challenge_port; /* 8443, 8444, 80; 0 = no listener */
+    int tls_challenge_port;                        /* 0 = no listener */
     char resolver[256];                            /* [network] resolver "address:port", or "" */
     int dns_port;                                  /* [network] dns_port, 53 but in a lab */
     bool lab_http;                                 /* [acme] lab_http */

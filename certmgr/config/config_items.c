@@ -25,6 +25,10 @@ static const struct config_item items[] = {
      "address the challenge listener binds; default: listen_address"},
     {"server", "challenge_port", CONFIG_INT, GLOBAL(challenge_port), 0, 65535, "80",
      "HTTP-01 answers; 0 = off"},
+    {"server", "tls_challenge_address", CONFIG_TEXT, GLOBAL(tls_challenge_address), 0, 0, "",
+     "address the TLS-ALPN-01 listener binds; default: challenge_address"},
+    {"server", "tls_challenge_port", CONFIG_INT, GLOBAL(tls_challenge_port), 0, 65535, "0",
+     "TLS-ALPN-01 answers (443 where no web server is); 0 = off"},
     {"server", "log_level", CONFIG_TEXT, GLOBAL(log_level), 0, 0, "info",
      "debug, info, warn or error"},
     {"network", "resolver", CONFIG_TEXT, GLOBAL(resolver), 0, 0, "",
@@ -280,6 +284,9 @@ void config_items_finish(struct config *config)
     if (config->challenge_address[0] == '\0')
         cm_strcpy(config->challenge_address, sizeof(config->challenge_address),
                   config->listen_address);
+    if (config->tls_challenge_address[0] == '\0')
+        cm_strcpy(config->tls_challenge_address, sizeof(config->tls_challenge_address),
+                  config->challenge_address);
     if (config->notify.mail_from[0] == '\0')
         snprintf(config->notify.mail_from, sizeof(config->notify.mail_from), "certmgr@%s",
                  config->name);

@@ -62,6 +62,7 @@ static void on_challenge(void *arg, const struct cs_doc *doc, const struct cm_er
     CM_AUTO_JSON tokens = tokens_of(call, false);
     call->check = ch_self_check(env->loop, env->http, env->dns, tokens, port, ENG_SELF_CHECK_MS,
                                 on_checked, call);
+    ch_check_tls_port(call->check, (int)cm_json_int(job->account->body, "tls_port", 443));
 }
 
 static int edit_challenge(void *arg, json_t *body, struct cm_err *err)

@@ -112,10 +112,10 @@ class Process:
 class Pebble:
     """Pebble and challtestsrv. GOMAXPROCS=1: with more, this version can freeze as a whole."""
 
-    def __init__(self, directory, http_port=5002, base=14000, env=None):
+    def __init__(self, directory, http_port=5002, base=14000, env=None, tls_port=5001):
         self.directory = Path(directory)
         self.directory.mkdir(parents=True, exist_ok=True)
-        self.http_port = http_port
+        self.http_port, self.tls_port = http_port, tls_port
         self.port, self.admin_port = base, base + 1000
         self.dns_port, self.dns_admin = base + 53, base + 55
         self.env = dict({"GOMAXPROCS": "1"}, **(env or {}))
@@ -138,22 +138,23 @@ class Pebble:
         run(["openssl", "x509", "-req", "-in", d / "tls.csr", "-CA", self.ca, "-CAkey", d / "ca.key",
              "-CAcreateserial", "-out", d / "tls.pem", "-days", "30", "-extfile", d / "ext"])
 
-    def start(self, default_address="127.0.0.11"):
+    def start(self, default_address="127.0.0.11", dns_server=None):
+        """dns_server: asked by Pebble in place of challtestsrv, such as one that forwards to it."""
         self._certificate()
         d = self.directory
         (d / "pebble.json").write_text(json.dumps({"pebble": {
             "listenAddress": f"127.0.0.1:{self.port}",
             "managementListenAddress": f"127.0.0.1:{self.admin_port}",
             "certificate": str(d / "tls.pem"), "privateKey": str(d / "tls.key"),
-            "httpPort": self.http_port, "tlsPort": 5001, "ocspResponderURL": "",
+            "httpPort": self.http_port, "tlsPort": self.tls_port, "ocspResponderURL": "",
             "externalAccountBindingRequired": False, **self.settings}}))
         self.processes = [
             Process("challtestsrv", ["pebble-challtestsrv", "-management",
                                      f"127.0.0.1:{self.dns_admin}", "-http01", "", "-https01", "",
                                      "-tlsalpn01", "", "-dns01", self.resolver, "-defaultIPv6", "",
                                      "-defaultIPv4", default_address], d).start(),
-            Process("pebble", ["pebble", "-config", d / "pebble.json", "-dnsserver", self.resolver],
-                    d, self.env).start()]
+            Process("pebble", ["pebble", "-config", d / "pebble.json", "-dnsserver",
+                               dns_server or self.resolver], d, self.env).start()]
         wait_for("Pebble", self._up)
         return self
 
@@ -168,6 +169,11 @@ class Pebble:
         """The A record of a (Punycode) name."""
         body = json.dumps({"host": name + ".", "addresses": [address]}).encode()
         urllib.request.urlopen(f"http://127.0.0.1:{self.dns_admin}/add-a", body, timeout=5).close()
+
+    def address_only(self, name, address):
+        """The A record of a name that had another."""
+        self.forget(name)
+        self.address(name, address)
 
     def forget(self, name):
         """Takes the A records of a (Punycode) name away; the default address answers for it."""
@@ -198,6 +204,7 @@ class Server:
         self.data = self.root / "data"
         self.ui_port, self.replication_port = ui_port, replication_port
         self.challenge_port = challenge_port
+        self.tls_challenge_port = 0  # off
         self.certmgr = Path(certmgr or CERTMGR)
         self.pebble = pebble
         self.directory_url = directory_url or (pebble.url if pebble else None)
@@ -217,7 +224,8 @@ class Server:
     def configure(self):
         lines = ["[server]", f"name = {self.name}", f"listen_address = {self.address}",
                  f"ui_port = {self.ui_port}", f"replication_port = {self.replication_port}",
-                 f"challenge_port = {self.challenge_port}"]
+                 f"challenge_port = {self.challenge_port}",
+                 f"tls_challenge_port = {self.tls_challenge_port}"]
         if self.pebble:
             lines += ["[network]", f"resolver = {self.pebble.resolver}"]
         if self.directory_url:

@@ -188,7 +188,7 @@ class BadInput(unittest.TestCase):
         self.refuse("30", *many, "-s", "bravo")
         self.refuse("-bad", "-d", "-bad.example", "-s", "bravo")
         self.refuse("dns-01", "-d", "*.wild.example", "-s", "bravo")
-        self.refuse("address", "-d", "192.0.2.1", "-s", "bravo")
+        self.refuse("address", "-d", "*.192.0.2.1", "-s", "bravo")
         self.refuse("nosuch", "-d", "a.example", "-s", "nosuch")
 
     def test_duplicates_are_folded_and_said_once(self):

@@ -75,12 +75,17 @@ static void the_table_follows_the_configuration(void **state)
     assert_string_equal(l[2].address, "127.0.0.2:80");
     assert_string_equal(l[3].name, "api");
     assert_string_equal(l[3].address, "unix:/run/certmgr/certmgr.sock");
+    assert_string_equal(l[4].name, "tls_challenge");
+    assert_string_equal(l[4].address, ""); /* off */
     for (size_t i = 0; i < SUP_LISTENERS; i++)
         assert_int_equal(l[i].fd, -1);
+    c.tls_challenge_port = 443;
+    cm_strcpy(c.tls_challenge_address, sizeof(c.tls_challenge_address), "127.0.0.3");
     cm_strcpy(c.listen_address, sizeof(c.listen_address), "::1");
     sup_listeners_init(&c, l);
     assert_string_equal(l[0].address, "[::1]:8443");
     assert_string_equal(l[2].address, "127.0.0.2:80");
+    assert_string_equal(l[4].address, "127.0.0.3:443");
 }
 
 static void on_request(void *arg, struct http_exchange *ex)

@@ -1,6 +1,9 @@
 /* The self-check against servers that answer well, badly, late or not at all. */
 #include "tests/unit/challenge/rig.h"
 
+#include "base/core/bytes.h"
+#include "base/net/tls_alpn.h"
+
 static void passes_when_every_address_answers(void **state)
 {
     struct rig *rig = *state;
@@ -153,6 +156,87 @@ static void one_bad_host_of_two_is_enough(void **state)
     assert_int_equal(rig->requests, 1); /* what passed is not asked again */
 }
 
+/* A server that shows the challenge of TLS-ALPN-01 for "www.example" with this digest. */
+struct shown {
+    struct tls_alpn_cert *cert;
+    unsigned not_yet;
+};
+
+static const struct tls_alpn_cert *show(void *arg, const char *sni)
+{
+    struct shown *shown = arg;
+    if (strcmp(sni, "www.example") != 0)
+        return NULL;
+    if (shown->not_yet > 0) {
+        shown->not_yet--;
+        return NULL;
+    }
+    return shown->cert;
+}
+
+static int run_alpn(struct rig *rig, json_t *take_tokens, int port, int deadline_ms)
+{
+    size_t i;
+    json_t *token;
+    json_array_foreach(take_tokens, i, token)
+    {
+        if (i == 0)
+            cm_json_set_str(token, "type", "tls-alpn-01");
+    }
+    struct ch_check *check = ch_self_check(rig->loop, rig->http, rig->dns, take_tokens, rig->port,
+                                           deadline_ms, on_checked, rig);
+    ch_check_tls_port(check, port);
+    json_decref(take_tokens);
+    while (!rig->called)
+        cm_loop_turn(rig->loop, true);
+    return rig->err.code;
+}
+
+/* One token by handshake, the other by HTTP; the first is there after a while. */
+static void tls_alpn_is_looked_at_by_handshake(void **state)
+{
+    struct rig *rig = *state;
+    struct shown shown = {.not_yet = 2};
+    struct tls_alpn *listener = NULL;
+    uint8_t digest[32];
+    struct sockaddr_in address = {.sin_family = AF_INET,
+                                  .sin_addr = {.s_addr = htonl(INADDR_LOOPBACK)}};
+    socklen_t len = sizeof(address);
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(bind(fd, (struct sockaddr *)&address, len), 0);
+    assert_int_equal(getsockname(fd, (struct sockaddr *)&address, &len), 0);
+    int port = ntohs(address.sin_port);
+    cm_sha256("tok.thumb", 9, digest);
+    OK(tls_alpn_cert_new("www.example", digest, &shown.cert, &rig->err), rig->err);
+    OK(tls_alpn_listen(rig->loop, fd, show, &shown, &listener, &rig->err), rig->err);
+    json_t *tokens = make_tokens(
+        (const char *const[][4]){{"www.example", "tok", "tok.thumb", "2030-01-01T00:00:00Z"},
+                                 {"web.example", "tok2", "tok2.thumb", "2030-01-01T00:00:00Z"},
+                                 {NULL}});
+    OK(run_alpn(rig, tokens, port, 5000), rig->err);
+    assert_int_equal(rig->requests, 1);
+    assert_int_equal(shown.not_yet, 0);
+    /* another order's certificate */
+    rig->called = false;
+    tokens = make_tokens((const char *const[][4]){
+        {"www.example", "tok9", "tok9.thumb", "2030-01-01T00:00:00Z"}, {NULL}});
+    assert_int_equal(run_alpn(rig, tokens, port, 300), CM_EPEER);
+    has(told(rig), "the challenge of www.example is not shown on 127.0.0.1 port");
+    has(told(rig), "another order or ACME account");
+    assert_string_equal(rig->err.object, "host www.example");
+    tls_alpn_close(listener);
+    tls_alpn_cert_free(shown.cert);
+}
+
+/* A web server that knows nothing of it. */
+static void tls_alpn_not_passed_on(void **state)
+{
+    struct rig *rig = *state;
+    assert_int_equal(run_alpn(rig, ONE("tls.example"), rig->port, 300), CM_EPEER);
+    has(told(rig), "TLS is answered there, but not for ALPN acme-tls/1");
+    has(rig->err.hint, "docs/beside-a-web-server.md");
+}
+
 static void a_cancelled_check_answers_nobody(void **state)
 {
     struct rig *rig = *state;
@@ -192,6 +276,8 @@ int main(void)
         TEST(names_a_port_where_nobody_listens),
         TEST(one_bad_host_of_two_is_enough),
         TEST(a_cancelled_check_answers_nobody),
+        TEST(tls_alpn_is_looked_at_by_handshake),
+        TEST(tls_alpn_not_passed_on),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

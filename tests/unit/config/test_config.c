@@ -44,6 +44,8 @@ static void test_defaults(void **state)
     assert_int_equal(c.ui_port, 8443);
     assert_int_equal(c.replication_port, 8444);
     assert_int_equal(c.challenge_port, 80);
+    assert_string_equal(c.tls_challenge_address, "0.0.0.0");
+    assert_int_equal(c.tls_challenge_port, 0);
     assert_int_equal(c.origin_count, 2);
     assert_int_equal(c.target_count, 0);
     assert_false(c.lab_http);
@@ -57,18 +59,21 @@ static void test_values(void **state)
     struct cm_err err = CM_ERR_INIT;
     struct kf_agent_config agent;
     (void)state;
-    int rv = load("[server]\nname = web1\nlisten_address = 127.0.0.9\nui_port = 0\n"
-                  "challenge_address = 127.0.0.10\nchallenge_port = 8480\n"
-                  "[acme]\nallowed_cas = https://a.example https://b.example:14000\n"
-                  "[target nginx]\ndirectory = /srv/tls\nformats = pem\nmode = 0640\n"
-                  "reload = /usr/sbin/nginx -s\n reload\nhook_timeout = 5\ncheck = 127.0.0.9:443\n",
-                  &c, &err);
+    int rv =
+        load("[server]\nname = web1\nlisten_address = 127.0.0.9\nui_port = 0\n"
+             "challenge_address = 127.0.0.10\nchallenge_port = 8480\ntls_challenge_port = 8481\n"
+             "[acme]\nallowed_cas = https://a.example https://b.example:14000\n"
+             "[target nginx]\ndirectory = /srv/tls\nformats = pem\nmode = 0640\n"
+             "reload = /usr/sbin/nginx -s\n reload\nhook_timeout = 5\ncheck = 127.0.0.9:443\n",
+             &c, &err);
     assert_string_equal(err.what, "");
     assert_int_equal(rv, 0);
     assert_string_equal(c.ui_host, "127.0.0.9");
     assert_int_equal(c.ui_port, 0);
     assert_string_equal(c.challenge_address, "127.0.0.10");
     assert_int_equal(c.challenge_port, 8480);
+    assert_string_equal(c.tls_challenge_address, "127.0.0.10");
+    assert_int_equal(c.tls_challenge_port, 8481);
     assert_int_equal(c.origin_count, 2);
     assert_string_equal(c.origin[1], "https://b.example:14000");
     assert_int_equal(c.target_count, 1);
