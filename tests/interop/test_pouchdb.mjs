@@ -83,4 +83,36 @@ async function liveBothWays() {
   check(problems.length === 0, `live sync: ${problems[0]}`);
 }
 
-await main([push, pull, liveBothWays]);
+// certstore-lab is killed while PouchDB pushes, and started again: PouchDB goes on by itself, and
+// nothing that was acknowledged is lost.
+async function killedServer() {
+  const writer = open('writer');
+  const docs = makeDocs(2000, 'd');
+  for (const part of chunks(docs, 500)) await writer.bulkDocs(part, { new_edits: false });
+  const { url, dir: store, process: victim } = await startLab(25101);
+  const job = writer.replicate.to(url, {
+    live: true, retry: true, batch_size: 50, back_off_function: () => 50,
+  });
+  const problems = [];
+  job.on('denied', (error) => problems.push(error));
+  job.on('error', (error) => problems.push(error));
+  const written = await new Promise((resolve) => {
+    job.on('change', (info) => { if (info.docs_written > 500) resolve(info.docs_written); });
+  });
+  await victim.kill();
+  const again = await startLab(25101, 'db', store);
+  const { doc_count: live, doc_del_count: deleted } = await call(`${again.url}/`);
+  const leaves = (await changesHttp(again.url, 'all_docs')).flatMap((row) => row.changes).length;
+  check(leaves >= written, `${written} acknowledged, ${leaves} left (${live} + ${deleted})`);
+  console.log(`   killed after ${written} revisions, ${leaves} there`);
+  await until('the push to go on', async () =>
+    digest(await changesPouch(writer, 'all_docs')) ===
+    digest(await changesHttp(again.url, 'all_docs')));
+  const ended = new Promise((resolve) => { job.on('complete', resolve); });
+  job.cancel();
+  await ended;
+  check(problems.length === 0, `${problems[0]}`);
+  checkSame(await readPouch(writer), await readHttp(again.url), 'pushed over a kill');
+}
+
+await main([push, pull, liveBothWays, killedServer]);
