@@ -49,6 +49,7 @@ static void test_defaults(void **state)
     assert_int_equal(c.origin_count, 2);
     assert_int_equal(c.target_count, 0);
     assert_false(c.lab_http);
+    assert_int_equal(c.dns_port, 53);
     assert_true(strncmp(c.state_dir, root, strlen(root)) == 0);
     config_fini(&c);
 }
@@ -135,6 +136,7 @@ static const struct refusal refusals[] = {
     {"rubbish\n", "line 1"},
     {"[acme]\nallowed_cas = http://ca.example\n", "not an https:// origin"},
     {"[acme]\nlab_http = maybe\n", "write yes or no"},
+    {"[network]\ndns_port = 0\n", "dns_port"},
     {"[target x]\nformats = jks\n", "use kyr, pem or both"},
     {"[target x]\nmode = 0644\n", "never readable by others"},
     {"[target x]\nreload = nginx -s reload\n", "absolute path"},

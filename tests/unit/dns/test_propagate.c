@@ -53,6 +53,10 @@ static const struct fake_rule rules[] = {
     TXT("cname.two.test", 1, "cname.two.test CNAME all.two.test", "all.two.test TXT aa"),
     ZONE("lame.test", "lame.test NS ns1.two.test", "lame.test NS ghost.test"),
     TXT("x.lame.test", 0, "x.lame.test TXT v"),
+    /* connect() refuses the broadcast address as it does IPv6 where there is none */
+    ZONE("noway.test", "noway.test NS ns1.two.test", "noway.test NS noway.test"),
+    HOST("noway.test", "noway.test A 255.255.255.255"),
+    TXT("x.noway.test", 0, "x.noway.test TXT v"),
     ZONE("dark.test", "dark.test NS ns1.two.test", "dark.test NS unknown.test"),
     {.name = "unknown.test", .type = DNS_A, .rcode = 2},
     {.name = "unknown.test", .type = DNS_AAAA, .rcode = 2},
@@ -242,6 +246,17 @@ static void a_server_without_address_is_skipped(void **state)
     json_decref(o.report);
 }
 
+static void a_server_this_host_has_no_way_to_is_skipped(void **state)
+{
+    (void)state;
+    struct outcome o = WAIT(2, "x.noway.test", "v");
+    assert_int_equal(o.code, 0);
+    assert_string_equal(said(&o, "noway.test (255.255.255.255)"), "this host has no way to it");
+    assert_true(cm_json_bool(json_array_get(o.report, 0), "skipped", false) !=
+                cm_json_bool(json_array_get(o.report, 1), "skipped", false));
+    json_decref(o.report);
+}
+
 static void a_server_that_cannot_be_found_is_not(void **state)
 {
     (void)state;
@@ -312,6 +327,7 @@ int main(void)
         cmocka_unit_test(cnames_are_followed_and_resolvers_asked),
         cmocka_unit_test(a_resolver_is_not_asked_before_the_zones_servers_agree),
         cmocka_unit_test(a_server_without_address_is_skipped),
+        cmocka_unit_test(a_server_this_host_has_no_way_to_is_skipped),
         cmocka_unit_test(a_server_that_cannot_be_found_is_not),
         cmocka_unit_test(a_loop_ends_the_wait_at_once),
         cmocka_unit_test(a_fixed_time_asks_nobody),
