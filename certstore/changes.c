@@ -100,15 +100,14 @@ static int doc_row(const struct cs_slice *key, const struct cs_slice *value, cs_
     return rc;
 }
 
-/* Where the walk begins; the table ends before the next letter. */
+/* Where the walk begins; descending, just behind: no id has the byte 0, and none (UTF-8) 255. */
 static void walk_start(struct cs_key *ret, const char *from, bool descending)
 {
+    cs_key_begin(ret, CS_T_DOC);
     if (from)
-        cs_key_doc(ret, from);
-    else
-        cs_key_begin(ret, descending ? CS_T_DOC + 1 : CS_T_DOC);
-    if (from && descending)
-        cs_key_byte(ret, 0); /* no id has this byte: just behind `from` */
+        cs_key_text(ret, from);
+    if (descending)
+        cs_key_byte(ret, from ? 0 : 0xff);
 }
 
 int cs_docs(struct cs_store *store, const char *from, bool descending, size_t limit,
