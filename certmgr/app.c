@@ -10,6 +10,7 @@
 #include "base/net/http_server.h"
 #include "base/net/loop.h"
 #include "certmgr/agent_link.h"
+#include "certmgr/app_care.h"
 #include "certmgr/app_listen.h"
 #include "certmgr/challenge/challenge.h"
 #include "certmgr/control.h"
@@ -48,6 +49,7 @@ struct app {
     struct deployer *deployer;
     struct rp_server *rp_server;
     struct rp_client *rp_client;
+    struct app_care *care;
     struct notifier *notifier; /* on the manager */
     struct web *web;
     struct app_listeners *listeners;
@@ -170,6 +172,45 @@ static void on_trust_change(void *arg)
         follow_upstream(app);
 }
 
+static bool port_wants_back(void *arg, const char *peer)
+{
+    struct app *app = arg;
+    return app_care_wants_back(app->care, peer);
+}
+
+static void port_gave_back(void *arg, const char *peer)
+{
+    struct app *app = arg;
+    app_care_gave_back(app->care, peer);
+}
+
+/* ---- care ---- */
+
+static bool port_caught_up(void *arg)
+{
+    struct app *app = arg;
+    CM_AUTO_JSON status = app->rp_client != NULL ? rp_client_status(app->rp_client) : NULL;
+    return strcmp(cm_json_str_or(cm_json_obj(status, "pull"), "state", ""), "live") == 0;
+}
+
+static void port_restart(void *arg)
+{
+    stop(arg, 0);
+}
+
+static void make_care(struct app *app)
+{
+    struct app_care_opts opts = {.loop = app->loop,
+                                 .store = app->store,
+                                 .fleet = app->fleet,
+                                 .agent = agent_link_port(app->link),
+                                 .config = app->config,
+                                 .caught_up = port_caught_up,
+                                 .restart = port_restart,
+                                 .arg = app};
+    app->care = app_care_new(&opts);
+}
+
 /* ---- status page ---- */
 
 static json_t *port_status(void *arg)
@@ -265,6 +306,7 @@ static void make_engine(struct app *app)
                           .agent = agent_link_port(app->link),
                           .self = app->config->name,
                           .manager = fleet_is_manager(app->fleet),
+                          .held = app_care_held(app->care),
                           .lab_http = app->config->lab_http,
                           .trust = fleet_trust,
                           .trust_arg = app->fleet};
@@ -278,14 +320,21 @@ static void make_engine(struct app *app)
                                               .check = t->check[0] != '\0' ? t->check : NULL};
     }
     app->engine = eng_new(&env);
+    if (app_care_held(app->care))
+        return; /* nothing is deployed either; the release begins anew */
     app->deployer =
         dep_new(&env, app->engine, app->targets, app->config->target_count, &hooks, &wire);
 }
 
 static void make_servers(struct app *app)
 {
-    struct rp_server_opts rp = {
-        .loop = app->loop, .store = app->store, .db = "certstore", .peer = port_peer, .arg = app};
+    struct rp_server_opts rp = {.loop = app->loop,
+                                .store = app->store,
+                                .db = "certstore",
+                                .peer = port_peer,
+                                .arg = app,
+                                .wants_back = port_wants_back,
+                                .gave_back = port_gave_back};
     struct web_env web = {.loop = app->loop,
                           .store = app->store,
                           .engine = app->engine,
@@ -293,7 +342,8 @@ static void make_servers(struct app *app)
                           .self = app->config->name,
                           .ui_url = app->ui_url,
                           .status = port_status,
-                          .status_arg = app};
+                          .status_arg = app,
+                          .care = app_care_port(app->care)};
     snprintf(app->ui_url, sizeof(app->ui_url), "https://%s:%d", app->config->ui_host,
              app->config->ui_port);
     if (fleet_is_manager(app->fleet)) {
@@ -319,6 +369,7 @@ static int start(struct app *app, struct cm_err *err)
     if (rv != 0)
         return rv;
     app->http = http_client_new(app->loop);
+    make_care(app);
     make_engine(app);
     make_servers(app);
     struct app_services services = {.config = app->config,
@@ -388,7 +439,8 @@ static void finish(struct app *app)
 {
     if (app->ready)
         commit(app);
-    cs_close(app->store);
+    if (app->care == NULL || !app_care_busy(app->care))
+        cs_close(app->store);
     fflush(NULL);
     _exit(app->status);
 }

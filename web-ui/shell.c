@@ -7,6 +7,7 @@
 #include "web-ui/asset.h"
 #include "web-ui/html.h"
 #include "web-ui/reply.h"
+#include "web-ui/view.h"
 #include "web-ui/widget.h"
 
 static void nav_link(struct web_ctx *ctx, struct cm_buf *page, const char *href, enum web_msg label,
@@ -56,6 +57,22 @@ static void header_bar(struct web_ctx *ctx, struct cm_buf *page, enum web_nav na
     html_raw(page, "</div></header>");
 }
 
+/* After a restore, on every page: nothing happens until the servers answered. */
+static void hold_banner(struct web_ctx *ctx, struct cm_buf *page)
+{
+    CM_AUTO_JSON hold = ctx->session.valid ? web_restore_hold(ctx->web) : NULL;
+
+    if (!cm_json_bool(hold, "active", false))
+        return;
+    html_raw(page, "<div class=\"notice tone-warn\" role=\"status\">");
+    web_icon(page, "warn");
+    html_raw(page, "<p>");
+    html_text(page, web_msg(ctx, MSG_HOLD_NOTE));
+    html_raw(page, " ");
+    html_leaf(page, "a", web_msg(ctx, MSG_HOLD_SHOW), "href", "/status", NULL);
+    html_raw(page, "</p></div>");
+}
+
 static void head_extras(struct cm_buf *page, const struct web_page *opts)
 {
     if (opts->module)
@@ -91,6 +108,7 @@ void web_page_begin_with(struct web_ctx *ctx, struct cm_buf *page, const struct 
     html_raw(page, "</head><body>");
     header_bar(ctx, page, opts->nav);
     html_raw(page, "<main id=\"main\" tabindex=\"-1\">");
+    hold_banner(ctx, page);
 }
 
 void web_page_end(struct web_ctx *ctx, struct cm_buf *page)

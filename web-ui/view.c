@@ -160,12 +160,22 @@ static json_t *store_view(struct cs_store *store)
     cm_json_set_int(view, "sequence", cs_seq(store));
     cm_json_set_int(view, "documents", cs_doc_count(store));
     cm_json_set_int(view, "deleted", cs_deleted_count(store));
+    CM_AUTO_JSON stat = cs_stat_json(store);
+    json_object_update(view, stat);
+    cm_json_set(view, "scrub", cs_scrub_status(store));
     return view;
 }
 
 json_t *web_services(const struct web *web)
 {
     return web->env.status ? web->env.status(web->env.status_arg) : NULL;
+}
+
+json_t *web_restore_hold(const struct web *web)
+{
+    const struct web_care *care = &web->env.care;
+
+    return care->hold ? care->hold(care->arg) : NULL;
 }
 
 json_t *web_status(const struct web *web)
@@ -182,6 +192,7 @@ json_t *web_status(const struct web *web)
     cm_json_set(view, "credentials", web_status_counts(web->env.store));
     if (web->env.engine)
         cm_json_set(view, "task", eng_status(web->env.engine));
+    cm_json_set(view, "hold", web_restore_hold(web));
     json_object_update_missing(view, services);
     cm_json_set_int(view, "quarantined", (int64_t)json_array_size(quarantine));
     return view;

@@ -36,6 +36,8 @@ json_t *web_server(const struct web *web, const char *name);
 json_t *web_status_counts(struct cs_store *store);
 /* What the program reports about its services: listeners, peers, upstream (owned); may be NULL. */
 json_t *web_services(const struct web *web);
+/* The hold after a restore (hold_status(), owned); NULL = none. */
+json_t *web_restore_hold(const struct web *web);
 /* {server, version, manager, trust, store, credentials, task, quarantined} and the members of
  * web_services() (owned). */
 json_t *web_status(const struct web *web);

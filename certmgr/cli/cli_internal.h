@@ -24,6 +24,8 @@ struct cli_command {
 extern const struct cli_command cli_fleet_commands[];
 extern const struct cli_command cli_credential_commands[];
 extern const struct cli_command cli_admin_commands[];
+extern const struct cli_command cli_store_commands[];
+extern const struct cli_command cli_backup_commands[];
 extern const struct cli_command cli_notify_commands[];
 
 /* Calls the running server's API.  Returns an exit status; on CLI_OK *ret is the reply (owned; may

@@ -1,11 +1,10 @@
-/* account add|list, root add, settings, status, store check. */
+/* account add|list, root add, settings, status. */
 #include "base/core/file.h"
 #include "base/core/json.h"
 #include "base/core/mem.h"
 #include "base/core/num.h"
 #include "base/net/url.h"
 #include "certmgr/cli/cli_internal.h"
-#include "certstore/store.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -193,32 +192,11 @@ static int cmd_status(struct cli *cli)
     return CLI_OK;
 }
 
-/* Works on the files: the server must not run. */
-static int cmd_store_check(struct cli *cli)
-{
-    struct cli_option o[] = {{.name = NULL}};
-    struct cm_err err = CM_ERR_INIT;
-    struct cs_store *store = NULL;
-    CM_AUTO_JSON report = NULL;
-    if (cli_options(cli, o) != 0 || cli->argc != 0)
-        return CLI_USAGE;
-    int status = CLI_OK;
-    if (cli_open_store(cli, &store, &err) != 0 || cs_check(store, &report, &err) != 0)
-        status = cli_error(cli, &err);
-    cs_close(store);
-    cm_err_fini(&err);
-    if (status != CLI_OK)
-        return status;
-    cli_print_json(report);
-    return json_array_size(cm_json_arr(report, "problems")) == 0 ? CLI_OK : CLI_FAILED;
-}
-
 const struct cli_command cli_admin_commands[] = {
     {"account add", "NAME --directory URL …", "ACME account", cmd_account_add},
     {"account list", "", "ACME accounts", cmd_account_list},
     {"root add", "FILE", "trusted root certificate (PEM)", cmd_root_add},
     {"settings", "[--account NAME …]", "show or change the form's defaults", cmd_settings},
     {"status", "", "this server: replication, peers, listeners", cmd_status},
-    {"store check", "", "read the whole store (while no server runs)", cmd_store_check},
     {0},
 };

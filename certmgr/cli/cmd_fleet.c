@@ -1,17 +1,20 @@
 /* init, join, server add|list|remove, setup-link. */
+#include "base/core/file.h"
 #include "base/core/json.h"
 #include "base/core/mem.h"
 #include "base/net/url.h"
 #include "certmgr/cli/cli_internal.h"
 #include "certmgr/fleet/bootstrap.h"
 #include "certstore/store.h"
+#include "keyfile/backup.h"
 #include "web-ui/web.h"
 
 #include <stdio.h>
 #include <string.h>
 
-/* Prints the one-time link of the first administrator; the store is not in use (no server runs). */
-static int first_link(struct cli *cli, struct cm_err *err)
+/* Prints the one-time link of the first administrator; the store is not in use (no server runs).
+ * pem: the recovery key that was just made and lies in no file, or NULL. */
+static int first_link(struct cli *cli, const char *pem, struct cm_err *err)
 {
     struct cs_store *store = NULL;
     CM_AUTO_STR token = NULL;
@@ -27,6 +30,7 @@ static int first_link(struct cli *cli, struct cm_err *err)
                                    cli->config.ui_port, token);
     if (cli->json) {
         CM_AUTO_JSON v = json_pack("{s:s, s:s}", "server", cli->config.name, "setup_link", link);
+        cm_json_set_str(v, "recovery_key", pem);
         cli_print_json(v);
         return 0;
     }
@@ -36,18 +40,48 @@ static int first_link(struct cli *cli, struct cm_err *err)
            "  2. make the first administrator within 24 hours, at\n     %s\n"
            "  3. on this server: certmgr server add NAME; on the other: certmgr join TOKEN\n",
            cli->config.name, cli->config.state_dir, link);
+    if (pem != NULL)
+        printf("\nThe recovery key opens every backup of this fleet. It is shown once and kept\n"
+               "nowhere: write it to a place outside of this machine.\n\n%s",
+               pem);
     return 0;
+}
+
+/* The fleet's recovery key: of a file (made there when missing), or made to be shown once. */
+static int recovery_key(const char *file, char **ret_spki, struct kf_secret *ret_pem,
+                        struct cm_err *err)
+{
+    struct evp_pkey_st *key = NULL;
+    int rv = 0;
+    if (file == NULL || !cm_path_exists(file)) {
+        rv = kf_recovery_make(ret_pem, ret_spki, err);
+        if (rv == 0 && file != NULL)
+            rv = cm_file_write(file, ret_pem->data, ret_pem->len, 0600, err);
+        return rv;
+    }
+    rv = kf_recovery_load(file, &key, err);
+    if (rv == 0)
+        rv = kf_recovery_public(key, ret_spki, err);
+    kf_recovery_free(key);
+    return rv;
 }
 
 static int cmd_init(struct cli *cli)
 {
-    struct cli_option options[] = {{.name = NULL}};
+    struct cli_option options[] = {{.name = "--recovery-key"}, {.name = NULL}};
     struct cm_err err = CM_ERR_INIT;
+    struct kf_secret pem = {0};
+    CM_AUTO_STR spki = NULL;
     if (cli_options(cli, options) != 0 || cli->argc != 0)
         return CLI_USAGE;
-    int status = CLI_OK;
-    if (fleet_init(&cli->config, &err) != 0 || first_link(cli, &err) != 0)
-        status = cli_error(cli, &err);
+    const char *file = cli_value(&options[0], NULL);
+    int rv = recovery_key(file, &spki, &pem, &err);
+    if (rv == 0)
+        rv = fleet_init(&cli->config, spki, &err);
+    if (rv == 0)
+        rv = first_link(cli, file == NULL ? pem.data : NULL, &err);
+    int status = rv == 0 ? CLI_OK : cli_error(cli, &err);
+    kf_secret_fini(&pem);
     cm_err_fini(&err);
     return status;
 }
@@ -161,7 +195,7 @@ static int cmd_setup_link(struct cli *cli)
 }
 
 const struct cli_command cli_fleet_commands[] = {
-    {"init", "", "make this server the manager of a new fleet", cmd_init},
+    {"init", "[--recovery-key FILE]", "make this server the manager of a new fleet", cmd_init},
     {"join", "[TOKEN|-]", "join a fleet (token from \"server add\"; - = stdin)", cmd_join},
     {"server add", "NAME", "invite a server: prints its join token", cmd_server_add},
     {"server list", "", "the fleet", cmd_server_list},

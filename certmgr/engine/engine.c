@@ -66,13 +66,19 @@ static void receipt_changed(struct engine *engine, const char *id)
     eng_step_from(engine, credential, server, failed ? CM_LOG_ERROR : CM_LOG_INFO, text);
 }
 
+/* On hold after a restore the manager's task rests; changes are still told. */
+static bool at_work(const struct engine *engine)
+{
+    return engine->env.manager && !engine->env.held;
+}
+
 static void on_change(void *arg, const char *id)
 {
     struct engine *engine = arg;
     const char *name;
     if ((name = eng_id_name(id, "credential:"))) {
         eng_files_note(engine, name);
-        if (engine->env.manager)
+        if (at_work(engine))
             sched_touch(engine, name);
     } else if ((name = eng_id_name(id, "account:"))) {
         eng_account_changed(engine, name);
@@ -81,9 +87,9 @@ static void on_change(void *arg, const char *id)
     } else if (eng_id_name(id, "root:")) {
         kf_roots_free(engine->roots);
         engine->roots = NULL;
-    } else if (engine->env.manager && (name = eng_id_name(id, "request:"))) {
+    } else if (at_work(engine) && (name = eng_id_name(id, "request:"))) {
         intake_request(engine, name);
-    } else if (engine->env.manager && eng_id_name(id, "receipt:")) {
+    } else if (at_work(engine) && eng_id_name(id, "receipt:")) {
         receipt_changed(engine, id);
     }
 }
@@ -98,7 +104,7 @@ struct engine *eng_new(const struct eng_env *env)
     engine->env = *env;
     engine->ear = eng_ear_new(env->store, on_change, engine);
     eng_dns_start(engine);
-    if (env->manager) {
+    if (at_work(engine)) {
         sched_start(engine);
         intake_start(engine);
     }

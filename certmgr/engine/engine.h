@@ -30,6 +30,7 @@ struct eng_env {
     struct kf_agent agent;
     const char *self;                           /* this server's name */
     bool manager;                               /* process requests here */
+    bool held;                                  /* … but not now: restored from a backup */
     bool lab_http;                              /* accept http:// ACME URLs on loopback (tests) */
     const struct kf_trust *(*trust)(void *arg); /* current trust root, never NULL */
     void *trust_arg;

@@ -5,6 +5,7 @@
 #include "base/core/clock.h"
 #include "base/core/file.h"
 #include "base/core/json.h"
+#include "base/core/log.h"
 #include "base/core/mem.h"
 #include "base/net/http_client.h"
 #include "base/net/tls.h"
@@ -108,7 +109,7 @@ static json_t *pinned(struct agent_sync *agent)
 /* ---- init ---- */
 
 static int found(struct agent_sync *agent, const struct config *config, const char *tls,
-                 json_t **ret_document, struct cm_err *err)
+                 const char *recovery, json_t **ret_document, struct cm_err *err)
 {
     CM_AUTO_JSON identity = NULL;
     CM_AUTO_JSON reply = NULL;
@@ -122,15 +123,15 @@ static int found(struct agent_sync *agent, const struct config *config, const ch
     snprintf(url, sizeof(url), "https://%s:%d", config->ui_host, config->replication_port);
     snprintf(ui_url, sizeof(ui_url), "https://%s:%d", config->ui_host, config->ui_port);
     rv = agent_sync_call(agent,
-                         json_pack("{s:s, s:s, s:s, s:s}", "op", "trust.found", "tls", tls, "url",
-                                   url, "ui_url", ui_url),
+                         json_pack("{s:s, s:s, s:s, s:s, s:s}", "op", "trust.found", "tls", tls,
+                                   "url", url, "ui_url", ui_url, "recovery", recovery),
                          &reply, err);
     if (rv == 0)
         *ret_document = json_incref(cm_json_obj(reply, "document"));
     return rv;
 }
 
-int fleet_init(const struct config *config, struct cm_err *err)
+int fleet_init(const struct config *config, const char *recovery_spki, struct cm_err *err)
 {
     struct agent_sync agent;
     CM_AUTO_STR tls = NULL;
@@ -142,9 +143,15 @@ int fleet_init(const struct config *config, struct cm_err *err)
         rv = agent_sync_start(config, &agent, err);
     if (rv != 0)
         return rv;
-    rv = found(&agent, config, tls, &document, err);
+    rv = found(&agent, config, tls, recovery_spki, &document, err);
     agent_sync_stop(&agent);
-    return rv == 0 ? keep_trust(config, document, true, err) : rv;
+    if (rv == 0)
+        rv = keep_trust(config, document, true, err);
+    if (rv == 0 && strcmp(cm_json_str_or(document, "recovery", ""), recovery_spki) != 0)
+        cm_log(CM_LOG_WARN, "fleet", NULL,
+               "the recovery key is the one of an earlier run; when nobody has it, make another: "
+               "certmgr recovery-key new FILE");
+    return rv;
 }
 
 /* ---- join ---- */

@@ -10,8 +10,10 @@
 #include "certmgr/config/config.h"
 
 /* First server of a fleet: identity, TLS key, trust:root v1, store.  CM_ECONFLICT when the state is
- * complete already.  (The one-time set-up link is made by the caller: web_setup_token().) */
-int fleet_init(const struct config *config, struct cm_err *err);
+ * complete already.  recovery_spki: public recovery key (base64); when an earlier run that was
+ * killed has founded the fleet with another one, a warning says so.  (The one-time set-up link is
+ * made by the caller: web_setup_token().) */
+int fleet_init(const struct config *config, const char *recovery_spki, struct cm_err *err);
 /* Joins with a token: identity for the token's name, POST /join, pins the answer, makes the store.
  */
 int fleet_join(const struct config *config, const char *token, struct cm_err *err);

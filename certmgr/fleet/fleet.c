@@ -53,7 +53,7 @@ void fleet_verify(void *arg, const json_t *body, bool deleted, struct cs_verdict
     if (strcmp(cm_json_str_or(body, "_id", ""), "trust:root") == 0)
         rv = deleted ? cm_fail(&err, CM_EDENIED, "the trust root cannot be deleted")
                      : verify_trust(fleet, body, &err);
-    else if (kf_trust_expires_ms(fleet->trust) <= cm_now_ms())
+    else if (kf_trust_expires_ms(fleet->trust) <= cm_now_ms() && !fleet->held)
         rv = cm_fail(&err, CM_EDENIED,
                      "the trust root has expired; new documents wait for a fresh one");
     else if (fleet->fresh != NULL && json_object_get(body, "signature") == fleet->fresh)
@@ -134,7 +134,7 @@ static void changed(struct fleet *fleet)
     struct cm_err err = CM_ERR_INIT;
     cm_log(CM_LOG_INFO, "fleet", "trust:root", "version %lld, %zu servers",
            (long long)kf_trust_version(fleet->trust), kf_trust_count(fleet->trust));
-    if (!fleet_is_manager(fleet))
+    if (!fleet_is_manager(fleet) || fleet->held)
         tell_agent(fleet);
     if (cs_quarantine_retry(fleet->store, &err) != 0)
         cm_log_err(CM_LOG_ERROR, "fleet", &err);
@@ -226,12 +226,17 @@ static void look(void *arg)
     cm_timer_start(fleet->renewal, RENEW_LOOK_MS);
     fleet->agent.call(fleet->agent.arg, json_pack("{s:s}", "op", "trust.get"), on_agent_trust,
                       fleet);
-    if (fleet_is_manager(fleet) && made + RENEW_AFTER_MS <= cm_now_ms())
+    if (fleet_is_manager(fleet) && !fleet->held && made + RENEW_AFTER_MS <= cm_now_ms())
         fleet->agent.call(fleet->agent.arg, json_pack("{s:s}", "op", "trust.renew"), on_renewed,
                           fleet);
 }
 
 /* ---- life ---- */
+
+void fleet_set_hold(struct fleet *fleet, bool held)
+{
+    fleet->held = held;
+}
 
 int fleet_new(const struct fleet_opts *opts, struct fleet **ret, struct cm_err *err)
 {
@@ -256,12 +261,12 @@ void fleet_free(struct fleet *fleet)
 {
     if (fleet == NULL)
         return;
+    fleet_proofs_close(fleet);
     cm_timer_free(fleet->renewal);
     kf_trust_free(fleet->trust);
     cm_free(fleet);
 }
 
-    fleet_proofs_close(fleet);
 void fleet_attach(struct fleet *fleet, struct cs_store *store, cm_fn on_change, void *arg)
 {
     fleet->store = store;

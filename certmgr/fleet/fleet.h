@@ -46,5 +46,11 @@ void fleet_invite(struct fleet *fleet, const char *name, fleet_invite_fn done, v
 typedef void (*fleet_done_fn)(void *arg, const struct cm_err *err);
 void fleet_remove(struct fleet *fleet, const char *name, fleet_done_fn done, void *arg);
 
+/* Another recovery key (SPKI, base64). */
+void fleet_recovery(struct fleet *fleet, const char *spki, fleet_done_fn done, void *arg);
+/* While held (hold.h) the trust root is neither renewed nor changed here, and what was signed under
+ * a later one is taken although ours has expired. */
+void fleet_set_hold(struct fleet *fleet, bool held);
+
 /* POST /join of the replication listener (http_handler_fn, arg = struct fleet *). */
 void fleet_handle_join(void *fleet, struct http_exchange *ex);

@@ -13,7 +13,7 @@ struct fleet {
     struct fleet_proof *proofs; /* signatures being checked by worker threads (prove.c) */
     struct fleet_proof *proven; /* whose documents are being put right now */
     struct cm_timer *renewal;   /* hourly: the agent's version; manager: is the root a day old? */
-    bool held; /* restored from a backup: nothing of ours is signed */
+    bool held;                  /* restored from a backup: nothing of ours is signed */
     cm_fn on_change;
     void *change_arg;
 };

@@ -52,6 +52,16 @@ void fleet_store_trust(struct fleet *fleet, const json_t *document, fleet_done_f
     cs_after_commit(fleet->store, on_committed, s);
 }
 
+/* A version of the trust root made from an old one would fork it. */
+static bool refuse_held(const struct fleet *fleet, struct cm_err *err)
+{
+    if (!fleet->held)
+        return false;
+    cm_fail(err, CM_EBUSY, "this manager was restored and is on hold: the fleet does not change");
+    cm_err_hint(err, "Wait until the servers answered, or run \"certmgr hold release\".");
+    return true;
+}
+
 /* ---- invite ---- */
 
 struct inviting {
@@ -105,6 +115,12 @@ static void on_invited(void *arg, const json_t *reply, const struct cm_err *err)
 
 void fleet_invite(struct fleet *fleet, const char *name, fleet_invite_fn done, void *arg)
 {
+    struct cm_err held = CM_ERR_INIT;
+    if (refuse_held(fleet, &held)) {
+        done(arg, NULL, NULL, &held);
+        cm_err_fini(&held);
+        return;
+    }
     struct inviting *in = cm_calloc(1, sizeof(*in));
     *in = (struct inviting){.fleet = fleet, .done = done, .arg = arg};
     /* A name too long is cut here and refused by the agent's rule for names. */
@@ -116,17 +132,17 @@ void fleet_invite(struct fleet *fleet, const char *name, fleet_invite_fn done, v
     fleet->agent.call(fleet->agent.arg, request, on_invited, in);
 }
 
-/* ---- remove ---- */
+/* ---- other changes of the trust root ---- */
 
-struct removing {
+struct changing {
     struct fleet *fleet;
     fleet_done_fn done;
     void *arg;
 };
 
-static void on_removed(void *arg, const json_t *reply, const struct cm_err *err)
+static void on_changed(void *arg, const json_t *reply, const struct cm_err *err)
 {
-    struct removing *r = arg;
+    struct changing *r = arg;
     if (err != NULL)
         r->done(r->arg, err);
     else
@@ -134,14 +150,34 @@ static void on_removed(void *arg, const json_t *reply, const struct cm_err *err)
     cm_free(r);
 }
 
+static void change_trust(struct fleet *fleet, json_t *take_request, fleet_done_fn done, void *arg)
+{
+    struct cm_err held = CM_ERR_INIT;
+    if (refuse_held(fleet, &held)) {
+        done(arg, &held);
+        cm_err_fini(&held);
+        json_decref(take_request);
+        return;
+    }
+    struct changing *r = cm_calloc(1, sizeof(*r));
+    *r = (struct changing){.fleet = fleet, .done = done, .arg = arg};
+    fleet->agent.call(fleet->agent.arg, take_request, on_changed, r);
+}
+
 void fleet_remove(struct fleet *fleet, const char *name, fleet_done_fn done, void *arg)
 {
-    struct removing *r = cm_calloc(1, sizeof(*r));
-    *r = (struct removing){.fleet = fleet, .done = done, .arg = arg};
     json_t *request = json_object();
     cm_json_set_str(request, "op", "trust.remove");
     cm_json_set_str(request, "name", name);
-    fleet->agent.call(fleet->agent.arg, request, on_removed, r);
+    change_trust(fleet, request, done, arg);
+}
+
+void fleet_recovery(struct fleet *fleet, const char *spki, fleet_done_fn done, void *arg)
+{
+    json_t *request = json_object();
+    cm_json_set_str(request, "op", "trust.recovery");
+    cm_json_set_str(request, "recovery", spki);
+    change_trust(fleet, request, done, arg);
 }
 
 /* ---- POST /join ---- */
@@ -252,6 +288,12 @@ void fleet_handle_join(void *arg, struct http_exchange *ex)
             cm_json_set_str(request, join_members[i], value);
     }
     if (rv != 0) {
+        reply_err(ex, &err);
+        cm_err_fini(&err);
+        json_decref(request);
+        return;
+    }
+    if (refuse_held(fleet, &err)) {
         reply_err(ex, &err);
         cm_err_fini(&err);
         json_decref(request);

@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import os
 import re
 import socket
 import unittest
@@ -416,6 +417,20 @@ class Administration(unittest.TestCase):
         refused = call("POST", "/notify/test", 422).json  # test_notify.py has one with channels
         self.assertIn("no notices are configured", refused["detail"])
         fresh("/openapi.json")
+
+    def test_store_and_hold(self):
+        self.assertEqual(call("GET", "/store", 200).json["scrub"]["problems"], [])
+        call("POST", "/store/scrub", 204)
+        self.assertIn("on hold", call("POST", "/hold/release", 404).json["detail"])
+        call("POST", "/store/copies", 403, body={})
+        call("POST", "/store/copies", 422, body={"colour": 1}, unix=True)
+        copied = call("POST", "/store/copies", 200, body={"identity": True}, unix=True).json
+        os.unlink(copied["copy"])
+        self.assertNotIn("BEGIN", copied["sealed"])
+        call("PUT", "/recovery-key", 403, body={"spki": "x"})
+        call("PUT", "/recovery-key", 422, body={}, unix=True)
+        same = {"spki": copied["recovery"]}
+        self.assertGreater(call("PUT", "/recovery-key", 200, body=same, unix=True).json["version"], 0)
 
     def test_setup_links_and_sessions(self):
         call("POST", "/setup-links", 403)

@@ -1,6 +1,7 @@
 /* Routes of the REST API, of health and metrics.  See web-ui/router.h. */
 #include "web-ui/api/api.h"
 #include "web-ui/api/notify.h"
+#include "web-ui/api/store.h"
 #include "web-ui/router.h"
 #include "web-ui/web.h"
 
@@ -43,6 +44,11 @@ const struct web_route web_api_routes[] = {
     {HTTP_GET, "/api/v1/settings", api_settings, 0, AUTH_USER, BODY_NONE, false},
     {HTTP_PUT, "/api/v1/settings", api_settings_put, F, AUTH_USER, BODY_JSON, false},
     {HTTP_GET, "/api/v1/status", api_status, 0, AUTH_USER, BODY_NONE, false},
+    {HTTP_POST, "/api/v1/hold/release", api_hold_release, F, AUTH_USER, BODY_JSON, false},
+    {HTTP_GET, "/api/v1/store", api_store, 0, AUTH_USER, BODY_NONE, false},
+    {HTTP_POST, "/api/v1/store/scrub", api_store_scrub, F, AUTH_USER, BODY_JSON, false},
+    {HTTP_POST, "/api/v1/store/copies", api_store_copies, F, AUTH_SOCKET, BODY_JSON, false},
+    {HTTP_PUT, "/api/v1/recovery-key", api_recovery_key, F, AUTH_SOCKET, BODY_JSON, false},
     {HTTP_POST, "/api/v1/notify/test", api_notify_test, F, AUTH_USER, BODY_JSON, false},
     {HTTP_GET, "/api/v1/quarantine", api_quarantine, 0, AUTH_USER, BODY_NONE, false},
     {HTTP_POST, "/api/v1/setup-links", api_setup_links_post, F, AUTH_SOCKET, BODY_JSON, false},

@@ -33,6 +33,43 @@ static void notices(struct web_ctx *ctx, struct cm_buf *page, const json_t *valu
     html_raw(page, "</form></section>");
 }
 
+/* What a restored server waits for, and the button of who knows better. */
+static void hold(struct web_ctx *ctx, struct cm_buf *page, const json_t *value)
+{
+    if (!value)
+        return;
+    html_raw(page, "<section class=\"card\">");
+    html_leaf(page, "h2", web_msg(ctx, MSG_STATUS_HOLD), NULL);
+    web_json_view(ctx, page, value);
+    if (cm_json_bool(value, "active", false)) {
+        html_leaf(page, "p", web_msg(ctx, MSG_HOLD_WARN), NULL);
+        html_open(page, "form", "method", "post", "action", "/status/hold-release", NULL);
+        web_page_token(ctx, page);
+        html_leaf(page, "button", web_msg(ctx, MSG_HOLD_RELEASE), "type", "submit", NULL);
+        html_raw(page, "</form>");
+    }
+    html_raw(page, "</section>");
+}
+
+static void released(struct web_ctx *ctx)
+{
+    web_reply_redirect(ctx, "/status");
+}
+
+void page_hold_release_post(struct web_ctx *ctx)
+{
+    const struct web_care *care = &ctx->web->env.care;
+    struct cm_err err = CM_ERR_INIT;
+
+    if (!care->release)
+        web_reply_status(ctx, 404);
+    else if (care->release(care->arg, web_actor(ctx).who, &err) < 0)
+        web_reply_error(ctx, &err);
+    else
+        web_after_commit(ctx, released);
+    cm_err_fini(&err);
+}
+
 /* One channel of a test notice: {channel, to, ok, error?}. */
 static void outcome(struct web_ctx *ctx, struct cm_buf *page, const json_t *row)
 {
@@ -67,6 +104,7 @@ static void show(struct web_ctx *ctx, const json_t *outcomes)
     if (json_array_size(quarantine) > 0)
         web_notice(&page, "warn", web_msg(ctx, MSG_QUARANTINE_NOTE));
     html_raw(&page, "<div class=\"columns\">");
+    hold(ctx, &page, json_object_get(status, "hold"));
     section(ctx, &page, MSG_STATUS_TASK, json_object_get(status, "task"));
     section(ctx, &page, MSG_NAV_CREDENTIALS, json_object_get(status, "credentials"));
     section(ctx, &page, MSG_STATUS_TRUST, json_object_get(status, "trust"));

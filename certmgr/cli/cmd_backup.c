@@ -1,0 +1,209 @@
+/* backup, backup check, restore, hold, hold release, recovery-key new. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/core/file.h"
+#include "base/core/json.h"
+#include "base/core/mem.h"
+#include "certmgr/cli/cli_internal.h"
+#include "certmgr/fleet/backup.h"
+#include "keyfile/backup.h"
+
+static int backup_of_running(struct cli *cli, const char *path)
+{
+    CM_AUTO_JSON body = json_pack("{s:b}", "identity", 1);
+    CM_AUTO_JSON reply = NULL;
+    struct cm_err err = CM_ERR_INIT;
+    int status = cli_api(cli, "POST", "/store/copies", body, &reply);
+    if (status != CLI_OK)
+        return status;
+    struct backup_parts parts = {.config = &cli->config,
+                                 .store_copy = cm_json_str_or(reply, "copy", ""),
+                                 .sealed_identity = cm_json_str_or(reply, "sealed", ""),
+                                 .recovery = cm_json_str_or(reply, "recovery", ""),
+                                 .about = cm_json_obj(reply, "about")};
+    if (backup_write(&parts, path, &err) != 0)
+        status = cli_error(cli, &err);
+    (void)unlink(parts.store_copy);
+    cm_err_fini(&err);
+    return status;
+}
+
+/* A server that runs has the store's lock; the lock says whom to ask. */
+static bool is_running(const struct cli *cli)
+{
+    struct cs_store *store = NULL;
+    int rv = cli_open_store(cli, &store, NULL);
+    cs_close(store);
+    return rv == CM_EBUSY;
+}
+
+static int cmd_backup(struct cli *cli)
+{
+    struct cli_option o[] = {{.name = NULL}};
+    struct cm_err err = CM_ERR_INIT;
+    if (cli_options(cli, o) != 0 || cli->argc != 1)
+        return CLI_USAGE;
+    const char *path = cli->argv[0];
+    int status = CLI_OK;
+    if (cm_path_exists(path)) {
+        cm_fail(&err, CM_ECONFLICT, "%s exists already", path);
+        status = cli_error(cli, &err);
+    } else if (is_running(cli)) {
+        status = backup_of_running(cli, path);
+    } else if (backup_offline(&cli->config, path, &err) != 0) {
+        status = cli_error(cli, &err);
+    }
+    cm_err_fini(&err);
+    if (status == CLI_OK && !cli->json)
+        printf("%s holds store, identity and TLS key of server %s; the recovery key opens it.\n",
+               path, cli->config.name);
+    return status;
+}
+
+static int cmd_backup_check(struct cli *cli)
+{
+    struct cli_option o[] = {{.name = NULL}};
+    struct cm_err err = CM_ERR_INIT;
+    json_t *header = NULL;
+    if (cli_options(cli, o) != 0 || cli->argc != 1)
+        return CLI_USAGE;
+    int fd = open(cli->argv[0], O_RDONLY | O_CLOEXEC);
+    int rv = fd >= 0 ? kf_backup_verify(fd, &header, &err)
+                     : cm_fail_errno(&err, errno, "cannot read %s", cli->argv[0]);
+    if (fd >= 0)
+        close(fd);
+    int status = rv == 0 ? CLI_OK : cli_error(cli, &err);
+    cm_err_fini(&err);
+    CM_AUTO_JSON shown = header;
+    json_object_del(shown, "sealed_key");
+    if (status == CLI_OK && cli->json)
+        cli_print_json(shown);
+    else if (status == CLI_OK)
+        printf("%s is whole: server %s, %lld documents, made at %s.\n", cli->argv[0],
+               cm_json_str_or(shown, "name", "?"), (long long)cm_json_int(shown, "documents", 0),
+               cm_json_str_or(shown, "created_at", "?"));
+    return status;
+}
+
+/* ---- restore ---- */
+
+static void tell_restored(const struct cli *cli, const json_t *about)
+{
+    const json_t *waiting = cm_json_arr(about, "waiting");
+    printf("Server %s is restored to its state of %s.\nNext: certmgr serve\n", cli->config.name,
+           cm_json_str_or(about, "created_at", "?"));
+    if (!cm_json_bool(about, "manager", false)) {
+        printf("It is on hold until it has caught up with its manager.\n");
+        return;
+    }
+    printf("It is on hold: no orders, no deployment, no changes, until these servers gave back\n"
+           "what they know newer, or you say so (certmgr hold release):");
+    for (size_t i = 0; i < json_array_size(waiting); i++)
+        printf(" %s", json_string_value(json_array_get(waiting, i)));
+    printf("%s\n", json_array_size(waiting) == 0 ? " none is known" : "");
+}
+
+static int cmd_restore(struct cli *cli)
+{
+    struct cli_option o[] = {{.name = "--recovery-key"}, {.name = NULL}};
+    struct cm_err err = CM_ERR_INIT;
+    json_t *about = NULL;
+    if (cli_options(cli, o) != 0 || cli->argc != 1)
+        return CLI_USAGE;
+    if (o[0].count == 0)
+        return cli_usage(cli, "--recovery-key FILE is missing");
+    int status = CLI_OK;
+    if (backup_restore(&cli->config, cli->argv[0], cli_value(&o[0], ""), &about, &err) != 0)
+        status = cli_error(cli, &err);
+    cm_err_fini(&err);
+    CM_AUTO_JSON shown = about;
+    if (status == CLI_OK && cli->json)
+        cli_print_json(shown);
+    else if (status == CLI_OK)
+        tell_restored(cli, shown);
+    return status;
+}
+
+/* ---- hold ---- */
+
+static int cmd_hold(struct cli *cli)
+{
+    struct cli_option o[] = {{.name = NULL}};
+    CM_AUTO_JSON reply = NULL;
+    if (cli_options(cli, o) != 0 || cli->argc != 0)
+        return CLI_USAGE;
+    int status = cli_api(cli, "GET", "/status", NULL, &reply);
+    if (status != CLI_OK)
+        return status;
+    CM_AUTO_JSON none = json_pack("{s:b}", "active", 0);
+    const json_t *hold = cm_json_obj(reply, "hold");
+    const json_t *waiting = cm_json_arr(hold, "waiting");
+    if (cli->json) {
+        cli_print_json(hold != NULL ? hold : none);
+        return CLI_OK;
+    }
+    printf("%s\n", cm_json_bool(hold, "active", false)
+                       ? "On hold since a restore: no orders, no deployment, no changes."
+                       : "Nothing is on hold.");
+    for (size_t i = 0; i < json_array_size(waiting); i++)
+        printf("  has not answered: %s\n", json_string_value(json_array_get(waiting, i)));
+    return CLI_OK;
+}
+
+static int cmd_hold_release(struct cli *cli)
+{
+    struct cli_option o[] = {{.name = NULL}};
+    CM_AUTO_JSON body = json_object();
+    if (cli_options(cli, o) != 0 || cli->argc != 0)
+        return CLI_USAGE;
+    int status = cli_api(cli, "POST", "/hold/release", body, NULL);
+    if (status == CLI_OK && !cli->json)
+        printf("The hold is released; work goes on.\n");
+    return status;
+}
+
+/* ---- recovery key ---- */
+
+static int cmd_recovery_key_new(struct cli *cli)
+{
+    struct cli_option o[] = {{.name = NULL}};
+    struct cm_err err = CM_ERR_INIT;
+    struct kf_secret pem = {0};
+    CM_AUTO_STR spki = NULL;
+    CM_AUTO_JSON reply = NULL;
+    if (cli_options(cli, o) != 0 || cli->argc != 1)
+        return CLI_USAGE;
+    int rv = cm_path_exists(cli->argv[0])
+                 ? cm_fail(&err, CM_ECONFLICT, "%s exists already", cli->argv[0])
+                 : kf_recovery_make(&pem, &spki, &err);
+    if (rv == 0)
+        rv = cm_file_write(cli->argv[0], pem.data, pem.len, 0600, &err);
+    kf_secret_fini(&pem);
+    int status = rv == 0 ? CLI_OK : cli_error(cli, &err);
+    cm_err_fini(&err);
+    if (status != CLI_OK)
+        return status;
+    CM_AUTO_JSON body = json_pack("{s:s}", "spki", spki);
+    status = cli_api(cli, "PUT", "/recovery-key", body, &reply);
+    if (status == CLI_OK && !cli->json)
+        printf("%s is the fleet's recovery key from now on: keep it outside of this machine.\n"
+               "Backups made before still need the old one; make a new backup.\n",
+               cli->argv[0]);
+    else if (status != CLI_OK)
+        fprintf(stderr, "certmgr: %s is not in use; remove it\n", cli->argv[0]);
+    return status;
+}
+
+const struct cli_command cli_backup_commands[] = {
+    {"backup check", "FILE", "is a backup whole? (no key is needed)", cmd_backup_check},
+    {"backup", "FILE", "save store, identity and TLS key, sealed to the recovery key", cmd_backup},
+    {"restore", "FILE --recovery-key KEYFILE", "make this server from a backup", cmd_restore},
+    {"hold release", "", "end the hold after a restore by hand", cmd_hold_release},
+    {"hold", "", "what a restored server waits for", cmd_hold},
+    {"recovery-key new", "FILE", "another recovery key for the fleet", cmd_recovery_key_new},
+    {0},
+};

@@ -1,0 +1,178 @@
+/* The hold after a restore.  See hold.h. */
+#include "certmgr/fleet/hold.h"
+
+#include <string.h>
+
+#include "base/core/clock.h"
+#include "base/core/json.h"
+#include "base/core/log.h"
+#include "base/core/mem.h"
+
+#define TABLE "state"
+#define KEY   "hold"
+
+struct hold {
+    struct hold_opts opts;
+    json_t
+        *doc; /* {since, backup_at, answered: {name: true}, released_at?, released_by?} or NULL */
+};
+
+static bool counts(const struct kf_server *server, const char *self)
+{
+    return server->state != KF_REMOVED && strcmp(server->name, self) != 0;
+}
+
+/* Servers of the trust root that have not answered (owned). */
+static json_t *waiting(const json_t *doc, const struct kf_trust *trust, const char *self)
+{
+    json_t *list = json_array();
+    const json_t *answered = cm_json_obj(doc, "answered");
+    for (size_t i = 0; i < kf_trust_count(trust); i++) {
+        const struct kf_server *server = kf_trust_at(trust, i);
+        if (counts(server, self) && !cm_json_bool(answered, server->name, false))
+            json_array_append_new(list, json_string(server->name));
+    }
+    return list;
+}
+
+int hold_begin(struct cs_store *store, const char *self, const json_t *trust, json_t *about,
+               struct cm_err *err)
+{
+    struct kf_trust *parsed = NULL;
+    int rc = kf_trust_parse(trust, &parsed, err);
+    if (rc < 0)
+        return rc;
+    CM_AUTO_JSON doc = json_object();
+    cm_json_set_time(doc, "since", cm_now_ms());
+    cm_json_set_str(doc, "backup_at", cm_json_str(about, "created_at"));
+    cm_json_set(doc, "answered", json_object());
+    const struct kf_server *me = kf_trust_server(parsed, self);
+    cm_json_set_bool(about, "manager", me && me->manager);
+    cm_json_set(about, "waiting", me && me->manager ? waiting(doc, parsed, self) : json_array());
+    kf_trust_free(parsed);
+    return cs_kv_put(store, TABLE, KEY, doc, err);
+}
+
+struct hold *hold_new(const struct hold_opts *opts)
+{
+    struct hold *hold = cm_calloc(1, sizeof(*hold));
+    hold->opts = *opts;
+    hold->doc = cs_kv_get(opts->store, TABLE, KEY);
+    if (hold_active(hold))
+        cm_log(CM_LOG_WARN, "hold", NULL,
+               "this server was restored from a backup: no orders, no deployment, nothing new is "
+               "published until the servers answered or \"certmgr hold release\"");
+    return hold;
+}
+
+void hold_free(struct hold *hold)
+{
+    if (!hold)
+        return;
+    json_decref(hold->doc);
+    cm_free(hold);
+}
+
+static const struct kf_trust *trust_of(const struct hold *hold)
+{
+    return hold->opts.trust(hold->opts.trust_arg);
+}
+
+static bool is_manager(const struct hold *hold)
+{
+    const struct kf_server *me = kf_trust_server(trust_of(hold), hold->opts.self);
+    return me && me->manager && me->state == KF_ACTIVE;
+}
+
+bool hold_active(const struct hold *hold)
+{
+    return hold->doc && !json_object_get(hold->doc, "released_at");
+}
+
+bool hold_wants(const struct hold *hold, const char *server)
+{
+    const struct kf_server *peer = hold->doc ? kf_trust_server(trust_of(hold), server) : NULL;
+    return peer && counts(peer, hold->opts.self) && is_manager(hold) &&
+           !cm_json_bool(cm_json_obj(hold->doc, "answered"), server, false);
+}
+
+static void on_released(void *arg, int code, const struct cm_err *err)
+{
+    struct hold *hold = arg;
+    (void)err; /* told by the commit itself; the hold is still written then */
+    if (code == 0)
+        hold->opts.released(hold->opts.arg);
+}
+
+/* Keeps what is known; all answered and released: the hold is history. */
+static int save(struct hold *hold, bool over, struct cm_err *err)
+{
+    return over ? cs_kv_del(hold->opts.store, TABLE, KEY, err)
+                : cs_kv_put(hold->opts.store, TABLE, KEY, hold->doc, err);
+}
+
+static int end_hold(struct hold *hold, const char *who, bool over, struct cm_err *err)
+{
+    cm_json_set_time(hold->doc, "released_at", cm_now_ms());
+    cm_json_set_str(hold->doc, "released_by", who);
+    int rc = save(hold, over, err);
+    if (rc < 0)
+        return rc;
+    cm_log(CM_LOG_WARN, "hold", NULL, "the hold after the restore is released by %s", who);
+    cs_after_commit(hold->opts.store, on_released, hold);
+    return 0;
+}
+
+void hold_answered(struct hold *hold, const char *server)
+{
+    struct cm_err err = CM_ERR_INIT;
+    if (!hold_wants(hold, server))
+        return;
+    cm_json_set_bool(cm_json_obj(hold->doc, "answered"), server, true);
+    CM_AUTO_JSON rest = waiting(hold->doc, trust_of(hold), hold->opts.self);
+    bool all = json_array_size(rest) == 0;
+    cm_log(CM_LOG_INFO, "hold", server, "has given back what it holds; %zu servers are left",
+           json_array_size(rest));
+    int rc = all && hold_active(hold) ? end_hold(hold, "the servers", true, &err)
+                                      : save(hold, all, &err);
+    if (rc < 0)
+        cm_log_err(CM_LOG_ERROR, "hold", &err);
+    cm_err_fini(&err);
+}
+
+void hold_caught_up(struct hold *hold)
+{
+    struct cm_err err = CM_ERR_INIT;
+    if (hold_active(hold) && !is_manager(hold) && end_hold(hold, "the upstream", true, &err) < 0)
+        cm_log_err(CM_LOG_ERROR, "hold", &err);
+    cm_err_fini(&err);
+}
+
+int hold_release(struct hold *hold, const char *who, struct cm_err *err)
+{
+    if (!hold_active(hold))
+        return cm_fail(err, CM_ENOENT, "nothing is on hold here");
+    CM_AUTO_JSON rest = waiting(hold->doc, trust_of(hold), hold->opts.self);
+    return end_hold(hold, who, json_array_size(rest) == 0, err);
+}
+
+json_t *hold_status(const struct hold *hold)
+{
+    if (!hold->doc)
+        return NULL;
+    json_t *view = json_object();
+    json_t *answered = json_array();
+    const char *name;
+    json_t *unused;
+    cm_json_set_bool(view, "active", hold_active(hold));
+    cm_json_set_str(view, "since", cm_json_str(hold->doc, "since"));
+    cm_json_set_str(view, "backup_at", cm_json_str(hold->doc, "backup_at"));
+    if (is_manager(hold))
+        cm_json_set(view, "waiting", waiting(hold->doc, trust_of(hold), hold->opts.self));
+    json_object_foreach(cm_json_obj(hold->doc, "answered"), name, unused)
+        json_array_append_new(answered, json_string(name));
+    (void)unused;
+    cm_json_set(view, "answered", answered);
+    cm_json_set_str(view, "released_by", cm_json_str(hold->doc, "released_by"));
+    return view;
+}

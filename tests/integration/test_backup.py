@@ -1,0 +1,188 @@
+"""Backup while running, restore, hold: a manager that comes back from an old state loses nothing.
+
+No CA is needed: settings are the documents. The fleet is one manager and one server.
+"""
+
+import json
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+import unittest
+from pathlib import Path
+
+import lab
+
+PORTS = {"ui_port": 27443, "replication_port": 27444, "challenge_port": 27480}
+
+
+class Backup(unittest.TestCase):
+    def setUp(self):
+        self.dir = Path(tempfile.mkdtemp(prefix="certmgr-backup-"))
+        self.manager = lab.Server(self.dir, "alpha", "127.0.26.11", **PORTS)
+        self.edge = lab.Server(self.dir, "beta", "127.0.26.12", **PORTS)
+        self.key = self.dir / "recovery.key"
+        self.manager.configure()
+        self.manager.cli("init", "--recovery-key", self.key)
+        self.manager.start()
+        self.edge.join(self.manager).start()
+        self.state = self.manager.root / "var/lib/certmgr"
+
+    def tearDown(self):
+        self.edge.stop()
+        self.manager.stop()
+        shutil.rmtree(self.dir)
+
+    # -- helpers --
+
+    def set_days(self, days):
+        self.manager.cli("settings", "--renew-days", str(days))
+
+    def days(self, server):
+        return server.json("settings").get("renew_days")
+
+    def wait_days(self, server, days):
+        lab.wait_for(f"{server.name} to have {days}", lambda: self.days(server) == days)
+
+    def move_away(self):
+        self.manager.kill()
+        old = self.dir / f"old-{time.monotonic_ns()}"
+        self.state.rename(old)
+        return old
+
+    def restore(self, backup, **kw):
+        return self.manager.cli("restore", backup, "--recovery-key", self.key, **kw)
+
+    def hold(self):
+        done = self.manager.cli("hold", "--json", check=False)
+        return json.loads(done.stdout) if done.returncode == 0 else None
+
+    def wait_free(self):
+        lab.wait_for("the end of the hold", lambda: (self.hold() or {}).get("active") is False)
+
+    # -- tests --
+
+    def test_nothing_is_lost(self):
+        self.set_days(11)
+        self.wait_days(self.edge, 11)
+        backup = self.dir / "one.backup"
+        self.manager.cli("backup", backup)
+        self.assertEqual(backup.stat().st_mode & 0o777, 0o600)
+        header = self.manager.json("backup", "check", backup)
+        self.assertEqual(header["name"], "alpha")
+        self.assertNotIn("sealed_key", header)
+        self.assertNotIn(b"PRIVATE KEY", backup.read_bytes())
+        self.assertEqual(list((self.state / "store").glob("backup-*")), [])
+        self.set_days(22)
+        self.wait_days(self.edge, 22)
+        self.set_days(33)  # the trust root and this never reach the backup
+        self.wait_days(self.edge, 33)
+        self.refusals(backup)
+        self.move_away()
+        self.assertIn("beta", self.restore(backup).stdout)
+        self.manager.start()
+        self.wait_free()
+        self.wait_days(self.manager, 33)
+        lab.wait_for("the manager to write again",
+                     lambda: self.manager.cli("settings", "--renew-days", "44",
+                                              check=False).returncode == 0)
+        self.wait_days(self.edge, 44)
+
+    def refusals(self, backup):
+        """A place in use, a key that others can read, a damaged file: each is told."""
+        self.assertIn("is not empty", self.restore(backup, check=False).stderr)
+        done = self.manager.cli("backup", backup, check=False)
+        self.assertIn("exists already", done.stderr)
+        data = bytearray(backup.read_bytes())
+        data[len(data) // 2] ^= 1
+        damaged = self.dir / "damaged"
+        damaged.write_bytes(data)
+        self.assertIn("checksum does not fit",
+                      self.manager.cli("backup", "check", damaged, check=False).stderr)
+        old = self.move_away()
+        self.assertIn("damaged", self.restore(damaged, check=False).stderr)
+        self.key.chmod(0o644)
+        self.assertIn("can be read by others", self.restore(backup, check=False).stderr)
+        self.key.chmod(0o600)
+        self.assertFalse(self.state.exists())
+        old.rename(self.state)
+        self.manager.start()
+
+    def test_released_by_hand(self):
+        self.set_days(11)
+        self.wait_days(self.edge, 11)
+        backup = self.dir / "two.backup"
+        self.manager.stop()
+        self.manager.cli("backup", backup)  # the same while no server runs
+        self.manager.start()
+        self.set_days(22)
+        self.wait_days(self.edge, 22)
+        self.edge.stop()
+        self.move_away()
+        self.restore(backup)
+        self.manager.start()
+        held = self.hold()
+        self.assertTrue(held["active"])
+        self.assertEqual(held["waiting"], ["beta"])
+        refused = self.manager.cli("settings", "--renew-days", "55", check=False)
+        self.assertNotEqual(refused.returncode, 0)
+        self.assertIn("on hold", refused.stderr)
+        refused = self.manager.cli("server", "add", "gamma", check=False)
+        self.assertIn("on hold", refused.stderr)
+        self.manager.cli("hold", "release")
+        self.wait_free()
+        self.assertEqual(self.days(self.manager), 11)
+        self.edge.start()  # answers late: what it knows newer still comes back
+        self.wait_days(self.manager, 22)
+
+    def test_killed_restores(self):
+        """SIGKILL at any moment: the place is empty or whole, and the next restore finishes."""
+        self.set_days(11)
+        backup = self.dir / "three.backup"
+        self.manager.cli("backup", backup)
+        self.move_away()
+        for attempt in range(12):
+            child = subprocess.Popen([str(self.manager.certmgr), "--root", str(self.manager.root),
+                                      "restore", str(backup), "--recovery-key", str(self.key)],
+                                     stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            time.sleep(0.01 * attempt)
+            child.send_signal(signal.SIGKILL)
+            child.wait()
+            if self.state.exists():
+                self.manager.cli("store", "check")
+                shutil.rmtree(self.state)
+        self.restore(backup)
+        report = self.manager.json("store", "check")
+        self.assertEqual(report["problems"], [])
+        self.manager.start()
+        self.wait_free()
+        self.assertEqual(self.days(self.manager), 11)
+
+    def test_store_commands(self):
+        stat = self.manager.json("store", "stat")
+        self.assertGreater(stat["documents"], 0)
+        self.assertLess(stat["map_percent"], 70)
+        self.manager.cli("store", "scrub")
+        lab.wait_for("the scrub", lambda: self.manager.json("store", "stat")["scrub"].get(
+            "finished_at"))
+        self.assertEqual(self.manager.json("store", "stat")["scrub"]["problems"], [])
+        copy = self.dir / "copy" / "data.mdb"
+        copy.parent.mkdir()
+        self.manager.cli("store", "backup", copy)
+        self.assertGreater(copy.stat().st_size, 4096)
+        new = self.dir / "second.key"
+        self.manager.cli("recovery-key", "new", new)
+        self.assertEqual(new.stat().st_mode & 0o777, 0o600)
+        backup = self.dir / "four.backup"
+        self.manager.cli("backup", backup)
+        self.move_away()
+        self.assertIn("not the recovery key", self.restore(backup, check=False).stderr)
+        self.key = new
+        self.restore(backup)
+        self.manager.start()
+        self.wait_free()
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)

@@ -1,0 +1,95 @@
+/* /api/v1/store, /hold, /recovery-key.  Copies and the recovery key are for root on the Unix socket
+ * alone: a copy is a file in the state directory. */
+#include "web-ui/api/store.h"
+
+#include <string.h>
+
+#include "web-ui/api/api.h"
+#include "web-ui/reply.h"
+#include "web-ui/view.h"
+
+void api_store(struct web_ctx *ctx)
+{
+    json_t *view = cs_stat_json(ctx->web->env.store);
+
+    if (!view)
+        view = json_object();
+    cm_json_set_str(view, "uuid", cs_uuid(ctx->web->env.store));
+    cm_json_set_str(view, "epoch", cs_epoch(ctx->web->env.store));
+    cm_json_set_int(view, "sequence", cs_seq(ctx->web->env.store));
+    cm_json_set(view, "scrub", cs_scrub_status(ctx->web->env.store));
+    web_reply_json(ctx, 200, view);
+}
+
+void api_store_scrub(struct web_ctx *ctx)
+{
+    const struct web_care *care = &ctx->web->env.care;
+
+    if (ctx->json && !api_body_ok(ctx, NULL, 0))
+        return;
+    if (!care->scrub) {
+        web_reply_status(ctx, 404);
+        return;
+    }
+    care->scrub(care->arg);
+    web_reply_status(ctx, 204);
+}
+
+static void answered(void *arg, const json_t *result, const struct cm_err *err)
+{
+    struct web_ctx *ctx = arg;
+
+    if (web_ctx_gone(ctx))
+        return;
+    if (err)
+        web_reply_error(ctx, err);
+    else
+        web_reply_json(ctx, 200, json_deep_copy(result));
+}
+
+void api_store_copies(struct web_ctx *ctx)
+{
+    static const struct api_member members[] = {{"identity", API_BOOL, false}};
+    const struct web_care *care = &ctx->web->env.care;
+
+    if (!api_body_ok(ctx, members, 1))
+        return;
+    if (care->copy)
+        care->copy(care->arg, cm_json_bool(ctx->json, "identity", false), answered, ctx);
+    else
+        web_reply_status(ctx, 404);
+}
+
+void api_recovery_key(struct web_ctx *ctx)
+{
+    static const struct api_member members[] = {{"spki", API_TEXT, true}};
+    const struct web_care *care = &ctx->web->env.care;
+
+    if (!api_body_ok(ctx, members, 1))
+        return;
+    if (care->recovery)
+        care->recovery(care->arg, cm_json_str_or(ctx->json, "spki", ""), answered, ctx);
+    else
+        web_reply_status(ctx, 404);
+}
+
+static void released(struct web_ctx *ctx)
+{
+    web_reply_status(ctx, 204);
+}
+
+void api_hold_release(struct web_ctx *ctx)
+{
+    const struct web_care *care = &ctx->web->env.care;
+    struct cm_err err = CM_ERR_INIT;
+
+    if (ctx->json && !api_body_ok(ctx, NULL, 0))
+        return;
+    if (!care->release)
+        web_reply_status(ctx, 404);
+    else if (care->release(care->arg, web_actor(ctx).who, &err) < 0)
+        web_reply_error(ctx, &err);
+    else
+        web_after_commit(ctx, released);
+    cm_err_fini(&err);
+}
