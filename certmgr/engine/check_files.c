@@ -133,13 +133,17 @@ static json_t *clash(struct eng_check *check, const char *file, const char **ret
     return NULL;
 }
 
-/* "www.example.com" -> "www.example.com.kyr", cut so that it stays a good name. */
+/* "www.example.com" -> "www.example.com.kyr", "*.example.com" -> "wildcard.example.com.kyr"; cut so
+ * that it stays a good name. */
 static void file_from_host(const struct eng_check *check, char out[ENG_FILE_NAME_MAX + 1])
 {
     const json_t *names = cm_json_arr(check->out, "host_names_ascii");
     const char *first = json_string_value(json_array_get(names, 0));
-    snprintf(out, ENG_FILE_NAME_MAX + 1, "%.*s.kyr", ENG_FILE_NAME_MAX - 4,
-             first ? first : "keyfile");
+    if (!first)
+        first = "keyfile";
+    bool wildcard = first[0] == '*';
+    CM_AUTO_STR name = cm_asprintf("%s%s", wildcard ? "wildcard" : "", first + wildcard);
+    snprintf(out, ENG_FILE_NAME_MAX + 1, "%.*s.kyr", ENG_FILE_NAME_MAX - 4, name);
 }
 
 void eng_check_file(struct eng_check *check)

@@ -21,6 +21,16 @@ void api_account(struct web_ctx *ctx);
 void api_account_put(struct web_ctx *ctx);
 void api_presets(struct web_ctx *ctx);
 
+void api_dns_accounts(struct web_ctx *ctx);
+void api_dns_account(struct web_ctx *ctx);
+void api_dns_account_put(struct web_ctx *ctx);
+void api_dns_account_delete(struct web_ctx *ctx);
+void api_dns_test(struct web_ctx *ctx);
+void api_dns_test_post(struct web_ctx *ctx);
+void api_dns_providers(struct web_ctx *ctx);
+void api_dns_provider_put(struct web_ctx *ctx);
+void api_credential_go_on(struct web_ctx *ctx);
+
 void api_servers(struct web_ctx *ctx);
 void api_server(struct web_ctx *ctx);
 void api_servers_post(struct web_ctx *ctx);
@@ -44,7 +54,7 @@ void health_metrics(struct web_ctx *ctx);
 
 /* ---- members of a JSON body ---- */
 
-enum api_type { API_TEXT, API_INT, API_BOOL, API_TEXTS, API_TEXT_OR_TEXTS };
+enum api_type { API_TEXT, API_INT, API_BOOL, API_TEXTS, API_TEXT_OR_TEXTS, API_OBJECT };
 struct api_member {
     const char *name;
     enum api_type type;

@@ -34,6 +34,8 @@ static bool type_ok(enum api_type type, const json_t *value)
         return all_texts(value);
     case API_TEXT_OR_TEXTS:
         return json_is_string(value) || all_texts(value);
+    case API_OBJECT:
+        return json_is_object(value);
     }
     return false;
 }
@@ -46,6 +48,7 @@ static const char *type_words(enum api_type type)
         [API_BOOL] = "must be true or false",
         [API_TEXTS] = "must be an array of strings",
         [API_TEXT_OR_TEXTS] = "must be a string or an array of strings",
+        [API_OBJECT] = "must be an object",
     };
 
     return words[type];

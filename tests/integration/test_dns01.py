@@ -1,0 +1,195 @@
+"""DNS-01 end to end: certmgr writes TXT records into a real BIND by RFC 2136, Pebble looks them up."""
+
+import json
+import tempfile
+import unittest
+from pathlib import Path
+
+import lab
+from lab_dns import Named
+
+ADDRESS = "127.0.23.1"
+ZONES = ["example.test", "xn--wgv71a119e.test", "delegated.test"]
+FLEET = None
+
+
+class Laboratory:
+    """Pebble and certmgr ask BIND; BIND asks challtestsrv for everything that is not in its zones."""
+
+    def __init__(self):
+        self.scratch = tempfile.TemporaryDirectory(prefix="certmgr-dns01-")
+        d = Path(self.scratch.name)
+        self.pebble = lab.Pebble(d / "pebble", http_port=23080, base=23000,
+                                 env={"PEBBLE_VA_NOSLEEP": "1", "PEBBLE_WFE_NONCEREJECT": "0",
+                                      "PEBBLE_AUTHZREUSE": "0"})
+        self.pebble.admin_port = 23001
+        self.named = Named(d, "127.0.0.1", 23070, zones=ZONES, forwarder=self.pebble.resolver)
+        self.pebble.start(ADDRESS, dns_server=self.named.server)
+        self.named.start()
+        self.named.update("add _acme-challenge.example.test. 5 TXT somebody-elses",
+                          "add _acme-challenge.moved.example.test. 5 CNAME moved.delegated.test.")
+        self.pebble.resolver = self.named.server
+        self.server = lab.Server(d, "alpha", ADDRESS, self.pebble, ui_port=23443,
+                                 replication_port=23444, challenge_port=23080).target()
+        self.server.extra = f"[network]\ndns_port = {self.named.port}\n"
+        self.server.init().start()
+        self.server.cli("root", "add", self.pebble.root())
+        self.server.cli("account", "add", "pebble", "--directory", self.pebble.url, "--agree-tos",
+                        "--ca-bundle", self.pebble.ca, "--http-port", self.pebble.http_port)
+        self.server.cli("settings", "--account", "pebble", "--server", "alpha")
+
+    def stop(self):
+        self.server.stop()
+        self.named.stop()
+        self.pebble.stop()
+        self.scratch.cleanup()
+
+
+def setUpModule():
+    global FLEET
+    FLEET = Laboratory()
+
+
+def tearDownModule():
+    if FLEET:
+        FLEET.stop()
+
+
+def zones():
+    """Every TXT record of all zones, as a transfer shows it."""
+    lines = []
+    for zone in ZONES:
+        out = lab.run(["dig", "@127.0.0.1", "-p", str(FLEET.named.port), "+noall", "+answer", "-t",
+                       "AXFR", zone])
+        rows = [line.split(None, 4) for line in out.splitlines()]
+        lines += [(row[0], row[4]) for row in rows if len(row) == 5 and row[3] == "TXT"]
+    return sorted(lines)
+
+
+def dns_account(name, *domains, extra=()):
+    secret = FLEET.server.root / "tsig"
+    secret.write_text(FLEET.named.secret + "\n")
+    words = [w for d in domains for w in ("-d", d)]
+    return FLEET.server.cli("dns", "add", name, "--kind", "rfc2136", *words, "--option",
+                            f"server={FLEET.named.server}", "--option",
+                            f"key_name={FLEET.named.key_name}", "--option", "ttl=1",
+                            "--secret-file", f"tsig_secret={secret}", "--limit", "20", *extra)
+
+
+def request(*names):
+    words = [w for n in names for w in ("-d", n)]
+    return FLEET.server.json("request", *words, "-s", "alpha")["credential"]
+
+
+def steps(credential):
+    return [step["text"] for step in FLEET.server.show(credential)["steps"]]
+
+
+def wait_clean(before):
+    lab.wait_for("the zones to be as before", lambda: zones() == before, 30)
+
+
+class Dns01(unittest.TestCase):
+    def test_1_a_wildcard_needs_a_dns_account(self):
+        done = FLEET.server.cli("request", "-d", "*.example.test", "-s", "alpha", check=False)
+        self.assertNotEqual(done.returncode, 0)
+        self.assertIn("add a DNS account", done.stdout + done.stderr)
+
+    def test_2_account_and_its_test(self):
+        before = zones()
+        dns_account("bind", "example.test", "日本語.test")
+        shown = FLEET.server.json("dns", "show", "bind")
+        self.assertEqual(shown["domains_ascii"], ["example.test", "xn--wgv71a119e.test"])
+        self.assertNotIn(FLEET.named.secret, json.dumps(shown))
+        done = FLEET.server.cli("dns", "test", "bind", check=False)
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+        self.assertIn("seen everywhere", done.stdout)
+        self.assertNotIn(FLEET.named.secret, done.stdout)
+        report = FLEET.server.api("GET", "/dns-accounts/bind/test")[2]
+        self.assertTrue(report["ok"])
+        self.assertEqual(report["zone"], "example.test")
+        self.assertGreaterEqual(report["seen_ms"], 0)
+        self.assertEqual(zones(), before)
+        # The secret lies nowhere in the clear.
+        for file in (FLEET.server.root / "var").rglob("*"):
+            if file.is_file():
+                self.assertNotIn(FLEET.named.secret.encode(), file.read_bytes(), file)
+
+    def test_3_wildcard_base_and_idn_in_one_order(self):
+        before = zones()
+        self.assertEqual([row[0] for row in before], ["_acme-challenge.example.test."])
+        credential = request("*.example.test", "example.test", "www.日本語.test")
+        view = FLEET.server.wait_issued(credential)
+        self.assertEqual(sorted(view["credential"]["san"]),
+                         ["*.example.test", "example.test", "www.xn--wgv71a119e.test"])
+        self.assertIn("3 names to prove: 3 by dns-01", steps(credential))
+        self.assertEqual(len([s for s in steps(credential) if s.startswith("TXT value set at "
+                                                         "_acme-challenge.example.test ")]), 2)
+        wait_clean(before)
+
+    def test_4_mixed_order(self):
+        before = zones()
+        credential = request("mixed.example.test", "www.elsewhere.example")
+        FLEET.server.wait_issued(credential)
+        self.assertIn("2 names to prove: 1 by http-01, 1 by dns-01", steps(credential))
+        wait_clean(before)
+
+    def test_5_cname_to_another_zone(self):
+        before = zones()
+        dns_account("target", "delegated.test")
+        credential = request("moved.example.test", "*.moved.example.test")
+        FLEET.server.wait_issued(credential)
+        written = [s for s in steps(credential) if s.startswith("TXT value set at")]
+        self.assertEqual(len(written), 2)
+        for line in written:
+            self.assertIn("moved.delegated.test by DNS account target", line)
+        wait_clean(before)
+
+    def test_6_killed_in_the_middle(self):
+        before = zones()
+        FLEET.server.cli("dns", "change", "bind", "--wait", "3")
+        credential = request("*.killed.example.test", "killed.example.test")
+        lab.wait_for("the values", lambda: len(zones()) == len(before) + 2, 30)
+        FLEET.server.kill()
+        self.assertEqual(len(zones()), len(before) + 2)
+        FLEET.server.start()
+        FLEET.server.wait_issued(credential)
+        wait_clean(before)
+        FLEET.server.cli("dns", "change", "bind", "--limit", "20")
+
+    def test_7_by_hand(self):
+        before = zones()
+        FLEET.server.cli("dns", "add", "hand", "--kind", "manual", "-d", "hand.example.test",
+                         "--limit", "5")
+        credential = request("hand.example.test", "*.hand.example.test")
+
+        def asked():
+            return FLEET.server.json("dns", "manual", credential)
+        records = lab.wait_for("the records to write", asked, 30)
+        self.assertEqual([r["fqdn"] for r in records], ["_acme-challenge.hand.example.test"] * 2)
+        FLEET.named.update(*(f"add {r['fqdn']}. 1 TXT {r['value']}" for r in records))
+        FLEET.server.cli("dns", "manual", credential, "--go-on")
+        FLEET.server.wait_issued(credential)
+        self.assertEqual(len(zones()), len(before) + 2)  # a person's, not ours to remove
+        FLEET.named.update(*(f"delete {r['fqdn']}. TXT {r['value']}" for r in records))
+        self.assertEqual(zones(), before)
+
+    def test_8_a_wrong_secret_is_told(self):
+        before = zones()
+        wrong = FLEET.server.root / "wrong"
+        wrong.write_text("d3Jvbmcgd3Jvbmcgd3Jvbmcgd3Jvbmc=\n")
+        FLEET.server.cli("dns", "change", "bind", "--secret-file", f"tsig_secret={wrong}")
+        done = FLEET.server.cli("dns", "test", "bind", check=False)
+        self.assertNotEqual(done.returncode, 0)
+        credential = request("refused.example.test")
+
+        def failed():
+            body = FLEET.server.show(credential)["credential"]
+            return body.get("error") if body["status"] == "error" else None
+        error = lab.wait_for("the refusal", failed, 60)
+        self.assertIn("bind", json.dumps(error))
+        self.assertEqual(zones(), before)
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
