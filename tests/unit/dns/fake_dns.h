@@ -248,7 +248,12 @@ static inline int fake_bind(struct fake_dns *fake, int index, int type)
     inet_pton(AF_INET, fake->base, &addr.sin_addr);
     addr.sin_addr.s_addr = htonl(ntohl(addr.sin_addr.s_addr) + (unsigned)index);
     setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
-    if (bind(fd, (void *)&addr, sizeof(addr)) < 0 || (type == SOCK_STREAM && listen(fd, 16) < 0)) {
+    int rc = bind(fd, (void *)&addr, sizeof(addr));
+    for (int i = 0; rc < 0 && i < 400; i++) { /* the same test of another build may run just now */
+        poll(NULL, 0, 50);
+        rc = bind(fd, (void *)&addr, sizeof(addr));
+    }
+    if (rc < 0 || (type == SOCK_STREAM && listen(fd, 16) < 0)) {
         perror(fake->base);
         exit(1);
     }
