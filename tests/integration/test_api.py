@@ -383,6 +383,42 @@ class Administration(unittest.TestCase):
             self.assertEqual(reply.json["type"], "urn:certmgr:problem:fields")
             self.assertEqual([e["pointer"] for e in reply.json["errors"]], [pointer])
 
+    def test_dns_accounts(self):
+        body = {"kind": "rfc2136", "domains": ["dns.example.com", "例え.jp"],
+                "options": {"server": "127.0.0.1:5300", "key_name": "certmgr"},
+                "secrets": {"tsig_secret": "c2VjcmV0IHNlY3JldCBzZWNyZXQ="},
+                "propagation": {"authoritative": True, "limit_s": 60}}
+        made = call("PUT", "/dns-accounts/{name}", 201, name="zones", body=body,
+                    headers={"If-None-Match": "*"})
+        self.assertEqual(made.json["domains_ascii"], ["dns.example.com", "xn--r8jz45g.jp"])
+        self.assertEqual(made.json["secret_names"], ["tsig_secret"])
+        self.assertNotIn("sealed", made.json)
+        seen, tag = fresh("/dns-accounts/{name}", name="zones")
+        self.assertEqual(seen, made.json)
+        call("PUT", "/dns-accounts/{name}", 428, name="zones", body={"enabled": False})
+        changed = call("PUT", "/dns-accounts/{name}", 200, name="zones", body={"enabled": False},
+                       headers={"If-Match": tag})
+        self.assertEqual(changed.json["domains"], seen["domains"], "what is not given stays")
+        call("PUT", "/dns-accounts/{name}", 412, name="zones", body={"enabled": True},
+             headers={"If-Match": tag})
+        for bad, pointer in (({"kind": "nonsense"}, "#/kind"), ({"domains": []}, "#/domains"),
+                             ({"surprise": 1}, "#/surprise"), ({"options": 1}, "#/options")):
+            reply = call("PUT", "/dns-accounts/{name}", 422, name="zones", body=bad, unix=True)
+            self.assertEqual(reply.json["errors"][0]["pointer"], pointer)
+        listed, _ = fresh("/dns-accounts")
+        self.assertEqual([a["name"] for a in listed["dns_accounts"]], ["zones"])
+        providers, _ = fresh("/dns-providers")
+        self.assertIn("rfc2136", [k["kind"] for k in providers["kinds"]])
+        call("PUT", "/dns-providers/{name}", 422, name="broken", body={"schema": 1}, unix=True)
+        call("GET", "/dns-accounts/{name}/test", 404, name="zones")
+        call("POST", "/dns-accounts/{name}/test", 404, name="zones", body={})  # switched off
+        call("POST", "/credentials/{credential}/go-on", 404, credential="nobody", body={})
+        call("POST", "/credentials/{credential}/go-on", 409, body={},
+             credential="01J00000000000000000000000")
+        call("DELETE", "/dns-accounts/{name}", 404, name="nobody", body={})
+        call("DELETE", "/dns-accounts/{name}", 204, name="zones", body={"force": False},
+             headers={"If-Match": changed.headers["ETag"]})
+
     def test_settings(self):
         seen, tag = fresh("/settings")
         days = 41 if seen["renew_days"] != 41 else 42

@@ -6,6 +6,7 @@
 #include "web-ui/web.h"
 
 #define F WEB_FORM_MAX
+#define R (160u << 10) /* a recipe of a DNS provider */
 
 const struct web_route web_api_routes[] = {
     /* method, path, handler, body, who, cross-site rule, everywhere */
@@ -33,6 +34,19 @@ const struct web_route web_api_routes[] = {
     {HTTP_GET, "/api/v1/accounts", api_accounts, 0, AUTH_USER, BODY_NONE, false},
     {HTTP_GET, "/api/v1/accounts/{name}", api_account, 0, AUTH_USER, BODY_NONE, false},
     {HTTP_PUT, "/api/v1/accounts/{name}", api_account_put, F, AUTH_USER, BODY_JSON, false},
+    {HTTP_GET, "/api/v1/dns-accounts", api_dns_accounts, 0, AUTH_USER, BODY_NONE, false},
+    {HTTP_GET, "/api/v1/dns-accounts/{name}", api_dns_account, 0, AUTH_USER, BODY_NONE, false},
+    {HTTP_PUT, "/api/v1/dns-accounts/{name}", api_dns_account_put, F, AUTH_USER, BODY_JSON, false},
+    {HTTP_DELETE, "/api/v1/dns-accounts/{name}", api_dns_account_delete, F, AUTH_USER, BODY_JSON,
+     false},
+    {HTTP_GET, "/api/v1/dns-accounts/{name}/test", api_dns_test, 0, AUTH_USER, BODY_NONE, false},
+    {HTTP_POST, "/api/v1/dns-accounts/{name}/test", api_dns_test_post, F, AUTH_USER, BODY_JSON,
+     false},
+    {HTTP_GET, "/api/v1/dns-providers", api_dns_providers, 0, AUTH_USER, BODY_NONE, false},
+    {HTTP_PUT, "/api/v1/dns-providers/{name}", api_dns_provider_put, R, AUTH_USER, BODY_JSON,
+     false},
+    {HTTP_POST, "/api/v1/credentials/{ulid}/go-on", api_credential_go_on, F, AUTH_USER, BODY_JSON,
+     false},
     {HTTP_GET, "/api/v1/presets", api_presets, 0, AUTH_USER, BODY_NONE, false},
     {HTTP_GET, "/api/v1/servers", api_servers, 0, AUTH_USER, BODY_NONE, false},
     {HTTP_POST, "/api/v1/servers", api_servers_post, F, AUTH_USER, BODY_JSON, false},
