@@ -247,7 +247,8 @@ static inline int fake_bind(struct fake_dns *fake, int index, int type)
     int fd = socket(AF_INET, type | SOCK_CLOEXEC, 0), one = 1;
     inet_pton(AF_INET, fake->base, &addr.sin_addr);
     addr.sin_addr.s_addr = htonl(ntohl(addr.sin_addr.s_addr) + (unsigned)index);
-    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+    if (type == SOCK_STREAM) /* with UDP it would let two servers share the port */
+        setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
     int rc = bind(fd, (void *)&addr, sizeof(addr));
     for (int i = 0; rc < 0 && i < 400; i++) { /* the same test of another build may run just now */
         poll(NULL, 0, 50);
