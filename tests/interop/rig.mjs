@@ -70,6 +70,9 @@ export function scratch() {
 
 // ---- processes --------------------------------------------------------------------------------
 
+const running = new Set(); // ended also after an uncaught error
+process.on('exit', () => running.forEach((one) => one.over || one.child.kill('SIGKILL')));
+
 export class Process {
   constructor(command, args, options = {}) {
     this.out = '';
@@ -84,7 +87,7 @@ export class Process {
       });
     });
     onEnd(() => this.kill());
-    process.on('exit', () => this.over || this.child.kill('SIGKILL')); // also after an uncaught error
+    running.add(this);
   }
 
   async kill(signal = 'SIGKILL') {
