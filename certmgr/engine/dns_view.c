@@ -5,30 +5,32 @@
 
 #include "certmgr/engine/job.h"
 
-static json_t *view_of(struct engine *engine, const char *name, json_t *take_body)
+/* From the document itself: the accounts in use are read again only after the commit was told. */
+static json_t *view_of(struct engine *engine, const char *name, const json_t *body)
 {
     static const char *const members[] = {"kind",      "provider",      "options", "secret_names",
                                           "domains",   "domains_ascii", "enabled", "propagation",
                                           "resolvers", "serial"};
     json_t *view = json_object();
-    struct eng_dns_account *account = eng_dns_account(engine, name);
+    CM_AUTO_STR id = cm_asprintf("dns-provider:%s", cm_json_str_or(body, "provider", ""));
+    CM_AUTO_JSON provider =
+        cm_json_str(body, "provider") ? cs_get_body(engine->env.store, id) : NULL;
+    struct dnsp_account account = {.name = name,
+                                   .kind = cm_json_str_or(body, "kind", ""),
+                                   .options = cm_json_obj(body, "options"),
+                                   .recipe = cm_json_obj(provider, "recipe")};
     cm_json_set_str(view, "name", name);
     for (size_t i = 0; i < sizeof(members) / sizeof(members[0]); i++)
-        json_object_set(view, members[i], json_object_get(take_body, members[i]));
-    if (account) {
-        struct dnsp_account what = eng_dns_view(account);
-        cm_json_set_bool(view, "one_value", dnsp_one_value(&what));
-        cm_json_set_bool(view, "unverified", dnsp_unverified(&what));
-    }
-    eng_dns_unref(account);
-    json_decref(take_body);
+        json_object_set(view, members[i], json_object_get(body, members[i]));
+    cm_json_set_bool(view, "one_value", dnsp_one_value(&account));
+    cm_json_set_bool(view, "unverified", dnsp_unverified(&account));
     return view;
 }
 
 json_t *eng_dns_account_view(struct engine *engine, const char *name)
 {
     CM_AUTO_STR id = cm_asprintf("dns-account:%.64s", name);
-    json_t *body = cs_get_body(engine->env.store, id);
+    CM_AUTO_JSON body = cs_get_body(engine->env.store, id);
     return body ? view_of(engine, name, body) : NULL;
 }
 
