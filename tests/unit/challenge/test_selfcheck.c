@@ -98,6 +98,23 @@ static void asks_ipv6_and_ipv4(void **state)
     assert_int_equal(rig->requests, 2);
 }
 
+/* RFC 8738: an address is asked for by itself; the Host field has brackets around IPv6. */
+static void asks_addresses(void **state)
+{
+    struct rig *rig = *state;
+    const struct route routes[] = {
+        {"[/.well-known/acme-challenge/tok", 200, NULL, "tok.thumb"},
+        {"127.0.0.2/.well-known/acme-challenge/tok", 200, NULL, "tok.thumb"},
+        {NULL}};
+    rig->v6 = listen_at(rig, "[::1]", NULL, on_first);
+    rig->routes = routes;
+    rig->wrong = "not asked by its address";
+    assert_int_equal(run(rig, ONE("::1"), 2000), 0);
+    rig->called = false;
+    assert_int_equal(run(rig, ONE("127.0.0.2"), 2000), 0);
+    assert_int_equal(rig->requests, 2);
+}
+
 static void names_ipv6_without_listener_while_ipv4_answers(void **state)
 {
     struct rig *rig = *state;
@@ -269,6 +286,7 @@ int main(void)
         TEST(names_a_status),
         TEST(tells_which_address_a_ca_tries_first),
         TEST(asks_ipv6_and_ipv4),
+        TEST(asks_addresses),
         TEST(names_ipv6_without_listener_while_ipv4_answers),
         TEST(an_address_without_route_from_here_is_left_out),
         TEST(no_address_with_a_route_is_a_failure),

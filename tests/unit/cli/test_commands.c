@@ -306,6 +306,24 @@ static void an_account_takes_its_bundle_from_a_file(void **state)
                                "\"self_check\":true,\"http_port\":80,\"ca_pem\":\"PEM\"}\n");
 }
 
+static void an_account_says_how_names_are_proved(void **state)
+{
+    static const struct route routes[] = {{"PUT", API "/accounts/le", 200, "{\"name\":\"le\"}"},
+                                          {NULL, NULL, 0, NULL}};
+    (void)state;
+    place_serve(&place, routes);
+    assert_int_equal(RUN(&place, "account", "add", "le", "--directory", "https://ca.example/d",
+                         "--tls-port", "x")
+                         ->status,
+                     CLI_USAGE);
+    assert_int_equal(RUN(&place, "account", "add", "le", "--directory", "https://ca.example/d",
+                         "--challenge", "tls-alpn-01", "--tls-port", "5001")
+                         ->status,
+                     CLI_OK);
+    CM_AUTO_STR asked = place_asked(&place);
+    assert_has(asked, "\"tls_port\":5001,\"challenge\":\"tls-alpn-01\"");
+}
+
 static void an_answer_that_is_no_json_is_survived(void **state)
 {
     static const struct route routes[] = {{"GET", API "/servers", 200, "<html>"},
@@ -338,6 +356,7 @@ int main(void)
         T(a_join_token_goes_to_standard_output_alone),
         T(settings_are_shown_or_changed),
         T(an_account_takes_its_bundle_from_a_file),
+        T(an_account_says_how_names_are_proved),
         T(an_answer_that_is_no_json_is_survived),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
