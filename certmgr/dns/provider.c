@@ -26,7 +26,7 @@ struct call_box {
 };
 
 static const struct dnsp_kind *const kinds[] = {
-    &dnsp_recipe, &dnsp_webhook, &dnsp_exec, &dnsp_manual, &dnsp_rfc2136,
+    &dnsp_recipe, &dnsp_route53, &dnsp_webhook, &dnsp_exec, &dnsp_manual, &dnsp_rfc2136,
 };
 
 const struct dnsp_kind *dnsp_kind_at(size_t index)

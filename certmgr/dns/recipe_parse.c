@@ -396,6 +396,28 @@ int rcp_check(const json_t *recipe, struct cm_err *err)
 
 /* ---- accounts ------------------------------------------------------------------------------ */
 
+static int check_number(const json_t *rule, const json_t *v, struct cm_err *err)
+{
+    int64_t min = cm_json_int(rule, "min", 0), max = cm_json_int(rule, "max", 1000000000);
+    int64_t n = json_is_integer(v) ? (int64_t)json_integer_value(v) : INT64_MIN;
+    if (json_is_string(v)) /* forms send text */
+        (void)cm_num_i64(json_string_value(v), min, max, &n);
+    if (n >= min && n <= max)
+        return 0;
+    return cm_fail(err, CM_EINVAL, "%s: must be a number from %lld to %lld",
+                   cm_json_str(rule, "name"), (long long)min, (long long)max);
+}
+
+static int check_base(const char *name, const char *text, struct cm_err *err)
+{
+    struct url url;
+    if (url_parse(text, &url, NULL) < 0 || strchr(url.path, '?'))
+        return cm_fail(err, CM_EINVAL, "%s: must be a URL as https://host/path", name);
+    if (!url.https && !rcp_is_loopback(url.host))
+        return cm_fail(err, CM_EINVAL, "%s: must begin with https://", name);
+    return 0;
+}
+
 static int check_one(const json_t *rule, const json_t *v, bool required, struct cm_err *err)
 {
     const char *name = cm_json_str(rule, "name"), *pattern = cm_json_str(rule, "pattern");
@@ -404,28 +426,13 @@ static int check_one(const json_t *rule, const json_t *v, bool required, struct 
                   json_object_get(rule, "min") || json_object_get(rule, "max");
     if (empty)
         return required ? cm_fail(err, CM_EINVAL, "%s: is needed", name) : 0;
-    if (number) {
-        int64_t min = cm_json_int(rule, "min", 0), max = cm_json_int(rule, "max", 1000000000);
-        int64_t n = json_is_integer(v) ? (int64_t)json_integer_value(v) : INT64_MIN;
-        if (json_is_string(v)) /* forms send text */
-            (void)cm_num_i64(json_string_value(v), min, max, &n);
-        if (n < min || n > max)
-            return cm_fail(err, CM_EINVAL, "%s: must be a number from %lld to %lld", name,
-                           (long long)min, (long long)max);
-        return 0;
-    }
+    if (number)
+        return check_number(rule, v, err);
     if (!json_is_string(v))
         return cm_fail(err, CM_EINVAL, "%s: must be a text", name);
     if (pattern && !rcp_pattern_match(pattern, json_string_value(v)))
         return cm_fail(err, CM_EINVAL, "%s: does not have the form %s", name, pattern);
-    if (cm_json_bool(rule, "base", false)) {
-        struct url url;
-        if (url_parse(json_string_value(v), &url, NULL) < 0 || strchr(url.path, '?'))
-            return cm_fail(err, CM_EINVAL, "%s: must be a URL as https://host/path", name);
-        if (!url.https && !rcp_is_loopback(url.host))
-            return cm_fail(err, CM_EINVAL, "%s: must begin with https://", name);
-    }
-    return 0;
+    return cm_json_bool(rule, "base", false) ? check_base(name, json_string_value(v), err) : 0;
 }
 
 static int check_group(const json_t *rules, const json_t *given, const char *kind,

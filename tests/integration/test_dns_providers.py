@@ -14,6 +14,7 @@ import lab
 
 sys.path.insert(0, str(lab.SOURCE / "tests/fakes"))
 from fake_rest_dns import PASSWORD, TOKEN, USER, FakeRest  # noqa: E402
+from fake_route53 import KEY_ID, SECRET, FakeRoute53  # noqa: E402
 
 ADDRESS, PORT, PDNS_PORT, PDNS_API = "127.0.24.1", 24001, 24053, 24081
 PROGRAM = Path(os.environ.get("DNS_PROVIDER",
@@ -273,6 +274,43 @@ class Others(Base):
         self.good("webhook", "delete", ONE, options={"url": f"http://{ADDRESS}:{PORT}/hook"})
         self.assertEqual(self.fake.log[-1][1], "/hook/cleanup")
         self.assertIn("https", self.bad("webhook", "add", ONE, options={"url": "http://192.0.2.1/"}))
+
+
+class Route53(unittest.TestCase):
+    def setUp(self):
+        self.fake = FakeRoute53(ADDRESS, PORT + 1)
+        self.addCleanup(self.fake.stop)
+
+    def call(self, action, value, secret=SECRET, **options):
+        line, text = call("route53", action, value,
+                          secrets={"access_key_id": KEY_ID, "secret_access_key": secret},
+                          options={"endpoint": f"http://{ADDRESS}:{PORT + 1}", **options})
+        self.assertNotIn(SECRET, text)
+        return line
+
+    def test_merge_wait_and_delete(self):
+        self.fake.sets[NAME + "."] = [300, ['"foreign & value"']]
+        self.assertEqual(self.call("add", ONE)["record"], {"zone": "ZPUBLIC1"})
+        self.call("add", TWO, zone_id="ZPUBLIC1")
+        self.assertEqual(self.fake.sets[NAME + "."],
+                         [300, ['"foreign & value"', f'"{ONE}"', f'"{TWO}"']])
+        self.assertEqual(self.fake.polls, 2)
+        self.fake.polls_until_sync = 1
+        self.call("delete", ONE, zone_id="ZPUBLIC1")
+        self.call("delete", TWO, zone_id="ZPUBLIC1")
+        self.assertEqual(self.fake.sets[NAME + "."], [300, ['"foreign & value"']])
+
+    def test_alone_throttled_and_refused(self):
+        self.fake.polls_until_sync, self.fake.throttle = 1, 1
+        self.call("add", ONE, zone_id="ZPUBLIC1", ttl=5)
+        self.assertEqual(self.fake.sets, {NAME + ".": [5, [f'"{ONE}"']]})
+        self.call("delete", ONE, zone_id="ZPUBLIC1", ttl=60)
+        self.assertEqual(self.fake.sets, {})
+        self.assertIn("signatures differ", json.dumps(self.call("add", ONE, secret="x")["error"]))
+        self.fake.sets[NAME + "."] = [5, ['"a"']]
+        self.fake.routing.add(NAME + ".")
+        self.assertIn("routing policy",
+                      json.dumps(self.call("add", ONE, zone_id="ZPUBLIC1")["error"]))
 
 
 class PowerDns(unittest.TestCase):
