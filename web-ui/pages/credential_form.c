@@ -91,6 +91,19 @@ static void rollover_part(struct form *form)
     web_field_select(form->ctx, form->page, &field, options, 2);
 }
 
+static void challenge_part(struct form *form)
+{
+    const struct web_option options[] = {{"", web_msg(form->ctx, MSG_F_CHALLENGE_ACCOUNT)},
+                                         {"http-01", "HTTP-01"},
+                                         {"tls-alpn-01", "TLS-ALPN-01"}};
+    struct web_field field = {.name = "challenge",
+                              .label = MSG_F_CHALLENGE,
+                              .value = value_of(form, "challenge"),
+                              .errors = form->errors};
+
+    web_field_select(form->ctx, form->page, &field, options, 3);
+}
+
 static bool is_paused(const struct form *form)
 {
     return form->posted ? web_form_get(form->posted, "paused") != NULL
@@ -107,6 +120,14 @@ static void provider_part(struct form *form)
                               .autocomplete = "off",
                               .errors = form->errors};
 
+    struct web_field profile = {.name = "profile",
+                                .label = MSG_F_PROFILE,
+                                .hint = MSG_F_PROFILE_HINT,
+                                .value = value_of(form, "profile"),
+                                .names = true,
+                                .autocomplete = "off",
+                                .errors = form->errors};
+
     html_raw(form->page, "<fieldset class=\"card\">");
     html_leaf(form->page, "legend", web_msg(form->ctx, MSG_F_CA), NULL);
     html_raw(form->page, "<div class=\"columns\">");
@@ -114,6 +135,8 @@ static void provider_part(struct form *form)
     choice_account(form->ctx, form->page, value_of(form, "account"), false, form->errors);
     choice_key_type(form->ctx, form->page, value_of(form, "key_type"), form->errors);
     rollover_part(form);
+    challenge_part(form);
+    web_field(form->ctx, form->page, &profile);
     web_field(form->ctx, form->page, &chain);
     html_raw(form->page, "</div></fieldset>");
 }
@@ -217,9 +240,9 @@ void credential_form(struct web_ctx *ctx, int status, const struct credential_fo
 
 json_t *credential_form_fields(const struct web_ctx *ctx, bool edit, json_t *errors)
 {
-    static const char *const texts[] = {"host_names",   "provider",    "account",
-                                        "key_type",     "target",      "alternate_chain",
-                                        "keyring_file", "key_rollover"};
+    static const char *const texts[] = {
+        "host_names",      "provider",     "account",      "key_type",  "target",
+        "alternate_chain", "keyring_file", "key_rollover", "challenge", "profile"};
     json_t *fields = json_object();
     const char *days = web_form_text(&ctx->form, "renew_days");
     int64_t number;

@@ -106,6 +106,8 @@ void part_facts(struct web_ctx *ctx, struct cm_buf *page, const json_t *fields,
     fact(ctx, page, MSG_F_PROVIDER, provider_word(cm_json_str(fields, "provider")));
     fact(ctx, page, MSG_F_ACCOUNT, cm_json_str(fields, "account"));
     fact(ctx, page, MSG_F_KEY_TYPE, cm_json_str(fields, "key_type"));
+    fact(ctx, page, MSG_F_CHALLENGE, cm_json_str(fields, "challenge"));
+    fact(ctx, page, MSG_F_PROFILE, cm_json_str(fields, "profile"));
     fact(ctx, page, MSG_F_CHAIN, cm_json_str(fields, "alternate_chain"));
     fact(ctx, page, MSG_F_KEYRING, cm_json_str(fields, "keyring_file"));
     fact(ctx, page, MSG_F_TARGET, cm_json_str(fields, "target"));

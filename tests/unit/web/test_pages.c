@@ -428,7 +428,8 @@ static void test_edit(void **state)
     static const char *const change =
         "base_serial=77&host_names=a.example%0Ab.example&provider=acme&account=pebble"
         "&key_type=P-384&keyring_file=a.kyr&target=&alternate_chain=&renew_days=9"
-        "&key_rollover=every_renewal&paused=1&servers=alpha.example.net";
+        "&key_rollover=every_renewal&paused=1&servers=alpha.example.net"
+        "&challenge=tls-alpn-01&profile=shortlived";
     struct rig rig;
     struct reply reply;
 
@@ -457,6 +458,8 @@ static void test_edit(void **state)
     assert_int_equal(doubles.base_serial, 77);
     assert_true(cm_json_bool(doubles.fields, "paused", false));
     assert_string_equal(cm_json_str(doubles.fields, "key_rollover"), "every_renewal");
+    assert_string_equal(cm_json_str(doubles.fields, "challenge"), "tls-alpn-01");
+    assert_string_equal(cm_json_str(doubles.fields, "profile"), "shortlived");
     assert_string_equal(cm_json_str(doubles.fields, "target"), ""); /* taken away */
     assert_int_equal(cm_json_int(doubles.fields, "renew_days", 0), 9);
     reply_fini(&reply);
