@@ -12,6 +12,7 @@
 #include "base/core/file.h"
 #include "base/core/mem.h"
 #include "certmgr/dns/recipe.h"
+#include "certmgr/dns/shipped.h"
 
 #define DIRECTORY CM_SOURCE_DIR "/packaging/dns"
 
@@ -64,6 +65,22 @@ static void every_shipped_recipe(void **state)
     }
     closedir(dir);
     assert_int_equal(files, 14);
+}
+
+static void they_are_part_of_the_program(void **state)
+{
+    (void)state;
+    CM_AUTO_JSON list = dnsp_shipped_list();
+    assert_int_equal(json_array_size(list), 14);
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        const char *id = cm_json_str(json_array_get(list, i), "id");
+        CM_AUTO_STR file = cm_asprintf("%s.json", id);
+        CM_AUTO_JSON there = load(file);
+        CM_AUTO_JSON here = dnsp_shipped_recipe(id);
+        assert_true(json_equal(here, there));
+        assert_non_null(cm_json_str(json_array_get(list, i), "title"));
+    }
+    assert_null(dnsp_shipped_recipe("none"));
 }
 
 /* A recipe with one thing changed: the lint names the place. */
@@ -157,6 +174,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_shipped_recipe),
+        cmocka_unit_test(they_are_part_of_the_program),
         cmocka_unit_test(faults_are_named),
         cmocka_unit_test(placeholders_are_known_in_their_step),
         cmocka_unit_test(recordings_are_compared),
