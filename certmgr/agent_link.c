@@ -40,6 +40,8 @@ struct agent_link {
     struct call *head, **tail; /* in call order */
     size_t count;
     int64_t last_id;
+    bool deferred; /* on_turn_end() comes: what was called in this turn goes out together */
+    bool freed;    /* by on_turn_end() then */
 };
 
 static void finish(struct call *call, const json_t *reply, const struct cm_err *err)
@@ -229,6 +231,16 @@ static void on_tick(void *arg)
         cm_timer_start(link->timer, LOOK_MS);
 }
 
+static void on_turn_end(void *arg)
+{
+    struct agent_link *link = arg;
+    link->deferred = false;
+    if (link->freed)
+        cm_free(link);
+    else
+        send_waiting(link);
+}
+
 static void call_agent(void *arg, json_t *take_request, kf_reply_fn done, void *done_arg)
 {
     struct agent_link *link = arg;
@@ -250,7 +262,9 @@ static void call_agent(void *arg, json_t *take_request, kf_reply_fn done, void *
         refuse(link, call, CM_EBUSY, "too many requests wait for the key agent");
     else
         cm_json_set_int(take_request, "id", call->id);
-    send_waiting(link);
+    if (!link->deferred)
+        cm_loop_defer(link->loop, on_turn_end, link);
+    link->deferred = true;
 }
 
 struct agent_link *agent_link_new(struct cm_loop *loop)
@@ -275,7 +289,9 @@ void agent_link_free(struct agent_link *link)
     cm_timer_free(link->timer);
     cm_buf_fini(&link->in);
     cm_buf_fini(&link->out);
-    cm_free(link);
+    link->freed = link->deferred;
+    if (!link->deferred)
+        cm_free(link);
 }
 
 void agent_link_connect(struct agent_link *link, int take_fd)

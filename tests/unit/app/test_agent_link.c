@@ -62,11 +62,12 @@ static void connect_agent(struct fixture *f)
     agent_link_connect(f->link, pair[0]);
 }
 
-/* What the agent reads next. */
+/* What the agent reads next; what was asked goes out at the end of a turn. */
 static json_t *next_request(struct fixture *f)
 {
     struct cm_err err = CM_ERR_INIT;
     json_t *request = NULL;
+    cm_loop_turn(f->loop, false);
     assert_int_equal(cm_frame_read_fd(f->peer, &request, &err), 0);
     return request;
 }
@@ -129,6 +130,37 @@ static void calls_wait_for_the_agent_and_answers_find_their_call(void **state)
     turn_some(f->loop);
     assert_int_equal(a.calls, 1);
     assert_true(agent_link_connected(f->link));
+}
+
+static void what_is_asked_in_a_turn_goes_out_at_its_end(void **state)
+{
+    struct fixture *f = *state;
+    struct outcome a = {0}, b = {0};
+    connect_agent(f);
+    ask(f, "first", &a);
+    ask(f, "second", &b);
+    assert_true(nothing_to_read(f));
+    cm_loop_turn(f->loop, false);
+    assert_false(nothing_to_read(f));
+    CM_AUTO_JSON one = next_request(f);
+    CM_AUTO_JSON two = next_request(f);
+    assert_string_equal(cm_json_str(two, "op"), "second");
+    answer(f, one, 1);
+    answer(f, two, 2);
+    TURN_UNTIL(f->loop, a.calls == 1 && b.calls == 1);
+}
+
+static void a_link_may_go_before_the_turn_ends(void **state)
+{
+    struct fixture *f = *state;
+    struct outcome a = {0};
+    connect_agent(f);
+    ask(f, "never sent", &a);
+    agent_link_free(f->link);
+    assert_int_equal(a.code, CM_ECLOSED);
+    turn_some(f->loop);
+    f->link = agent_link_new(f->loop);
+    f->agent = agent_link_port(f->link);
 }
 
 static void a_refusal_keeps_its_reasons(void **state)
@@ -367,6 +399,8 @@ int main(void)
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
         T(calls_wait_for_the_agent_and_answers_find_their_call),
+        T(what_is_asked_in_a_turn_goes_out_at_its_end),
+        T(a_link_may_go_before_the_turn_ends),
         T(a_refusal_keeps_its_reasons),
         T(a_refusal_without_a_reason_is_one_too),
         T(unanswered_calls_are_sent_again_in_order),
