@@ -69,8 +69,6 @@ static bool identify(struct http_conn *conn)
         return false;
     conn->addr = http_addr_of((const struct sockaddr *)&ss);
     address_text(&ss, len, conn->remote, sizeof(conn->remote));
-    uv_tcp_nodelay(&conn->u.tcp, 1);
-    uv_tcp_keepalive(&conn->u.tcp, 1, KEEPALIVE_SECONDS);
     return true;
 }
 
@@ -211,6 +209,10 @@ static int adopt(struct http_listener *listener, int fd, struct cm_err *err)
     listener->u.handle.data = listener;
     r = listener->unix_socket ? uv_pipe_open(&listener->u.pipe, fd)
                               : uv_tcp_open(&listener->u.tcp, fd);
+    if (r == 0 && !listener->unix_socket) { /* accepted connections inherit both (tcp(7)) */
+        uv_tcp_nodelay(&listener->u.tcp, 1);
+        uv_tcp_keepalive(&listener->u.tcp, 1, KEEPALIVE_SECONDS);
+    }
     if (r < 0)
         close(fd);
     else

@@ -332,6 +332,9 @@ struct cm_watch *cm_watch_new(struct cm_loop *loop, int fd, cm_watch_fn fn, void
 
 void cm_watch_set(struct cm_watch *watch, int events)
 {
+    /* Starting a started handle anew costs system calls, and changes nothing. */
+    if (events == watch->events && (events == 0 || uv_is_active((const uv_handle_t *)&watch->uv)))
+        return;
     watch->events = events;
     watch_apply(watch);
 }
