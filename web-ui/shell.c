@@ -49,6 +49,7 @@ static void header_bar(struct web_ctx *ctx, struct cm_buf *page, enum web_nav na
         nav_link(ctx, page, "/credentials", MSG_NAV_CREDENTIALS, nav == NAV_CREDENTIALS);
         nav_link(ctx, page, "/servers", MSG_NAV_SERVERS, nav == NAV_SERVERS);
         nav_link(ctx, page, "/accounts", MSG_NAV_ACCOUNTS, nav == NAV_ACCOUNTS);
+        nav_link(ctx, page, "/dns-accounts", MSG_NAV_DNS, nav == NAV_DNS);
         nav_link(ctx, page, "/settings", MSG_NAV_SETTINGS, nav == NAV_SETTINGS);
         nav_link(ctx, page, "/status", MSG_NAV_STATUS, nav == NAV_STATUS);
         html_raw(page, "</ul></nav>");

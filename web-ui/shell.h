@@ -9,6 +9,7 @@ enum web_nav {
     NAV_CREDENTIALS,
     NAV_SERVERS,
     NAV_ACCOUNTS,
+    NAV_DNS,
     NAV_SETTINGS,
     NAV_STATUS,
 };

@@ -114,7 +114,7 @@ bool dns_journal_shared(struct engine *engine, const char *own_key);
 /* Is another value of this account at this name? */
 bool dns_journal_occupied(struct engine *engine, const char *own_key, const char *account,
                           const char *fqdn);
-/* How many values are in the journal of this account. */
+/* How many values of this account are in the DNS, as far as anybody knows. */
 size_t eng_dns_journal_count(struct engine *engine, const char *account);
 /* Gives up what is in the journal of an account: [fqdn…] that stay (owned). */
 json_t *eng_dns_journal_drop(struct engine *engine, const char *account);

@@ -1,6 +1,7 @@
 /*
  * The journal of TXT values: kv "dns_journal", key "<owner>/<hash of account, name and value>",
- * value {account, zone, fqdn, value, record, state: adding|set|removing, at, attempts, next_at}.
+ * value {account, zone, fqdn, value, record, state: adding|set|removing, unsure (its addition
+ * failed), at, attempts, next_at}.
  */
 #include "certmgr/engine/dns.h"
 
@@ -89,7 +90,7 @@ size_t eng_dns_journal_count(struct engine *engine, const char *account)
     json_t *entry;
     json_object_foreach(all(engine), key, entry)
     {
-        count += is_of(entry, account);
+        count += is_of(entry, account) && !cm_json_bool(entry, "unsure", false);
     }
     return count;
 }

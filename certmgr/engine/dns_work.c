@@ -13,7 +13,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#define START_MS 50 /* the first sweep: an order that goes on is known by its saved state */
+#define UNSURE_TRIES 5  /* removals of a value whose addition failed */
+#define START_MS     50 /* the first sweep: an order that goes on is known by its saved state */
 
 /* Waits for a commit, which cannot be cancelled. */
 struct dns_wish {
@@ -126,6 +127,14 @@ static void remove_later(struct dns_op *op, const struct cm_err *err)
     for (int64_t i = 1; i < attempts && pause < DNS_RETRY_MAX_MS; i++)
         pause *= 2;
     pause = pause > DNS_RETRY_MAX_MS ? DNS_RETRY_MAX_MS : pause;
+    if (cm_json_bool(entry, "unsure", false) && attempts >= UNSURE_TRIES) {
+        dns_journal_forget(engine, op->key);
+        CM_AUTO_STR end = cm_asprintf("A TXT value that DNS account %s could not set at %s is not "
+                                      "looked for any more: %s",
+                                      text_of(op, "account"), text_of(op, "fqdn"), err->what);
+        step(op, CM_LOG_WARN, end);
+        return;
+    }
     cm_json_set_int(entry, "attempts", attempts);
     cm_json_set_time(entry, "next_at", cm_now_ms() + pause);
     dns_journal_put(engine, op->key, entry);
@@ -428,6 +437,8 @@ static void remove_entry(struct engine *engine, const char *key, json_t *entry, 
 {
     if (!dns_journal_is(entry, "removing")) {
         CM_AUTO_JSON changed = json_copy(entry);
+        if (dns_journal_is(entry, "adding")) /* nobody said that it was set */
+            cm_json_set_bool(changed, "unsure", true);
         cm_json_set_str(changed, "state", "removing");
         json_object_del(changed, "attempts");
         json_object_del(changed, "next_at");

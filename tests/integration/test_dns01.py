@@ -166,6 +166,7 @@ class Dns01(unittest.TestCase):
         def asked():
             return FLEET.server.json("dns", "manual", credential)
         records = lab.wait_for("the records to write", asked, 30)
+        self.assertEqual(FLEET.server.show(credential)["manual"], records)
         self.assertEqual([r["fqdn"] for r in records], ["_acme-challenge.hand.example.test"] * 2)
         FLEET.named.update(*(f"add {r['fqdn']}. 1 TXT {r['value']}" for r in records))
         FLEET.server.cli("dns", "manual", credential, "--go-on")
@@ -173,6 +174,33 @@ class Dns01(unittest.TestCase):
         self.assertEqual(len(zones()), len(before) + 2)  # a person's, not ours to remove
         FLEET.named.update(*(f"delete {r['fqdn']}. TXT {r['value']}" for r in records))
         self.assertEqual(zones(), before)
+
+    def test_7_pages(self):
+        browser = lab.Browser(FLEET.server).set_up(FLEET.server.setup_link)
+        self.assertIn("tsig_secret", browser.get("/dns-accounts/new?kind=rfc2136").text)
+        fields = {"kind": "rfc2136", "domains": "Form.test", "enabled": "1", "authoritative": "1",
+                  "option.server": FLEET.named.server, "option.key_name": "certmgr"}
+        new = browser.hidden("/dns-accounts/new?kind=rfc2136")
+        refused = browser.post("/dns-accounts", dict(new, name="form", **fields))
+        self.assertEqual(refused.status, 422)
+        self.assertIn('href="#tsig_secret"', refused.text)
+        fields["secret.tsig_secret"] = FLEET.named.secret
+        self.assertEqual(browser.post("/dns-accounts", dict(new, name="form", **fields)).status, 303)
+        page = browser.get("/dns-accounts/form")
+        self.assertNotIn(FLEET.named.secret, page.text)
+        self.assertIn("form.test", page.text.lower())
+        change = dict(page.hidden(), **dict(fields, domains="other.test"))
+        change.pop("secret.tsig_secret")  # left empty: it stays
+        self.assertEqual(browser.post("/dns-accounts", change).status, 303)
+        self.assertEqual(browser.post("/dns-accounts", change).status, 409)  # an old version
+        shown = FLEET.server.json("dns", "show", "form")
+        self.assertEqual((shown["domains"], shown["secret_names"]), (["other.test"], ["tsig_secret"]))
+        token = browser.hidden("/dns-accounts/form")
+        self.assertEqual(browser.post("/dns-accounts/form/test", token).status, 303)
+        lab.wait_for("the end of the test", lambda: not FLEET.server.api(
+            "GET", "/dns-accounts/form/test")[2]["running"], 30)
+        self.assertEqual(browser.post("/dns-accounts/form/remove", token).status, 303)
+        self.assertNotIn("/dns-accounts/form", browser.get("/dns-accounts").text)
 
     def test_8_a_wrong_secret_is_told(self):
         before = zones()

@@ -8,6 +8,7 @@ const PATHS = [
   "/credentials?view=host", "/credentials?view=expiry", "/credentials?view=server",
   "/credentials?domain=nowhere.example", "/credentials/new", "/servers", "/servers/bravo/remove",
   "/accounts", "/accounts/new", "/accounts/new?preset=other", "/accounts/pebble", "/settings",
+  "/dns-accounts", "/dns-accounts/new", "/dns-accounts/new?kind=manual",
   "/sessions", "/status", "/nowhere",
 ];
 

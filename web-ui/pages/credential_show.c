@@ -184,6 +184,45 @@ static void messages(const struct show *show)
     }
 }
 
+/* TXT records that somebody has to write. */
+static void manual(const struct show *show)
+{
+    struct web_ctx *ctx = show->ctx;
+    struct cm_buf *page = show->page;
+    const json_t *records = cm_json_arr(show->view, "manual");
+    const char *problem = cm_json_str(show->view, "manual_problem");
+    CM_AUTO_STR action = cm_asprintf("/credentials/%s/go-on", ctx->param);
+    size_t i;
+    json_t *record;
+
+    if (!records)
+        return;
+    html_raw(page, "<section class=\"card tone-warn\" aria-labelledby=\"manual-title\">");
+    html_leaf(page, "h2", web_msg(ctx, MSG_N_MANUAL), "id", "manual-title", NULL);
+    html_leaf(page, "p", web_msg(ctx, MSG_N_MANUAL_LEAD), NULL);
+    if (problem)
+        web_notice(page, "bad", problem);
+    web_table_frame(page, web_msg(ctx, MSG_N_MANUAL));
+    html_raw(page, "<table class=\"list\"><thead><tr>");
+    html_leaf(page, "th", web_msg(ctx, MSG_N_RECORD), "scope", "col", NULL);
+    html_leaf(page, "th", web_msg(ctx, MSG_N_VALUE), "scope", "col", NULL);
+    html_raw(page, "</tr></thead><tbody>");
+    json_array_foreach(records, i, record)
+    {
+        html_raw(page, "<tr><td>");
+        html_leaf(page, "code", cm_json_str(record, "fqdn"), NULL);
+        html_raw(page, "</td><td>");
+        html_leaf(page, "code", cm_json_str(record, "value"), NULL);
+        html_raw(page, "</td></tr>");
+    }
+    html_raw(page, "</tbody></table></div>");
+    html_open(page, "form", "method", "post", "action", action, NULL);
+    web_page_token(ctx, page);
+    html_leaf(page, "button", web_msg(ctx, MSG_N_GO_ON), "class", "primary", "type", "submit",
+              NULL);
+    html_raw(page, "</form></section>");
+}
+
 static void part(struct cm_buf *page, const char *name)
 {
     html_open(page, "div", "data-part", name, NULL);
@@ -196,6 +235,7 @@ static void body(const struct show *show)
 
     part(page, "messages");
     messages(show);
+    manual(show);
     html_raw(page, "</div><div class=\"split\"><div>");
     part(page, "servers");
     part_servers(ctx, page, show->fields, cm_json_arr(show->view, "receipts"));

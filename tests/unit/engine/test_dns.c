@@ -248,6 +248,30 @@ static void a_refused_value_fails_the_order(void **state)
     assert_int_equal(h->ca.answered, 0); /* the CA was not told */
 }
 
+/* Nobody knows whether it was set: looked for a few times, then let be; the account can go. */
+static void an_addition_that_failed_is_no_burden(void **state)
+{
+    struct h *h = *state;
+    account(h, "main", "example.com");
+    h_turns(h, 100); /* the sweep of the start is over: this owner has no order */
+    struct eng_dns_value value = {.owner = "01JDEXAMPE0000000000000001",
+                                  .account = "main",
+                                  .zone = "",
+                                  .fqdn = OWNER,
+                                  .value = "refused"};
+    fake.fail_adds = fake.fail_deletes = 100;
+    eng_dns_add(h->engine, &value, NULL, h_on_done, h);
+    assert_int_equal(h_done(h), CM_EIO);
+    for (int i = 0; i < 5; i++) {
+        assert_int_equal(journal(h), 1);
+        assert_int_equal(eng_dns_journal_count(h->engine, "main"), i == 0 ? 1 : 0);
+        eng_dns_release(h->engine, value.owner);
+        h_turns(h, 20);
+    }
+    assert_int_equal(journal(h), 0);
+    assert_int_equal(json_array_size(fake.calls), 6);
+}
+
 static void failed_validation_leaves_nothing(void **state)
 {
     struct h *h = *state;
@@ -513,6 +537,7 @@ int main(void)
         TEST(two_values_at_one_name),
         TEST(mixed_order_and_cname),
         TEST(a_refused_value_fails_the_order),
+        TEST(an_addition_that_failed_is_no_burden),
         TEST(failed_validation_leaves_nothing),
         TEST(removal_is_tried_until_it_is_gone),
         TEST(a_kill_leaves_nothing),
