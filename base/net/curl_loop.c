@@ -1,14 +1,18 @@
 /*
  * libcurl's multi interface, driven by the loop's watches and one timer.
  *
- * libcurl 7.88 closes losing sockets of a connection race without telling, and the descriptor may
- * come back at once: the open-socket callback therefore renews a watch that exists for the same
- * number.
+ * libcurl lets go of a socket after each transfer and takes the same up again for the next one on
+ * its connection.  The watch stays meanwhile (it costs six system calls to make), until the socket
+ * is closed, which goes through a callback.  But libcurl 7.88 closes losing sockets of a connection
+ * race without telling, and the descriptor may come back at once: whoever takes up a number that is
+ * still watched gets a new watch.
  */
 #include "base/net/curl_loop.h"
 
 #include <curl/curl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/core/mem.h"
 
@@ -18,6 +22,8 @@ struct curl_socket {
     curl_socket_t fd;
     struct cm_watch *watch;
     int events;
+    ino_t inode;  /* as on_curl_open() made it, so on_curl_close() will come; 0 = it did not */
+    bool resting; /* libcurl let go of it */
 };
 
 struct curl_loop {
@@ -58,6 +64,10 @@ static void on_timer(void *arg)
 static void on_ready(void *arg, int events)
 {
     struct curl_socket *s = arg; /* may be gone after act() */
+    if (s->resting) { /* the peer closed an idle connection: libcurl looks before it uses one */
+        cm_watch_set(s->watch, 0);
+        return;
+    }
     act(s->curl, s->fd,
         (events & CM_WATCH_READ ? CURL_CSELECT_IN : 0) |
             (events & CM_WATCH_WRITE ? CURL_CSELECT_OUT : 0));
@@ -90,43 +100,76 @@ static void drop_socket(struct curl_socket **at)
     cm_free(s);
 }
 
+static ino_t inode_of(int fd)
+{
+    struct stat st;
+    return fstat(fd, &st) == 0 ? st.st_ino : 0;
+}
+
+static struct curl_socket *add_socket(struct curl_loop *curl, curl_socket_t fd)
+{
+    struct curl_socket *s = cm_calloc(1, sizeof(*s));
+    *s = (struct curl_socket){.next = curl->sockets, .curl = curl, .fd = fd};
+    s->watch = cm_watch_new(curl->loop, fd, on_ready, s);
+    curl->sockets = s;
+    return s;
+}
+
+static void watch_anew(struct curl_socket *s)
+{
+    cm_watch_free(s->watch);
+    s->watch = cm_watch_new(s->curl->loop, s->fd, on_ready, s);
+}
+
 static int on_curl_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *socket_arg)
 {
     struct curl_loop *curl = arg;
-    struct curl_socket **at = find_socket(curl, fd);
+    struct curl_socket **at = find_socket(curl, fd), *s = *at;
     (void)easy;
     (void)socket_arg;
     if (what == CURL_POLL_REMOVE) {
-        if (*at)
+        if (s && s->inode != 0 && s->inode == inode_of(fd))
+            s->resting = true;
+        else if (s)
             drop_socket(at);
         return 0;
     }
-    struct curl_socket *s = *at;
-    if (!s) {
-        s = cm_calloc(1, sizeof(*s));
-        *s = (struct curl_socket){.next = curl->sockets, .curl = curl, .fd = fd};
-        s->watch = cm_watch_new(curl->loop, fd, on_ready, s);
-        curl->sockets = s;
-    }
+    if (!s)
+        s = add_socket(curl, fd);
+    else if (!s->resting) /* it may be another socket by now */
+        cm_watch_set(s->watch, 0);
+    s->resting = false;
     s->events =
         (what & CURL_POLL_IN ? CM_WATCH_READ : 0) | (what & CURL_POLL_OUT ? CM_WATCH_WRITE : 0);
     cm_watch_set(s->watch, s->events);
     return 0;
 }
 
-/* A descriptor number that comes back while we still watch its predecessor: watch anew. */
 static curl_socket_t on_curl_open(void *arg, curlsocktype purpose, struct curl_sockaddr *address)
 {
     struct curl_loop *curl = arg;
     (void)purpose;
     int fd = socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
-    struct curl_socket *s = fd >= 0 ? *find_socket(curl, fd) : NULL;
-    if (s) {
-        cm_watch_free(s->watch);
-        s->watch = cm_watch_new(curl->loop, fd, on_ready, s);
-        cm_watch_set(s->watch, s->events);
+    if (fd < 0)
+        return CURL_SOCKET_BAD;
+    struct curl_socket *s = *find_socket(curl, fd);
+    if (s) { /* its predecessor was closed unseen */
+        watch_anew(s);
+        cm_watch_set(s->watch, s->events); /* libcurl may believe that we know */
+    } else {
+        s = add_socket(curl, fd);
+        s->resting = true;
     }
-    return fd >= 0 ? fd : CURL_SOCKET_BAD;
+    s->inode = inode_of(fd);
+    return fd;
+}
+
+static int on_curl_close(void *arg, curl_socket_t fd)
+{
+    struct curl_socket **at = find_socket(arg, fd);
+    if (*at)
+        drop_socket(at);
+    return close(fd);
 }
 
 struct curl_loop *curl_loop_new(struct cm_loop *loop, curl_loop_done_fn done)
@@ -165,6 +208,8 @@ void *curl_loop_easy(struct curl_loop *curl)
     CM_BUG_ON(!easy);
     CM_BUG_ON(curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, on_curl_open) != CURLE_OK ||
               curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, curl) != CURLE_OK ||
+              curl_easy_setopt(easy, CURLOPT_CLOSESOCKETFUNCTION, on_curl_close) != CURLE_OK ||
+              curl_easy_setopt(easy, CURLOPT_CLOSESOCKETDATA, curl) != CURLE_OK ||
               curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L) != CURLE_OK ||
               /* the environment does not decide where requests go */
               curl_easy_setopt(easy, CURLOPT_PROXY, "") != CURLE_OK ||
