@@ -46,7 +46,9 @@ int cs_kv_put(struct cs_store *store, const char *table, const char *key, const 
 
 static json_t *value_of(const struct cs_slice *payload)
 {
-    return json_loadb(payload->data, payload->len, JSON_DECODE_ANY, NULL);
+    json_t *value;
+    (void)cm_json_parse_lax(payload->data, payload->len, &value, NULL);
+    return value;
 }
 
 json_t *cs_kv_get(struct cs_store *store, const char *table, const char *key)
