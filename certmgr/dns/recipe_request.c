@@ -81,7 +81,9 @@ static int put_url(struct cm_buf *out, const char *target, const struct rcp_page
     bool any = page && page->next && strchr(page->next, '?');
     int rc = 0;
     if (page && page->next) {
-        cm_buf_puts(out, page->next);
+        /* A provider may repeat our query, secrets and all, in its own words. */
+        cm_buf_add(out, page->next, b->masked ? strcspn(page->next, "?") : strlen(page->next));
+        any = any && !b->masked;
     } else {
         rc = rcp_url(out, target, b->vars, b->masked, b->err);
         any = rc == 0 && strchr(cm_buf_str(out), '?');

@@ -20,6 +20,7 @@
 
 struct run {
     struct dnsp_call *call;
+    bool adding;
     struct rcp_machine *machine;
     const struct rcp_request *request;
     struct http_call *http;
@@ -209,12 +210,12 @@ static void go_on(struct run *run)
     }
 }
 
-static void *begin(struct dnsp_call *call, bool adding)
+/* The call's turn has come: only now, so that it finds the login of the call before it. */
+static void on_begin(void *arg)
 {
+    struct run *run = arg;
+    struct dnsp_call *call = run->call;
     struct cm_err err = CM_ERR_INIT;
-    struct run *run = cm_calloc(1, sizeof(*run));
-    run->call = call;
-    run->login_key = login_key(&call->account);
     const struct kept *login = kept_find(run->login_key);
     struct rcp_job job = {
         .recipe = call->account.recipe,
@@ -222,7 +223,7 @@ static void *begin(struct dnsp_call *call, bool adding)
         .secrets = call->account.secrets,
         .fqdn = call->fqdn,
         .value = call->value,
-        .adding = adding,
+        .adding = run->adding,
         .record = call->record,
         .login = login ? login->login : NULL,
         .sign = sign_rs256,
@@ -231,17 +232,28 @@ static void *begin(struct dnsp_call *call, bool adding)
         .trace = call->trace,
         .trace_arg = call->arg,
     };
-    if (rcp_machine_new(&job, &run->machine, &err) < 0) {
-        run_free(run);
-        dnsp_finish(call, NULL, &err);
-        cm_err_fini(&err);
-        return NULL;
+    if (rcp_machine_new(&job, &run->machine, &err) == 0) {
+        cm_timer_free(run->timer);
+        run->timer = cm_timer_new(call->env->loop, on_pause, run);
+        go_on(run);
+        return;
     }
-    run->timer = cm_timer_new(call->env->loop, on_pause, run);
+    run_free(run);
+    dnsp_finish(call, NULL, &err);
+    cm_err_fini(&err);
+}
+
+static void *begin(struct dnsp_call *call, bool adding)
+{
+    struct run *run = cm_calloc(1, sizeof(*run));
+    run->call = call;
+    run->adding = adding;
+    run->login_key = login_key(&call->account);
     if (cm_json_bool(limits_of(run), "serial", false)) {
         CM_AUTO_STR key = cm_asprintf("%s (calls)", call->account.name);
-        run->turn = gate_ask(call->env->loop, key, 1, 0, on_pause, run);
+        run->turn = gate_ask(call->env->loop, key, 1, 0, on_begin, run);
     } else {
+        run->timer = cm_timer_new(call->env->loop, on_begin, run);
         cm_timer_start(run->timer, 0);
     }
     return run;

@@ -30,6 +30,7 @@ class FakeRest:
         self.lose_adds = 0  # do the add, answer 500
         self.hide_s = 0  # a new record is listed only so much later
         self.logins, self.logouts = 0, 0
+        self.session_uses = None  # a session ends after so many requests
         self.interfere = None  # called between a reading and the next writing of a set
         self.answer = None  # (status, headers, body) for everything
         self.lock = threading.RLock()
@@ -169,6 +170,10 @@ class FakeRest:
         session = headers.get("X-Session")
         if session not in self.sessions:
             return self.reply(401, {"message": "session ended"})
+        if self.session_uses is not None:
+            self.session_uses -= 1
+            if self.session_uses == 0:
+                self.sessions.clear()
         if segments == ["session"]:
             self.logouts += 1
             self.sessions.discard(session)

@@ -256,6 +256,16 @@ class Others(Base):
         text = self.bad(LOGIN, "add", TWO, secrets={"password": "wrong-one"})
         self.assertIn("wrong password ***", text)
 
+    def test_a_kept_session_serves_the_next_value_until_it_ends(self):
+        auth = {**LOGIN["auth"], "lifetime": "/data/life"}
+        del auth["logout"]
+        kept = {**LOGIN, "auth": auth, "limits": {"serial": True}}
+        self.good(kept, "add", ONE, TWO)
+        self.assertEqual((self.fake.logins, len(self.values())), (1, 2))
+        self.fake.session_uses = 7  # in the middle of the second value
+        self.good(kept, "delete", ONE, TWO)
+        self.assertEqual((self.fake.logins, self.values()), (3, []))
+
     def test_form_and_text(self):
         self.good(TEXT, "add", ONE)
         self.good(TEXT, "add", ONE)
