@@ -334,7 +334,9 @@ static void make_servers(struct app *app)
                                 .peer = port_peer,
                                 .arg = app,
                                 .wants_back = port_wants_back,
-                                .gave_back = port_gave_back};
+                                .gave_back = port_gave_back,
+                                .prove = fleet_prove,
+                                .prove_arg = app->fleet};
     struct web_env web = {.loop = app->loop,
                           .store = app->store,
                           .engine = app->engine,

@@ -11,7 +11,6 @@
 #include "replicator/pull.h"
 
 #define CHUNK_MAX (RP_BATCH / 4) /* entries of one request: two replies are in memory */
-#define PROVE_MIN 8              /* documents that are worth the way to another thread */
 
 static void ask(struct rp_job *job);
 
@@ -53,7 +52,7 @@ static bool take(struct rp_job *job, json_t *take_results)
     const struct rp_client *client = job->client;
     CM_AUTO_JSON results = take_results;
     CM_AUTO_JSON docs = client->prove ? docs_of(results) : NULL;
-    if (json_array_size(docs) < PROVE_MIN)
+    if (json_array_size(docs) < RP_PROVE_MIN)
         return put_all(job, results);
     pull->proving = json_incref(results);
     pull->proof = rp_ticket_new(job, NULL);

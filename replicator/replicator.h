@@ -21,6 +21,12 @@
 #define RP_GATHER_PUSH_MS 50
 #define RP_TIMEOUT_MAX    60000
 
+/* Checks the signatures of documents (an array, not changed until done) away from the loop, so that
+ * the store's verify port knows the verdicts inside done.  done(done_arg) is called exactly once,
+ * never from inside; also when prove_arg has ended meanwhile. */
+typedef void (*rp_prove_fn)(void *prove_arg, json_t *take_docs, cm_fn done, void *done_arg);
+#define RP_PROVE_MIN 8 /* fewer documents are verified as they are put */
+
 /* ---- server side ---- */
 
 /* What a peer may do; from trust:root by its TLS key. NULL = unknown peer. */
@@ -40,6 +46,8 @@ struct rp_server_opts {
      * taken from it then), and it has done so (in the open batch).  May be NULL. */
     bool (*wants_back)(void *arg, const char *peer);
     void (*gave_back)(void *arg, const char *peer);
+    rp_prove_fn prove; /* NULL: the store verifies each document as it is put */
+    void *prove_arg;
 };
 struct rp_server;
 struct rp_server *rp_server_new(const struct rp_server_opts *opts);
@@ -52,11 +60,6 @@ void rp_server_handle(void *server, struct http_exchange *ex);         /* http_h
 json_t *rp_server_peers(struct rp_server *server);
 
 /* ---- client side ---- */
-
-/* Checks the signatures of documents (an array, not changed until done) away from the loop, so that
- * the store's verify port knows the verdicts inside done.  done(done_arg) is called exactly once,
- * never from inside; also when prove_arg has ended meanwhile. */
-typedef void (*rp_prove_fn)(void *prove_arg, json_t *take_docs, cm_fn done, void *done_arg);
 
 struct rp_client_opts {
     struct cm_loop *loop;

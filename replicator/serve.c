@@ -30,6 +30,8 @@ struct rp_server *rp_server_new(const struct rp_server_opts *opts)
     server->lab = opts->lab;
     server->peer = opts->peer;
     server->arg = opts->arg;
+    server->prove = opts->prove;
+    server->prove_arg = opts->prove_arg;
     server->wants_back = opts->wants_back;
     server->gave_back = opts->gave_back;
     server->seen = json_object();
@@ -294,6 +296,21 @@ static void serve_route(struct rp_req *req)
     }
 }
 
+static void refuse_stranger(struct rp_req *req)
+{
+    rp_error(req, 401, "unauthorized",
+             "this fleet's trust root does not list your TLS key: ask its manager to add you");
+}
+
+bool rp_resume(struct rp_server *server, struct http_exchange *ex, struct rp_req *ret)
+{
+    *ret = (struct rp_req){.server = server, .ex = ex, .http = http_ex_request(ex)};
+    if (find_peer(server, ret->http, ret->peer, &ret->manager))
+        return true;
+    refuse_stranger(ret);
+    return false;
+}
+
 void rp_server_handle(void *arg, struct http_exchange *ex)
 {
     struct rp_req req = {.server = arg, .ex = ex, .http = http_ex_request(ex)};
@@ -301,8 +318,7 @@ void rp_server_handle(void *arg, struct http_exchange *ex)
     if (rp_route_parse(req.http->head.target, &req.route, &err) < 0) {
         rp_bad_request(&req, err.what);
     } else if (!find_peer(req.server, req.http, req.peer, &req.manager)) {
-        rp_error(&req, 401, "unauthorized",
-                 "this fleet's trust root does not list your TLS key: ask its manager to add you");
+        refuse_stranger(&req);
     } else {
         rp_seen(req.server, req.peer, NULL);
         serve_route(&req);

@@ -27,6 +27,8 @@ struct rp_server {
     void *arg;
     bool (*wants_back)(void *arg, const char *peer);
     void (*gave_back)(void *arg, const char *peer);
+    rp_prove_fn prove;
+    void *prove_arg;
     json_t *seen;              /* peer name -> {since, at: wall clock ms} */
     struct rp_stream *streams; /* all running or parked */
     size_t stream_count;
@@ -100,6 +102,9 @@ void rp_compact_turn(void *server); /* callback of the timer `compact` */
 bool rp_readable(const struct rp_server *server, bool manager, const char *id);
 /* Asks the host again whether the client of ex is still a peer (trust:root may have changed). */
 bool rp_still_peer(struct rp_server *server, struct http_exchange *ex);
+/* Goes on with a request that waited (without its route).  False when its client is no peer any
+ * more: answered. */
+bool rp_resume(struct rp_server *server, struct http_exchange *ex, struct rp_req *ret);
 /* Remembers when a peer was last heard and from where it reads (since NULL = unchanged). */
 void rp_seen(struct rp_server *server, const char *peer, const char *since);
 /* Leaves at or below a revision as documents: *ret is an array (owned).  0, CM_ENOENT or the

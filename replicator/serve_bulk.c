@@ -173,12 +173,54 @@ static bool envelope_ok(struct rp_req *req, const json_t *docs, bool new_edits)
     return false;
 }
 
+static void put_and_reply(struct rp_req *req, const json_t *docs, bool new_edits)
+{
+    struct cm_err err = CM_ERR_INIT;
+    CM_AUTO_JSON rows = json_array();
+    if (put_each(req, docs, new_edits, rows, &err) < 0)
+        rp_store_failed(req, &err);
+    else
+        rp_reply_durable(req, 201, json_incref(rows));
+    cm_err_fini(&err);
+}
+
+/* Documents whose signatures are being checked by worker threads. */
+struct posted {
+    struct rp_server *server;
+    struct http_exchange *ex; /* NULL: the client went away, or the server has ended */
+    json_t *docs;
+};
+
+static void on_gone(void *arg)
+{
+    struct posted *posted = arg;
+    posted->ex = NULL;
+}
+
+static void on_proved(void *arg)
+{
+    struct posted *posted = arg;
+    struct rp_req req;
+    if (posted->ex && rp_resume(posted->server, posted->ex, &req))
+        put_and_reply(&req, posted->docs, false);
+    json_decref(posted->docs);
+    cm_free(posted);
+}
+
+static void prove(struct rp_req *req, json_t *docs)
+{
+    struct posted *posted = cm_malloc(sizeof(*posted));
+    *posted = (struct posted){.server = req->server, .ex = req->ex, .docs = json_incref(docs)};
+    http_ex_on_close(req->ex, on_gone, posted);
+    req->server->prove(req->server->prove_arg, json_incref(docs), on_proved, posted);
+}
+
 void rp_serve_bulk_docs(struct rp_req *req)
 {
     CM_AUTO_JSON body = rp_body(req);
     if (!body)
         return;
-    const json_t *docs = cm_json_arr(body, "docs");
+    json_t *docs = cm_json_arr(body, "docs");
     bool new_edits = cm_json_bool(body, "new_edits", true);
     if (!envelope_ok(req, docs, new_edits))
         return;
@@ -188,11 +230,8 @@ void rp_serve_bulk_docs(struct rp_req *req)
             return;
         }
     }
-    struct cm_err err = CM_ERR_INIT;
-    CM_AUTO_JSON rows = json_array();
-    if (put_each(req, docs, new_edits, rows, &err) < 0)
-        rp_store_failed(req, &err);
+    if (req->server->prove && !new_edits && json_array_size(docs) >= RP_PROVE_MIN)
+        prove(req, docs);
     else
-        rp_reply_durable(req, 201, json_incref(rows));
-    cm_err_fini(&err);
+        put_and_reply(req, docs, new_edits);
 }

@@ -164,8 +164,13 @@ static int serve(const struct bench_fleet *fleet, const char *address, int64_t c
         rc = tls_server_new(&to, &tls, err);
     if (rc < 0)
         return rc;
-    struct rp_server *server = rp_server_new(&(struct rp_server_opts){
-        .loop = s.node.loop, .store = s.node.store, .db = "certstore", .peer = peer, .arg = &s});
+    struct rp_server *server = rp_server_new(&(struct rp_server_opts){.loop = s.node.loop,
+                                                                      .store = s.node.store,
+                                                                      .db = "certstore",
+                                                                      .peer = peer,
+                                                                      .arg = &s,
+                                                                      .prove = fleet_prove,
+                                                                      .prove_arg = s.node.fleet});
     const struct http_listen_opts lo = {.address = address,
                                         .fd = -1,
                                         .tls = tls,

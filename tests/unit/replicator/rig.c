@@ -211,6 +211,8 @@ static void open_store(struct node *node)
                                                           .peer = toy_peer,
                                                           .wants_back = toy_wants_back,
                                                           .gave_back = toy_gave_back,
+                                                          .prove = node->prove,
+                                                          .prove_arg = node->prove_arg,
                                                           .arg = node});
 }
 

@@ -39,6 +39,8 @@ struct node {
     const char *fail_path;  /* paths that contain it get 500 */
     size_t die_after;       /* closes the listener once so many documents were sent; 0 = never */
     bool dead;
+    rp_prove_fn prove; /* of its server */
+    void *prove_arg;
     bool restored;      /* its peers are to give back what they hold */
     unsigned gave_back; /* … and have done so */
 };

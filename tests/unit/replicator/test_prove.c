@@ -1,5 +1,5 @@
-/* Pulling while signatures are checked elsewhere: everything arrives, in order, once; nothing is
- * put before its verdict; and the client may end meanwhile. */
+/* Signatures checked elsewhere, pulling and being posted to: everything arrives once, nothing is
+ * put before its verdict, and either side may end meanwhile. */
 #include "tests/unit/replicator/rig.h"
 
 #include <string.h>
@@ -176,6 +176,82 @@ static void a_failing_peer_leaves_nothing_behind(void **state)
     assert_int_equal(cs_doc_count(f->edge.store), DOCS);
 }
 
+static void ignore(void *arg, const struct http_result *res)
+{
+    (void)arg;
+    (void)res;
+}
+
+/* ---- the serving side: _bulk_docs --------------------------------------------------------- */
+
+static void serve_with_port(struct fixture *f)
+{
+    f->up.prove = prove;
+    f->up.prove_arg = f;
+    node_restart(&f->up);
+}
+
+/* A _bulk_docs of so many documents (owned). */
+static char *bulk_body(int count)
+{
+    CM_AUTO_JSON body = json_object();
+    json_t *docs = json_array();
+    for (int i = 0; i < count; i++) {
+        CM_AUTO_STR id = cm_asprintf("doc%04d", i);
+        json_array_append_new(docs, json_pack("{s:s,s:s}", "_id", id, "_rev", REV_A));
+    }
+    cm_json_set_bool(body, "new_edits", false);
+    cm_json_set(body, "docs", docs);
+    return cm_json_dump(body, NULL);
+}
+
+static void posted_documents_are_answered_after_their_verdict(void **state)
+{
+    struct fixture *f = *state;
+    struct answer a = {0};
+    serve_with_port(f);
+    CM_AUTO_STR many = bulk_body(100);
+    ask(&f->up, &a, "POST", "/db/_bulk_docs", many);
+    assert_int_equal(a.status, 201);
+    assert_int_equal(json_array_size(a.body), 0);
+    assert_int_equal(f->proved, 100);
+    assert_int_equal(cs_doc_count(f->up.store), 100);
+    CM_AUTO_STR few = bulk_body(3);
+    ask(&f->up, &a, "POST", "/db/_bulk_docs", few);
+    assert_int_equal(a.status, 201);
+    assert_int_equal(f->calls, 1);
+    answer_fini(&a);
+}
+
+static bool is_asked(void *arg)
+{
+    const struct fixture *f = arg;
+    return f->docs != NULL;
+}
+
+static void the_poster_may_vanish_meanwhile(void **state)
+{
+    struct fixture *f = *state;
+    CM_AUTO_STR many = bulk_body(100);
+    serve_with_port(f);
+    f->hold = true;
+    CM_AUTO_STR url = cm_asprintf("%s/_bulk_docs", f->up.url);
+    const char *headers[] = {"Content-Type: application/json", NULL};
+    const struct http_call_opts opts = {.method = "POST",
+                                        .url = url,
+                                        .headers = headers,
+                                        .body = many,
+                                        .body_len = strlen(many),
+                                        .allow_http = true};
+    struct http_call *call = http_call(f->rig.http, &opts, ignore, NULL, NULL);
+    assert_non_null(call);
+    rig_wait(&f->rig, is_asked, f);
+    http_call_cancel(call);
+    rig_sleep(&f->rig, 100); /* the server notices */
+    answer(f);
+    assert_int_equal(cs_doc_count(f->up.store), 0);
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -185,6 +261,8 @@ int main(void)
         T(nothing_is_put_before_its_verdict),
         T(the_client_may_end_meanwhile),
         T(a_failing_peer_leaves_nothing_behind),
+        T(posted_documents_are_answered_after_their_verdict),
+        T(the_poster_may_vanish_meanwhile),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
