@@ -88,7 +88,8 @@ static bool is_template_map(const json_t *v)
     json_t *member;
     json_object_foreach((json_t *)(uintptr_t)v, key, member)
     {
-        if (json_is_null(member) || json_is_array(member) || strlen(key) > 64)
+        if (json_is_null(member) || json_is_array(member) || json_is_object(member) ||
+            strlen(key) > 64)
             return false;
     }
     return json_is_object(v) && json_object_size(v) <= LIST_MAX;

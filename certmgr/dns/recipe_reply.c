@@ -188,6 +188,9 @@ int rcp_reply_fail(const struct rcp_vars *vars, const json_t *step, const char *
         char *words = cm_asprintf("%s%s%s", text ? text : "", text && code ? ", code " : "",
                                   code ? code : "");
         rcp_scrub(words, vars);
+        for (char *p = words; *p; p++)
+            if ((unsigned char)*p < 0x20 || *p == 0x7f)
+                *p = ' ';
         if (strlen(words) > SAID_MAX)
             words[SAID_MAX] = '\0';
         cm_utf8_trim(words);

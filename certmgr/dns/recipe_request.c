@@ -136,6 +136,15 @@ static int put_headers(const json_t *set, const struct build *b)
     return 0;
 }
 
+static bool has_header(const struct rcp_request *r, const char *name)
+{
+    size_t len = strlen(name);
+    for (size_t i = 0; i < r->header_count; i++)
+        if (strncasecmp(r->headers[i], name, len) == 0 && r->headers[i][len] == ':')
+            return true;
+    return false;
+}
+
 static int put_body(struct cm_buf *out, const char **type, const struct build *b)
 {
     const json_t *json = json_object_get(b->step, "json"), *form = cm_json_obj(b->step, "form");
@@ -193,9 +202,9 @@ static int build_sent(struct build *b, const char *target, const struct rcp_page
         rc = put_headers(b->headers, b);
     if (rc == 0)
         rc = put_headers(cm_json_obj(b->step, "headers"), b);
-    if (rc == 0 && type)
+    if (rc == 0 && type && !has_header(b->ret, "Content-Type"))
         rc = add_header(b, cm_asprintf("Content-Type: %s", type));
-    if (rc == 0)
+    if (rc == 0 && !has_header(b->ret, "Accept"))
         rc = add_header(b, cm_strdup("Accept: application/json, */*;q=0.5"));
     if (rc == 0) {
         b->ret->url = cm_strdup(cm_buf_str(&url));

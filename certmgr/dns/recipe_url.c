@@ -52,7 +52,8 @@ static bool host_allowed(const struct rcp_vars *vars, const struct url *url)
 {
     struct url base;
     const char *own = own_base(vars);
-    if (cm_json_has_str(cm_json_arr(vars->recipe, "hosts"), url->host))
+    if (url->https && url->port == 443 &&
+        cm_json_has_str(cm_json_arr(vars->recipe, "hosts"), url->host))
         return true;
     return own && url_parse(own, &base, NULL) == 0 && strcmp(base.host, url->host) == 0 &&
            base.port == url->port && base.https == url->https;
@@ -80,10 +81,8 @@ int rcp_url_allowed(const char *text, const struct rcp_vars *vars, bool lab_http
     if (!url.https && !(lab_http && rcp_is_loopback(url.host)))
         return cm_fail(err, CM_EDENIED, "a request to host %s is not https", url.host);
     if (!host_allowed(vars, &url))
-        return cm_fail(err, CM_EDENIED, "host %s is none of the recipe's hosts", url.host);
-    if (url.https && url.port != 443 && !own_base(vars))
-        return cm_fail(err, CM_EDENIED, "port %d of host %s is not the recipe's", url.port,
-                       url.host);
+        return cm_fail(err, CM_EDENIED, "host %s, port %d is none of the recipe's hosts", url.host,
+                       url.port);
     if (has_dots(url.path))
         return cm_fail(err, CM_EINVAL, "a value in the path of a request is \".\" or \"..\"");
     return 0;

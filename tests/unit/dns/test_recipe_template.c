@@ -154,6 +154,40 @@ static void urls_stay_where_they_may(void **state)
     url_is("https://api.example.com@evil.example/", false, NULL, CM_EINVAL);
 }
 
+static bool has_line(const struct rcp_request *r, const char *line)
+{
+    for (size_t i = 0; i < r->header_count; i++)
+        if (strcmp(r->headers[i], line) == 0)
+            return true;
+    return false;
+}
+
+static void a_whole_request(void **state)
+{
+    struct rcp_request r;
+    (void)state;
+    json_t *step =
+        json_pack("{s:s, s:{s:s, s:s}, s:{s:s, s:{s:s}, s:s}, s:{s:s}}", "patch",
+                  "/z/{{zone.name}}", "query", "a b", "{{opt.text}}", "gone", "{{record.id}}",
+                  "headers", "Content-Type", "application/merge-patch+json", "X-Filter", "n\"\n",
+                  "{{value}}", "If-Match", "{{record.etag}}", "json", "key", "{{cred.token}}");
+    assert_non_null(step);
+    assert_int_equal(rcp_request_build(&r, step, &vars, true, NULL, false, NULL), 0);
+    assert_string_equal(r.method, "PATCH");
+    assert_string_equal(r.url, "https://api.example.com/v1/z/example.com"
+                               "?a%20b=a%26b%3Dc%2Fd%0D%0AX%3A%20y");
+    assert_string_equal(r.body, "{\"key\":\"s3cr3t-token\"}");
+    assert_true(has_line(&r, "Content-Type: application/merge-patch+json"));
+    assert_true(has_line(&r, "X-Filter: {\"n\\\"\\n\":\"v\\\"\\\\\\n\"}"));
+    assert_int_equal(r.header_count, 3); /* Accept; no If-Match without a value */
+    assert_non_null(strstr(r.shown, "{\"key\":\"***\"}"));
+    assert_null(strstr(r.shown, "s3cr3t"));
+    rcp_request_fini(&r);
+    json_object_set_new(step, "headers", json_pack("{s:s}", "X-A", "x{{opt.text}}"));
+    assert_int_equal(rcp_request_build(&r, step, &vars, true, NULL, false, NULL), CM_EINVAL);
+    json_decref(step);
+}
+
 static void quoted_texts(void **state)
 {
     (void)state;
@@ -208,6 +242,7 @@ int main(void)
         cmocka_unit_test(secrets_are_masked),
         cmocka_unit_test(malformed_holes),
         cmocka_unit_test(urls_stay_where_they_may),
+        cmocka_unit_test(a_whole_request),
         cmocka_unit_test(quoted_texts),
         cmocka_unit_test(patterns),
         cmocka_unit_test(pointers),
