@@ -309,7 +309,9 @@ static void make_engine(struct app *app)
                           .held = app_care_held(app->care),
                           .lab_http = app->config->lab_http,
                           .trust = fleet_trust,
-                          .trust_arg = app->fleet};
+                          .trust_arg = app->fleet,
+                          .dns_exec = control_exec,
+                          .dns_exec_arg = app->control};
     struct dep_hooks hooks = control_hooks(app->control);
     struct dep_wire wire = dep_wire_tls(app->loop);
     for (size_t i = 0; i < app->config->target_count; i++) {

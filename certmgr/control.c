@@ -19,6 +19,19 @@ struct hook_call {
     bool refused; /* answered at the next turn */
 };
 
+struct exec_call {
+    int64_t id; /* 0 = free slot */
+    dnsp_exec_fn done;
+    void *done_arg;
+};
+
+/* An answer that is due at the next turn. */
+struct exec_refusal {
+    dnsp_exec_fn done;
+    void *done_arg;
+    const char *why;
+};
+
 struct control {
     struct cm_loop *loop;
     struct cm_watch *watch;
@@ -26,6 +39,7 @@ struct control {
     int fd;
     struct control_events events;
     struct hook_call call[CONTROL_HOOKS_MAX];
+    struct exec_call exec[CONTROL_EXECS_MAX];
     int64_t last_id;
 };
 
@@ -44,9 +58,28 @@ static void finish(struct hook_call *call, const char *output, const char *error
     cm_err_fini(&err);
 }
 
+/* A status is the program's own word; no status: it could not run, or not to its end. */
+static void finish_exec(struct exec_call *call, const json_t *packet)
+{
+    struct exec_call done = *call;
+    struct cm_err err = CM_ERR_INIT;
+    int64_t status = cm_json_int(packet, "status", -1);
+    *call = (struct exec_call){0};
+    if (status < 0) {
+        cm_fail(&err, CM_EPEER, "the program %s", cm_json_str_or(packet, "error", "did not end"));
+        err.retry = CM_RETRY_TRANSIENT;
+    }
+    done.done(done.done_arg, (int)status, cm_json_str_or(packet, "output", ""),
+              err.code ? &err : NULL);
+    cm_err_fini(&err);
+}
+
 static void on_hook_done(struct control *c, const json_t *packet)
 {
     int64_t id = cm_json_int(packet, "id", 0);
+    for (size_t i = 0; i < CONTROL_EXECS_MAX; i++)
+        if (id > 0 && c->exec[i].id == id)
+            finish_exec(&c->exec[i], packet);
     for (size_t i = 0; i < CONTROL_HOOKS_MAX; i++)
         if (id > 0 && c->call[i].id == id)
             finish(&c->call[i], cm_json_str_or(packet, "output", ""), cm_json_str(packet, "error"));
@@ -121,6 +154,47 @@ static void run_hook(void *arg, const char *target, const char *step, dep_hook_f
         return;
     call->refused = true;
     cm_timer_start(c->refusals, 0);
+}
+
+static void on_exec_refused(void *arg)
+{
+    struct exec_refusal refusal = *(struct exec_refusal *)arg;
+    struct cm_err err = CM_ERR_INIT;
+    cm_free(arg);
+    cm_fail(&err, CM_EBUSY, "%s", refusal.why);
+    err.retry = CM_RETRY_TRANSIENT;
+    refusal.done(refusal.done_arg, -1, "", &err);
+    cm_err_fini(&err);
+}
+
+void control_exec(void *arg, const char *name, const char *const *argv, size_t argc,
+                  const json_t *env, dnsp_exec_fn done, void *done_arg)
+{
+    struct control *c = arg;
+    struct exec_call *call = NULL;
+    for (size_t i = 0; i < CONTROL_EXECS_MAX && call == NULL; i++)
+        if (c->exec[i].id == 0)
+            call = &c->exec[i];
+    CM_AUTO_JSON packet = json_object();
+    json_t *words = json_array();
+    for (size_t i = 0; i < argc; i++)
+        json_array_append_new(words, json_string(argv[i]));
+    cm_json_set_str(packet, "op", "exec");
+    cm_json_set_int(packet, "id", c->last_id + 1);
+    cm_json_set_str(packet, "name", name);
+    cm_json_set(packet, "argv", words);
+    cm_json_set(packet, "env", env ? json_incref((json_t *)(uintptr_t)env) : json_object());
+    if (call != NULL && channel_send(c->fd, packet, -1) == 0) {
+        *call = (struct exec_call){.id = ++c->last_id, .done = done, .done_arg = done_arg};
+        return;
+    }
+    struct exec_refusal *refusal = cm_calloc(1, sizeof(*refusal));
+    *refusal = (struct exec_refusal){.done = done,
+                                     .done_arg = done_arg,
+                                     .why = call == NULL ? "too many programs run already"
+                                                         : "the supervisor took no more, or its "
+                                                           "credentials are too long"};
+    cm_loop_defer(c->loop, on_exec_refused, refusal);
 }
 
 struct control *control_new(struct cm_loop *loop, int take_fd, const struct control_events *events)

@@ -8,6 +8,7 @@
 #include "certmgr/engine/deploy.h"
 
 #define CONTROL_HOOKS_MAX 64 /* waiting for their result */
+#define CONTROL_EXECS_MAX 32 /* programs of DNS accounts, likewise; one more is answered "busy" */
 
 struct control_events {
     void *arg;
@@ -22,3 +23,6 @@ struct control;
 struct control *control_new(struct cm_loop *loop, int take_fd, const struct control_events *events);
 void control_free(struct control *control);
 struct dep_hooks control_hooks(struct control *control);
+/* Runs the program of [dns_exec NAME] in the supervisor: struct dnsp_env's exec, arg = control. */
+void control_exec(void *arg, const char *name, const char *const *argv, size_t argc,
+                  const json_t *env, dnsp_exec_fn done, void *done_arg);

@@ -23,15 +23,8 @@ static const struct config_target *find_target(const struct config *config, cons
 }
 
 /* In the child: nothing of ours is inherited but the three standard descriptors. */
-static void exec_hook(const struct config_target *target, const struct config_argv *argv,
-                      const char *step, int out)
+static void exec_hook(char *const *argv, char *const *env, int out)
 {
-    char name[96], what[32];
-    snprintf(name, sizeof(name), "CERTMGR_TARGET=%s", target->files.name);
-    snprintf(what, sizeof(what), "CERTMGR_STEP=%s", step);
-    char path[] = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-    char lang[] = "LC_ALL=C.UTF-8";
-    char *env[] = {path, lang, name, what, NULL};
     sigset_t none;
     sigemptyset(&none);
     /* What systemd or a shell had us ignore (SIGPIPE) would be inherited through exec. */
@@ -46,22 +39,14 @@ static void exec_hook(const struct config_target *target, const struct config_ar
     dup2(out, 1);
     dup2(out, 2);
     close_range(3, ~0U, 0);
-    execve(argv->argv[0], argv->argv, env);
-    dprintf(2, "%s cannot be started: %s\n", argv->argv[0], cm_errno_text(errno));
+    execve(argv[0], argv, env);
+    dprintf(2, "%s cannot be started: %s\n", argv[0], cm_errno_text(errno));
     _exit(127);
 }
 
-int sup_hook_start(struct sup_hooks *hooks, int64_t id, const char *target_name, const char *step,
-                   struct cm_err *err)
+static int start(struct sup_hooks *hooks, int64_t id, char *const *argv, char *const *env,
+                 int timeout_s, struct cm_err *err)
 {
-    const struct config_target *target = find_target(hooks->config, target_name);
-    if (target == NULL)
-        return cm_fail(err, CM_ENOENT, "no [target %.63s] in the configuration", target_name);
-    const struct config_argv *argv = strcmp(step, "test") == 0     ? &target->test
-                                     : strcmp(step, "reload") == 0 ? &target->reload
-                                                                   : NULL;
-    if (argv == NULL || argv->argv[0] == NULL)
-        return cm_fail(err, CM_ENOENT, "[target %.63s] has no %.16s command", target_name, step);
     struct sup_hook *h = NULL;
     for (size_t i = 0; i < SUP_HOOKS_MAX && h == NULL; i++)
         if (!hooks->hook[i].used)
@@ -76,7 +61,7 @@ int sup_hook_start(struct sup_hooks *hooks, int64_t id, const char *target_name,
     pid_t pid = fork();
     int why = errno;
     if (pid == 0)
-        exec_hook(target, argv, step, fds[1]);
+        exec_hook(argv, env, fds[1]);
     close(fds[1]);
     if (pid < 0) {
         close(fds[0]);
@@ -87,8 +72,91 @@ int sup_hook_start(struct sup_hooks *hooks, int64_t id, const char *target_name,
                            .id = id,
                            .pid = pid,
                            .pipe = fds[0],
-                           .deadline_ms = cm_mono_ms() + 1000 * (int64_t)target->hook_timeout_s};
+                           .deadline_ms = cm_mono_ms() + 1000 * (int64_t)timeout_s};
     return 0;
+}
+
+/* Of every hook. */
+static char env_path[] = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+static char env_lang[] = "LC_ALL=C.UTF-8";
+
+int sup_hook_start(struct sup_hooks *hooks, int64_t id, const char *target_name, const char *step,
+                   struct cm_err *err)
+{
+    const struct config_target *target = find_target(hooks->config, target_name);
+    if (target == NULL)
+        return cm_fail(err, CM_ENOENT, "no [target %.63s] in the configuration", target_name);
+    const struct config_argv *argv = strcmp(step, "test") == 0     ? &target->test
+                                     : strcmp(step, "reload") == 0 ? &target->reload
+                                                                   : NULL;
+    if (argv == NULL || argv->argv[0] == NULL)
+        return cm_fail(err, CM_ENOENT, "[target %.63s] has no %.16s command", target_name, step);
+    char name[96], what[32];
+    snprintf(name, sizeof(name), "CERTMGR_TARGET=%s", target->files.name);
+    snprintf(what, sizeof(what), "CERTMGR_STEP=%s", step);
+    char *env[] = {env_path, env_lang, name, what, NULL};
+    return start(hooks, id, argv->argv, env, target->hook_timeout_s, err);
+}
+
+/* ---- programs of DNS accounts ---- */
+
+#define WORDS_MAX     8
+#define VARIABLES_MAX 32
+#define VARIABLE      "CERTMGR_CRED_"
+
+/* Only names that cannot change how a program is loaded or runs. */
+static bool is_variable(const char *name, const json_t *value)
+{
+    const char *rest = name + strlen(VARIABLE);
+    return strncmp(name, VARIABLE, strlen(VARIABLE)) == 0 && *rest &&
+           rest[strspn(rest, "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_")] == '\0' &&
+           json_is_string(value);
+}
+
+int sup_program_start(struct sup_hooks *hooks, int64_t id, const char *name, const json_t *words,
+                      const json_t *variables, struct cm_err *err)
+{
+    const struct config_program *program = NULL;
+    for (size_t i = 0; i < hooks->config->program_count && program == NULL; i++)
+        if (strcmp(hooks->config->program[i].name, name) == 0)
+            program = &hooks->config->program[i];
+    if (program == NULL)
+        return cm_fail(err, CM_ENOENT, "no [dns_exec %.63s] in certmgr.conf of this server", name);
+    char *argv[CONFIG_ARGV_MAX + WORDS_MAX + 1], *env[VARIABLES_MAX + 3];
+    size_t argc = 0, envc = 0, i;
+    const char *key;
+    json_t *value;
+    while (program->command.argv[argc] != NULL) {
+        argv[argc] = program->command.argv[argc];
+        argc++;
+    }
+    if (json_array_size(words) > WORDS_MAX || json_object_size(variables) > VARIABLES_MAX)
+        return cm_fail(err, CM_ELIMIT, "too many words or variables for a program");
+    json_array_foreach(words, i, value)
+    {
+        if (!json_is_string(value))
+            return cm_fail(err, CM_EMALF, "a program's words are texts");
+        argv[argc++] = (char *)(uintptr_t)json_string_value(value);
+    }
+    argv[argc] = NULL;
+    json_object_foreach((json_t *)(uintptr_t)variables, key, value)
+    {
+        if (!is_variable(key, value))
+            return cm_fail(err, CM_EDENIED, "a program gets no variable %.40s", key);
+    }
+    env[envc++] = env_path;
+    env[envc++] = env_lang;
+    json_object_foreach((json_t *)(uintptr_t)variables, key, value)
+    {
+        env[envc++] = cm_asprintf("%s=%s", key, json_string_value(value));
+    }
+    env[envc] = NULL;
+    int rc = start(hooks, id, argv, env, program->timeout_s, err);
+    while (envc > 2) {
+        envc--;
+        cm_free_secret(env[envc], strlen(env[envc]));
+    }
+    return rc;
 }
 
 static void keep_tail(struct sup_hook *h, const char *data, size_t n)
@@ -180,6 +248,8 @@ json_t *sup_hook_result(const struct sup_hook *hook)
     cm_json_set_str(packet, "op", "hook.done");
     cm_json_set_int(packet, "id", hook->id);
     cm_json_set_str(packet, "output", text);
+    if (WIFEXITED(hook->status) && !hook->timed_out)
+        cm_json_set_int(packet, "status", WEXITSTATUS(hook->status));
     char why[64] = "";
     if (hook->timed_out)
         snprintf(why, sizeof(why), "ran longer than its time limit and was killed");

@@ -30,6 +30,10 @@ struct sup_hooks {
  * too many) go to err. */
 int sup_hook_start(struct sup_hooks *hooks, int64_t id, const char *target, const char *step,
                    struct cm_err *err);
+/* Starts the program of [dns_exec NAME] with more words behind its own and variables
+ * CERTMGR_CRED_…: {"CERTMGR_CRED_X": text}.  Refusals as above. */
+int sup_program_start(struct sup_hooks *hooks, int64_t id, const char *name, const json_t *words,
+                      const json_t *variables, struct cm_err *err);
 /* Reads what the hook printed, at most SUP_HOOK_READ bytes at a time; keeps the last
  * SUP_HOOK_OUTPUT. */
 void sup_hook_read(struct sup_hook *hook);

@@ -147,9 +147,14 @@ static void on_front_packet(struct supervisor *s, const json_t *packet)
     const char *op = cm_json_str_or(packet, "op", "");
     struct cm_err err = CM_ERR_INIT;
     int64_t id = cm_json_int(packet, "id", -1);
-    if (strcmp(op, "hook") == 0 && id >= 0) {
-        if (sup_hook_start(&s->hooks, id, cm_json_str_or(packet, "target", ""),
-                           cm_json_str_or(packet, "step", ""), &err) == 0)
+    bool program = strcmp(op, "exec") == 0;
+    if ((program || strcmp(op, "hook") == 0) && id >= 0) {
+        int rc = program ? sup_program_start(&s->hooks, id, cm_json_str_or(packet, "name", ""),
+                                             cm_json_arr(packet, "argv"),
+                                             cm_json_obj(packet, "env"), &err)
+                         : sup_hook_start(&s->hooks, id, cm_json_str_or(packet, "target", ""),
+                                          cm_json_str_or(packet, "step", ""), &err);
+        if (rc == 0)
             return;
         CM_AUTO_JSON reply = json_object();
         cm_json_set_str(reply, "op", "hook.done");

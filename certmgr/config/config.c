@@ -87,13 +87,49 @@ static struct config_target *target_of(struct reader *r, const char *name)
     return t;
 }
 
-/* [target NAME] or [target] (= default): the blanks before the name are ours, not libinih's. */
-static const char *target_name(const char *section)
+static struct config_program *program_of(struct reader *r, const char *name)
 {
-    if (strncmp(section, "target", 6) != 0 || (section[6] != '\0' && section[6] != ' '))
+    struct config *c = r->config;
+    for (size_t i = 0; i < c->program_count; i++)
+        if (strcmp(c->program[i].name, name) == 0)
+            return &c->program[i];
+    if (name[0] == '\0' || strlen(name) >= sizeof(c->program[0].name) ||
+        strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-") !=
+            strlen(name)) {
+        fail_at(r, CM_EINVAL, "[dns_exec NAME]: a name is 1 to 63 of a-z A-Z 0-9 . _ -");
         return NULL;
-    const char *name = section + 6 + strspn(section + 6, " ");
-    return name[0] == '\0' ? "default" : name;
+    }
+    if (c->program_count == CONFIG_PROGRAMS_MAX) {
+        fail_at(r, CM_ELIMIT, "too many [dns_exec] sections");
+        return NULL;
+    }
+    struct config_program *program = &c->program[c->program_count++];
+    cm_strcpy(program->name, sizeof(program->name), name);
+    program->timeout_s = 60;
+    return program;
+}
+
+/* "NAME" of [word NAME] and "" of [word]; NULL = another section.  The blanks before the name are
+ * ours, not libinih's. */
+static const char *name_in(const char *section, const char *word)
+{
+    size_t len = strlen(word);
+    if (strncmp(section, word, len) != 0 || (section[len] != '\0' && section[len] != ' '))
+        return NULL;
+    return section + len + strspn(section + len, " ");
+}
+
+/* What a section's values go into, and the section as the table of items calls it. */
+static void *base_of(struct reader *r, const char *section, const char **ret_section)
+{
+    const char *name = name_in(section, "target");
+    if (name != NULL) {
+        *ret_section = "target";
+        return target_of(r, name[0] == '\0' ? "default" : name);
+    }
+    name = name_in(section, "dns_exec");
+    *ret_section = name != NULL ? "dns_exec" : section;
+    return name != NULL ? (void *)program_of(r, name) : r->config;
 }
 
 static int on_value(void *arg, const char *section, const char *key, const char *value)
@@ -104,17 +140,14 @@ static int on_value(void *arg, const char *section, const char *key, const char 
     bool again = strcmp(section, r->last_section) == 0 && strcmp(key, r->last_key) == 0;
     cm_strcpy(r->last_section, sizeof(r->last_section), section);
     cm_strcpy(r->last_key, sizeof(r->last_key), key);
-    const char *name = target_name(section);
-    void *base = r->config;
-    if (name != NULL) {
-        base = target_of(r, name);
-        if (base == NULL)
-            return 0;
-    }
-    const struct config_item *item = config_item_find(name != NULL ? "target" : section, key);
+    const char *listed = section;
+    void *base = base_of(r, section, &listed);
+    if (base == NULL)
+        return 0;
+    const struct config_item *item = config_item_find(listed, key);
     char text[CM_ERR_TEXT_MAX];
     if (item == NULL) {
-        const char *near = config_item_nearest(name != NULL ? "target" : section, key);
+        const char *near = config_item_nearest(listed, key);
         snprintf(text, sizeof(text), "unknown setting \"%.60s\" in [%.60s]%s%s%s", key, section,
                  near != NULL ? "; did you mean \"" : "", near != NULL ? near : "",
                  near != NULL ? "\"?" : "");
@@ -182,6 +215,10 @@ static int check_notify(const struct config *c, struct cm_err *err)
 
 static int check(const struct config *c, struct cm_err *err)
 {
+    for (size_t i = 0; i < c->program_count; i++)
+        if (c->program[i].command.argv[0] == NULL || c->program[i].command.argv[0][0] != '/')
+            return cm_fail(err, CM_EINVAL, "%s: [dns_exec %s] needs a command with its full path",
+                           c->conf_file, c->program[i].name);
     for (size_t i = 0; i < c->target_count; i++)
         if (c->target[i].files.directory[0] != '/')
             return cm_fail(err, CM_EINVAL, "%s: [target %s] needs an absolute directory",
@@ -255,6 +292,9 @@ void config_fini(struct config *config)
         for (size_t k = 0; config->target[i].reload.argv[k] != NULL; k++)
             cm_free(config->target[i].reload.argv[k]);
     }
+    for (size_t i = 0; i < config->program_count; i++)
+        for (size_t k = 0; config->program[i].command.argv[k] != NULL; k++)
+            cm_free(config->program[i].command.argv[k]);
     memset(config, 0, sizeof(*config));
 }
 

@@ -9,10 +9,11 @@
 #include "base/core/err.h"
 #include "keyfile/agent.h"
 
-#define CONFIG_PATH_MAX    1024
-#define CONFIG_LISTEN_MAX  8
-#define CONFIG_ARGV_MAX    32
-#define CONFIG_TARGETS_MAX KF_TARGETS_MAX
+#define CONFIG_PATH_MAX     1024
+#define CONFIG_LISTEN_MAX   8
+#define CONFIG_ARGV_MAX     32
+#define CONFIG_TARGETS_MAX  KF_TARGETS_MAX
+#define CONFIG_PROGRAMS_MAX 16
 
 /* A hook: words, no shell. argv[0] == NULL = not configured. */
 struct config_argv {
@@ -23,6 +24,12 @@ struct config_target {
     struct config_argv test, reload;
     int hook_timeout_s; /* default 60 */
     char check[128];    /* "address:port" or "" */
+};
+/* [dns_exec NAME]: a program that writes TXT records for DNS accounts of kind exec. */
+struct config_program {
+    char name[64];
+    struct config_argv command;
+    int timeout_s; /* default 60 */
 };
 /* [notify]: who is told of failures, and how (manager). */
 struct config_notify {
@@ -57,6 +64,8 @@ struct config {
     struct config_notify notify;
     struct config_target target[CONFIG_TARGETS_MAX]; /* [target NAME] */
     size_t target_count;
+    struct config_program program[CONFIG_PROGRAMS_MAX]; /* [dns_exec NAME] */
+    size_t program_count;
 };
 
 /* root may be NULL.  A missing file is an error only when must_exist. */

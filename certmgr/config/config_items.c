@@ -12,6 +12,9 @@
 #define TARGET(field)                                                                              \
     offsetof(struct config_target, field), sizeof(((struct config_target *)0)->field)
 
+#define PROGRAM(field)                                                                             \
+    offsetof(struct config_program, field), sizeof(((struct config_program *)0)->field)
+
 static const struct config_item items[] = {
     {"server", "name", CONFIG_TEXT, GLOBAL(name), 0, 0, NULL, "name of this server in the fleet"},
     {"server", "host", CONFIG_TEXT, GLOBAL(ui_host), 0, 0, NULL,
@@ -82,6 +85,10 @@ static const struct config_item items[] = {
      "seconds a command may take"},
     {"target", "check", CONFIG_TEXT, TARGET(check), 0, 0, "",
      "address:port whose served certificate is compared after the reload"},
+    {"dns_exec", "command", CONFIG_ARGV, PROGRAM(command), 0, 0, NULL,
+     "program that writes TXT records: called with present or cleanup, --, name, value"},
+    {"dns_exec", "timeout", CONFIG_INT, PROGRAM(timeout_s), 1, 3600, "60",
+     "seconds a call may take"},
 };
 
 size_t config_item_count(void)
@@ -269,7 +276,8 @@ void config_items_default(struct config *config)
 {
     for (size_t i = 0; i < config_item_count(); i++) {
         const struct config_item *item = &items[i];
-        if (item->fallback == NULL || strcmp(item->section, "target") == 0)
+        if (item->fallback == NULL || strcmp(item->section, "target") == 0 ||
+            strcmp(item->section, "dns_exec") == 0)
             continue;
         CM_BUG_ON(config_item_set(item, config, item->fallback, false, NULL) != 0);
     }

@@ -11,6 +11,17 @@ from lab_dns import Named
 ADDRESS = "127.0.23.1"
 ZONES = ["example.test", "xn--wgv71a119e.test", "delegated.test"]
 FLEET = None
+PROGRAM = """#!/bin/sh
+# Own words: port, key name. Then: present|cleanup -- NAME VALUE.
+test "$4" = -- || exit 9
+case "$3" in
+present) what="add $5 1 TXT $6" ;;
+cleanup) what="delete $5 TXT $6" ;;
+*) exit 8 ;;
+esac
+printf 'server 127.0.0.1 %s\\nupdate %s\\nsend\\n' "$1" "$what" |
+    nsupdate -y "hmac-sha256:$2:$CERTMGR_CRED_SECRET"
+"""
 
 
 class Laboratory:
@@ -31,7 +42,11 @@ class Laboratory:
         self.pebble.resolver = self.named.server
         self.server = lab.Server(d, "alpha", ADDRESS, self.pebble, ui_port=23443,
                                  replication_port=23444, challenge_port=23080).target()
-        self.server.extra = f"[network]\ndns_port = {self.named.port}\n"
+        program = d / "write-txt"
+        program.write_text(PROGRAM)
+        program.chmod(0o755)
+        self.server.extra = (f"[network]\ndns_port = {self.named.port}\n[dns_exec writer]\n"
+                             f"command = {program} {self.named.port} {self.named.key_name}\n")
         self.server.init().start()
         self.server.cli("root", "add", self.pebble.root())
         self.server.cli("account", "add", "pebble", "--directory", self.pebble.url, "--agree-tos",
@@ -174,6 +189,21 @@ class Dns01(unittest.TestCase):
         self.assertEqual(len(zones()), len(before) + 2)  # a person's, not ours to remove
         FLEET.named.update(*(f"delete {r['fqdn']}. TXT {r['value']}" for r in records))
         self.assertEqual(zones(), before)
+
+    def test_7_program_of_the_configuration(self):
+        before = zones()
+        secret = FLEET.server.root / "tsig"
+        FLEET.server.cli("dns", "add", "program", "--kind", "exec", "-d", "exec.example.test",
+                         "--option", "program=writer", "--secret-file", f"secret={secret}",
+                         "--limit", "20")
+        credential = request("exec.example.test", "*.exec.example.test")
+        FLEET.server.wait_issued(credential)
+        self.assertEqual(len([s for s in steps(credential) if "by DNS account program" in s]), 2)
+        wait_clean(before)
+        FLEET.server.cli("dns", "change", "program", "--option", "program=nobody")
+        done = FLEET.server.cli("dns", "test", "program", check=False)
+        self.assertNotEqual(done.returncode, 0)
+        self.assertIn("no [dns_exec nobody]", done.stdout)
 
     def test_7_pages(self):
         browser = lab.Browser(FLEET.server).set_up(FLEET.server.setup_link)

@@ -316,6 +316,41 @@ static void what_is_not_configured_is_refused(void **state)
     cm_err_fini(&err);
 }
 
+/* [dns_exec zones]: words behind its own, variables of one kind only. */
+static void programs_get_words_and_credentials(void **state)
+{
+    struct fixture *f = *state;
+    struct cm_err err = CM_ERR_INIT;
+    configure_script(f, "printf '%s|' \"$@\"; env | sort | grep -v '^_=' | tr '\\n' '|'");
+    struct config_program *program = &f->config.program[f->config.program_count++];
+    cm_strcpy(program->name, sizeof(program->name), "zones");
+    program->timeout_s = 60;
+    program->command.argv[0] = f->config.target[0].reload.argv[0];
+    program->command.argv[1] = (char[]){"own"};
+    CM_AUTO_JSON words =
+        json_pack("[s,s,s,s]", "present", "--", "_acme-challenge.x.example", "-value; $(id) *");
+    CM_AUTO_JSON env = json_pack("{s:s}", "CERTMGR_CRED_TOKEN", "s3cret");
+    assert_int_equal(sup_program_start(&f->hooks, 5, "zones", words, env, &err), 0);
+    CM_AUTO_JSON result = run_to_end(f);
+    assert_int_equal(cm_json_int(result, "status", -1), 0);
+    const char *said = output(result);
+    assert_non_null(strstr(said, "own|present|--|_acme-challenge.x.example|-value; $(id) *|"));
+    assert_non_null(strstr(said, "|CERTMGR_CRED_TOKEN=s3cret|LC_ALL=C.UTF-8|PATH="));
+    assert_null(strstr(said, "HOME="));
+
+    static const char *const bad[] = {"LD_PRELOAD", "PATH", "CERTMGR_CRED_", "CERTMGR_CRED_A=B",
+                                      "CERTMGR_CRED_a"};
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        CM_AUTO_JSON forbidden = json_pack("{s:s}", bad[i], "x");
+        assert_int_equal(sup_program_start(&f->hooks, 6, "zones", words, forbidden, &err),
+                         CM_EDENIED);
+        cm_err_fini(&err);
+    }
+    assert_int_equal(sup_program_start(&f->hooks, 6, "web", words, env, &err), CM_ENOENT);
+    cm_err_fini(&err);
+    program->command.argv[0] = program->command.argv[1] = NULL; /* freed as the target's */
+}
+
 static void only_so_many_run_at_a_time(void **state)
 {
     struct fixture *f = *state;
@@ -365,21 +400,14 @@ int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
-        T(words_are_arguments_never_a_shell_line),
-        T(the_environment_is_ours_alone),
-        T(no_descriptor_signal_or_place_is_inherited),
-        T(status_and_signal_are_told),
-        T(a_command_that_is_not_there_is_told),
-        T(the_time_limit_ends_the_whole_group),
-        T(what_a_hook_leaves_behind_lives_on),
-        T(standard_input_is_empty),
-        T(the_last_part_of_long_output_is_kept),
-        T(a_hook_may_print_faster_than_we_read),
-        T(endless_output_does_not_hold_up_the_loop),
-        T(output_is_made_plain_text),
-        T(a_cut_character_harms_only_itself),
-        T(what_is_not_configured_is_refused),
-        T(only_so_many_run_at_a_time),
+        T(words_are_arguments_never_a_shell_line),     T(the_environment_is_ours_alone),
+        T(no_descriptor_signal_or_place_is_inherited), T(status_and_signal_are_told),
+        T(a_command_that_is_not_there_is_told),        T(the_time_limit_ends_the_whole_group),
+        T(what_a_hook_leaves_behind_lives_on),         T(standard_input_is_empty),
+        T(the_last_part_of_long_output_is_kept),       T(a_hook_may_print_faster_than_we_read),
+        T(endless_output_does_not_hold_up_the_loop),   T(output_is_made_plain_text),
+        T(a_cut_character_harms_only_itself),          T(what_is_not_configured_is_refused),
+        T(programs_get_words_and_credentials),         T(only_so_many_run_at_a_time),
         T(a_result_waits_until_it_is_taken),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -54,6 +54,23 @@ static void test_defaults(void **state)
     config_fini(&c);
 }
 
+static void test_programs(void **state)
+{
+    struct config c;
+    (void)state;
+    assert_int_equal(load("[dns_exec Zones]\ncommand = /opt/dns/hook --zone x\ntimeout = 7\n"
+                          "[dns_exec other]\ncommand = /bin/true\n",
+                          &c, NULL),
+                     0);
+    assert_int_equal(c.program_count, 2);
+    assert_string_equal(c.program[0].name, "Zones");
+    assert_string_equal(c.program[0].command.argv[1], "--zone");
+    assert_null(c.program[0].command.argv[3]);
+    assert_int_equal(c.program[0].timeout_s, 7);
+    assert_int_equal(c.program[1].timeout_s, 60);
+    config_fini(&c);
+}
+
 static void test_values(void **state)
 {
     struct config c;
@@ -149,6 +166,11 @@ static const struct refusal refusals[] = {
     {"[notify]\ncheck_interval = 0\n", "from 1 to 3600"},
     {"[notify]\nmail_form = a@b\n", "did you mean \"mail_from\"?"},
     {"[target A B]\ndirectory = /x\n", "a target's name"},
+    {"[dns_exec]\ncommand = /bin/true\n", "[dns_exec NAME]"},
+    {"[dns_exec a/b]\ncommand = /bin/true\n", "[dns_exec NAME]"},
+    {"[dns_exec a]\ncommand = true\n", "absolute path"},
+    {"[dns_exec a]\ntimeout = 5\n", "full path"},
+    {"[dns_exec a]\ncomand = /bin/true\n", "command"},
 };
 
 static void test_refusals(void **state)
@@ -226,10 +248,10 @@ static int set_up(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_defaults),     cmocka_unit_test(test_values),
-        cmocka_unit_test(test_refusals),     cmocka_unit_test(test_long_line),
-        cmocka_unit_test(test_missing_file), cmocka_unit_test(test_manual_page),
-        cmocka_unit_test(test_notify),
+        cmocka_unit_test(test_defaults),    cmocka_unit_test(test_values),
+        cmocka_unit_test(test_programs),    cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_long_line),   cmocka_unit_test(test_missing_file),
+        cmocka_unit_test(test_manual_page), cmocka_unit_test(test_notify),
     };
     return cmocka_run_group_tests(tests, set_up, NULL);
 }
