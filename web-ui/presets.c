@@ -1,48 +1,43 @@
-/* Known ACME directories.  See presets.h. */
+/* Known CAs as JSON.  See presets.h. */
 #include "web-ui/presets.h"
 
-#include <string.h>
-
-#define LE_TERMS "https://letsencrypt.org/repository/"
-
-const struct web_preset web_presets[] = {
-    {"letsencrypt", "Let's Encrypt", "https://acme-v02.api.letsencrypt.org/directory", LE_TERMS,
-     false},
-    {"letsencrypt-staging", "Let's Encrypt (staging)",
-     "https://acme-staging-v02.api.letsencrypt.org/directory", LE_TERMS, true},
-};
-const size_t web_preset_count = sizeof(web_presets) / sizeof(web_presets[0]);
-
-const struct web_preset *web_preset(const char *name)
+static json_t *reasons_json(unsigned reasons)
 {
-    for (size_t i = 0; name && i < web_preset_count; i++) {
-        if (strcmp(web_presets[i].name, name) == 0)
-            return &web_presets[i];
-    }
-    return NULL;
-}
+    json_t *list = json_array();
 
-const struct web_preset *web_preset_of(const char *directory)
-{
-    for (size_t i = 0; directory && i < web_preset_count; i++) {
-        if (strcmp(web_presets[i].directory, directory) == 0)
-            return &web_presets[i];
-    }
-    return NULL;
+    for (int reason = 0; reason <= 10; reason++)
+        if (reasons & 1u << reason)
+            json_array_append_new(list, json_integer(reason));
+    return list;
 }
 
 json_t *web_presets_json(void)
 {
     json_t *list = json_array();
 
-    for (size_t i = 0; i < web_preset_count; i++) {
+    for (size_t i = 0; i < acme_preset_count; i++) {
+        const struct acme_preset *row = &acme_presets[i];
         json_t *preset = json_object();
 
-        cm_json_set_str(preset, "name", web_presets[i].name);
-        cm_json_set_str(preset, "title", web_presets[i].title);
-        cm_json_set_str(preset, "directory", web_presets[i].directory);
-        cm_json_set_str(preset, "terms", web_presets[i].terms);
-        cm_json_set_bool(preset, "test", web_presets[i].test);
+        cm_json_set_str(preset, "name", row->name);
+        cm_json_set_str(preset, "title", row->title);
+        cm_json_set_str(preset, "directory", row->directory);
+        cm_json_set_str(preset, "terms", row->terms);
+        cm_json_set_bool(preset, "test", row->test);
+        cm_json_set_str(preset, "staging", row->staging);
+        cm_json_set_bool(preset, "eab", row->eab);
+        cm_json_set_int(preset, "eab_days", row->eab_days);
+        cm_json_set_int(preset, "contact_min", row->contact_min);
+        cm_json_set_int(preset, "contact_max", row->contact_max);
+        cm_json_set_str(preset, "key_type", row->key_type);
+        cm_json_set_str(preset, "other_key", row->other_key);
+        cm_json_set_int(preset, "activation_s", row->activation_s);
+        cm_json_set_bool(preset, "billing", row->billing);
+        cm_json_set_bool(preset, "ari", row->ari);
+        cm_json_set_bool(preset, "profiles", row->profiles);
+        cm_json_set_bool(preset, "rollover", row->rollover);
+        cm_json_set(preset, "reasons", reasons_json(row->reasons));
+        cm_json_set_int(preset, "validity_days", row->validity_days);
         json_array_append_new(list, preset);
     }
     return list;

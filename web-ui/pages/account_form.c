@@ -20,7 +20,7 @@ struct draw {
     struct web_ctx *ctx;
     struct cm_buf *page;
     const struct account_form *form;
-    const struct web_preset *preset;
+    const struct acme_preset *preset;
     struct cm_buf value; /* of the field at hand */
 };
 
@@ -80,8 +80,8 @@ static void presets(struct draw *draw)
     html_open(page, "nav", "class", "presets", "aria-label", web_msg(ctx, MSG_A_PRESETS), NULL);
     html_leaf(page, "p", web_msg(ctx, MSG_A_PRESETS_LEAD), "class", "hint", NULL);
     html_raw(page, "<ul>");
-    for (size_t i = 0; i < web_preset_count; i++) {
-        const struct web_preset *preset = &web_presets[i];
+    for (size_t i = 0; i < acme_preset_count; i++) {
+        const struct acme_preset *preset = &acme_presets[i];
         CM_AUTO_STR href = cm_asprintf("/accounts/new?preset=%s", preset->name);
 
         html_raw(page, "<li>");
@@ -146,7 +146,7 @@ static const char *terms_of(const struct draw *draw)
 {
     const char *url = cm_json_str(cm_json_obj(draw->form->account, "terms_agreed"), "url");
     const char *directory = cm_json_str(draw->form->account, "directory");
-    const struct web_preset *preset = draw->preset ? draw->preset : web_preset_of(directory);
+    const struct acme_preset *preset = draw->preset ? draw->preset : acme_preset_of(directory);
 
     if (preset)
         return preset->terms;
@@ -278,13 +278,13 @@ void account_form(struct web_ctx *ctx, int status, const struct account_form *fo
 {
     struct cm_buf page;
     struct draw draw = {
-        .ctx = ctx, .page = &page, .form = form, .preset = web_preset(form->preset)};
+        .ctx = ctx, .page = &page, .form = form, .preset = acme_preset(form->preset)};
     const char *title =
         form->account ? cm_json_str(form->account, "name") : web_msg(ctx, MSG_A_ADD);
 
     cm_buf_init(&draw.value, WEB_FORM_MAX);
     if (form->posted)
-        draw.preset = web_preset_of(web_form_text(form->posted, "directory"));
+        draw.preset = acme_preset_of(web_form_text(form->posted, "directory"));
     web_page_begin(ctx, &page, title, NAV_ACCOUNTS);
     html_raw(&page, "<div class=\"form-page\">");
     web_error_summary(ctx, &page, form->errors);

@@ -43,7 +43,7 @@ static void name_cell(struct cm_buf *page, const char *name)
 
 static void directory_cell(struct cm_buf *page, const char *directory)
 {
-    const struct web_preset *preset = web_preset_of(directory);
+    const struct acme_preset *preset = acme_preset_of(directory);
 
     html_raw(page, "<td>");
     if (preset) {

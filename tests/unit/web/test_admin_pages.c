@@ -120,10 +120,10 @@ static void test_account_presets(void **state)
     (void)state;
     rig_start(&rig);
     rig_sign_in(&rig);
-    for (size_t i = 0; i < web_preset_count; i++) {
-        CM_AUTO_STR path = cm_asprintf("/accounts/new?preset=%s", web_presets[i].name);
-        CM_AUTO_STR value = cm_asprintf("value=\"%s\"", web_presets[i].directory);
-        CM_AUTO_STR terms = cm_asprintf("<a href=\"%s\"", web_presets[i].terms);
+    for (size_t i = 0; i < acme_preset_count; i++) {
+        CM_AUTO_STR path = cm_asprintf("/accounts/new?preset=%s", acme_presets[i].name);
+        CM_AUTO_STR value = cm_asprintf("value=\"%s\"", acme_presets[i].directory);
+        CM_AUTO_STR terms = cm_asprintf("<a href=\"%s\"", acme_presets[i].terms);
 
         rig_get(&rig, path, &reply);
         assert_has(&reply, value);

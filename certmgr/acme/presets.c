@@ -1,0 +1,139 @@
+/*
+ * The table of known CAs (reference: their guides as of August 2026).  JPRS: its Certbot manual
+ * (EAB for 14 days, OCSP up to 10 minutes late, no dry run, a contact is a must); SSL.com: its ACME
+ * guide (one directory per kind of key, classes of names).
+ */
+#include "certmgr/acme/presets.h"
+
+#include <ctype.h>
+#include <string.h>
+
+#include "base/core/num.h"
+
+#define LE_TERMS   "https://letsencrypt.org/repository/"
+#define LE_REASONS (1u << 0 | 1u << 1 | 1u << 4 | 1u << 5)
+#define SSL_TERMS  "https://www.ssl.com/repository/"
+#define JPRS_TERMS "https://jprs.jp/pubcert/info/repository/"
+
+const struct acme_preset acme_presets[] = {
+    {.name = "letsencrypt",
+     .title = "Let's Encrypt",
+     .directory = "https://acme-v02.api.letsencrypt.org/directory",
+     .terms = LE_TERMS,
+     .staging = "letsencrypt-staging",
+     .contact_max = 6,
+     .ari = true,
+     .profiles = true,
+     .rollover = true,
+     .reasons = LE_REASONS,
+     .validity_days = 90},
+    {.name = "letsencrypt-staging",
+     .title = "Let's Encrypt (staging)",
+     .directory = "https://acme-staging-v02.api.letsencrypt.org/directory",
+     .terms = LE_TERMS,
+     .test = true,
+     .contact_max = 6,
+     .ari = true,
+     .profiles = true,
+     .rollover = true,
+     .reasons = LE_REASONS,
+     .validity_days = 90},
+    {.name = "sslcom-ecc",
+     .title = "SSL.com (ECDSA)",
+     .directory = "https://acme.ssl.com/sslcom-dv-ecc",
+     .terms = SSL_TERMS,
+     .eab = true,
+     .contact_max = 6,
+     .key_type = "EC",
+     .other_key = "sslcom-rsa",
+     .billing = true,
+     .reasons = ACME_REASONS_ANY,
+     .validity_days = 200},
+    {.name = "sslcom-rsa",
+     .title = "SSL.com (RSA)",
+     .directory = "https://acme.ssl.com/sslcom-dv-rsa",
+     .terms = SSL_TERMS,
+     .eab = true,
+     .contact_max = 6,
+     .key_type = "RSA",
+     .other_key = "sslcom-ecc",
+     .billing = true,
+     .reasons = ACME_REASONS_ANY,
+     .validity_days = 200},
+    {.name = "jprs",
+     .title = "JPRS",
+     .directory = "https://acme.amecert.jprs.jp/DV/getDirectory",
+     .terms = JPRS_TERMS,
+     .eab = true,
+     .eab_days = 14,
+     .contact_min = 1,
+     .contact_max = 6,
+     .activation_s = 600,
+     .reasons = ACME_REASONS_ANY},
+};
+const size_t acme_preset_count = sizeof(acme_presets) / sizeof(acme_presets[0]);
+
+const struct acme_preset *acme_preset(const char *name)
+{
+    for (size_t i = 0; name && i < acme_preset_count; i++)
+        if (strcmp(acme_presets[i].name, name) == 0)
+            return &acme_presets[i];
+    return NULL;
+}
+
+const struct acme_preset *acme_preset_of(const char *directory)
+{
+    for (size_t i = 0; directory && i < acme_preset_count; i++)
+        if (strcmp(acme_presets[i].directory, directory) == 0)
+            return &acme_presets[i];
+    return NULL;
+}
+
+unsigned acme_reasons(const char *directory)
+{
+    const struct acme_preset *preset = acme_preset_of(directory);
+    return preset ? preset->reasons : ACME_REASONS_ANY;
+}
+
+/* ---- reasons of a revocation (RFC 5280 5.3.1) ------------------------------------------------ */
+
+static const struct {
+    int reason;
+    const char *name;
+} reasons[] = {{0, "unspecified"},        {1, "keyCompromise"}, {2, "cACompromise"},
+               {3, "affiliationChanged"}, {4, "superseded"},    {5, "cessationOfOperation"},
+               {6, "certificateHold"},    {8, "removeFromCRL"}, {9, "privilegeWithdrawn"},
+               {10, "aACompromise"}};
+
+static bool same_word(const char *typed, const char *name)
+{
+    for (;; typed++) {
+        if (*typed == '-' || *typed == '_' || *typed == ' ')
+            continue;
+        if (tolower((unsigned char)*typed) != tolower((unsigned char)*name))
+            return false;
+        if (!*typed)
+            return true;
+        name++;
+    }
+}
+
+int acme_reason_parse(const char *text)
+{
+    int64_t number = -1;
+    if (!text || !*text)
+        return -1;
+    bool is_number = cm_num_i64(text, 0, 10, &number) == 0;
+    for (size_t i = 0; i < sizeof(reasons) / sizeof(reasons[0]); i++)
+        if (is_number ? reasons[i].reason == number : same_word(text, reasons[i].name))
+            return reasons[i].reason;
+    return -1;
+}
+
+const char *acme_reason_name(int reason)
+{
+    for (size_t i = 0; i < sizeof(reasons) / sizeof(reasons[0]); i++)
+        if (reasons[i].reason == reason)
+            return reasons[i].name;
+    return NULL;
+}

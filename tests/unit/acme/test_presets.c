@@ -1,0 +1,89 @@
+/* Known CAs: every row is whole; reasons of a revocation by number and by name. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <string.h>
+
+#include "certmgr/acme/presets.h"
+
+static void rows_are_whole(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < acme_preset_count; i++) {
+        const struct acme_preset *row = &acme_presets[i];
+        assert_ptr_equal(acme_preset(row->name), row);
+        assert_ptr_equal(acme_preset_of(row->directory), row);
+        assert_int_equal(strncmp(row->directory, "https://", 8), 0);
+        assert_int_equal(strncmp(row->terms, "https://", 8), 0);
+        assert_true(row->contact_min <= row->contact_max);
+        assert_true(row->reasons & 1u); /* "unspecified" is always accepted */
+        if (row->staging)
+            assert_true(acme_preset(row->staging)->test);
+        if (row->other_key) {
+            const struct acme_preset *other = acme_preset(row->other_key);
+            assert_ptr_equal(acme_preset(other->other_key), row);
+            assert_string_not_equal(other->key_type, row->key_type);
+        }
+    }
+    assert_null(acme_preset(NULL));
+    assert_null(acme_preset("nobody"));
+    assert_null(acme_preset_of("https://ca.example/dir"));
+}
+
+/* reference/acme.md A1, A4, A6, A8, N5, N6 */
+static void jprs_is_as_its_manual_says(void **state)
+{
+    (void)state;
+    const struct acme_preset *jprs = acme_preset_of("https://acme.amecert.jprs.jp/DV/getDirectory");
+    assert_true(jprs->eab);
+    assert_int_equal(jprs->eab_days, 14);
+    assert_int_equal(jprs->contact_min, 1);
+    assert_int_equal(jprs->contact_max, 6);
+    assert_int_equal(jprs->activation_s, 600);
+    assert_null(jprs->staging);
+}
+
+static void reasons(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *typed;
+        int reason;
+    } rows[] = {{"0", 0},
+                {"1", 1},
+                {"5", 5},
+                {"10", 10},
+                {"7", -1},
+                {"11", -1},
+                {"-1", -1},
+                {"", -1},
+                {"superseded", 4},
+                {"keyCompromise", 1},
+                {"KEY-compromise", 1},
+                {"key_compromise", 1},
+                {"cessationofoperation", 5},
+                {"keyCompromises", -1},
+                {"key", -1},
+                {"1x", -1},
+                {"unspecified", 0},
+                {"affiliation changed", 3}};
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+        assert_int_equal(acme_reason_parse(rows[i].typed), rows[i].reason);
+    assert_int_equal(acme_reason_parse(NULL), -1);
+    assert_string_equal(acme_reason_name(1), "keyCompromise");
+    assert_null(acme_reason_name(7));
+    assert_int_equal(acme_reasons("https://acme-v02.api.letsencrypt.org/directory"),
+                     1u << 0 | 1u << 1 | 1u << 4 | 1u << 5);
+    assert_int_equal(acme_reasons("https://ca.example/dir"), ACME_REASONS_ANY);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(rows_are_whole),
+                                       cmocka_unit_test(jprs_is_as_its_manual_says),
+                                       cmocka_unit_test(reasons)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
