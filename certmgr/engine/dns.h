@@ -61,9 +61,6 @@ struct eng_dns_account *eng_dns_account(struct engine *engine, const char *name)
  * (borrowed). */
 struct eng_dns_account *eng_dns_cover(struct engine *engine, const char *fqdn);
 void eng_dns_unref(struct eng_dns_account *account);
-/* Text behind "dns-account:" for whom a domain is covered: pure, for tests and forms. Length of
- * the longest domain of domains at or above fqdn, 0 = none. */
-size_t eng_dns_covers(const json_t *domains, const char *fqdn);
 /* The view for calls; secrets must be open. */
 struct dnsp_account eng_dns_view(const struct eng_dns_account *account);
 struct dns_client *eng_dns_resolver(const struct eng_dns_account *account);

@@ -138,7 +138,8 @@ struct eng_dns_account *eng_dns_account(struct engine *engine, const char *name)
     return NULL;
 }
 
-size_t eng_dns_covers(const json_t *domains, const char *fqdn)
+/* Length of the longest of these domains at or above fqdn, 0 = none. */
+static size_t covers(const json_t *domains, const char *fqdn)
 {
     size_t best = 0, i, len = strlen(fqdn);
     json_t *item;
@@ -159,7 +160,7 @@ struct eng_dns_account *eng_dns_cover(struct engine *engine, const char *fqdn)
     size_t best = 0;
     read_all(engine);
     for (struct eng_dns_account *at = engine->dns->accounts; at; at = at->next) {
-        size_t n = eng_dns_covers(cm_json_arr(at->body, "domains_ascii"), fqdn);
+        size_t n = covers(cm_json_arr(at->body, "domains_ascii"), fqdn);
         if (n > best) {
             best = n;
             found = at;
