@@ -110,31 +110,41 @@ static bool name_ok(enum cs_naming naming, const char *name)
 /* ---- values
  * -------------------------------------------------------------------------------------- */
 
-static bool is_line(const char *text)
-{
-    for (; *text; text++)
-        if ((unsigned char)*text < 0x20 || *text == 0x7f)
-            return false;
-    return true;
-}
+/* What a byte may be part of; NUL of nothing. */
+enum { IN_LINE = 1, IN_BASE64 = 2, IN_BASE64URL = 4, IN_PEM = 8 };
+#define ALNUM (IN_LINE | IN_BASE64 | IN_BASE64URL | IN_PEM)
+static const uint8_t classes[256] = {['\n'] = IN_PEM,
+                                     ['\r'] = IN_PEM,
+                                     [' ' ... '*'] = IN_LINE | IN_PEM,
+                                     ['+'] = IN_LINE | IN_BASE64 | IN_PEM,
+                                     [','] = IN_LINE | IN_PEM,
+                                     ['-'] = IN_LINE | IN_BASE64URL | IN_PEM,
+                                     ['.'] = IN_LINE | IN_PEM,
+                                     ['/'] = IN_LINE | IN_BASE64 | IN_PEM,
+                                     ['0' ... '9'] = ALNUM,
+                                     [':' ... '<'] = IN_LINE | IN_PEM,
+                                     ['='] = IN_LINE | IN_BASE64 | IN_PEM,
+                                     ['>' ... '@'] = IN_LINE | IN_PEM,
+                                     ['A' ... 'Z'] = ALNUM,
+                                     ['[' ... '^'] = IN_LINE | IN_PEM,
+                                     ['_'] = IN_LINE | IN_BASE64URL | IN_PEM,
+                                     ['`'] = IN_LINE | IN_PEM,
+                                     ['a' ... 'z'] = ALNUM,
+                                     ['{' ... '~'] = IN_LINE | IN_PEM,
+                                     [0x80 ... 0xff] = IN_LINE};
 
-static bool is_base64(const char *text, const char *extra)
+static bool is_all(const char *text, uint8_t in)
 {
-    for (; *text; text++)
-        if (!is_alnum(*text) && !strchr(extra, *text))
-            return false;
-    return true;
+    const unsigned char *at = (const unsigned char *)text;
+    while (classes[*at] & in)
+        at++;
+    return *at == 0;
 }
 
 /* Armour is ASCII; an empty text is allowed where a chain has no intermediates. */
 static bool is_pem(const char *text)
 {
-    if (*text && strncmp(text, "-----BEGIN ", 11) != 0)
-        return false;
-    for (; *text; text++)
-        if (*text != '\n' && *text != '\r' && (*text < 0x20 || *text > 0x7e))
-            return false;
-    return true;
+    return (*text == '\0' || strncmp(text, "-----BEGIN ", 11) == 0) && is_all(text, IN_PEM);
 }
 
 static bool is_word(const char *text, const char *const *words)
@@ -183,7 +193,7 @@ static bool text_ok(const struct cs_member *m, const char *text, size_t len)
     case CS_K_TEXT:
         return len <= max;
     case CS_K_LINE:
-        return len <= max && is_line(text);
+        return len <= max && is_all(text, IN_LINE);
     case CS_K_LABEL:
         return is_label(text, len, max);
     case CS_K_HOST:
@@ -197,9 +207,9 @@ static bool text_ok(const struct cs_member *m, const char *text, size_t len)
     case CS_K_HEX:
         return is_hex(text, max);
     case CS_K_BASE64:
-        return len <= max && is_base64(text, "+/=");
+        return len <= max && is_all(text, IN_BASE64);
     case CS_K_BASE64URL:
-        return len <= max && is_base64(text, "-_");
+        return len <= max && is_all(text, IN_BASE64URL);
     case CS_K_PEM:
         return len <= max && is_pem(text);
     default:

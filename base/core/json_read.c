@@ -32,7 +32,7 @@ static unsigned special(const char *text, unsigned *high)
     __m128i control = _mm_cmpeq_epi8(_mm_min_epu8(bytes, _mm_set1_epi8(0x1f)), bytes);
     __m128i quote = _mm_cmpeq_epi8(bytes, _mm_set1_epi8('"'));
     __m128i slash = _mm_cmpeq_epi8(bytes, _mm_set1_epi8('\\'));
-    *high |= (unsigned)_mm_movemask_epi8(bytes);
+    *high = (unsigned)_mm_movemask_epi8(bytes);
     return (unsigned)_mm_movemask_epi8(_mm_or_si128(control, _mm_or_si128(quote, slash)));
 }
 
@@ -55,7 +55,7 @@ static unsigned special(const char *text, unsigned *high)
     uint64_t word;
     memcpy(&word, text, sizeof(word));
     uint64_t control = (word - ONES * 0x20) & ~word & HIGHS;
-    *high |= (word & HIGHS) != 0;
+    *high = (word & HIGHS) != 0;
     return (control | has(word, '"') | has(word, '\\')) != 0;
 }
 
@@ -64,11 +64,20 @@ static unsigned special(const char *text, unsigned *high)
 size_t cm_json_plain(const char *text, size_t len, bool *high)
 {
     size_t at = 0;
-    unsigned seen = 0, in_step = 0;
+    unsigned seen = 0;
     for (; at + STEP <= len; at += STEP) {
-        if (special(text + at, &in_step))
+        unsigned above = 0, found = special(text + at, &above);
+#ifdef __SSE2__
+        if (found) {
+            unsigned first = (unsigned)__builtin_ctz(found);
+            *high = *high || seen || (above & ((1u << first) - 1));
+            return at + first;
+        }
+#else
+        if (found)
             break;
-        seen |= in_step;
+#endif
+        seen |= above;
     }
     for (; at < len; at++) {
         unsigned char c = (unsigned char)text[at];

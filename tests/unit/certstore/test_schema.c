@@ -235,6 +235,40 @@ static void directions(void **state)
     assert_null(cs_type_of(""));
 }
 
+static bool takes(json_t *doc, const char *member, const char *text)
+{
+    json_object_set_new(doc, member, json_string_nocheck(text));
+    return cs_schema_check(doc, false, NULL) == 0;
+}
+
+static bool is_alnum(int c)
+{
+    return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z');
+}
+
+static void every_byte_of_a_text(void **state)
+{
+    (void)state;
+    CM_AUTO_JSON line = sample("credential");
+    CM_AUTO_JSON base64 = json_copy(line);
+    CM_AUTO_JSON url = json_copy(line);
+    CM_AUTO_JSON pem = json_copy(line);
+    for (int c = 1; c < 256; c++) {
+        const char text[] = {'a', (char)c, 'b', '\0'};
+        char armour[] = "-----BEGIN ?";
+        armour[11] = (char)c;
+        bool control = c < 0x20 || c == 0x7f;
+        assert_int_equal(takes(line, "issuer", text), !control);
+        assert_int_equal(takes(base64, "sealed_key", text),
+                         is_alnum(c) || c == '+' || c == '/' || c == '=');
+        assert_int_equal(takes(url, "csr", text), is_alnum(c) || c == '-' || c == '_');
+        assert_int_equal(takes(pem, "chain", armour),
+                         (!control && c < 0x80) || c == '\n' || c == '\r');
+    }
+    assert_true(takes(pem, "chain", ""));
+    assert_false(takes(pem, "chain", "x"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -243,6 +277,7 @@ int main(void)
         cmocka_unit_test(unknown_members_everywhere),
         cmocka_unit_test(ids),
         cmocka_unit_test(values),
+        cmocka_unit_test(every_byte_of_a_text),
         cmocka_unit_test(limits_of_lists),
         cmocka_unit_test(required_members),
         cmocka_unit_test(directions),
