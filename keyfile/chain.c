@@ -6,6 +6,7 @@
 #include "base/core/json.h"
 #include "base/core/mem.h"
 #include "keyfile/certinfo.h"
+#include "keyfile/leaf.h"
 #include "keyfile/ossl.h"
 #include "keyfile/pem.h"
 #include "keyfile/roots_impl.h"
@@ -109,14 +110,10 @@ static int check_tail(STACK_OF(X509) * certs, struct kf_roots *roots, const char
     return rc;
 }
 
-static int take_tail(X509 *leaf, const struct kf_tail *tail, struct kf_chain *ret,
-                     struct cm_err *err)
+static void take_tail(const struct kf_tail *tail, struct kf_chain *ret)
 {
-    if (!kf_x509_signed_by(leaf, tail->issuer))
-        return cm_fail(err, CM_EMALF, "certificate 1 of the chain is not signed by the next");
     ret->intermediates = cm_strdup(tail->intermediates);
     ret->root = cm_strdup(tail->root);
-    return 0;
 }
 
 /* Length of the text to the end of its first certificate's armour, or of the whole. */
@@ -127,6 +124,30 @@ static size_t leaf_length(const char *pem, size_t len)
     return at ? (size_t)(at - pem) + sizeof(end) - 1 : len;
 }
 
+/* A leaf above a chain end that was checked before.  Returns 1 when all of it was read the short
+ * way, 0 when the long way has to tell. */
+static int check_short(const char *pem, size_t first, const struct kf_tail *tail,
+                       const json_t *names, const char *spki, int64_t now_ms, struct kf_chain *ret)
+{
+    KF_AUTO(x509) X509 *leaf = kf_leaf_read(pem, first);
+    if (!leaf || !kf_leaf_signed_by(leaf, tail->issuer))
+        return 0;
+    KF_AUTO(x509_stack) STACK_OF(X509) *certs = sk_X509_new_null();
+    int rc = kf_x509_info(leaf, &ret->info, NULL);
+    if (rc == 0)
+        rc = check_leaf(leaf, names, spki, now_ms, &ret->info, NULL);
+    if (rc == 0 && certs && sk_X509_push(certs, leaf)) {
+        leaf = NULL;
+        rc = kf_pem_write(certs, 0, 1, &ret->leaf, NULL);
+    }
+    if (rc < 0 || !ret->leaf) {
+        kf_chain_fini(ret);
+        return 0;
+    }
+    take_tail(tail, ret);
+    return 1;
+}
+
 int kf_chain_check(const char *pem, size_t len, const json_t *names_ascii, const char *spki,
                    struct kf_roots *roots, int64_t now_ms, struct kf_chain *ret, struct cm_err *err)
 {
@@ -135,17 +156,18 @@ int kf_chain_check(const char *pem, size_t len, const json_t *names_ascii, const
         return cm_fail(err, CM_ELIMIT, "PEM is longer than %u bytes", KF_PEM_MAX);
     size_t first = leaf_length(pem, len);
     const struct kf_tail *tail = kf_roots_tail(roots, pem + first, len - first);
+    if (tail && check_short(pem, first, tail, names_ascii, spki, now_ms, ret))
+        return 0;
     KF_AUTO(x509_stack) STACK_OF(X509) *certs = NULL;
-    int rc = kf_pem_certs(pem, tail ? first : len, KF_CHAIN_MAX, &certs, err);
+    int rc = kf_pem_certs(pem, len, KF_CHAIN_MAX, &certs, err);
     if (rc < 0)
         return rc;
     X509 *leaf = sk_X509_value(certs, 0);
     rc = kf_x509_info(leaf, &ret->info, err);
     if (rc == 0)
         rc = check_leaf(leaf, names_ascii, spki, now_ms, &ret->info, err);
-    if (rc == 0)
-        rc = tail ? take_tail(leaf, tail, ret, err)
-                  : check_tail(certs, roots, pem + first, len - first, ret, err);
+    if (rc == 0) /* one that is known is not kept again */
+        rc = check_tail(certs, roots, pem + first, tail ? 0 : len - first, ret, err);
     if (rc == 0)
         rc = kf_pem_write(certs, 0, 1, &ret->leaf, err);
     if (rc < 0)

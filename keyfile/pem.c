@@ -38,7 +38,7 @@ static bool line_is(const char *line, size_t len, const char *text)
 }
 
 /* The block's base64 up to its END line, decoded and parsed. */
-static int read_block(struct lines *in, X509 **ret, struct cm_err *err)
+static int read_block(struct lines *in, OSSL_LIB_CTX *context, X509 **ret, struct cm_err *err)
 {
     struct cm_buf b64;
     const char *line;
@@ -56,7 +56,9 @@ static int read_block(struct lines *in, X509 **ret, struct cm_err *err)
         !ended || b64.failed ? CM_EMALF : cm_b64_decode(cm_buf_str(&b64), b64.len, &der, &der_len);
     cm_buf_fini(&b64);
     const unsigned char *at = der;
-    X509 *cert = rc == 0 ? d2i_X509(NULL, &at, (long)der_len) : NULL;
+    X509 *cert = rc == 0 ? X509_new_ex(context, NULL) : NULL;
+    if (cert)
+        cert = d2i_X509(&cert, &at, (long)der_len); /* frees it when it fails */
     bool whole = cert && at == der + der_len;
     cm_free(der);
     if (whole) {
@@ -69,6 +71,12 @@ static int read_block(struct lines *in, X509 **ret, struct cm_err *err)
 }
 
 int kf_pem_certs(const char *pem, size_t len, size_t max, STACK_OF(X509) * *ret, struct cm_err *err)
+{
+    return kf_pem_certs_in(NULL, pem, len, max, ret, err);
+}
+
+int kf_pem_certs_in(OSSL_LIB_CTX *context, const char *pem, size_t len, size_t max,
+                    STACK_OF(X509) * *ret, struct cm_err *err)
 {
     *ret = NULL;
     if (len > KF_PEM_MAX)
@@ -86,7 +94,7 @@ int kf_pem_certs(const char *pem, size_t len, size_t max, STACK_OF(X509) * *ret,
         if ((size_t)sk_X509_num(certs) >= max)
             return cm_fail(err, CM_ELIMIT, "PEM holds more than %zu certificates", max);
         X509 *cert = NULL;
-        int rc = read_block(&in, &cert, err);
+        int rc = read_block(&in, context, &cert, err);
         if (rc < 0)
             return rc;
         if (!sk_X509_push(certs, cert)) {

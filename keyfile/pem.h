@@ -10,5 +10,8 @@
  * blocks, DER without trailing bytes.  The caller frees *ret with its members. */
 int kf_pem_certs(const char *pem, size_t len, size_t max, STACK_OF(X509) * *ret,
                  struct cm_err *err);
+/* The same in a library context. */
+int kf_pem_certs_in(OSSL_LIB_CTX *context, const char *pem, size_t len, size_t max,
+                    STACK_OF(X509) * *ret, struct cm_err *err);
 /* PEM of certificates [from, to) of the stack in our own even form (cm_free); "" for none. */
 int kf_pem_write(STACK_OF(X509) * certs, int from, int to, char **ret, struct cm_err *err);
