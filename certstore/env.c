@@ -89,6 +89,16 @@ static int check_file_system(const char *dir, struct cm_err *err)
     return 0;
 }
 
+/* Killed (or the disk was full) while LMDB wrote the first two pages: there was never a store, and
+ * LMDB would call the rest damaged for ever. */
+static void drop_stump(const char *data)
+{
+    struct stat st;
+    if (stat(data, &st) == 0 && st.st_size < (off_t)(2 * sysconf(_SC_PAGESIZE)) &&
+        unlink(data) == 0)
+        cm_log(CM_LOG_WARN, "certstore", data, "a store that was never finished is begun anew");
+}
+
 static int lock_dir(struct cs_env *env, bool create, struct cm_err *err)
 {
     CM_AUTO_STR data = cm_asprintf("%s/data.mdb", env->dir);
@@ -108,6 +118,8 @@ static int lock_dir(struct cs_env *env, bool create, struct cm_err *err)
         cm_err_hint(err, "One process opens a store: ask the running server, or stop it first.");
         return CM_EBUSY;
     }
+    if (create)
+        drop_stump(data);
     return 0;
 }
 

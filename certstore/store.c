@@ -92,7 +92,9 @@ static int state_create(struct cs_store *store, struct cm_err *err)
         cs_txn_abort(&store->txn);
     else
         rc = cs_txn_commit(&store->txn, err);
-    return rc < 0 ? rc : cm_dir_sync(store->dir, err);
+    if (rc == 0)
+        rc = cm_dir_sync(store->dir, err);
+    return rc < 0 ? cm_wrap(err, rc, "the new certificate store cannot be saved") : 0;
 }
 
 int cs_renew_epoch(struct cs_store *store, struct cm_err *err)

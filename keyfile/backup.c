@@ -406,17 +406,6 @@ int kf_backup_done(struct kf_backup_in *in, struct cm_err *err)
     return check_sum(in, err);
 }
 
-int kf_backup_header(int fd, json_t **ret, struct cm_err *err)
-{
-    struct kf_backup_in *in = NULL;
-    *ret = NULL;
-    int rc = kf_backup_open(fd, NULL, &in, err);
-    if (rc == 0)
-        *ret = json_incref(in->about);
-    kf_backup_in_free(in);
-    return rc;
-}
-
 int kf_backup_verify(int fd, json_t **ret_header, struct cm_err *err)
 {
     struct kf_backup_in *in = NULL;

@@ -47,8 +47,6 @@ void kf_backup_out_free(struct kf_backup_out *out); /* NULL allowed */
 
 /* ---- reading ---- */
 
-/* The header alone (owned). */
-int kf_backup_header(int fd, json_t **ret, struct cm_err *err);
 /* Header and checksum of the whole file, without a key. */
 int kf_backup_verify(int fd, json_t **ret_header, struct cm_err *err);
 

@@ -65,14 +65,6 @@ struct hold *hold_new(const struct hold_opts *opts)
     return hold;
 }
 
-void hold_free(struct hold *hold)
-{
-    if (!hold)
-        return;
-    json_decref(hold->doc);
-    cm_free(hold);
-}
-
 static const struct kf_trust *trust_of(const struct hold *hold)
 {
     return hold->opts.trust(hold->opts.trust_arg);

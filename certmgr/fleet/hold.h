@@ -24,8 +24,8 @@ struct hold_opts {
     void *arg;
 };
 struct hold;
+/* Lives as long as the process. */
 struct hold *hold_new(const struct hold_opts *opts);
-void hold_free(struct hold *hold);
 
 /* Is everything stopped? */
 bool hold_active(const struct hold *hold);
