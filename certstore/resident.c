@@ -17,7 +17,7 @@
 
 #define MAPS_LINE_MAX 512
 #define USES_MAX      2048 /* between two rounds */
-#define COMMIT_USES   256  /* what a commit counts for: it touches more than a read */
+#define COMMIT_USES   512  /* what a commit counts for: it touches more than a read */
 
 void cs_env_find_map(struct cs_env *env)
 {
