@@ -127,6 +127,19 @@ static void look_at_servers(struct notifier *n, const struct notice_rules *rules
     }
 }
 
+static void look_at_store(const struct notifier *n, json_t *open)
+{
+    struct cs_stat stat;
+    CM_AUTO_JSON scrub = cs_scrub_status(n->opts.store);
+    CM_AUTO_JSON hold = cs_kv_get(n->opts.store, "state", "hold"); /* certmgr/fleet/hold.h */
+    bool held = hold && !json_object_get(hold, "released_at");
+    struct notice_store store = {.scrub_problems = json_array_size(cm_json_arr(scrub, "problems")),
+                                 .held_since_ms = held ? cm_json_time(hold, "since", 0) : 0};
+    if (cs_stat(n->opts.store, &stat, NULL) == 0)
+        store.map_percent = stat.map_percent;
+    notice_rules_store(&store, open);
+}
+
 /* ---- one look -------------------------------------------------------------------------------- */
 
 static void compare(struct notifier *n)
@@ -136,6 +149,7 @@ static void compare(struct notifier *n)
     CM_AUTO_JSON open = json_copy(n->found);
     CM_AUTO_JSON changed = json_object();
     look_at_servers(n, &rules, open);
+    look_at_store(n, open);
     notice_rules_trust(&rules, kf_trust_expires_ms(rules.trust), open);
     CM_AUTO_JSON events =
         notice_update(n->rows, open, now, n->opts.config->remind_after_s * INT64_C(1000), changed);

@@ -10,6 +10,7 @@
 #include "base/core/mem.h"
 #include "base/net/hostname.h"
 #include "certmgr/engine/plan.h"
+#include "certstore/store.h"
 
 #define DAY_MS INT64_C(86400000)
 
@@ -338,4 +339,58 @@ void notice_rules_trust(const struct notice_rules *rules, int64_t expires_ms, js
                     "manager for the key agent's errors");
     cm_json_set_str(c, "path", "/status");
     cm_json_set_time(c, "since", expires_ms - life / 3);
+}
+
+/* ---- the manager's own state ----------------------------------------------------------------- */
+
+static void map_rule(int percent, json_t *open)
+{
+    bool refuses = percent >= CS_MAP_REFUSE;
+    json_t *c = percent >= CS_MAP_WARN
+                    ? add(open, "store:map", "store_full", refuses ? LEVEL_CRITICAL : LEVEL_OPEN)
+                    : NULL;
+    if (!c)
+        return;
+    set_text(c, "title", cm_asprintf("The certificate store is %d %% full", percent));
+    cm_json_set_str(c, "where", "the manager's certificate store");
+    cm_json_set_str(c, "what",
+                    refuses ? "New credentials are refused; existing ones are still renewed"
+                            : "At 90 % new credentials are refused");
+    cm_json_set_str(c, "hint", "Delete what is no longer needed (certmgr store stat)");
+    cm_json_set_str(c, "path", "/status");
+}
+
+static void scrub_rule(size_t problems, json_t *open)
+{
+    json_t *c = problems > 0 ? add(open, "store:scrub", "store_damaged", LEVEL_CRITICAL) : NULL;
+    if (!c)
+        return;
+    cm_json_set_str(c, "title", "The certificate store is damaged");
+    cm_json_set_str(c, "where", "the manager's certificate store");
+    set_text(c, "what", cm_asprintf("The weekly reading found %zu problems", problems));
+    cm_json_set_str(c, "hint",
+                    "Look at certmgr store stat --json, check the disk, and restore a "
+                    "backup when documents are lost");
+    cm_json_set_str(c, "path", "/status");
+}
+
+static void hold_rule(int64_t since_ms, json_t *open)
+{
+    json_t *c = since_ms > 0 ? add(open, "store:hold", "on_hold", LEVEL_CRITICAL) : NULL;
+    if (!c)
+        return;
+    cm_json_set_str(c, "title", "The manager is on hold after a restore");
+    cm_json_set_str(c, "where", "the manager");
+    cm_json_set_str(c, "what", "No orders, no deployment, no changes until its servers answered");
+    cm_json_set_str(c, "hint",
+                    "certmgr hold tells whom it waits for; certmgr hold release ends it");
+    cm_json_set_str(c, "path", "/status");
+    cm_json_set_time(c, "since", since_ms);
+}
+
+void notice_rules_store(const struct notice_store *store, json_t *open)
+{
+    map_rule(store->map_percent, open);
+    scrub_rule(store->scrub_problems, open);
+    hold_rule(store->held_since_ms, open);
 }

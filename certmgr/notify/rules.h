@@ -29,4 +29,12 @@ void notice_rules_credential(const struct notice_rules *rules, const json_t *cre
 /* watched: the manager has been up long enough for the server to have come back. */
 void notice_rules_server(const struct notice_rules *rules, const char *name, int64_t last_seen_ms,
                          bool watched, json_t *open);
+/* The manager's own state: how full its store is, what the scrub found, the hold after a restore.
+ */
+struct notice_store {
+    int map_percent;
+    size_t scrub_problems;
+    int64_t held_since_ms; /* 0 = not on hold */
+};
+void notice_rules_store(const struct notice_store *store, json_t *open);
 void notice_rules_trust(const struct notice_rules *rules, int64_t expires_ms, json_t *open);

@@ -28,6 +28,22 @@ void health_readyz(struct web_ctx *ctx)
         plain(ctx, 503, "trust root expired\n");
 }
 
+static void store_metrics(struct cs_store *store, struct cm_buf *text)
+{
+    struct cs_stat stat;
+    CM_AUTO_JSON scrub = cs_scrub_status(store);
+
+    if (cs_stat(store, &stat, NULL) == 0)
+        cm_buf_printf(text,
+                      "# HELP certmgr_store_map_percent Part of the store's largest size in use.\n"
+                      "# TYPE certmgr_store_map_percent gauge\ncertmgr_store_map_percent %d\n",
+                      stat.map_percent);
+    cm_buf_printf(text,
+                  "# HELP certmgr_store_scrub_problems Problems that the last reading found.\n"
+                  "# TYPE certmgr_store_scrub_problems gauge\ncertmgr_store_scrub_problems %zu\n",
+                  json_array_size(cm_json_arr(scrub, "problems")));
+}
+
 /* Prometheus text exposition; statuses are our own words, so no label needs escaping. */
 void health_metrics(struct web_ctx *ctx)
 {
@@ -51,6 +67,7 @@ void health_metrics(struct web_ctx *ctx)
                   "# HELP certmgr_store_sequence Newest durable update sequence.\n"
                   "# TYPE certmgr_store_sequence gauge\ncertmgr_store_sequence %lld\n",
                   web_streams_count(ctx->web->streams), (long long)cs_seq(ctx->web->env.store));
+    store_metrics(ctx->web->env.store, &text);
     web_reply(ctx, 200, "text/plain; version=0.0.4; charset=utf-8", text.data, text.len);
     cm_buf_fini(&text);
 }

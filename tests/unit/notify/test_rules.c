@@ -253,6 +253,25 @@ static void test_trust(void **state)
     }
 }
 
+static void test_store(void **state)
+{
+    static const struct {
+        struct notice_store store;
+        const char *map, *scrub, *hold;
+    } rows[] = {{{69, 0, 0}, "0", "0", "0"},
+                {{70, 0, 0}, "1", "0", "0"},
+                {{90, 2, 0}, "3", "3", "0"},
+                {{0, 0, NOW}, "0", "0", "3"}};
+    (void)state;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        CM_AUTO_JSON open = json_object();
+        notice_rules_store(&rows[i].store, open);
+        assert_string_equal(level_text(open, "store:map"), rows[i].map);
+        assert_string_equal(level_text(open, "store:scrub"), rows[i].scrub);
+        assert_string_equal(level_text(open, "store:hold"), rows[i].hold);
+    }
+}
+
 static void test_cap(void **state)
 {
     (void)state;
@@ -282,6 +301,7 @@ int main(void)
         cmocka_unit_test(test_deploy_words),
         cmocka_unit_test(test_server),
         cmocka_unit_test(test_trust),
+        cmocka_unit_test(test_store),
         cmocka_unit_test(test_cap),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
