@@ -32,7 +32,7 @@ void api_store_scrub(struct web_ctx *ctx)
         return;
     }
     care->scrub(care->arg);
-    web_reply_status(ctx, 204);
+    api_done(ctx, NULL);
 }
 
 static void answered(void *arg, const json_t *result, const struct cm_err *err)
@@ -75,7 +75,7 @@ void api_recovery_key(struct web_ctx *ctx)
 
 static void released(struct web_ctx *ctx)
 {
-    web_reply_status(ctx, 204);
+    api_done(ctx, NULL);
 }
 
 void api_hold_release(struct web_ctx *ctx)
