@@ -350,6 +350,29 @@ static int cmd_lint(struct cli *cli)
     return status;
 }
 
+static int cmd_providers(struct cli *cli)
+{
+    struct cli_option o[] = {{.name = NULL}};
+    CM_AUTO_JSON reply = NULL;
+    size_t i = 0;
+    json_t *recipe = NULL;
+    if (cli_options(cli, o) != 0 || cli->argc != 0)
+        return CLI_USAGE;
+    int status = cli_api(cli, "GET", "/dns-providers", NULL, &reply);
+    if (status == CLI_OK && cli->json)
+        cli_print_json(reply);
+    if (status != CLI_OK || cli->json)
+        return status;
+    json_array_foreach(cm_json_arr(reply, "dns_providers"), i, recipe)
+    {
+        printf("%-16s  %s%s\n", cm_json_str_or(recipe, "name", ""),
+               cm_json_str_or(recipe, "title", ""),
+               cm_json_bool(recipe, "unverified", false) ? "  (unverified: never run live by us)"
+                                                         : "");
+    }
+    return CLI_OK;
+}
+
 static int cmd_recipe(struct cli *cli)
 {
     struct cli_option o[] = {{.name = NULL}};
@@ -423,6 +446,7 @@ const struct cli_command cli_dns_commands[] = {
     {"dns remove", "NAME [--force]", "takes a DNS account away", cmd_remove},
     {"dns test", "NAME [--name HOST]", "write, see and remove a probe record", cmd_test},
     {"dns lint", "FILE", "prove a provider recipe offline", cmd_lint},
+    {"dns providers", "", "recipes that accounts of kind recipe can use", cmd_providers},
     {"dns recipe", "NAME FILE", "store a provider recipe", cmd_recipe},
     {"dns manual", "CREDENTIAL [--go-on]", "TXT records to be written by hand", cmd_manual},
     {0},

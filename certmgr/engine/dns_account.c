@@ -56,14 +56,9 @@ static struct eng_dns_account *account_new(struct engine *engine, const char *na
     struct eng_dns_account *account = cm_calloc(1, sizeof(*account));
     *account = (struct eng_dns_account){
         .refs = 1, .engine = engine, .name = cm_strdup(name), .body = json_incref(body)};
-    const char *provider = cm_json_str(body, "provider");
     const char *resolvers = cm_json_str(body, "resolvers");
     struct cm_err err = CM_ERR_INIT;
-    if (provider) {
-        CM_AUTO_STR id = cm_asprintf("dns-provider:%s", provider);
-        CM_AUTO_JSON document = cs_get_body(engine->env.store, id);
-        account->recipe = json_incref(cm_json_obj(document, "recipe"));
-    }
+    account->recipe = eng_dns_recipe(engine, cm_json_str(body, "provider"));
     if (resolvers && dns_client_new(engine->env.loop, resolvers, &account->dns, &err) != 0)
         cm_log_err(CM_LOG_WARN, "engine", &err); /* checked when the account was written */
     cm_err_fini(&err);

@@ -3,7 +3,18 @@
 
 #include <string.h>
 
+#include "certmgr/dns/shipped.h"
 #include "certmgr/engine/job.h"
+
+json_t *eng_dns_recipe(struct engine *engine, const char *name)
+{
+    if (!name)
+        return NULL;
+    CM_AUTO_STR id = cm_asprintf("dns-provider:%.64s", name);
+    CM_AUTO_JSON document = cs_get_body(engine->env.store, id);
+    const json_t *recipe = cm_json_obj(document, "recipe");
+    return recipe ? json_incref((json_t *)(uintptr_t)recipe) : dnsp_shipped_recipe(name);
+}
 
 /* From the document itself: the accounts in use are read again only after the commit was told. */
 static json_t *view_of(struct engine *engine, const char *name, const json_t *body)
@@ -12,13 +23,11 @@ static json_t *view_of(struct engine *engine, const char *name, const json_t *bo
                                           "domains",   "domains_ascii", "enabled", "propagation",
                                           "resolvers", "serial"};
     json_t *view = json_object();
-    CM_AUTO_STR id = cm_asprintf("dns-provider:%s", cm_json_str_or(body, "provider", ""));
-    CM_AUTO_JSON provider =
-        cm_json_str(body, "provider") ? cs_get_body(engine->env.store, id) : NULL;
+    CM_AUTO_JSON recipe = eng_dns_recipe(engine, cm_json_str(body, "provider"));
     struct dnsp_account account = {.name = name,
                                    .kind = cm_json_str_or(body, "kind", ""),
                                    .options = cm_json_obj(body, "options"),
-                                   .recipe = cm_json_obj(provider, "recipe")};
+                                   .recipe = recipe};
     cm_json_set_str(view, "name", name);
     for (size_t i = 0; i < sizeof(members) / sizeof(members[0]); i++)
         json_object_set(view, members[i], json_object_get(body, members[i]));
@@ -60,6 +69,18 @@ json_t *eng_dns_accounts(struct engine *engine)
     return out;
 }
 
+static json_t *recipe_view(const char *name, const json_t *recipe)
+{
+    static const char *const members[] = {"title", "docs", "credentials", "options"};
+    json_t *view = json_object();
+    cm_json_set_str(view, "name", name);
+    for (size_t i = 0; i < sizeof(members) / sizeof(members[0]); i++)
+        json_object_set(view, members[i], json_object_get(recipe, members[i]));
+    cm_json_set_bool(view, "unverified", cm_json_bool(recipe, "unverified", false));
+    return view;
+}
+
+/* Stored ones, and those of the program that no stored one of the same name replaces. */
 json_t *eng_dns_recipes(struct engine *engine)
 {
     CM_AUTO_JSON names = json_array();
@@ -67,22 +88,15 @@ json_t *eng_dns_recipes(struct engine *engine)
     size_t i;
     json_t *item;
     cs_each(engine->env.store, CS_BY_TYPE, "dns-provider", NULL, NULL, collect, names);
+    for (i = 0; i < dnsp_shipped_count; i++) {
+        if (!cm_json_has_str(names, dnsp_shipped_all[i].name))
+            json_array_append_new(names, json_string(dnsp_shipped_all[i].name));
+    }
     json_array_foreach(names, i, item)
     {
-        CM_AUTO_STR id = cm_asprintf("dns-provider:%s", json_string_value(item));
-        CM_AUTO_JSON body = cs_get_body(engine->env.store, id);
-        const json_t *recipe = cm_json_obj(body, "recipe");
-        json_t *view = json_object();
-        if (!recipe) {
-            json_decref(view);
-            continue;
-        }
-        cm_json_set_str(view, "name", json_string_value(item));
-        cm_json_set_str(view, "title", cm_json_str(recipe, "title"));
-        cm_json_set_bool(view, "unverified", cm_json_bool(recipe, "unverified", false));
-        json_object_set(view, "credentials", json_object_get(recipe, "credentials"));
-        json_object_set(view, "options", json_object_get(recipe, "options"));
-        json_array_append_new(out, view);
+        CM_AUTO_JSON recipe = eng_dns_recipe(engine, json_string_value(item));
+        if (recipe)
+            json_array_append_new(out, recipe_view(json_string_value(item), recipe));
     }
     return out;
 }

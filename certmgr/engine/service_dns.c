@@ -232,12 +232,10 @@ static int check_kind(struct dns_put *put, const json_t *fields)
         json_object_del(put->body, "provider");
         return 0;
     }
-    CM_AUTO_STR id = cm_asprintf("dns-provider:%.64s", provider ? provider : "");
-    CM_AUTO_JSON document = provider ? cs_get_body(put->engine->env.store, id) : NULL;
-    put->recipe = json_incref(cm_json_obj(document, "recipe"));
+    put->recipe = eng_dns_recipe(put->engine, provider);
     if (!put->recipe)
         return cm_fail(&put->err, CM_EINVAL,
-                       "provider: there is no recipe \"%.64s\"; store it with certmgr dns recipe",
+                       "provider: there is no recipe \"%.64s\"; see certmgr dns recipe",
                        provider ? provider : "");
     return 0;
 }

@@ -163,7 +163,7 @@ static void values(void **state)
         {"account", "jwk", "{\"x\":1.5}"},
         {"account", "directory", "\"https://a\\nb\""},
         {"account", "http_port", "65536"},
-        {"dnsaccount", "zone", "1.5"},
+        {"dnsaccount", "domains", "1.5"},
         {"trust", "servers", "[{\"name\":\"m\"}]"},
         {"request", "action", "null"},
     };

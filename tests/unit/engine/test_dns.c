@@ -98,6 +98,26 @@ static void keeps_secrets_to_itself(void **state)
     cm_free(secrets);
 }
 
+/* Recipes of the program need no storing; a stored one of the same name goes before. */
+static void shipped_recipes_are_there(void **state)
+{
+    struct h *h = *state;
+    CM_AUTO_JSON all = eng_dns_recipes(h->engine);
+    CM_AUTO_JSON shipped = eng_dns_recipe(h->engine, "cloudflare");
+    assert_true(json_array_size(all) >= 14);
+    assert_non_null(shipped);
+    assert_null(eng_dns_recipe(h->engine, "nobody"));
+    json_t *own = json_deep_copy(shipped);
+    cm_json_set_str(own, "title", "Ours");
+    eng_dns_recipe_put(h->engine, "cloudflare", own, &actor, h_on_done, h);
+    assert_int_equal(h_done(h), 0);
+    json_decref(own);
+    CM_AUTO_JSON now = eng_dns_recipe(h->engine, "cloudflare");
+    CM_AUTO_JSON again = eng_dns_recipes(h->engine);
+    assert_string_equal(cm_json_str(now, "title"), "Ours");
+    assert_int_equal(json_array_size(again), json_array_size(all));
+}
+
 static void refuses_what_cannot_work(void **state)
 {
     struct h *h = *state;
@@ -531,6 +551,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(keeps_secrets_to_itself),
+        TEST(shipped_recipes_are_there),
         TEST(refuses_what_cannot_work),
         TEST(longest_domain_decides),
         TEST(wildcards_need_an_account),
