@@ -134,23 +134,16 @@ int kf_doc_sign(const struct kf_identity *identity, json_t *body, bool deleted, 
     return rc;
 }
 
-static int signature_value(const json_t *entry, uint8_t **ret, size_t *ret_len, struct cm_err *err)
-{
-    const char *value = cm_json_str(entry, "value");
-    if (!value || strlen(value) > 2 * KF_SIG_ES256 ||
-        cm_b64url_decode(value, strlen(value), ret, ret_len) < 0)
-        return cm_fail(err, CM_EDENIED, "signature value is not base64url");
-    return 0;
-}
-
 int kf_doc_check_value(EVP_PKEY *key, const json_t *entry, const char *bytes, size_t len,
                        struct cm_err *err)
 {
+    const char *value = cm_json_str(entry, "value");
     uint8_t *sig = NULL;
     size_t sig_len = 0;
-    int rc = signature_value(entry, &sig, &sig_len, err);
-    if (rc == 0)
-        rc = kf_sig_verify(key, bytes, len, sig, sig_len, err);
+    if (!value || strlen(value) > 2 * KF_SIG_ES256 ||
+        cm_b64url_decode(value, strlen(value), &sig, &sig_len) < 0)
+        return cm_fail(err, CM_EDENIED, "signature value is not base64url");
+    int rc = kf_sig_verify(key, bytes, len, sig, sig_len, err);
     cm_free(sig);
     return rc;
 }
@@ -194,61 +187,54 @@ int kf_doc_signer(const struct kf_trust *trust, const json_t *body, struct cm_er
     return writer_of(trust, body, err) ? 0 : CM_EDENIED;
 }
 
-/* Everything of a check but the value itself. */
-static int check_of(const struct kf_trust *trust, const struct kf_server *server,
-                    const json_t *body, bool deleted, struct kf_doc_check *ret, struct cm_err *err)
-{
-    *ret = (struct kf_doc_check){0};
-    EVP_PKEY *key = kf_trust_sign_key(trust, server);
-    if (!key)
-        return cm_fail(err, CM_EDENIED, "signature key of %s is not on the curve", server->name);
-    int rc = kf_doc_bytes(body, deleted, &ret->bytes, &ret->len, err);
-    if (rc == 0)
-        rc = signature_value(cm_json_obj(body, "signature"), &ret->sig, &ret->sig_len, err);
-    if (rc == 0 && EVP_PKEY_up_ref(key) == 1)
-        ret->key = key;
-    return rc;
-}
-
 int kf_doc_check_begin(const struct kf_trust *trust, const json_t *body, bool deleted,
                        struct kf_doc_check *ret, struct cm_err *err)
 {
+    *ret = (struct kf_doc_check){.body = body, .deleted = deleted};
     const struct kf_server *server = writer_of(trust, body, err);
-    *ret = (struct kf_doc_check){0};
-    if (server && check_of(trust, server, body, deleted, ret, err) == 0)
-        return 0;
-    kf_doc_check_fini(ret);
-    return CM_EDENIED;
+    if (!server)
+        return CM_EDENIED;
+    EVP_PKEY *key = kf_trust_sign_key(trust, server);
+    if (!key || EVP_PKEY_up_ref(key) != 1)
+        return cm_fail(err, CM_EDENIED, "signature key of %s is not on the curve", server->name);
+    ret->key = key;
+    return 0;
+}
+
+/* The document is only read, and no reference is taken: safe on another thread. */
+static int run_check(const struct kf_doc_check *check, struct cm_err *err)
+{
+    char *bytes = NULL;
+    size_t len = 0;
+    int rc = kf_doc_bytes(check->body, check->deleted, &bytes, &len, err);
+    if (rc < 0)
+        return rc;
+    const json_t *entry = cm_json_obj(check->body, "signature");
+    rc = kf_doc_check_value(check->key, entry, bytes, len, err);
+    cm_free(bytes);
+    return rc < 0 ? cm_wrap(err, rc, "document %.160s is not validly signed by %s",
+                            cm_json_str(check->body, "_id"), cm_json_str_or(entry, "by", ""))
+                  : 0;
 }
 
 void kf_doc_check_run(struct kf_doc_check *check)
 {
-    check->good =
-        kf_sig_verify(check->key, check->bytes, check->len, check->sig, check->sig_len, NULL) == 0;
+    check->good = run_check(check, NULL) == 0;
 }
 
 void kf_doc_check_fini(struct kf_doc_check *check)
 {
     EVP_PKEY_free(check->key);
-    cm_free(check->bytes);
-    cm_free(check->sig);
     *check = (struct kf_doc_check){0};
 }
 
 int kf_doc_verify(const struct kf_trust *trust, const json_t *body, bool deleted,
                   struct cm_err *err)
 {
-    const struct kf_server *server = writer_of(trust, body, err);
-    if (!server)
-        return CM_EDENIED;
     struct kf_doc_check check;
-    int rc = check_of(trust, server, body, deleted, &check, err);
-    if (rc == 0) {
-        rc = kf_sig_verify(check.key, check.bytes, check.len, check.sig, check.sig_len, err);
-        if (rc < 0)
-            cm_wrap(err, rc, "document %.160s is not validly signed by %s",
-                    cm_json_str(body, "_id"), server->name);
-    }
+    int rc = kf_doc_check_begin(trust, body, deleted, &check, err);
+    if (rc == 0)
+        rc = run_check(&check, err);
     kf_doc_check_fini(&check);
     if (rc < 0 && err)
         err->code = CM_EDENIED;

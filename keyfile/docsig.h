@@ -25,17 +25,15 @@ int kf_doc_check_value(EVP_PKEY *key, const json_t *entry, const char *bytes, si
  * when its point is not on the curve. */
 EVP_PKEY *kf_trust_sign_key(const struct kf_trust *trust, const struct kf_server *server);
 
-/* A signature check that needs neither trust root nor document any more: begun on the loop, run on
- * any thread. */
+/* A signature check that needs no trust root any more: begun on the loop, run on any thread while
+ * nobody changes the document. */
 struct kf_doc_check {
     EVP_PKEY *key;
-    char *bytes;
-    size_t len;
-    uint8_t *sig;
-    size_t sig_len;
+    const json_t *body; /* borrowed */
+    bool deleted;
     bool good; /* after kf_doc_check_run() */
 };
-/* CM_EDENIED (nothing to finish) when kf_doc_verify() would refuse before it looks at the value. */
+/* CM_EDENIED (nothing to finish) when the signer is unknown or may not write this. */
 int kf_doc_check_begin(const struct kf_trust *trust, const json_t *body, bool deleted,
                        struct kf_doc_check *ret, struct cm_err *err);
 void kf_doc_check_run(struct kf_doc_check *check);

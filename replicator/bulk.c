@@ -45,21 +45,21 @@ static json_t *docs_of(const json_t *results)
 
 static void on_proved(void *arg);
 
-/* Puts what a reply brought, now or when its signatures are checked.  False when the job failed. */
-static bool take(struct rp_job *job, json_t *take_results)
+/* Begins to check the signatures of what a reply brought; false when they are too few for that. */
+static bool begin_proof(struct rp_job *job, json_t *results)
 {
     struct rp_pull *pull = job->pull;
     const struct rp_client *client = job->client;
-    CM_AUTO_JSON results = take_results;
     CM_AUTO_JSON docs = client->prove ? docs_of(results) : NULL;
     if (json_array_size(docs) < RP_PROVE_MIN)
-        return put_all(job, results);
+        return false;
     pull->proving = json_incref(results);
     pull->proof = rp_ticket_new(job, NULL);
     client->prove(client->prove_arg, json_incref(docs), on_proved, pull->proof);
     return true;
 }
 
+/* The workers get the next documents before these are put, so that neither waits for the other. */
 static void on_proved(void *arg)
 {
     struct rp_ticket *ticket = arg;
@@ -69,13 +69,15 @@ static void on_proved(void *arg)
         return;
     struct rp_pull *pull = job->pull;
     CM_AUTO_JSON results = pull->proving;
-    pull->proving = NULL;
+    CM_AUTO_JSON held = pull->held;
+    pull->proving = pull->held = NULL;
     pull->proof = NULL;
-    if (!put_all(job, results))
+    bool begun = held && begin_proof(job, held);
+    if (begun)
+        ask(job);
+    if (!put_all(job, results) || begun)
         return;
-    json_t *held = pull->held;
-    pull->held = NULL;
-    if (held && !take(job, held))
+    if (held && !put_all(job, held))
         return;
     if (held || pull->at >= json_array_size(pull->missing))
         ask(job);
@@ -118,10 +120,9 @@ static void on_bulk_get(struct rp_job *job, const struct http_result *res)
     }
     pull->at += pull->asked;
     pull->chunk = 2 * pull->chunk < CHUNK_MAX ? 2 * pull->chunk : CHUNK_MAX;
-    json_incref(results);
     if (pull->proof)
-        pull->held = results;
-    else if (take(job, results))
+        pull->held = json_incref(results);
+    else if (begin_proof(job, results) || put_all(job, results))
         ask(job);
 }
 

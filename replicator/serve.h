@@ -107,10 +107,6 @@ bool rp_still_peer(struct rp_server *server, struct http_exchange *ex);
 bool rp_resume(struct rp_server *server, struct http_exchange *ex, struct rp_req *ret);
 /* Remembers when a peer was last heard and from where it reads (since NULL = unchanged). */
 void rp_seen(struct rp_server *server, const char *peer, const char *since);
-/* Leaves at or below a revision as documents: *ret is an array (owned).  0, CM_ENOENT or the
- * store's failure. */
-int rp_read_latest(struct cs_store *store, const char *id, const char *rev, bool revs,
-                   json_t **ret);
 /* `_conflicts` and `_deleted_conflicts` of a document read as the winner. */
 void rp_add_conflicts(struct cs_store *store, const char *id, json_t *doc, bool live, bool deleted);
 /* Outcome of one refused write as _bulk_docs lists it (owned). */

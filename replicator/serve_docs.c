@@ -23,7 +23,10 @@ static bool on_path(const json_t *leaf, const struct cs_rev *rev)
     return found && strcmp(found, id) == 0;
 }
 
-int rp_read_latest(struct cs_store *store, const char *id, const char *rev, bool revs, json_t **ret)
+/* Leaves at or below a revision as documents: *ret is an array (owned).  0, CM_ENOENT or the
+ * store's failure. */
+static int read_latest(struct cs_store *store, const char *id, const char *rev, bool revs,
+                       json_t **ret)
 {
     struct cs_rev wanted;
     json_t *leaf = NULL;
@@ -149,7 +152,7 @@ static void add_open_rev(struct rp_req *req, const char *rev, bool revs, bool la
     if (latest) {
         CM_AUTO_JSON leaves = NULL;
         if (readable)
-            rp_read_latest(store, id, rev, revs, &leaves);
+            read_latest(store, id, rev, revs, &leaves);
         for (size_t i = 0; i < json_array_size(leaves); i++)
             if (!listed(list, json_array_get(leaves, i)))
                 add_ok(list, json_array_get(leaves, i));

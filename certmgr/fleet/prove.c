@@ -1,10 +1,10 @@
 /*
  * Checking the signatures of many documents on worker threads, ahead of the store.
  *
- * The loop makes the signed bytes and finds the key; a worker gets nothing but those.  A verdict is
- * bound to the signature value in memory that was checked, which lives as long as the verdict, and
- * to the key that was used: whether the trust root of that moment still names it, fleet_verify()
- * asks anew.
+ * The loop finds the key; a worker makes the signed bytes from the document, which it only reads
+ * and nobody changes meanwhile, and verifies them.  A verdict is bound to the signature value in
+ * memory that was checked, which lives as long as the verdict, and to the key that was used:
+ * whether the trust root of that moment still names it, fleet_verify() asks anew.
  */
 #include "base/core/json.h"
 #include "base/core/mem.h"
@@ -16,7 +16,6 @@
 struct proved {
     struct kf_doc_check check;
     const json_t *signature; /* lives in docs */
-    bool deleted;
 };
 
 struct share {
@@ -94,7 +93,6 @@ static void begin(struct fleet_proof *proof)
         if (kf_doc_check_begin(proof->fleet->trust, doc, deleted, &p->check, NULL) != 0)
             continue;
         p->signature = json_object_get(doc, "signature");
-        p->deleted = deleted;
         proof->count++;
     }
 }
@@ -133,7 +131,7 @@ bool fleet_is_proven(const struct fleet *fleet, const json_t *body, bool deleted
         if (p->signature != signature)
             continue;
         proof->at = i + 1;
-        return p->check.good && p->deleted == deleted;
+        return p->check.good && p->check.deleted == deleted;
     }
     return false;
 }

@@ -1,6 +1,6 @@
 /*
  * One server of the benchmark's fleet: loop, store with policy and signatures, fleet; commits at
- * the end of a loop turn as the product does when it is not busy.
+ * the end of a loop turn, or gathered when it is busy, as the product does.
  */
 #pragma once
 
@@ -13,6 +13,8 @@ struct bench_node {
     struct cm_loop *loop;
     struct cs_store *store;
     struct fleet *fleet;
+    struct cm_timer *timer; /* of the commit */
+    int64_t gap_ms, committed_ms;
 };
 
 /* Opens (or makes) the store in dir for the server `self`. */
