@@ -5,6 +5,7 @@
 #include <limits.h>
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
+#include <pthread.h>
 #include <string.h>
 #include <sys/random.h>
 
@@ -145,10 +146,22 @@ int cm_hex_decode(const char *text, uint8_t *out, size_t out_len)
     return 0;
 }
 
+/* Fetched once: libcrypto looks EVP_sha256() up at each use, which costs more than the digest of a
+ * short text.  Stays for the life of the process. */
+static EVP_MD *sha256;
+
+static void fetch_sha256(void)
+{
+    sha256 = EVP_MD_fetch(NULL, "SHA256", NULL);
+    CM_BUG_ON(!sha256);
+}
+
 void cm_sha256(const void *data, size_t len, uint8_t out[CM_SHA256_SIZE])
 {
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
     unsigned size = 0;
-    CM_BUG_ON(EVP_Digest(data, len, out, &size, EVP_sha256(), NULL) != 1 || size != CM_SHA256_SIZE);
+    CM_BUG_ON(pthread_once(&once, fetch_sha256) != 0);
+    CM_BUG_ON(EVP_Digest(data, len, out, &size, sha256, NULL) != 1 || size != CM_SHA256_SIZE);
 }
 
 void cm_sha256_hex(const void *data, size_t len, char out[CM_SHA256_HEX])
