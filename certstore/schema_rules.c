@@ -103,6 +103,8 @@ static const struct cs_member request[] = {LABEL("action", REQ),
 static const struct cs_member health[] = {WORD("color", REQ, colors), TEXTS("causes", 1024, 50),
                                           END};
 
+static const struct cs_member waits_for[] = {LINE("text", REQ, 512), TIME("until", REQ), END};
+
 static const struct cs_member credential[] = {ASKED_FIELDS,
                                               HOSTS("host_names_ascii", 0, NAMES_MAX),
                                               WORD("status", REQ, statuses),
@@ -125,6 +127,7 @@ static const struct cs_member credential[] = {ASKED_FIELDS,
                                               OBJECT("health", 0, health),
                                               OBJECT("error", 0, error_object),
                                               TIME("next_action_at", 0),
+                                              OBJECT("waits_for", 0, waits_for),
                                               INT("attempts", COUNT_MAX),
                                               END};
 

@@ -31,6 +31,11 @@ int64_t cm_mono_ms(void)
     return fake_mono_ms >= 0 ? fake_mono_ms : read_clock(CLOCK_MONOTONIC);
 }
 
+int64_t cm_boot_ms(void)
+{
+    return fake_mono_ms >= 0 ? fake_mono_ms : read_clock(CLOCK_BOOTTIME);
+}
+
 void cm_clock_fake(int64_t wall_ms, int64_t mono_ms)
 {
     fake_wall_ms = wall_ms;

@@ -11,6 +11,9 @@
 int64_t cm_now_ms(void);
 /* Monotonic clock, milliseconds, for intervals. */
 int64_t cm_mono_ms(void);
+/* As cm_mono_ms(), but it goes on while the machine sleeps: to tell a clock that was set from one
+ * that went on. */
+int64_t cm_boot_ms(void);
 /* Tests: wall and monotonic clock stand still at these values until moved; ms < 0 = real again. */
 void cm_clock_fake(int64_t wall_ms, int64_t mono_ms);
 

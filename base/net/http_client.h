@@ -76,3 +76,5 @@ bool http_header_get(const char *headers, const char *name, unsigned nth, char *
 /* Retry-After of a reply in both forms (RFC 9110 10.2.3) as wall-clock ms, 0 = absent; capped to
  * one year. */
 int64_t http_retry_after(const char *headers, int64_t now_ms);
+/* Date of a reply as wall-clock ms, 0 = absent or malformed. */
+int64_t http_date(const char *headers, int64_t now_ms);

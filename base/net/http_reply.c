@@ -102,6 +102,16 @@ static int parse_http_date(const char *text, int64_t now_ms, int64_t *ret_ms)
     return 0;
 }
 
+int64_t http_date(const char *headers, int64_t now_ms)
+{
+    char value[DATE_TEXT_MAX] = "";
+    int64_t at = 0;
+    if (!http_header_get(headers, "Date", 0, value, sizeof(value)) ||
+        parse_http_date(value, now_ms, &at) < 0)
+        return 0;
+    return at;
+}
+
 int64_t http_retry_after(const char *headers, int64_t now_ms)
 {
     char value[DATE_TEXT_MAX] = "";

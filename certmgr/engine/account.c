@@ -1,6 +1,6 @@
 /* ACME accounts as jobs use them: read and parsed once, shared, dropped when the document changes.
  */
-#include "certmgr/engine/internal.h"
+#include "certmgr/engine/guard.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -16,6 +16,7 @@ static struct acme_ca *ca_for(struct engine *engine, const char *name, const cha
     *ca = (struct eng_ca){.next = engine->cas, .key = key, .ca = acme_ca_new(directory)};
     key = NULL;
     engine->cas = ca;
+    eng_budget_floor(engine, name, directory, ca->ca);
     return ca->ca;
 }
 

@@ -180,6 +180,8 @@ void job_choose(struct job *job)
     size_t i;
     json_t *item;
     const json_t *acme = cm_json_obj(job->order, "acme");
+    if (!job_budget(job))
+        return;
     if (cm_json_str(acme, "order_url") || cm_json_str(acme, "ordering_at")) {
         job_order_start(job); /* decided when it was made */
         return;

@@ -28,6 +28,8 @@
 
 struct job;
 struct eng_dns;
+struct eng_guard;
+struct preflight;
 
 /* The CA side shared by an account's orders (directory cache, nonces); lives as long as the
  * engine. */
@@ -84,7 +86,9 @@ struct engine {
     struct kf_roots *roots; /* NULL = to be read */
     /* steps.c */
     int64_t last_step;
-    struct eng_dns *dns; /* dns.h */
+    struct eng_dns *dns;          /* dns.h */
+    struct eng_guard *guard;      /* guard.h; NULL when this server does no work */
+    struct preflight *preflights; /* under way */
 };
 
 /* ---- engine.c, edit.c ---- */
@@ -166,6 +170,8 @@ void sched_start(struct engine *engine);
 void sched_stop(struct engine *engine);
 /* Something about this credential changed: look at it soon. */
 void sched_touch(struct engine *engine, const char *ulid);
+/* What was due and not begun is looked at again. */
+void sched_again(struct engine *engine);
 /* A CA's reply took ms: there may be room for more jobs. */
 void sched_reply(struct engine *engine, int64_t ms);
 /* A job waits for people: another may begin. */

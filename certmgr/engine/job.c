@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "certmgr/engine/dns.h"
+#include "certmgr/engine/guard.h"
 
 /* ---- calls ---------------------------------------------------------------------------------- */
 
@@ -88,6 +89,8 @@ static void drop_work(struct job *job)
     json_decref(job->order);
     json_decref(job->places);
     job->places = NULL;
+    eng_budget_end(job->engine, job->held, false);
+    job->held = NULL;
     job->account = NULL;
     job->credential = job->order = NULL;
     job->writes = 0;
@@ -147,7 +150,8 @@ bool job_is_outdated(const struct job *job, const json_t *body)
 
 bool job_wait_for_agent(struct job *job, const struct cm_err *err)
 {
-    if (err->code != CM_EBUSY && err->code != CM_ECLOSED)
+    /* A time to come back at is the CA's (Retry-After), not the agent's. */
+    if ((err->code != CM_EBUSY && err->code != CM_ECLOSED) || err->next_attempt_ms != 0)
         return false;
     eng_step(job->engine, job->ulid, CM_LOG_WARN,
              "The key agent does not answer; going on in %d s (%s)", ENG_AGENT_AWAY_MS / 1000,

@@ -50,6 +50,7 @@ struct job {
     struct job_call *calls;
     struct job_dns *dns; /* TXT values being published, or NULL */
     json_t *places;      /* choose.c: {name: what was found} */
+    json_t *held;        /* of the CA's limits (guard.h), or NULL */
     bool renewal;
     bool ending;     /* the outcome is being written */
     unsigned writes; /* documents of the end still on their way */
@@ -91,6 +92,13 @@ void job_dns_drop(struct job *job);
  * (borrowed); *ret_problem: why it did not go on, or NULL. */
 const json_t *job_dns_people(const struct job *job, const char **ret_problem);
 int job_dns_go_on(struct job *job, const char *who, struct cm_err *err);
+/* job_budget.c: may this order begin, or go on?  False: the job ends here, and its credential
+ * waits or has failed. */
+bool job_budget(struct job *job);
+/* The CA has issued the certificate. */
+void job_budget_issued(struct job *job);
+/* The run ended; good: with a certificate (why NULL). */
+void job_budget_over(struct job *job, const struct cm_err *why);
 /* choose.c: decides on the challenges, then job_order_start(). */
 void job_choose(struct job *job);
 /* choose.c: which challenge proves this name ("http-01", "dns-01", "tls-alpn-01"; static text). */

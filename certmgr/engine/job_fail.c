@@ -57,6 +57,7 @@ static int edit_failed(void *arg, json_t *body, struct cm_err *err)
     why->attempts = (unsigned)cm_json_int(body, "attempts", 0) + 1;
     why->next_attempt_ms = next_attempt(call->job, body, why);
     cm_json_set_str(body, "status", "error");
+    json_object_del(body, "waits_for");
     cm_json_set_int(body, "attempts", why->attempts);
     cm_json_set_time(body, "next_action_at", why->next_attempt_ms);
     cm_json_set(body, "error", cm_err_to_json(why));
@@ -125,6 +126,7 @@ void job_fail(struct job *job, const struct cm_err *err)
     if (why.retry == CM_RETRY_NONE)
         why.retry = why.code == CM_EHUMAN ? CM_RETRY_CONFIGURATION : CM_RETRY_TRANSIENT;
     job->floor_ms = why.next_attempt_ms;
+    job_budget_over(job, &why);
     if (!keeps_order(job))
         job_challenge_empty(job, NULL, NULL);
     if (json_object_size(job->order) > 0 && job_save(job, &saved) != 0)

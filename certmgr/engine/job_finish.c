@@ -94,6 +94,7 @@ static int edit_credential(void *arg, json_t *body, struct cm_err *err)
     bool new_key = outdated && !cm_json_str(body, "csr");
     json_object_del(body, "root"); /* of the former chain */
     json_object_del(body, "error");
+    json_object_del(body, "waits_for");
     json_object_update(body, call->value);
     int64_t next = eng_plan_renewal(body);
     if (outdated) {
@@ -186,6 +187,7 @@ void job_finish(struct job *job, const json_t *answer)
     const char *pem = cm_json_str_or(answer, "chain", "");
     struct kf_chain chain = {0};
     struct cm_err err = CM_ERR_INIT;
+    job_budget_issued(job);
     int rc = kf_chain_check(pem, strlen(pem), cm_json_arr(job->order, "names"),
                             cm_json_str(job->order, "public_key_sha256"), eng_roots(engine),
                             cm_now_ms(), &chain, &err);
@@ -207,6 +209,7 @@ void job_finish(struct job *job, const json_t *answer)
     cm_time_format(chain.info.not_after_ms, not_after);
     eng_step(engine, job->ulid, CM_LOG_INFO, "Certificate issued by %s, valid until %s%s",
              chain.info.issuer, not_after, chain.root ? "" : " (root certificate not found)");
+    job_budget_over(job, NULL);
     write_all(job, &chain);
     kf_chain_fini(&chain);
 }

@@ -2,6 +2,7 @@
  * The ports of an ACME order: network, signatures, saved state, challenge documents, timer, log.
  * Every port answers on a later turn of the loop, exactly once, unless the job went first.
  */
+#include "certmgr/engine/guard.h"
 #include "certmgr/engine/job.h"
 
 #include <stdio.h>
@@ -30,6 +31,8 @@ static void on_reply(void *arg, const struct http_result *res)
     call->http = NULL;
     if (!dropped && res->status != 0)
         sched_reply(call->job->engine, cm_mono_ms() - call->begun_ms);
+    if (!dropped && res->status != 0)
+        eng_guard_reply(call->job->engine, res->headers);
     job_call_free(call);
     if (dropped)
         return;

@@ -6,6 +6,7 @@
  * whatever changes behind that place comes through sched_touch().  The plan is asked only when a
  * credential leaves the queue, so a storm of due documents costs one index step each.
  */
+#include "certmgr/engine/guard.h"
 #include "certmgr/engine/job.h"
 
 #include <string.h>
@@ -106,6 +107,13 @@ static void on_timer(void *arg)
     walk_times(arg);
 }
 
+void sched_again(struct engine *engine)
+{
+    engine->due = engine->expiry = (struct eng_walk){.key = ""};
+    if (engine->queue)
+        walk_times(engine);
+}
+
 /* ---- queue
  * ------------------------------------------------------------------------------------------- */
 
@@ -125,6 +133,8 @@ static void look_at(struct engine *engine, const char *ulid)
         arm(engine, plan.when_ms);
         return;
     }
+    if (!eng_guard_may(engine, body, &plan))
+        return; /* held back; sched_again() finds it */
     struct job *job = job_new(engine, ulid);
     engine->job[engine->job_count++] = job;
     job_begin(job);
@@ -198,6 +208,7 @@ static int on_order(void *arg, const char *key, const json_t *value)
 void sched_start(struct engine *engine)
 {
     engine->queue = json_object();
+    eng_guard_start(engine);
     engine->timer = cm_timer_new(engine->env.loop, on_timer, engine);
     engine->pump = cm_timer_new(engine->env.loop, pump, engine);
     /* What was under way goes first. */
@@ -209,6 +220,7 @@ void sched_stop(struct engine *engine)
 {
     while (engine->job_count > 0)
         job_free(engine->job[--engine->job_count]);
+    eng_guard_stop(engine);
     cm_timer_free(engine->timer);
     cm_timer_free(engine->pump);
     json_decref(engine->queue);

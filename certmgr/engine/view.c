@@ -1,4 +1,5 @@
 /* What people see of one credential and of the engine: UI, API and CLI show the same. */
+#include "certmgr/engine/guard.h"
 #include "certmgr/engine/job.h"
 
 #include <stdio.h>
@@ -8,14 +9,21 @@
 
 /* ---- next ----------------------------------------------------------------------------------- */
 
-static char *next_sentence(const json_t *credential, const json_t *order, const char *step,
-                           int64_t now_ms)
+static char *next_sentence(struct engine *engine, const json_t *credential, const json_t *order,
+                           const char *step, int64_t now_ms)
 {
     struct plan plan = eng_plan(credential, order, now_ms);
+    const char *held = plan.when_ms <= now_ms ? eng_guard_why(engine, credential, &plan) : NULL;
     char when[CM_TIME_TEXT];
     cm_time_format(plan.when_ms, when);
+    const json_t *waits = cm_json_obj(credential, "waits_for");
     if (step)
         return cm_asprintf("Working on it: %s", step);
+    if (waits && plan.action == PLAN_ISSUE && plan.when_ms > now_ms)
+        return cm_asprintf("Waits for the CA's limit until %s (%s)", when,
+                           cm_json_str_or(waits, "text", ""));
+    if (held)
+        return cm_asprintf("Held back: %s", held);
     if (eng_is_refused(credential))
         return cm_strdup("Refused: correct the fields and submit the request again");
     switch (plan.action) {
@@ -145,7 +153,7 @@ json_t *eng_view(struct engine *engine, const char *ulid)
     CM_AUTO_JSON order = cs_kv_get(engine->env.store, "order", ulid);
     struct job *job = engine->env.manager ? sched_job(engine, ulid) : NULL;
     CM_AUTO_STR next =
-        accepted ? next_sentence(credential, order, job ? job_step(job) : NULL, cm_now_ms())
+        accepted ? next_sentence(engine, credential, order, job ? job_step(job) : NULL, cm_now_ms())
                  : cm_strdup("Next: the manager takes the request up");
     json_object_del(credential, "sealed_key");
     json_t *view = json_object();
@@ -167,5 +175,8 @@ json_t *eng_status(struct engine *engine)
     cm_json_set_int(status, "waiting",
                     engine->queue ? (int64_t)json_object_size(engine->queue) : 0);
     cm_json_set_time(status, "next_due_at", engine->armed_ms);
+    json_t *alarms = eng_guard_alarms(engine);
+    cm_json_set(status, "alarms", json_array_size(alarms) > 0 ? json_incref(alarms) : NULL);
+    json_decref(alarms);
     return status;
 }

@@ -127,6 +127,12 @@ static void look_at_servers(struct notifier *n, const struct notice_rules *rules
     }
 }
 
+static int on_alarm(void *arg, const char *key, const json_t *value)
+{
+    notice_rules_alarm(key, value, arg);
+    return 0;
+}
+
 static void look_at_store(const struct notifier *n, json_t *open)
 {
     struct cs_stat stat;
@@ -138,6 +144,7 @@ static void look_at_store(const struct notifier *n, json_t *open)
     if (cs_stat(n->opts.store, &stat, NULL) == 0)
         store.map_percent = stat.map_percent;
     notice_rules_store(&store, open);
+    cs_kv_each(n->opts.store, "budget", "alarm/", on_alarm, open);
 }
 
 /* ---- one look -------------------------------------------------------------------------------- */

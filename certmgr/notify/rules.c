@@ -394,3 +394,18 @@ void notice_rules_store(const struct notice_store *store, json_t *open)
     scrub_rule(store->scrub_problems, open);
     hold_rule(store->held_since_ms, open);
 }
+
+void notice_rules_alarm(const char *key, const json_t *alarm, json_t *open)
+{
+    bool clock = strcmp(cm_json_str_or(alarm, "kind", ""), "clock") == 0;
+    json_t *c = add(open, key, clock ? "clock" : "ca_failing", LEVEL_CRITICAL);
+    if (!c)
+        return;
+    cm_json_set_str(c, "title",
+                    clock ? "The clock cannot be believed" : "Many renewals at one CA fail");
+    cm_json_set_str(c, "where", clock ? "the manager" : cm_json_str(alarm, "directory"));
+    cm_json_set_str(c, "what", cm_json_str(alarm, "what"));
+    cm_json_set_str(c, "hint", cm_json_str(alarm, "hint"));
+    cm_json_set_str(c, "path", "/status");
+    cm_json_set_time(c, "since", cm_json_time(alarm, "since", 0));
+}

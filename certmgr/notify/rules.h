@@ -37,4 +37,6 @@ struct notice_store {
     int64_t held_since_ms; /* 0 = not on hold */
 };
 void notice_rules_store(const struct notice_store *store, json_t *open);
+/* key: "alarm/…"; alarm: what the engine wrote (certmgr/engine/guard.h). */
+void notice_rules_alarm(const char *key, const json_t *alarm, json_t *open);
 void notice_rules_trust(const struct notice_rules *rules, int64_t expires_ms, json_t *open);

@@ -272,6 +272,24 @@ static void test_store(void **state)
     }
 }
 
+static void test_alarms(void **state)
+{
+    (void)state;
+    CM_AUTO_JSON open = json_object();
+    CM_AUTO_JSON clock = json_pack("{s:s,s:s,s:s}", "kind", "clock", "what", "It jumped", "since",
+                                   "2026-11-22T02:16:42.000Z");
+    CM_AUTO_JSON ca = json_pack("{s:s,s:s,s:s,s:s}", "kind", "ca", "what", "5 of 5", "directory",
+                                "https://ca.example/dir", "hint", "look");
+    notice_rules_alarm("alarm/clock", clock, open);
+    notice_rules_alarm("alarm/ca/12", ca, open);
+    assert_string_equal(level_text(open, "alarm/clock"), "3");
+    const json_t *c = json_object_get(open, "alarm/ca/12");
+    assert_string_equal(cm_json_str(c, "kind"), "ca_failing");
+    assert_string_equal(cm_json_str(c, "where"), "https://ca.example/dir");
+    assert_string_equal(cm_json_str(c, "what"), "5 of 5");
+    assert_string_equal(cm_json_str(c, "path"), "/status");
+}
+
 static void test_cap(void **state)
 {
     (void)state;
@@ -302,6 +320,7 @@ int main(void)
         cmocka_unit_test(test_server),
         cmocka_unit_test(test_trust),
         cmocka_unit_test(test_store),
+        cmocka_unit_test(test_alarms),
         cmocka_unit_test(test_cap),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
