@@ -255,6 +255,36 @@ int cs_replicate(struct cs_store *store, const json_t *doc, struct cs_indoc *in,
     return rc;
 }
 
+enum cs_weight cs_weigh(struct cs_store *store, const json_t *doc)
+{
+    struct cs_indoc in;
+    struct cs_result result;
+    struct cs_entry entry = CS_ENTRY_INIT;
+    enum cs_weight weight = CS_WEIGHT_NONE;
+    int64_t serial = 0;
+    int rc = cs_indoc_read(doc, store->policy, &in, &result);
+    if (rc == 0 && in.path_len > 0) {
+        weight = CS_WEIGHT_NEWER;
+        rc = cs_batch(store, NULL);
+        if (rc == 0)
+            rc = cs_entry_load(&store->txn, in.id, &entry, NULL);
+        if (rc == 0 && cs_tree_find(&entry.tree, &in.path[0]) != CS_NO_NODE)
+            weight = entry.head.has_effective && cs_rev_eq(&entry.head.effective, &in.path[0])
+                         ? CS_WEIGHT_SAME
+                         : CS_WEIGHT_KNOWN;
+        else if (rc == 0 && (check_generation(store, &entry, in.path[0].gen, &result) < 0 ||
+                             cs_indoc_judge(store, &in, &serial, &result) < 0))
+            weight = CS_WEIGHT_NONE;
+        else if (rc == 0) {
+            rc = check_serial(store, &entry, &in, serial, &result, NULL);
+            weight = rc == 1 ? CS_WEIGHT_SAME : rc == CM_ECONFLICT ? CS_WEIGHT_NONE : weight;
+        }
+    }
+    cs_entry_fini(&entry);
+    cs_indoc_fini(&in);
+    return weight;
+}
+
 int cs_put_replicated(struct cs_store *store, const json_t *doc, const char *peer,
                       struct cs_result *ret, struct cm_err *err)
 {

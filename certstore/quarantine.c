@@ -253,3 +253,50 @@ int cs_quarantine_retry(struct cs_store *store, struct cm_err *err)
     cm_free(hash);
     return rc;
 }
+
+int cs_quarantine_note(struct cs_store *store, const char *id, const char *rev, const char *peer,
+                       const char *reason, struct cm_err *err)
+{
+    CM_AUTO_JSON doc = json_object();
+    CM_AUTO_STR short_id = cm_strndup(id, CS_ID_MAX);
+    CM_AUTO_STR short_rev = cm_strndup(rev, SEEN_REV_MAX);
+    cm_json_set_str(doc, "_id", short_id);
+    cm_json_set_str(doc, "_rev", short_rev);
+    return cs_quarantine_add(store, doc, peer, reason, err);
+}
+
+bool cs_is_refused(struct cs_store *store, const char *id, const char *rev)
+{
+    uint8_t hash[CS_HASH_SIZE];
+    struct cs_view view;
+    CM_AUTO_JSON doc = json_object();
+    cm_json_set_str(doc, "_id", id);
+    cm_json_set_str(doc, "_rev", rev);
+    hash_of(doc, hash);
+    if (cs_view_begin(store, false, &view, NULL) < 0)
+        return false;
+    CM_AUTO_JSON meta = load(view.txn, 'm', hash);
+    cs_view_end(store, &view);
+    return meta != NULL;
+}
+
+int cs_quarantine_forget(struct cs_store *store, const char *id, const char *rev, size_t *ret_count,
+                         struct cm_err *err)
+{
+    uint8_t(*hash)[CS_HASH_SIZE];
+    *ret_count = 0;
+    int rc = cs_batch(store, err);
+    if (rc < 0)
+        return rc;
+    size_t count = list(&store->txn, &hash);
+    for (size_t i = 0; i < count && rc == 0; i++) {
+        CM_AUTO_JSON meta = load(&store->txn, 'm', hash[i]);
+        if (!meta || (id && (strcmp(cm_json_str_or(meta, "id", ""), id) != 0 ||
+                             strcmp(cm_json_str_or(meta, "rev", ""), rev ? rev : "") != 0)))
+            continue;
+        rc = drop(store, hash[i], err);
+        *ret_count += rc == 0;
+    }
+    cm_free(hash);
+    return rc;
+}

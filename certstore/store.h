@@ -107,6 +107,15 @@ int cs_put(struct cs_store *store, const json_t *doc, struct cs_result *ret, str
 int cs_put_replicated(struct cs_store *store, const json_t *doc, const char *peer,
                       struct cs_result *ret, struct cm_err *err);
 
+/* What a replicated document would be worth, without putting it (with policy). */
+enum cs_weight {
+    CS_WEIGHT_NONE,  /* it would be refused */
+    CS_WEIGHT_KNOWN, /* this revision is known here, as one that is not effective */
+    CS_WEIGHT_SAME,  /* the effective version, maybe under another name */
+    CS_WEIGHT_NEWER, /* it would become the effective version (or the store failed) */
+};
+enum cs_weight cs_weigh(struct cs_store *store, const json_t *doc);
+
 /* Interactive CouchDB edit (new_edits=true; certstore-lab): `_rev` must be a leaf; without `_rev`
  * the document must be new or its winner a tombstone.  CM_EDENIED with policy.  Returns what
  * ret->code says. */
@@ -209,6 +218,16 @@ int cs_missing_revs(struct cs_store *store, const char *id, const json_t *revs,
 
 /* Array of {id, rev, peer, reason, at, count}, newest first. */
 json_t *cs_quarantine(struct cs_store *store);
+/* Lists a revision that was not even read (too large, no document, no revision); rev is shortened.
+ */
+int cs_quarantine_note(struct cs_store *store, const char *id, const char *rev, const char *peer,
+                       const char *reason, struct cm_err *err);
+/* Is this revision in the list? */
+bool cs_is_refused(struct cs_store *store, const char *id, const char *rev);
+/* Forgets an entry as cs_quarantine() shows it, or all of them (id NULL).  *ret_count: how many.
+ * What is refused once more is listed once more. */
+int cs_quarantine_forget(struct cs_store *store, const char *id, const char *rev, size_t *ret_count,
+                         struct cm_err *err);
 /* Tries every quarantined document again (after trust:root changed), oldest first; what is
  * accepted leaves the list. */
 int cs_quarantine_retry(struct cs_store *store, struct cm_err *err);
@@ -232,8 +251,8 @@ int cs_compact(struct cs_store *store, const char *from, size_t limit, char next
  * --------------------------------------------------------- */
 
 /* Tables in use: "local" (checkpoints, _local documents), "order", "log", "user", "session",
- * "setup", "invite", "state", "notice", "database" (revs_limit, security object).  Keys are text up
- * to CS_KV_KEY_MAX. */
+ * "setup", "invite", "state", "notice", "heal", "database" (revs_limit, security object).  Keys are
+ * text up to CS_KV_KEY_MAX. */
 int cs_kv_put(struct cs_store *store, const char *table, const char *key, const json_t *value,
               struct cm_err *err);
 json_t *cs_kv_get(struct cs_store *store, const char *table, const char *key); /* NULL = absent */

@@ -16,7 +16,7 @@
 struct http_call *rp_start_call(struct rp_client *client, const struct rp_call_spec *spec,
                                 http_done_fn done, void *arg, struct cm_err *err)
 {
-    const char *headers[3] = {0};
+    const char *headers[4] = {0};
     size_t n = 0, len = 0;
     CM_AUTO_STR url =
         spec->path ? cm_asprintf("%s%s", client->url, spec->path) : cm_strdup(client->root);
@@ -24,6 +24,10 @@ struct http_call *rp_start_call(struct rp_client *client, const struct rp_call_s
     headers[n++] = "Accept: application/json";
     if (strcmp(spec->method, "POST") == 0 || strcmp(spec->method, "PUT") == 0)
         headers[n++] = "Content-Type: application/json";
+    char *authorization =
+        client->authorization ? cm_asprintf("Authorization: %s", client->authorization) : NULL;
+    if (authorization)
+        headers[n++] = authorization;
     const struct http_call_opts opts = {
         .method = spec->method,
         .url = url,
@@ -37,16 +41,23 @@ struct http_call *rp_start_call(struct rp_client *client, const struct rp_call_s
         .pin_spki = client->pin_spki,
         .cert_file = client->cert_file,
         .key_file = client->key_file,
+        .cert_pem = client->cert_pem,
+        .key_pem = client->key_pem,
+        .ca_pem = client->ca_pem,
         .on_data = spec->on_data,
     };
-    return http_call(client->http, &opts, done, arg, err);
+    struct http_call *call = http_call(client->http, &opts, done, arg, err);
+    if (authorization)
+        cm_free_secret(authorization, strlen(authorization));
+    return call;
 }
 
 static void on_done(void *arg, const struct http_result *res)
 {
     struct rp_job *job = arg;
     job->call = NULL;
-    if (res->err->code != 0 && !(job->limit_ok && res->err->code == CM_ELIMIT))
+    int code = res->err->code;
+    if (code != 0 && !(job->limit_ok && (code == CM_ELIMIT || code == CM_ECLOSED)))
         rp_job_fail(job, res->err);
     else
         job->on_reply(job, res);
@@ -163,7 +174,10 @@ static void fail_after(struct rp_job *job, const struct cm_err *err, int64_t flo
     job->err.next_attempt_ms = cm_now_ms() + wait;
     if (attempts == 1)
         cm_log_err(CM_LOG_WARN, "replicator", &job->err);
-    job->state = RP_WAITING;
+    cm_err_fini(&job->last_err);
+    cm_err_copy(&job->last_err, &job->err);
+    job->last_err_ms = cm_now_ms();
+    rp_job_state(job, RP_WAITING);
     rp_job_after(job, wait, job_open);
 }
 
@@ -209,9 +223,10 @@ static void on_db(struct rp_job *job, const struct http_result *res)
     struct cm_err err = CM_ERR_INIT;
     struct rp_client *client = job->client;
     CM_AUTO_JSON db = res->status == 200 ? rp_reply_json(res) : NULL;
-    bool give_back = !client->lab && cm_json_bool(db, "give_back", false);
+    bool give_back = !client->lab && !client->hub && cm_json_bool(db, "give_back", false);
     int rc = res->status == 200 ? rp_upstream_check(job, db, &err) : 0;
     job->give_back = job->push && give_back;
+    job->peer_seq = rp_seq_number(json_object_get(db, "update_seq"));
     if (res->status != 200)
         rp_job_fail_status(job, res, "opening the database of");
     else if (rc < 0)
@@ -254,10 +269,10 @@ static void job_open(struct rp_job *job)
 {
     job_halt(job);
     if (!job->client->url) {
-        job->state = RP_STOPPED;
+        rp_job_state(job, RP_STOPPED);
         return;
     }
-    job->state = RP_CONNECTING;
+    rp_job_state(job, RP_CONNECTING);
     rp_job_call(job, &(struct rp_call_spec){.method = "GET"}, on_root);
 }
 
@@ -309,6 +324,7 @@ static struct rp_job *job_new(struct rp_client *client, bool push)
     job->client = client;
     job->push = push;
     job->backoff_ms = RP_BACKOFF_MIN_MS;
+    job->behind = -1;
     job->timer = cm_timer_new(client->loop, on_timer, job);
     return job;
 }
@@ -325,6 +341,7 @@ static void job_free(struct rp_job *job)
         rp_pull_free(job);
     cm_timer_free(job->timer);
     cm_err_fini(&job->err);
+    cm_err_fini(&job->last_err);
     cm_free(job);
 }
 
@@ -350,13 +367,22 @@ int rp_client_new(const struct rp_client_opts *opts, struct rp_client **ret, str
     client->allow_http = opts->allow_http;
     client->lab = opts->lab;
     client->on_batch = opts->on_batch;
+    client->on_foreign = opts->on_foreign;
     client->arg = opts->arg;
+    client->hub = opts->hub;
+    client->manager = opts->hub && opts->manager;
+    client->authorization = copy_text(opts->authorization);
+    client->cert_pem = copy_text(opts->cert_pem);
+    client->key_pem = copy_text(opts->key_pem);
+    client->ca_pem = copy_text(opts->ca_pem);
     client->prove = opts->prove;
     client->prove_arg = opts->prove_arg;
     if (!opts->push_only)
         client->job[0] = job_new(client, false);
     if (!opts->pull_only)
         client->job[1] = job_new(client, true);
+    if (client->manager && opts->heal)
+        rp_heal_new(client);
     cs_listen(client->store, on_change, client);
     for (size_t i = 0; i < 2; i++)
         if (client->job[i])
@@ -365,10 +391,17 @@ int rp_client_new(const struct rp_client_opts *opts, struct rp_client **ret, str
     return 0;
 }
 
+static void free_secret(char *text)
+{
+    if (text)
+        cm_free_secret(text, strlen(text));
+}
+
 void rp_client_free(struct rp_client *client)
 {
     if (!client)
         return;
+    rp_heal_free(client);
     for (size_t i = 0; i < 2; i++)
         job_free(client->job[i]);
     cm_free(client->url);
@@ -378,7 +411,18 @@ void rp_client_free(struct rp_client *client)
     cm_free(client->cert_file);
     cm_free(client->key_file);
     cm_free(client->pin_spki);
+    free_secret(client->authorization);
+    free_secret(client->key_pem);
+    cm_free(client->cert_pem);
+    cm_free(client->ca_pem);
     cm_free(client);
+}
+
+void rp_client_end(struct rp_client *client)
+{
+    if (client)
+        cs_unlisten(client->store, client);
+    rp_client_free(client);
 }
 
 static bool same_text(const char *a, const char *b)
@@ -406,30 +450,4 @@ void rp_client_retarget(struct rp_client *client, const char *url, const char *p
         job->backoff_ms = RP_BACKOFF_MIN_MS;
         job_open(job);
     }
-}
-
-static json_t *job_status(const struct rp_job *job)
-{
-    static const char *const names[] = {"stopped", "connecting", "replicating", "live", "waiting"};
-    json_t *row = json_object();
-    cm_json_set_str(row, "state", names[job->state]);
-    if (job->save.seq)
-        json_object_set(row, "last_seq", job->save.seq);
-    cm_json_set_bool(row, "saved", rp_save_clean(job));
-    cm_json_set_time(row, "last_success_at", job->success_ms);
-    cm_json_set_int(row, "documents", job->documents);
-    cm_json_set_int(row, "refused", job->refused);
-    cm_json_set(row, "error", cm_err_to_json(&job->err));
-    return row;
-}
-
-json_t *rp_client_status(struct rp_client *client)
-{
-    json_t *status = json_object();
-    cm_json_set_str(status, "url", client->url);
-    if (client->job[0])
-        cm_json_set(status, "pull", job_status(client->job[0]));
-    if (client->job[1])
-        cm_json_set(status, "push", job_status(client->job[1]));
-    return status;
 }

@@ -22,6 +22,15 @@
 
 enum rp_state { RP_STOPPED, RP_CONNECTING, RP_REPLICATING, RP_LIVE, RP_WAITING };
 
+/* Documents of the last minute, by tens of seconds. */
+#define RP_PACE_SLOTS 6
+#define RP_PACE_MS    10000
+struct rp_pace {
+    int64_t slot[RP_PACE_SLOTS]; /* which ten seconds */
+    int64_t count[RP_PACE_SLOTS];
+};
+
+struct rp_heal;
 struct rp_job;
 struct rp_pull;
 struct rp_push;
@@ -65,6 +74,14 @@ struct rp_job {
     struct cm_err err;
     int64_t success_ms; /* wall clock; last sign of life of this direction */
     int64_t documents, refused;
+    int64_t told_minute;
+    unsigned told; /* refusals in the log in that minute */
+    struct rp_pace pace;
+    int64_t live_ms;  /* wall clock: when it was live last; 0 = never */
+    int64_t peer_seq; /* number of the peer's newest change when it was opened; -1 = not known */
+    int64_t behind;   /* changes that the peer has and we have not asked for; -1 = not known */
+    struct cm_err last_err;
+    int64_t last_err_ms;
     char id[RP_JOB_ID];
     char peer_uuid[RP_UUID_MAX];
     char epoch[16]; /* incarnation of the peer that was opened; "" = it has none */
@@ -82,8 +99,11 @@ struct rp_client {
     char *root;      /* "https://host:port/" */
     char *db, *peer; /* last part of the path; host and port, for the quarantine */
     char *cert_file, *key_file, *pin_spki;
-    bool allow_http, lab;
+    char *authorization, *cert_pem, *key_pem, *ca_pem; /* of a hub; secrets are wiped */
+    bool allow_http, lab, hub, manager;
+    struct rp_heal *heal; /* the manager's, with a hub */
     void (*on_batch)(void *arg, size_t documents);
+    void (*on_foreign)(void *arg, const char *id);
     void *arg;
     rp_prove_fn prove;
     void *prove_arg;
@@ -97,7 +117,7 @@ struct rp_call_spec {
     const char *path; /* behind the database URL ("" or "/…"); NULL = the server's root */
     const json_t *body;
     bool feed;     /* no deadline, only silence */
-    bool limit_ok; /* the reply function handles CM_ELIMIT (reply over its limit) */
+    bool limit_ok; /* the reply function handles CM_ELIMIT and CM_ECLOSED (on_data's refusal) */
     http_data_fn on_data;
     size_t reply_max; /* 0 = RP_BODY_MAX */
 };
@@ -120,7 +140,24 @@ void rp_ticket_drop(struct rp_ticket **ticket);
 /* The reply's body as JSON (owned), or NULL. */
 json_t *rp_reply_json(const struct http_result *res);
 
+/* ---- status.c ---- */
+void rp_job_state(struct rp_job *job, enum rp_state state);
+void rp_job_count(struct rp_job *job, size_t documents);
+json_t *rp_job_status(const struct rp_job *job);
+/* The number at the beginning of a peer's sequence token: good for showing, no more; -1 = none. */
+int64_t rp_seq_number(const json_t *seq);
+
+/* ---- heal.c: the manager puts the documents of a hub right ---- */
+void rp_heal_new(struct rp_client *client);
+void rp_heal_free(struct rp_client *client);
+/* The hub shows something of this document that does not count: look at it. */
+void rp_heal_note(struct rp_client *client, const char *id);
+int64_t rp_heal_count(const struct rp_client *client);
+/* Is this an empty tombstone by which a manager pruned a branch?  It says nothing. */
+bool rp_heal_is_mark(const json_t *doc);
+
 /* ---- pull.c, push.c ---- */
+int64_t rp_push_behind(const struct rp_job *job); /* changes of ours that were not looked at */
 void rp_pull_start(struct rp_job *job, const json_t *since); /* since NULL = everything */
 void rp_pull_halt(struct rp_job *job);                       /* ends what runs beside job->call */
 void rp_pull_free(struct rp_job *job);

@@ -16,11 +16,13 @@
 #include "replicator/pull.h"
 
 #define PATH_MAX_LEN  (3 * RP_SEQ_MAX + 512)
+#define TOLD_MAX      20   /* lines about refused documents in a minute */
 #define EMPTY_FEED_MS 1000 /* a feed that ends sooner with nothing is asked again after so long */
 
 static void next_batch(struct rp_job *job);
 static void batch_done(struct rp_job *job);
 static void take_changes(struct rp_job *job, const json_t *reply);
+static void ask_changes(struct rp_job *job, const json_t *since);
 
 static bool pull_wants(const struct rp_job *job, const char *id)
 {
@@ -29,8 +31,9 @@ static bool pull_wants(const struct rp_job *job, const char *id)
         return false;
     if (job->client->lab)
         return id[0] != '_'; /* design documents do not travel */
+    /* The manager reads all of a hub: what others write, and what has become of its own. */
     const struct cs_type *type = cs_type_of(id);
-    return type && type->down;
+    return type && (job->client->manager || type->down);
 }
 
 static void fail_reply(struct rp_job *job, const char *what)
@@ -48,7 +51,7 @@ static void show_state(struct rp_job *job)
 {
     const struct rp_pull *pull = job->pull;
     bool rests = pull->live && !pull->gathering && !pull->open && !job->ticket;
-    job->state = rests ? RP_LIVE : RP_REPLICATING;
+    rp_job_state(job, rests ? RP_LIVE : RP_REPLICATING);
 }
 
 static void batch_durable(struct rp_job *job)
@@ -56,7 +59,7 @@ static void batch_durable(struct rp_job *job)
     struct rp_pull *pull = job->pull;
     struct rp_client *client = job->client;
     size_t put = pull->committing_put;
-    job->documents += (int64_t)put;
+    rp_job_count(job, put);
     rp_job_success(job);
     if (pull->committing)
         rp_save_note(job, pull->committing);
@@ -107,6 +110,29 @@ static void batch_done(struct rp_job *job)
 
 /* ---- putting ------------------------------------------------------------------------------ */
 
+/* Some lines a minute: the list of refused documents has them all. */
+static void tell_refusal(struct rp_job *job, const char *id, const char *why)
+{
+    int64_t minute = cm_mono_ms() / 60000;
+    if (minute != job->told_minute)
+        job->told = 0;
+    job->told_minute = minute;
+    if (++job->told < TOLD_MAX)
+        cm_log(CM_LOG_WARN, "replicator", id, "refused: %s", why);
+    else if (job->told == TOLD_MAX)
+        cm_log(CM_LOG_WARN, "replicator", job->client->url,
+               "more is refused; see \"certmgr replication refused\"");
+}
+
+/* The manager alone writes these: what it did not write itself comes from another manager. */
+static void look_for_author(struct rp_job *job, const char *id)
+{
+    const struct rp_client *client = job->client;
+    const struct cs_type *type = client->manager ? cs_type_of(id) : NULL;
+    if (type && type->by_manager && client->on_foreign)
+        client->on_foreign(client->arg, id);
+}
+
 /* One document of a reply; negative when the store failed. */
 static int put_doc(struct rp_job *job, const json_t *doc, struct cm_err *err)
 {
@@ -120,6 +146,8 @@ static int put_doc(struct rp_job *job, const json_t *doc, struct cm_err *err)
                "the peer sent a document not asked for");
         return 0;
     }
+    if (job->client->hub && rp_heal_is_mark(doc))
+        return 0;
     struct cs_result res = {0};
     int rc = cs_put_replicated(job->client->store, doc, job->client->peer, &res, err);
     if (rc < 0)
@@ -127,11 +155,14 @@ static int put_doc(struct rp_job *job, const json_t *doc, struct cm_err *err)
     if (res.code != 0) {
         session->write_failures++;
         job->refused++;
-        cm_log(CM_LOG_WARN, "replicator", id, "refused: %s", res.reason);
+        tell_refusal(job, id, res.reason);
+        rp_heal_note(job->client, id);
         return 0;
     }
     session->docs_written++;
     job->pull->put += res.changed;
+    if (res.changed)
+        look_for_author(job, id);
     return 0;
 }
 
@@ -150,12 +181,24 @@ int rp_pull_put(struct rp_job *job, const json_t *list, struct cm_err *err)
     return rc;
 }
 
-void rp_pull_leave_out(struct rp_job *job, const json_t *entry)
+/* A revision that never becomes a document to judge: listed, so that people see it. */
+static void note_refusal(struct rp_job *job, const char *id, const char *rev, const char *why)
 {
-    cm_log(CM_LOG_WARN, "replicator", cm_json_str_or(entry, "id", ""),
-           "left out: the peer's copy is too large or does not parse");
+    struct rp_client *client = job->client;
+    struct cm_err err = CM_ERR_INIT;
+    tell_refusal(job, id, why);
     job->refused++;
     job->save.session.write_failures++;
+    if (!client->lab && cs_quarantine_note(client->store, id, rev, client->peer, why, &err) < 0)
+        cm_log_err(CM_LOG_WARN, "replicator", &err); /* the store's failure is met elsewhere, too */
+    cm_err_fini(&err);
+    rp_heal_note(client, id);
+}
+
+void rp_pull_leave_out(struct rp_job *job, const json_t *entry)
+{
+    note_refusal(job, cm_json_str_or(entry, "id", ""), cm_json_str_or(entry, "rev", ""),
+                 "left out: the peer's copy is too large or does not parse");
 }
 
 /* ---- fetching ----------------------------------------------------------------------------- */
@@ -183,10 +226,16 @@ static void diff_row(struct rp_job *job, const json_t *row)
     for (size_t i = 0; i < json_array_size(changes); i++) {
         const char *rev = cm_json_str(json_array_get(changes, i), "rev");
         struct cs_rev parsed;
-        if (!rev || cs_rev_parse(rev, &parsed) < 0)
+        if (!rev || cs_rev_parse(rev, &parsed) < 0) {
+            note_refusal(job, id, rev ? rev : "", "its revision is none that can be stored");
             continue;
+        }
         job->save.session.missing_checked++;
         if (cs_has_rev(job->client->store, id, rev))
+            continue;
+        /* Many leaves are an attack on a hub; what was refused once is not fetched at each change.
+         */
+        if (json_array_size(changes) > CS_LEAVES_MAX && cs_is_refused(job->client->store, id, rev))
             continue;
         job->save.session.missing_found++;
         json_t *entry = json_object();
@@ -199,6 +248,14 @@ static void diff_row(struct rp_job *job, const json_t *row)
 static bool seq_ok(const json_t *seq)
 {
     return json_is_integer(seq) || (json_is_string(seq) && json_string_length(seq) <= RP_SEQ_MAX);
+}
+
+/* How many changes lie behind these rows: as the peer says, or by its newest number. */
+static void note_behind(struct rp_job *job, const json_t *reply, const json_t *last)
+{
+    int64_t at = rp_seq_number(last);
+    int64_t behind = job->peer_seq > at ? job->peer_seq - at : 0;
+    job->behind = cm_json_int(reply, "pending", at >= 0 ? behind : -1);
 }
 
 static void take_changes(struct rp_job *job, const json_t *reply)
@@ -221,7 +278,13 @@ static void take_changes(struct rp_job *job, const json_t *reply)
     }
     int64_t took = cm_mono_ms() - pull->asked_at;
     bool idle = pull->live && count == 0 && took < EMPTY_FEED_MS;
-    pull->live = count < RP_BATCH;
+    if (pull->winners && count > 0)
+        note_refusal(job, cm_json_str_or(json_array_get(rows, 0), "id", ""), "",
+                     "it has more versions than can be read; only the first is looked at");
+    pull->live = count < pull->page;
+    pull->winners = false;
+    pull->page = 2 * pull->page < RP_BATCH ? 2 * pull->page : RP_BATCH;
+    note_behind(job, reply, last);
     pull->rows = count > 0;
     json_decref(pull->next);
     pull->next = json_incref(last);
@@ -249,13 +312,30 @@ static int on_feed_data(void *arg, const void *data, size_t len)
     job->success_ms = cm_now_ms();
     while (blank < len && text[blank] == '\n')
         blank++;
-    return cm_buf_add(&job->pull->feed, text + blank, len - blank);
+    int rc = cm_buf_add(&job->pull->feed, text + blank, len - blank);
+    job->pull->over = rc < 0;
+    return rc;
+}
+
+/* A document may have leaves without end, on a hub that lets anybody write: fewer rows, then one
+ * without its leaves.  False when that was it, or something else is wrong. */
+static bool ask_for_fewer(struct rp_job *job)
+{
+    struct rp_pull *pull = job->pull;
+    if (!pull->over || pull->winners)
+        return false;
+    pull->winners = pull->page == 1;
+    pull->page = pull->page > 1 ? pull->page / 2 : 1;
+    ask_changes(job, pull->open ? pull->next : pull->since);
+    return true;
 }
 
 static void on_changes(struct rp_job *job, const struct http_result *res)
 {
     struct cm_buf *feed = &job->pull->feed;
-    if (res->status != 200) {
+    if (res->err->code != 0 && ask_for_fewer(job))
+        return;
+    if (res->err->code != 0 || res->status != 200) {
         rp_job_fail_status(job, res, "reading the changes of");
         return;
     }
@@ -284,7 +364,8 @@ static void ask_changes(struct rp_job *job, const json_t *since)
     struct rp_pull *pull = job->pull;
     struct cm_buf path;
     cm_buf_init(&path, PATH_MAX_LEN);
-    cm_buf_printf(&path, "/_changes?style=all_docs&limit=%d", RP_BATCH);
+    cm_buf_printf(&path, "/_changes?%slimit=%zu", pull->winners ? "" : "style=all_docs&",
+                  pull->page);
     if (pull->live)
         cm_buf_printf(&path, "&feed=longpoll&heartbeat=%d", RP_HEARTBEAT_MS);
     cm_buf_puts(&path, "&since=");
@@ -292,10 +373,12 @@ static void ask_changes(struct rp_job *job, const json_t *since)
     pull->asked_at = cm_mono_ms();
     cm_buf_fini(&pull->feed);
     cm_buf_init(&pull->feed, RP_BODY_MAX);
+    pull->over = false;
     rp_job_call(job,
                 &(struct rp_call_spec){.method = "GET",
                                        .path = cm_buf_str(&path),
                                        .feed = pull->live,
+                                       .limit_ok = true,
                                        .on_data = on_feed_data},
                 on_changes);
     cm_buf_fini(&path);
@@ -326,6 +409,7 @@ void rp_pull_start(struct rp_job *job, const json_t *since)
     job->pull = cm_calloc(1, sizeof(*job->pull));
     job->pull->since = seq_ok(since) ? json_incref((json_t *)(uintptr_t)since) : NULL;
     job->pull->no_bulk_get = no_bulk_get;
+    job->pull->page = RP_BATCH;
     next_batch(job);
 }
 

@@ -21,6 +21,9 @@ struct rp_pull {
     json_t *missing;  /* array of {id, rev} to fetch */
     size_t at, asked; /* fetched up to here; entries of the request under way */
     size_t chunk;     /* entries of one request */
+    size_t page;      /* rows asked for; fewer when some are very long */
+    bool over;        /* the reply was longer than fits */
+    bool winners;     /* not even one row fits: ask for it without its other leaves */
     size_t put;       /* documents put in this batch */
     json_t
         *committing; /* sequence of the batch that waits for its commit; NULL = nothing to note */
@@ -46,7 +49,7 @@ struct rp_pull {
 /* Puts the documents of an array of {"ok": doc} and others; negative when the store failed. Missing
  * is what was superseded or purged between feed and fetch. */
 int rp_pull_put(struct rp_job *job, const json_t *list, struct cm_err *err);
-/* Counts and logs a document that cannot be had. */
+/* Counts and lists a document that cannot be had. */
 void rp_pull_leave_out(struct rp_job *job, const json_t *entry);
 
 /* Asks for the rows of the next batch while the last documents of this one are being checked. */

@@ -44,7 +44,7 @@ static bool push_wants(const struct rp_job *job, const char *id)
     if (job->client->lab)
         return id[0] != '_';
     const struct cs_type *type = cs_type_of(id);
-    return type && (type->up || job->give_back);
+    return type && (job->give_back || (job->client->manager ? type->down : type->up));
 }
 
 static void forget_lacks(struct rp_push *push)
@@ -120,7 +120,7 @@ static void on_bulk_docs(struct rp_job *job, const struct http_result *res)
     CM_AUTO_JSON rows = rp_reply_json(res);
     size_t refused = count_refusals(job, rows);
     int64_t taken = refused < push->sent ? (int64_t)(push->sent - refused) : 0;
-    job->documents += taken;
+    rp_job_count(job, (size_t)taken);
     job->save.session.docs_written += taken;
     push->at += push->sent;
     push->bytes = BYTES_MAX;
@@ -272,7 +272,7 @@ static void rest(struct rp_job *job)
     struct rp_push *push = job->pusher;
     push->since = push->cursor;
     push->idle = true;
-    job->state = RP_LIVE;
+    rp_job_state(job, RP_LIVE);
     rp_job_success(job);
     if (push->since - push->noted >= NOTE_EVERY)
         note(job);
@@ -285,7 +285,7 @@ static void scan(struct rp_job *job)
     int rc = 0;
     push->idle = false;
     push->scanned_at = cm_mono_ms();
-    job->state = RP_REPLICATING;
+    rp_job_state(job, RP_REPLICATING);
     json_decref(push->offer);
     push->offer = json_object();
     for (int page = 0; page < PAGES_PER_TURN && json_object_size(push->offer) == 0; page++) {
@@ -318,6 +318,12 @@ void rp_push_wake(struct rp_job *job, const char *id)
     job->pusher->idle = false;
     int64_t wait = job->pusher->scanned_at + RP_GATHER_PUSH_MS - cm_mono_ms();
     rp_job_after(job, wait > 0 ? wait : 0, scan); /* after all changes of this commit */
+}
+
+int64_t rp_push_behind(const struct rp_job *job)
+{
+    int64_t behind = job->pusher ? cs_seq(job->client->store) - job->pusher->cursor : -1;
+    return job->state == RP_LIVE ? 0 : behind;
 }
 
 /* ---- life --------------------------------------------------------------------------------- */

@@ -56,7 +56,8 @@ struct rp_server *rp_server_new(const struct rp_server_opts *opts);
 void rp_server_free(struct rp_server *server);
 int64_t rp_server_limit(void *server, const struct http_request *req); /* http_limit_fn */
 void rp_server_handle(void *server, struct http_exchange *ex);         /* http_handler_fn */
-/* Who is connected right now: [{peer, since, feed: bool, last_seen_at}] (owned). */
+/* Who is connected right now: [{peer, since, feed: bool, lag_documents?, last_seen_at}] (owned).
+ * lag_documents: changes since what it asked for last, an upper bound. */
 json_t *rp_server_peers(struct rp_server *server);
 
 /* ---- client side ---- */
@@ -67,12 +68,23 @@ struct rp_client_opts {
     struct http_client *http;
     const char *url; /* "https://host:8444/certstore" */
     const char *cert_file, *key_file;
-    const char *pin_spki;      /* hex; the upstream's TLS key */
-    bool allow_http;           /* tests */
-    bool lab;                  /* certstore-lab: no direction policy, every document */
-    bool pull_only, push_only; /* lab: one direction; default both */
+    const char *pin_spki; /* hex; the upstream's TLS key */
+    /* A hub: a CouchDB that knows nothing of fleets.  Its TLS certificate is checked as that of any
+     * web server; what it says about restores does not count. */
+    bool hub;
+    bool manager;              /* with a hub: we push what is marked down and pull every type */
+    bool heal;                 /* … and put right what others spoil there (not while held) */
+    const char *authorization; /* value of that header (secret), or NULL */
+    const char *cert_pem, *key_pem; /* client certificate in memory, or NULL */
+    const char *ca_pem;             /* the hub's CAs, or NULL = the system's */
+    bool allow_http;                /* tests */
+    bool lab;                       /* certstore-lab: no direction policy, every document */
+    bool pull_only, push_only;      /* lab: one direction; default both */
     /* After a pulled batch is durable (may be NULL). */
     void (*on_batch)(void *arg, size_t documents);
+    /* With a hub, on the manager: a document that only a manager writes came from elsewhere,
+     * validly signed and newer than ours.  May be NULL. */
+    void (*on_foreign)(void *arg, const char *id);
     void *arg;
     rp_prove_fn prove; /* NULL: the store verifies each document as it is put */
     void *prove_arg;
@@ -84,9 +96,16 @@ struct rp_client;
 int rp_client_new(const struct rp_client_opts *opts, struct rp_client **ret, struct cm_err *err);
 /* Free it after cs_close() and before the http client: the store keeps it as a listener. */
 void rp_client_free(struct rp_client *client);
+/* The same while the store goes on. */
+void rp_client_end(struct rp_client *client);
 /* Other URL or pin (trust root changed): reconnects.  The same values only end a back-off. */
 void rp_client_retarget(struct rp_client *client, const char *url, const char *pin_spki);
-/* {url, pull: {state, last_seq, saved, last_success_at, documents, refused, error}, push: {…}}
- * (owned).  saved: both sides remember last_seq.
+/* {url, pull: {…}, push: {…}, healed?} (owned).  Each direction: {state, last_seq, saved,
+ * last_success_at, documents, refused, rate, lag_documents?, lag_seconds?, last_error?,
+ * last_error_at?, error}.
+ * saved: both sides remember last_seq.  rate: documents per minute, of the last minute.
+ * lag_documents: changes of the source that were not looked at; absent = not known.  lag_seconds:
+ * since when it is not caught up; absent = it has never been since the start.
+ * error: what is wrong now; last_error stays.  healed: documents put right on the hub.
  * state: connecting, replicating, live (caught up, listening), waiting (back-off), stopped. */
 json_t *rp_client_status(struct rp_client *client);

@@ -120,7 +120,15 @@ json_t *rp_server_peers(struct rp_server *server)
         json_t *row = json_object();
         cm_json_set_str(row, "peer", name);
         cm_json_set_str(row, "since", cm_json_str(entry, "since"));
-        cm_json_set_bool(row, "feed", cm_json_bool(feeds, name, false));
+        bool parked = cm_json_bool(feeds, name, false);
+        cm_json_set_bool(row, "feed", parked);
+        int64_t newest = cs_seq(server->store), since = 0;
+        if (parked) /* it waits for the next change */
+            cm_json_set_int(row, "lag_documents", 0);
+        else if (cm_json_str(entry, "since") &&
+                 rp_seq_parse(cm_json_str(entry, "since"), cs_epoch(server->store), newest,
+                              &since) == 0)
+            cm_json_set_int(row, "lag_documents", newest > since ? newest - since : 0);
         cm_json_set_time(row, "last_seen_at", cm_json_int(entry, "at", 0));
         json_array_append_new(list, row);
     }

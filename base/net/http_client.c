@@ -281,23 +281,35 @@ static int set_pin(struct http_call *call, const char *hex, struct cm_err *err)
     return 0;
 }
 
+/* libcurl copies it; only its type is not const. */
+static struct curl_blob blob_of(const char *pem)
+{
+    return (struct curl_blob){
+        .data = (void *)(uintptr_t)pem, .len = strlen(pem), .flags = CURL_BLOB_COPY};
+}
+
 static int set_tls(struct http_call *call, const struct http_call_opts *opts, struct cm_err *err)
 {
     SET(call, SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
     if (opts->ca_pem) {
-        CM_AUTO_STR pem = cm_strdup(opts->ca_pem); /* curl copies it; its type is not const */
-        struct curl_blob blob = {.data = pem, .len = strlen(pem), .flags = CURL_BLOB_COPY};
+        struct curl_blob blob = blob_of(opts->ca_pem);
         SET(call, CAINFO_BLOB, &blob);
         SET(call, CAPATH, NULL);
     } else if (opts->ca_bundle) {
         SET(call, CAINFO, opts->ca_bundle);
         SET(call, CAPATH, NULL); /* else the system's directory would count as well */
     }
-    call->client_cert = opts->cert_file != NULL;
+    call->client_cert = opts->cert_file != NULL || opts->cert_pem != NULL;
     if (opts->cert_file)
         SET(call, SSLCERT, opts->cert_file);
     if (opts->key_file)
         SET(call, SSLKEY, opts->key_file);
+    if (opts->cert_pem && opts->key_pem) {
+        /* Copied by libcurl as long as the handle lives. */
+        struct curl_blob cert = blob_of(opts->cert_pem), key = blob_of(opts->key_pem);
+        SET(call, SSLCERT_BLOB, &cert);
+        SET(call, SSLKEY_BLOB, &key);
+    }
     if (opts->insecure) {
         SET(call, SSL_VERIFYPEER, 0L);
         SET(call, SSL_VERIFYHOST, 0L);

@@ -49,6 +49,7 @@ struct http_call_opts {
     bool insecure;         /* any certificate: for redirects of the challenge self-check alone,
                             * which a CA follows the same way; the connection is not used again */
     const char *cert_file, *key_file; /* client certificate */
+    const char *cert_pem, *key_pem;   /* the same as PEM text: a key that lies in no file */
     const char *resolve;              /* "address" to connect to instead of resolving the host */
     const char *unix_socket;
     bool once;            /* never sent again unasked: libcurl repeats a request, POST too, when a
