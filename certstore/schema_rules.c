@@ -60,12 +60,17 @@ static const char *const challenge_choices[] = {"http-01", "tls-alpn-01", NULL};
 static const char *const challenge_types[] = {"http-01", "dns-01", "tls-alpn-01", NULL};
 
 /* base/core/err.h's one shape; the CA's problem document stays as it came. */
-static const struct cs_member error_object[] = {
-    LABEL("code", 0),           LINE("object", 0, 512),
-    TEXT("what", 0, 2048),      TEXTS("causes", 2048, 16),
-    TEXT("hint", 0, 2048),      ANY("problem", 16 << 10),
-    LABEL("retry", 0),          INT("attempts", COUNT_MAX),
-    TIME("next_attempt_at", 0), END};
+static const struct cs_member error_object[] = {LABEL("code", 0),
+                                                LINE("object", 0, 512),
+                                                TEXT("what", 0, 2048),
+                                                TEXTS("causes", 2048, 16),
+                                                TEXT("hint", 0, 2048),
+                                                ANY("problem", 16 << 10),
+                                                TEXTS("names", 256, 30),
+                                                LABEL("retry", 0),
+                                                INT("attempts", COUNT_MAX),
+                                                TIME("next_attempt_at", 0),
+                                                END};
 
 static const struct cs_member trust_server[] = {
     HOST("name", REQ),          WORDS("roles", REQ, roles, 8), WORD("state", REQ, server_states),

@@ -48,6 +48,7 @@ void cm_err_fini(struct cm_err *err)
     if (!err)
         return;
     json_decref(err->problem);
+    json_decref(err->names);
     *err = CM_ERR_INIT;
 }
 
@@ -57,6 +58,7 @@ void cm_err_copy(struct cm_err *dst, const struct cm_err *src)
         return;
     *dst = *src;
     dst->problem = src->problem ? json_deep_copy(src->problem) : NULL;
+    dst->names = src->names ? json_deep_copy(src->names) : NULL;
 }
 
 /* Formats, and keeps the text valid UTF-8: it ends in JSON documents. */
@@ -177,6 +179,16 @@ void cm_err_cause(struct cm_err *err, const char *fmt, ...)
     memcpy(err->cause[err->cause_count - 1], text, sizeof(text));
 }
 
+void cm_err_name(struct cm_err *err, const char *name)
+{
+    if (!err || cm_json_has_str(err->names, name) ||
+        json_array_size(err->names) >= CM_ERR_NAMES_MAX)
+        return;
+    if (!err->names)
+        err->names = json_array();
+    json_array_append_new(err->names, json_string(name));
+}
+
 const char *cm_code_name(int code)
 {
     for (size_t i = 0; i < COUNT(code_names); i++) {
@@ -210,6 +222,8 @@ json_t *cm_err_to_json(const struct cm_err *err)
         cm_json_set_str(obj, "hint", err->hint);
     if (err->problem)
         cm_json_set(obj, "problem", json_deep_copy(err->problem));
+    if (err->names)
+        cm_json_set(obj, "names", json_deep_copy(err->names));
     if (err->retry != CM_RETRY_NONE)
         cm_json_set_str(obj, "retry", cm_retry_name(err->retry));
     if (err->attempts > 0)
@@ -254,6 +268,12 @@ int cm_err_from_json(struct cm_err *err, const json_t *obj)
     }
     if (cm_json_obj(obj, "problem"))
         err->problem = json_deep_copy(cm_json_obj(obj, "problem"));
+    json_t *name;
+    json_array_foreach(cm_json_arr(obj, "names"), index, name)
+    {
+        if (json_is_string(name))
+            cm_err_name(err, json_string_value(name));
+    }
     int64_t attempts = cm_json_int(obj, "attempts", 0);
     err->attempts = attempts > 0 && attempts <= UINT32_MAX ? (unsigned)attempts : 0;
     err->next_attempt_ms = cm_json_time(obj, "next_attempt_at", 0);

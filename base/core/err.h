@@ -42,6 +42,7 @@ enum cm_retry {
 #define CM_ERR_TEXT_MAX   512
 #define CM_ERR_OBJECT_MAX 160
 #define CM_ERR_CAUSES_MAX 6
+#define CM_ERR_NAMES_MAX  30
 
 struct cm_err {
     int code; /* enum cm_code; 0 = no error */
@@ -52,6 +53,7 @@ struct cm_err {
     unsigned cause_count;
     char hint[CM_ERR_TEXT_MAX]; /* what a person can do; may be empty */
     json_t *problem;            /* owned: the CA's problem document verbatim, or NULL */
+    json_t *names;              /* owned: names of the request it is about, or NULL */
     unsigned attempts;          /* 0 = not counted */
     int64_t next_attempt_ms;    /* wall clock; 0 = none planned */
 };
@@ -85,12 +87,15 @@ void cm_err_object(struct cm_err *err, const char *fmt, ...) __attribute__((form
 void cm_err_hint(struct cm_err *err, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void cm_err_cause(struct cm_err *err, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
+/* One of the request's names that the failure is about: the request could do without it. */
+void cm_err_name(struct cm_err *err, const char *name);
+
 /* Short stable name of a code ("conflict", "denied", …); never NULL. */
 const char *cm_code_name(int code);
 const char *cm_retry_name(enum cm_retry retry);
 
 /* The one JSON shape of an error (document, API, UI, log):
- * {"code","object","what","causes":[…],"hint","problem","retry","attempts","next_attempt_at"};
+ * {"code","object","what","causes":[…],"hint","problem","names","retry","attempts","next_attempt_at"};
  * "code" and "retry" are the names above; empty members are left out.  The caller owns the result;
  * NULL when err holds no error. */
 json_t *cm_err_to_json(const struct cm_err *err);

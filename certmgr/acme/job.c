@@ -212,6 +212,8 @@ void acme_give_up(struct acme_order *o)
                   "URL and proxies on the way to the CA; then tell the CA."
                 : "CertMgr tries again by itself. If this stays, check proxies on the way to "
                   "the CA, then tell the CA.");
+    if (!o->op)
+        acme_problem_names(&o->err, o->names);
     if (!o->err.object[0] && o->op) {
         cm_err_object(&o->err, "account at %.100s", o->ca->url);
     } else if (!o->err.object[0]) {

@@ -1,6 +1,7 @@
 /* From a refusal of the CA to an error object. */
 #include "certmgr/acme/problem.h"
 
+#include <ctype.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -8,6 +9,7 @@
 #include "base/core/json.h"
 #include "base/core/mem.h"
 #include "certmgr/acme/header.h"
+#include "certmgr/acme/ident.h"
 #include "certmgr/acme/text.h"
 
 #define TYPE_PREFIX     "urn:ietf:params:acme:error:"
@@ -126,6 +128,48 @@ static void add_algorithms(struct cm_err *err, const json_t *problem)
     acme_text(list, shown);
     if (shown[0] != '\0')
         cm_err_cause(err, "The CA takes: %s", shown);
+}
+
+static bool in_name(char c)
+{
+    return isalnum((unsigned char)c) || c == '-' || c == '_' || c == '*';
+}
+
+/* Does the name stand in a sentence, not as part of another name? */
+static bool says_name(const char *text, const char *name)
+{
+    size_t len = strlen(name);
+    for (const char *p = text; (p = strcasestr(p, name)) != NULL; p++) {
+        bool begins = p == text || (!in_name(p[-1]) && p[-1] != '.');
+        bool ends = !in_name(p[len]) && !(p[len] == '.' && in_name(p[len + 1]));
+        if (begins && ends)
+            return true;
+    }
+    return false;
+}
+
+void acme_problem_names(struct cm_err *err, const json_t *names)
+{
+    bool refused = acme_problem_is(err->problem, "rejectedIdentifier") ||
+                   acme_problem_is(err->problem, "unsupportedIdentifier");
+    const char *detail = cm_json_str_or(err->problem, "detail", "");
+    size_t i, k;
+    json_t *sub, *name;
+    json_array_foreach(cm_json_arr(err->problem, "subproblems"), i, sub)
+    {
+        const json_t *ident = cm_json_obj(sub, "identifier");
+        json_array_foreach(names, k, name)
+        {
+            if (acme_ident_is(ident, json_string_value(name)))
+                cm_err_name(err, json_string_value(name));
+        }
+    }
+    json_array_foreach(names, k, name)
+    {
+        if (refused && !cm_json_arr(err->problem, "subproblems") &&
+            says_name(detail, json_string_value(name)))
+            cm_err_name(err, json_string_value(name));
+    }
 }
 
 int acme_problem_fail(struct cm_err *err, const json_t *problem, int status, const char *headers,

@@ -34,6 +34,9 @@ const struct acme_problem_row *acme_problem_row(const char *type, enum acme_abou
 /* Short type of a problem object ("badNonce"), or NULL when it is none of the ACME name space. */
 const char *acme_problem_type(const json_t *problem);
 bool acme_problem_is(const json_t *problem, const char *type);
+/* Which of these names the subproblems (or, of a refused identifier, its detail) are about: noted
+ * in err in our own spelling. */
+void acme_problem_names(struct cm_err *err, const json_t *names);
 /* Fills err from a refusal.  problem: the document or NULL (an HTML page, say); what: the thing
  * refused, "the new order".  headers (may be NULL) give Retry-After and help links.  Returns the
  * code. */

@@ -89,6 +89,7 @@ static void authz_failed(struct acme_order *o, const struct acme_authz *authz)
     cm_wrap(&o->err, CM_EPEER, "The CA's check of %s has failed (authorization %s)", authz->name,
             acme_status_name(authz->status));
     cm_err_object(&o->err, "host %s", authz->name);
+    cm_err_name(&o->err, authz->name);
     acme_state_drop_order(o); /* one dead authorization makes the order fail (7.1.6) */
     acme_give_up(o);
 }
@@ -193,6 +194,7 @@ static void note_failure(struct acme_order *o, const struct acme_authz *authz)
         cm_err_cause(&o->err, "%s as well: %s", authz->name,
                      detail[0] ? detail : acme_status_name(authz->status));
     }
+    cm_err_name(&o->err, authz->name);
     acme_log(o, CM_LOG_WARN, "%s: %s", authz->name,
              detail[0] ? detail : acme_status_name(authz->status));
 }

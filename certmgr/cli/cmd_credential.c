@@ -243,7 +243,31 @@ static void print_error(const json_t *error)
     print_line("  next attempt:", cm_json_str(error, "next_attempt_at"));
 }
 
-static void print_view(const json_t *view)
+/* The command that asks for a certificate without the names that failed; nobody runs it but a
+ * person. */
+static void print_without(const char *id, const json_t *c)
+{
+    const json_t *refused = cm_json_arr(cm_json_obj(c, "error"), "names");
+    const json_t *names = cm_json_arr(c, "host_names_ascii");
+    size_t i = 0, left = 0;
+    json_t *name = NULL;
+    json_array_foreach(names, i, name)
+    {
+        left += cm_json_has_str(refused, json_string_value(name)) ? 0 : 1;
+    }
+    print_list("  it was about:", refused);
+    if (left == 0 || left == json_array_size(names))
+        return;
+    printf("%-22s certmgr change %s", "  without them:", id);
+    json_array_foreach(names, i, name)
+    {
+        if (!cm_json_has_str(refused, json_string_value(name)))
+            printf(" -d '%s'", json_string_value(name));
+    }
+    printf("\n");
+}
+
+static void print_view(const char *id, const json_t *view)
 {
     const json_t *c = cm_json_obj(view, "credential");
     if (c == NULL)
@@ -262,6 +286,7 @@ static void print_view(const json_t *view)
     print_line("not after:", cm_json_str(c, "not_after"));
     print_line("SHA-256:", cm_json_str(c, "fingerprint"));
     print_error(cm_json_obj(c, "error"));
+    print_without(id, c);
     size_t i = 0;
     json_t *r = NULL;
     json_array_foreach(cm_json_arr(view, "receipts"), i, r)
@@ -282,7 +307,7 @@ static int cmd_show(struct cli *cli)
     if (status == CLI_OK && cli->json)
         cli_print_json(view);
     else if (status == CLI_OK)
-        print_view(view);
+        print_view(cli->argv[0], view);
     return status;
 }
 

@@ -387,8 +387,11 @@ static void on_directory(void *arg, const struct http_result *res)
 static void want_directory(struct account_put *put)
 {
     struct engine *engine = put->engine;
+    static const char *const who[] = {"User-Agent: certmgr/" CM_VERSION, "Accept-Language: en",
+                                      NULL};
     struct http_call_opts opts = {
         .url = cm_json_str(put->members, "directory"),
+        .headers = who,
         .timeout_ms = DIRECTORY_MS,
         .reply_max = DIRECTORY_BYTES,
         .allow_http = engine->env.lab_http,

@@ -22,6 +22,8 @@ void page_credential_edit(struct web_ctx *ctx)
     CM_AUTO_JSON credential = read_credential(ctx);
     struct credential_form form = {.credential = credential};
 
+    if (strcmp(web_form_text(&ctx->query, "without"), "refused") == 0)
+        form.without = credential_refused_names(credential);
     if (credential)
         credential_form(ctx, 200, &form);
     else

@@ -20,6 +20,7 @@ struct form {
     const struct web_form *posted;
     const json_t *errors;
     const json_t *credential; /* being edited, or NULL */
+    const json_t *without;    /* names to leave out, or NULL */
     json_t *values;           /* of that, or the defaults */
     json_t *chosen;           /* names */
     char number[24];          /* renew_days as text */
@@ -40,6 +41,26 @@ static const char *value_of(struct form *form, const char *name)
     return json_is_string(value) ? json_string_value(value) : "";
 }
 
+/* host_names and host_names_ascii stand side by side (certmgr/engine/check_names.c). */
+static const char *ascii_at(const json_t *credential, size_t i)
+{
+    const char *name =
+        json_string_value(json_array_get(cm_json_arr(credential, "host_names_ascii"), i));
+
+    return name ? name : "";
+}
+
+const json_t *credential_refused_names(const json_t *credential)
+{
+    const json_t *refused = cm_json_arr(cm_json_obj(credential, "error"), "names");
+    const json_t *names = cm_json_arr(credential, "host_names_ascii");
+    size_t left = json_array_size(names);
+
+    for (size_t i = 0; i < json_array_size(names); i++)
+        left -= cm_json_has_str(refused, ascii_at(credential, i)) ? 1 : 0;
+    return left > 0 && left < json_array_size(names) ? refused : NULL;
+}
+
 static char *names_of(struct form *form)
 {
     struct cm_buf lines;
@@ -52,6 +73,8 @@ static char *names_of(struct form *form)
     cm_buf_init(&lines, WEB_FORM_MAX);
     json_array_foreach(cm_json_arr(form->credential, "host_names"), i, name)
     {
+        if (cm_json_has_str(form->without, ascii_at(form->credential, i)))
+            continue;
         cm_buf_printf(&lines, "%s\n", json_string_value(name));
     }
     text = cm_strdup(cm_buf_str(&lines));
@@ -209,7 +232,8 @@ void credential_form(struct web_ctx *ctx, int status, const struct credential_fo
                         .page = &page,
                         .posted = wanted->posted,
                         .errors = errors,
-                        .credential = wanted->credential};
+                        .credential = wanted->credential,
+                        .without = wanted->without};
 
     form.values = edit ? json_incref((json_t *)(uintptr_t)wanted->credential)
                        : eng_defaults(ctx->web->env.engine);
@@ -226,6 +250,8 @@ void credential_form(struct web_ctx *ctx, int status, const struct credential_fo
     html_open(&page, "form", "method", "post", "action", edit ? action : "/credentials", NULL);
     if (edit)
         edit_lead(&form, wanted->err != NULL);
+    if (wanted->without)
+        web_notice(&page, "warn", web_msg(ctx, MSG_F_WITHOUT));
     web_page_token(ctx, &page);
     names_part(&form);
     provider_part(&form);

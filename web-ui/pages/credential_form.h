@@ -8,7 +8,11 @@ struct credential_form {
     const json_t *errors;          /* as eng_check(), or NULL */
     const struct cm_err *err;      /* an edit conflict to tell, or NULL */
     const json_t *credential;      /* the one being edited (ctx->param), or NULL: a new one */
+    const json_t *without;         /* names (ASCII) to leave out of it, or NULL */
 };
+/* The names that the last failure was about, when others remain without them; else NULL.  A form
+ * without them can be offered (borrowed). */
+const json_t *credential_refused_names(const json_t *credential);
 /* Replies with the form.  Ends ctx. */
 void credential_form(struct web_ctx *ctx, int status, const struct credential_form *wanted);
 /* Fields for eng_submit() or (edit) eng_change(), owned; what no field can hold goes to errors. */

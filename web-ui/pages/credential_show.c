@@ -10,6 +10,7 @@
 #include "certmgr/engine/plan.h"
 #include "web-ui/credential.h"
 #include "web-ui/html.h"
+#include "web-ui/pages/credential_form.h"
 #include "web-ui/pages/credential_parts.h"
 #include "web-ui/pages/pages.h"
 #include "web-ui/pages/renew.h"
@@ -164,6 +165,28 @@ static void text_list(const struct show *show, const json_t *texts, const char *
     json_array_foreach(texts, i, text) web_notice(show->page, tone, json_string_value(text));
 }
 
+/* Never done silently: a form that leaves the refused names out, to be read and saved. */
+static void without_link(const struct show *show)
+{
+    const json_t *refused = credential_refused_names(show->credential);
+    CM_AUTO_STR href = cm_asprintf("/credentials/%s/edit?without=refused", show->ctx->param);
+    size_t i;
+    json_t *name;
+
+    if (!refused)
+        return;
+    html_raw(show->page, "<p>");
+    html_text(show->page, web_msg(show->ctx, MSG_E_NAMES));
+    json_array_foreach(refused, i, name)
+    {
+        html_raw(show->page, " ");
+        html_leaf(show->page, "bdi", json_string_value(name), NULL);
+    }
+    html_raw(show->page, "</p>");
+    html_leaf(show->page, "a", web_msg(show->ctx, MSG_E_WITHOUT), "class", "button", "href", href,
+              NULL);
+}
+
 static void messages(const struct show *show)
 {
     struct web_ctx *ctx = show->ctx;
@@ -180,6 +203,7 @@ static void messages(const struct show *show)
         html_raw(show->page, "<section class=\"card tone-bad\" aria-labelledby=\"error-title\">");
         html_leaf(show->page, "h2", web_msg(ctx, MSG_E_TITLE), "id", "error-title", NULL);
         web_error_object(ctx, show->page, error);
+        without_link(show);
         html_raw(show->page, "</section>");
     }
 }

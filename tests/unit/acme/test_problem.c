@@ -62,6 +62,134 @@ static void every_type_has_words(void **state)
     }
 }
 
+/* Every row of the error table of JPRS's manual: type, status, who must act, how it is tried again
+ * (reference/acme.md 1.8). */
+static void jprs_rows(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *type;
+        int status;
+        enum acme_about about;
+        const char *who;
+        enum cm_retry retry;
+    } rows[] = {
+        {"accountDoesNotExist", 400, ACME_ABOUT_ORDER, "CertMgr", CM_RETRY_REPAIR},
+        {"alreadyRevoked", 400, ACME_ABOUT_ANY, "Nobody", CM_RETRY_NONE},
+        {"alreadyRevoked", 409, ACME_ABOUT_ANY, "Nobody", CM_RETRY_NONE},
+        {"badCSR", 400, ACME_ABOUT_ORDER, "Operator", CM_RETRY_PERMANENT},
+        {"badNonce", 400, ACME_ABOUT_ORDER, "CertMgr", CM_RETRY_REPAIR},
+        {"badPublicKey", 400, ACME_ABOUT_ACCOUNT, "Operator", CM_RETRY_CONFIGURATION},
+        {"badSignatureAlgorithm", 400, ACME_ABOUT_ACCOUNT, "Operator", CM_RETRY_CONFIGURATION},
+        {"badRevocationReason", 400, ACME_ABOUT_ANY, "Operator", CM_RETRY_CONFIGURATION},
+        {"caa", 403, ACME_ABOUT_ORDER, "Owner of the DNS zone", CM_RETRY_CONFIGURATION},
+        {"connection", 400, ACME_ABOUT_CHALLENGE, "Owner of the web server", CM_RETRY_TRANSIENT},
+        {"dns", 400, ACME_ABOUT_CHALLENGE, "Owner of the DNS zone", CM_RETRY_TRANSIENT},
+        {"tls", 400, ACME_ABOUT_CHALLENGE, "Owner of the web server", CM_RETRY_TRANSIENT},
+        {"incorrectResponse", 400, ACME_ABOUT_CHALLENGE, "Owner of the web server",
+         CM_RETRY_TRANSIENT},
+        {"unauthorized", 403, ACME_ABOUT_CHALLENGE, "Owner of the web server",
+         CM_RETRY_CONFIGURATION},
+        {"unauthorized", 401, ACME_ABOUT_ORDER, "Operator", CM_RETRY_CONFIGURATION},
+        {"externalAccountRequired", 400, ACME_ABOUT_ACCOUNT, "Operator", CM_RETRY_CONFIGURATION},
+        {"invalidContact", 400, ACME_ABOUT_ACCOUNT, "Operator", CM_RETRY_CONFIGURATION},
+        {"unsupportedContact", 400, ACME_ABOUT_ACCOUNT, "Operator", CM_RETRY_CONFIGURATION},
+        {"malformed", 400, ACME_ABOUT_ACCOUNT, "Operator", CM_RETRY_PERMANENT},
+        {"malformed", 400, ACME_ABOUT_ORDER, "Operator", CM_RETRY_PERMANENT},
+        {"malformed", 405, ACME_ABOUT_ORDER, "The makers of CertMgr", CM_RETRY_PERMANENT},
+        {"malformed", 415, ACME_ABOUT_ORDER, "The makers of CertMgr", CM_RETRY_PERMANENT},
+        {"orderNotReady", 403, ACME_ABOUT_ORDER, "CertMgr", CM_RETRY_REPAIR},
+        {"rejectedIdentifier", 400, ACME_ABOUT_ORDER, "Operator", CM_RETRY_PERMANENT},
+        {"unsupportedIdentifier", 400, ACME_ABOUT_ORDER, "Operator", CM_RETRY_PERMANENT},
+        {"serverInternal", 500, ACME_ABOUT_ORDER, "The CA", CM_RETRY_TRANSIENT},
+        {"rateLimited", 429, ACME_ABOUT_ORDER, "CertMgr", CM_RETRY_TRANSIENT},
+        {"userActionRequired", 403, ACME_ABOUT_ORDER, "Operator", CM_RETRY_CONFIGURATION},
+        {"compound", 400, ACME_ABOUT_ORDER, "Operator", CM_RETRY_TRANSIENT},
+        {"alreadyReplaced", 409, ACME_ABOUT_ORDER, "CertMgr", CM_RETRY_REPAIR},
+        {"invalidProfile", 400, ACME_ABOUT_ORDER, "Operator", CM_RETRY_CONFIGURATION},
+        {"conflict", 409, ACME_ABOUT_ORDER, "CertMgr", CM_RETRY_TRANSIENT},
+        {"agreementRequired", 403, ACME_ABOUT_ACCOUNT, "Operator", CM_RETRY_CONFIGURATION},
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct cm_err err = CM_ERR_INIT;
+        json_t *p = problem(rows[i].type, "the words of the CA");
+        acme_problem_fail(&err, p, rows[i].status, NULL, rows[i].about, "the thing");
+        assert_int_equal(err.retry, rows[i].retry);
+        assert_int_equal(strncmp(err.hint, rows[i].who, strlen(rows[i].who)), 0);
+        assert_true(strlen(err.hint) > strlen(rows[i].who) + 20); /* and what to do */
+        assert_non_null(strstr(err.what, rows[i].type));
+        assert_string_equal(err.cause[1], "The CA says: the words of the CA");
+        assert_true(json_equal(err.problem, p));
+        cm_err_fini(&err);
+        json_decref(p);
+    }
+}
+
+static void the_hardest_reason_decides(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *first, *second;
+        enum cm_retry retry;
+    } rows[] = {{"dns", "connection", CM_RETRY_TRANSIENT},
+                {"dns", "caa", CM_RETRY_CONFIGURATION},
+                {"caa", "dns", CM_RETRY_CONFIGURATION},
+                {"rejectedIdentifier", "caa", CM_RETRY_PERMANENT},
+                {"caa", "rejectedIdentifier", CM_RETRY_PERMANENT}};
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct cm_err err = CM_ERR_INIT;
+        json_t *p = problem("compound", "several");
+        json_object_set_new(p, "subproblems",
+                            json_pack("[{s:o}, {s:o}]", "type",
+                                      json_sprintf(URN "%s", rows[i].first), "type",
+                                      json_sprintf(URN "%s", rows[i].second)));
+        acme_problem_fail(&err, p, 400, NULL, ACME_ABOUT_ORDER, "the new order");
+        assert_int_equal(err.retry, rows[i].retry);
+        cm_err_fini(&err);
+        json_decref(p);
+    }
+}
+
+/* What can be left out: names of the request alone, in its own spelling, each once. */
+static void the_names_it_is_about(void **state)
+{
+    (void)state;
+    CM_AUTO_JSON names =
+        json_pack("[s, s, s, s]", "good.example", "bad.example", "*.bad.example", "192.0.2.7");
+    struct cm_err err = CM_ERR_INIT;
+    json_t *p = problem("compound", "good.example would be fine");
+    json_object_set_new(
+        p, "subproblems",
+        json_pack("[{s:{s:s, s:s}}, {s:{s:s, s:s}}, {s:{s:s, s:s}}, {s:s}, {s:{s:s, s:s}}]",
+                  "identifier", "type", "dns", "value", "BAD.example", "identifier", "type", "dns",
+                  "value", "bad.example", "identifier", "type", "dns", "value", "<script>.example",
+                  "identifier", "text", "identifier", "type", "ip", "value", "192.0.2.7"));
+    acme_problem_fail(&err, p, 400, NULL, ACME_ABOUT_ORDER, "the new order");
+    acme_problem_names(&err, names);
+    CM_AUTO_JSON both = json_pack("[s, s]", "bad.example", "192.0.2.7");
+    assert_true(json_equal(err.names, both));
+    json_decref(p);
+    static const struct {
+        const char *type, *detail, *name;
+    } said[] = {
+        {"rejectedIdentifier", "Cannot issue for \"bad.example\": blocked", "bad.example"},
+        {"rejectedIdentifier", "policy forbids *.Bad.example.", "*.bad.example"},
+        {"unsupportedIdentifier", "192.0.2.7", "192.0.2.7"},
+        {"rejectedIdentifier", "not very-bad.example, x.bad.example, bad.example.net", NULL},
+        {"malformed", "bad.example is odd", NULL},
+        {"rejectedIdentifier", "", NULL},
+    };
+    for (size_t i = 0; i < sizeof(said) / sizeof(said[0]); i++) {
+        p = problem(said[i].type, said[i].detail);
+        acme_problem_fail(&err, p, 400, NULL, ACME_ABOUT_ORDER, "the new order");
+        acme_problem_names(&err, names);
+        assert_int_equal(json_array_size(err.names), said[i].name ? 1 : 0);
+        assert_true(!said[i].name || cm_json_has_str(err.names, said[i].name));
+        json_decref(p);
+    }
+    cm_err_fini(&err);
+}
+
 static void special_rows_win(void **state)
 {
     (void)state;
@@ -214,6 +342,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_type_has_words),
+        cmocka_unit_test(jprs_rows),
+        cmocka_unit_test(the_hardest_reason_decides),
+        cmocka_unit_test(the_names_it_is_about),
         cmocka_unit_test(special_rows_win),
         cmocka_unit_test(the_types_name_space),
         cmocka_unit_test(text_is_shown_not_obeyed),

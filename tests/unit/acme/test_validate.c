@@ -212,6 +212,7 @@ static void subproblems_are_readable(void **state)
     assert_string_equal(f.err.cause[2], "www1.example.com: caa: CAA forbids it");
     assert_non_null(strstr(f.err.cause[3], "www2.example.com: rejectedIdentifier: "));
     assert_int_equal(json_array_size(cm_json_arr(f.err.problem, "subproblems")), 2);
+    assert_int_equal(json_array_size(f.err.names), 2);
     fake_fini(&f);
 }
 
@@ -236,6 +237,7 @@ static void an_order_error_is_traced_to_its_name(void **state)
     expect_failure(&f, CM_EPEER, CM_RETRY_TRANSIENT);
     assert_string_equal(f.err.object, "host www2.example.com");
     assert_string_equal(cm_json_str(f.err.problem, "detail"), "no route to host");
+    assert_true(json_array_size(f.err.names) == 1 && cm_json_has_str(f.err.names, f.fail_name));
     f.fail_name = NULL; /* no authorization has failed: the order's own words */
     fake_restart(&f);
     json_decref(f.saved);

@@ -108,15 +108,18 @@ static void json_goes_there_and_back(void **state)
     cm_err_hint(&err, "wait");
     err.retry = CM_RETRY_TRANSIENT;
     err.problem = json_pack("{s:i}", "status", 429);
+    cm_err_name(&err, "a.example");
+    cm_err_name(&err, "a.example");
     err.attempts = 3;
     err.next_attempt_ms = 1763777802123;
     cm_err_copy(&copy, &err);
     assert_ptr_not_equal(copy.problem, err.problem);
+    assert_ptr_not_equal(copy.names, err.names);
     CM_AUTO_JSON obj = cm_err_to_json(&copy);
     CM_AUTO_JSON want =
-        json_pack("{s:s, s:s, s:s, s:[s], s:s, s:{s:i}, s:s, s:i, s:s}", "code", "peer", "object",
+        json_pack("{s:s, s:s, s:s, s:[s], s:s, s:{s:i}, s:[s], s:s, s:i, s:s}", "code", "peer", "object",
                   "credential:01J", "what", "the CA refused", "causes", "rateLimited", "hint",
-                  "wait", "problem", "status", 429, "retry", "transient", "attempts", 3,
+                  "wait", "problem", "status", 429, "names", "a.example", "retry", "transient", "attempts", 3,
                   "next_attempt_at", "2025-11-22T02:16:42.123Z");
     assert_true(json_equal(obj, want));
     assert_int_equal(cm_err_from_json(&back, obj), 0);

@@ -380,6 +380,50 @@ static void test_error_object_and_retry(void **state)
     rig_stop(&rig);
 }
 
+/* Names that the CA refused can be left out: offered as a form, never done. */
+static void test_issue_without(void **state)
+{
+    struct rig rig;
+    struct reply reply;
+    json_t *credential;
+
+    (void)state;
+    rig_start(&rig);
+    rig_sign_in(&rig);
+    doubles.view = issued_view(NULL);
+    credential = cm_json_obj(doubles.view, "credential");
+    cm_json_set_str(credential, "status", "error");
+    cm_json_set(credential, "host_names",
+                json_pack("[s, s, s]", "good.example", "日本語.example", "*.bad.example"));
+    cm_json_set(credential, "host_names_ascii",
+                json_pack("[s, s, s]", "good.example", "xn--wgv71a119e.example", "*.bad.example"));
+    cm_json_set(credential, "error",
+                json_pack("{s:s, s:s, s:[s, s]}", "code", "peer", "what", "The order was refused",
+                          "names", "xn--wgv71a119e.example", "*.bad.example"));
+    rig_get(&rig, "/credentials/" ULID, &reply);
+    assert_has(&reply, "href=\"/credentials/" ULID "/edit?without=refused\"");
+    assert_has(&reply, "<bdi>*.bad.example</bdi>");
+    reply_fini(&reply);
+    rig_get(&rig, "/credentials/" ULID "/edit?without=refused", &reply);
+    assert_status(&reply, 200);
+    assert_has(&reply, ">\ngood.example\n</textarea>");
+    assert_has(&reply, "Nothing changes until you save");
+    reply_fini(&reply);
+    rig_get(&rig, "/credentials/" ULID "/edit", &reply); /* the usual form has them all */
+    assert_has(&reply, "日本語.example\n*.bad.example\n</textarea>");
+    reply_fini(&reply);
+    /* all of them: nothing would remain */
+    cm_json_set(cm_json_obj(credential, "error"), "names",
+                json_pack("[s, s, s]", "good.example", "xn--wgv71a119e.example", "*.bad.example"));
+    rig_get(&rig, "/credentials/" ULID, &reply);
+    assert_has_not(&reply, "without=refused");
+    reply_fini(&reply);
+    rig_get(&rig, "/credentials/" ULID "/edit?without=refused", &reply);
+    assert_has(&reply, "good.example\n日本語.example\n*.bad.example\n</textarea>");
+    reply_fini(&reply);
+    rig_stop(&rig);
+}
+
 static void test_renewal_by_hand(void **state)
 {
     struct rig rig;
@@ -574,6 +618,7 @@ int main(void)
         cmocka_unit_test(test_detail),
         cmocka_unit_test(test_refresh_while_in_motion),
         cmocka_unit_test(test_error_object_and_retry),
+        cmocka_unit_test(test_issue_without),
         cmocka_unit_test(test_renewal_by_hand),
         cmocka_unit_test(test_edit),
         cmocka_unit_test(test_list_pages),
