@@ -28,7 +28,7 @@ import urllib.parse
 from pathlib import Path
 
 import jose
-from faults import Reply, problem
+from faults import TYPE, Reply, problem
 from issuer import Issuer
 from orders import Account, Order
 
@@ -77,11 +77,21 @@ class Case:
         self.token = None           # instead of a good one
         self.leaf = "good"          # or "other key", "other names"
         self.chain = None           # function([PEM…]) -> text
+        self.alternates = []        # more chains: functions as `chain`, behind Link rel=alternate
+        self.bindings = None        # {key id: HMAC key}: nobody is registered without (7.3.4)
+        self.binding_uses = 1       # registrations that one binding is good for
+        self.key_type = None        # "EC" or "RSA": a directory for this kind of key alone
+        self.rejected = {}          # {name: detail}: refused in newOrder, with subproblems
+        self.verdict = None         # (type, detail) of every validation, whatever was served
+        self.ocsp = None            # URL of the responder that leaves name
         # what happened
         self.counts, self.log = {}, []
         self.accounts, self.orders, self.authorizations = {}, [], []
         self.issued = 0
         self.violations = []        # what a client must never do
+        self.manners = []           # what it should have said or left out (6.1)
+        self.said = []              # (kind, payload) of every signed request
+        self.bound = {}             # {key id: registrations}
         self.lock = threading.RLock()
         self.rules = []
 
@@ -116,6 +126,22 @@ class Case:
     def do_newNonce(self, request):
         return Reply(200 if request.method == "HEAD" else 204, b"", {"Cache-Control": "no-store"})
 
+    def check_binding(self, request, binding):
+        """RFC 8555 7.3.4; the words are those of JPRS's table."""
+        if self.bindings is None:
+            return
+        if not binding:
+            raise Refused("externalAccountRequired", "an external account binding is needed")
+        inner = jose.Jws(json.dumps(binding))
+        kid = inner.head.get("kid")
+        if kid not in self.bindings or self.bound.get(kid, 0) >= self.binding_uses:
+            raise Refused("malformed", "unable to create account")
+        if inner.head.get("url") != request.url or "nonce" in inner.head or \
+                inner.payload != request.jwk:
+            raise Refused("malformed", "the binding is not one for this registration")
+        inner.verify_mac(self.bindings[kid])
+        self.bound[kid] = self.bound.get(kid, 0) + 1
+
     def do_newAccount(self, request):
         payload, print_ = request.payload or {}, jose.thumbprint(request.jwk)
         account = self.accounts.get(print_)
@@ -124,6 +150,7 @@ class Case:
                 raise Refused("accountDoesNotExist", "no account of this key")
             if (self.meta or {}).get("termsOfService") and not payload.get("termsOfServiceAgreed"):
                 raise Refused("userActionRequired", "agree to the terms of service", 403)
+            self.check_binding(request, payload.get("externalAccountBinding"))
             account = Account(len(self.accounts) + 1, request.jwk, payload.get("contact", []))
             self.accounts[print_] = account
             return Reply(201, account.show(self), {"Location": self.link("account", account.id)})
@@ -148,12 +175,20 @@ class Case:
         return Reply(200, {"orders": [self.link("order", o.id)
                                       for o in mine[start:start + self.page]]}, headers)
 
+    def check_names(self, names):
+        subs = [{"type": TYPE + "rejectedIdentifier", "detail": self.rejected[n],
+                 "identifier": {"type": "dns", "value": n}} for n in names if n in self.rejected]
+        if subs:
+            raise Refused("compound" if len(subs) > 1 else "rejectedIdentifier",
+                          "not all of these names can be issued for", subproblems=subs)
+
     def do_newOrder(self, request):
         names = [i.get("value", "") for i in (request.payload or {}).get("identifiers", [])
                  if i.get("type") == "dns"]
         if not names or len(names) != len(set(names)) or \
                 not all(re.fullmatch(r"(\*\.)?[a-z0-9-]+(\.[a-z0-9-]+)+", n) for n in names):
             raise Refused("rejectedIdentifier", f"cannot issue for {names}")
+        self.check_names(names)
         order = Order(self, request.account, names)
         return Reply(201, order.show(), {"Location": self.link("order", order.id)})
 
@@ -206,17 +241,26 @@ class Case:
             raise Refused("badCSR", f"the CSR is for {sorted(names)}")
         if jose.public_bytes(request.account.jwk) in csr:
             raise Refused("badCSR", "the CSR has the account's key")
+        if self.key_type and Issuer.csr_key_type(csr) != self.key_type:
+            raise Refused("badCSR", f"this directory issues for {self.key_type} keys only")
         order.csr, order.status = csr, "processing"
         if self.processing == 0:
             order.issue()
         return Reply(200, order.show(), {"Location": self.link("order", order.id)})
 
     def do_certificate(self, request):
+        ident, _, which = request.id.partition("-")
+        request.id = ident
         order = self.owned(request, self.orders)
-        if order.pems is None:
+        if order.pems is None or which and int(which) >= len(self.alternates):
             raise Refused("malformed", "no such certificate", 404)
-        text = self.chain(list(order.pems)) if self.chain else "".join(order.pems)
-        return Reply(200, text.encode(), None, "application/pem-certificate-chain")
+        make = self.alternates[int(which)] if which else self.chain
+        text = make(list(order.pems)) if make else "".join(order.pems)
+        reply = Reply(200, text.encode(), None, "application/pem-certificate-chain")
+        if not which:
+            reply.headers += [("Link", f'<{self.link("certificate", f"{ident}-{i}")}>;'
+                                       'rel="alternate"') for i in range(len(self.alternates))]
+        return reply
 
     def do_revokeCert(self, request):
         der = jose.unb64((request.payload or {}).get("certificate"))
@@ -277,11 +321,22 @@ class Case:
             if request.account.status != "valid":
                 raise Refused("unauthorized", f"the account is {request.account.status}", 401)
         jws.verify(request.jwk or request.account.jwk)
+        self.said.append((request.kind, jws.payload))
         reads = ("orders", "order", "certificate")
         if request.kind in reads and jws.payload_bytes:
             raise Refused("malformed", "POST-as-GET has an empty payload (RFC 8555 6.3)")
 
+    def look_at_manners(self, request):
+        """RFC 8555 6.1 and 6.5: who asks, in which language, and no nonce of ours in a header."""
+        if not re.match(r"[\w.-]+/[\w.-]+", request.headers.get("User-Agent", "")) or \
+                not request.headers.get("Accept-Language") or "Replay-Nonce" in request.headers:
+            self.manners.append(f"{request.kind}: {dict(request.headers)}")
+        if request.kind == "certificate" and \
+                "application/pem-certificate-chain" not in request.headers.get("Accept", ""):
+            self.manners.append(f"certificate: Accept {request.headers.get('Accept')}")
+
     def do(self, request):
+        self.look_at_manners(request)
         try:
             if request.kind not in ("directory", "newNonce"):
                 if request.method != "POST":
@@ -381,7 +436,15 @@ class FakeCA:
                     self.send_header("Content-Length", str(len(reply.body)))
                 self.end_headers()
                 if self.command != "HEAD":
-                    self.wfile.write(reply.body)
+                    self.send(reply)
+
+            def send(self, reply):
+                step, pause = reply.drip or (len(reply.body) or 1, 0)
+                for at in range(0, len(reply.body), step):
+                    self.wfile.write(reply.body[at:at + step])
+                    if pause:
+                        self.wfile.flush()
+                        time.sleep(pause)
 
             do_GET = do_HEAD = do_POST = do_PUT = handle_any
 

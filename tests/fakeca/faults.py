@@ -7,6 +7,7 @@ connection, so that the client does not learn what was done.
 
 import email.utils
 import json
+import re
 import time
 
 TYPE = "urn:ietf:params:acme:error:"
@@ -19,6 +20,7 @@ class Reply:
         self.headers = list((headers or {}).items())
         self.content_type = content_type
         self.nonce = True
+        self.drip = None  # (octets, seconds): so many at a time, with this pause
 
 
 def problem(kind, detail, status=400, headers=None, **members):
@@ -95,6 +97,35 @@ def subproblems(reasons, **kw):
                   members={"subproblems": subs}, **kw)
 
 
+# The error table of JPRS's manual and the types that came later: what asks for it, HTTP status, and
+# how a client has to go on. "challenge": the CA's verdict on a name.
+ROWS = (
+    ("badCSR", "finalize", 400, "permanent"),
+    ("badPublicKey", "newAccount", 400, "configuration"),
+    ("caa", "challenge", 403, "configuration"),
+    ("connection", "challenge", 400, "transient"),
+    ("dns", "challenge", 400, "transient"),
+    ("tls", "challenge", 400, "transient"),
+    ("incorrectResponse", "challenge", 400, "transient"),
+    ("unauthorized", "challenge", 403, "configuration"),
+    ("unauthorized", "newOrder", 401, "configuration"),
+    ("externalAccountRequired", "newAccount", 400, "configuration"),
+    ("invalidContact", "newAccount", 400, "configuration"),
+    ("unsupportedContact", "newAccount", 400, "configuration"),
+    ("malformed", "newAccount", 400, "permanent"),
+    ("malformed", "newOrder", 400, "permanent"),
+    ("malformed", "newOrder", 405, "permanent"),
+    ("malformed", "newOrder", 415, "permanent"),
+    ("rejectedIdentifier", "newOrder", 400, "permanent"),
+    ("unsupportedIdentifier", "newOrder", 400, "permanent"),
+    ("serverInternal", "newOrder", 500, "transient"),
+    ("compound", "newOrder", 400, "transient"),
+    ("invalidProfile", "newOrder", 400, "configuration"),
+    ("conflict", "newOrder", 409, "transient"),
+    ("agreementRequired", "newAccount", 403, "configuration"),
+)
+
+
 def user_action(instance, terms, **kw):
     return refuse("userActionRequired", "the terms of service have changed", 403,
                   {"Link": f'<{terms}>;rel="terms-of-service"'}, {"instance": instance}, **kw)
@@ -138,6 +169,21 @@ def deep(levels=5000, **kw):
 def big_head(size=70_000, **kw):
     def change(reply):
         reply.headers += [(f"X-Padding-{i}", "x" * 1000) for i in range(size // 1000)]
+    return changed(change, **kw)
+
+
+def relative_links(**kw):
+    """Link headers without scheme and host, as RFC 8288 allows."""
+    def change(reply):
+        reply.headers = [(k, re.sub(r"<https://[^/>]+/", "</", v) if k == "Link" else v)
+                         for k, v in reply.headers]
+    return changed(change, **kw)
+
+
+def dripping(octets, seconds, **kw):
+    """The body in little pieces, with a pause after each."""
+    def change(reply):
+        reply.drip = (octets, seconds)
     return changed(change, **kw)
 
 

@@ -68,13 +68,19 @@ class Issuer:
         return openssl("req", "-new", *EC, "-keyout", os.devnull, "-subj", "/", "-addext",
                        "subjectAltName=" + ",".join(f"DNS:{n}" for n in names), "-outform", "DER")
 
-    def leaf(self, csr, names):
-        """PEM of a leaf for the CSR's key."""
+    @staticmethod
+    def csr_key_type(der):
+        text = openssl("req", "-inform", "DER", "-noout", "-text", data=der).decode()
+        return "RSA" if "rsaEncryption" in text else "EC"
+
+    def leaf(self, csr, names, ocsp=None):
+        """PEM of a leaf for the CSR's key; ocsp: URL of its responder."""
         with self.lock:
             self.leaves += 1
             stem = self.directory / f"leaf{self.leaves}"
         stem.with_suffix(".ext").write_text(
-            LEAF + "subjectAltName=critical," + ",".join(f"DNS:{n}" for n in sorted(names)) + "\n")
+            LEAF + (f"authorityInfoAccess=OCSP;URI:{ocsp}\n" if ocsp else "") +
+            "subjectAltName=critical," + ",".join(f"DNS:{n}" for n in sorted(names)) + "\n")
         return openssl("x509", "-req", "-inform", "DER", "-CA", self.intermediate, "-CAkey",
                        self.directory / "int.key", "-set_serial", f"0x{os.urandom(8).hex()}",
                        "-days", "90", "-extfile", stem.with_suffix(".ext"), "-subj", "/",

@@ -6,8 +6,11 @@ not ends with cause, the CA's own words, the time of the next attempt and a hint
 requests.
 """
 
+import base64
 import datetime
+import os
 import shutil
+import subprocess
 import sys
 import tempfile
 import time
@@ -17,11 +20,12 @@ from pathlib import Path
 
 import lab
 
-sys.path.insert(0, str(lab.SOURCE / "tests/fakeca"))
+sys.path[:0] = [str(lab.SOURCE / "tests/fakeca"), str(lab.SOURCE / "tests/fakes")]
 import faults  # noqa: E402
 from fakeca import FakeCA  # noqa: E402
+from ocsp import Responder  # noqa: E402
 
-ADDRESS, HTTP_PORT, CA_PORT, DNS_PORT = "127.0.0.101", 5101, 12400, 12453
+ADDRESS, HTTP_PORT, CA_PORT, DNS_PORT, OCSP_PORT = "127.0.0.101", 5101, 12400, 12453, 12460
 FEWEST = 8   # requests of one name when directory, account and nonce are there
 ACCOUNT = 4  # before them: directory (looked at when the account is added, and by the order), nonce, account
 DIRECTORY = SERVER = CA = DNS = None
@@ -61,14 +65,20 @@ class Run:
         self.case = CA.case(name)
         self.credential = None
 
-    def submit(self):
+    def account(self, *extra, ca_bundle=None):
         SERVER.cli("account", "add", self.name, "--directory", self.case.url, "--agree-tos",
-                   "--contact", "admin@example.com", "--ca-bundle", CA.issuer.ca, "--http-port",
-                   HTTP_PORT)
+                   "--contact", "admin@example.com", "--ca-bundle", ca_bundle or CA.issuer.ca,
+                   "--http-port", HTTP_PORT, *extra)
+        return self
+
+    def request(self, *extra):
         words = [word for name in self.names for word in ("-d", name)]
         self.credential = SERVER.json("request", *words, "-s", "alpha", "--account", self.name,
-                                      "--keyring-file", f"{self.name}.kyr")["credential"]
+                                      "--keyring-file", f"{self.name}.kyr", *extra)["credential"]
         return self
+
+    def submit(self):
+        return self.account().request()
 
     def again(self):
         SERVER.cli("retry", self.credential)
@@ -122,7 +132,7 @@ class FakeCase(unittest.TestCase):
         self.assertEqual(sorted(view["san"]), sorted(run.names))
         self.assertEqual(len(run.case.orders), orders, run.case.log)
         self.assertEqual(run.case.issued, issued, run.case.log)
-        self.assertEqual(run.case.violations, [])
+        self.assertEqual(run.case.violations + run.case.manners, [])
         self.assertNotIn("error", view)
         return view
 
@@ -175,6 +185,58 @@ class Fair(FakeCase):
         run = Run("processing")
         run.case.processing = 3
         self.finished(run.submit())
+
+    def test_slow_drip(self):
+        run = Run("drip")
+        run.case.fault("*", faults.dripping(100, 0.02, times=None))
+        self.finished(run.submit())
+
+    def test_relative_links(self):
+        """The second order of an account whose list has two pages, all links relative."""
+        run = Run("relative")
+        run.case.page = 1
+        run.case.fault("*", faults.relative_links(times=None))
+        run.case.fault("newOrder", faults.lost(skip=1))
+        run.case.alternates = [lambda pems: "".join(pems)]
+        self.finished(run.submit())
+        second = Run("relative2", ["second.relative.example"])
+        second.case, second.name = run.case, run.name
+        second.request("--keyring-file", "relative2.kyr", "--alternate-chain", "Another root")
+        self.finished(second, orders=2, issued=2)
+        self.assertEqual((run.case.counts["newOrder"], run.case.counts["orders"]), (2, 2))
+        self.assertEqual(run.case.counts["certificate"], 3)  # the other chain was looked at
+
+    def test_the_registration_says_what_is_needed(self):
+        """Contact and agreement go to the CA once, and nowhere else."""
+        run = Run("discreet").submit()
+        self.finished(run)
+        registrations = [payload for kind, payload in run.case.said if kind == "newAccount"]
+        self.assertEqual(registrations, [{"termsOfServiceAgreed": True,
+                                          "contact": ["mailto:admin@example.com"]}])
+        others = [said for said in run.case.said if said[0] != "newAccount"]
+        self.assertNotIn("admin@", str(others))
+
+    def test_a_late_responder(self):
+        """The fake's own: a certificate is unknown to OCSP for a while, then good."""
+        responder = Responder(DIRECTORY / "ocsp", OCSP_PORT, CA.issuer).start()
+        self.addCleanup(responder.stop)
+        run = Run("ocsp")
+        run.case.ocsp, responder.late = responder.url, None
+        self.finished(run.submit())
+        leaf = DIRECTORY / "ocsp/leaf.pem"
+        leaf.write_text(run.case.orders[0].pems[0])
+
+        def ask():
+            return subprocess.run(
+                ["openssl", "ocsp", "-issuer", CA.issuer.intermediate, "-cert", leaf, "-url",
+                 responder.url, "-CAfile", CA.issuer.root, "-verify_other", CA.issuer.intermediate,
+                 "-trust_other", "-partial_chain"], capture_output=True, text=True,
+                check=False).stdout
+        self.assertIn("leaf.pem: unknown", ask())
+        responder.late = 0.0
+        self.assertIn("leaf.pem: good", ask())
+        responder.revoked.add(responder.asked[-1][1])
+        self.assertIn("leaf.pem: revoked", ask())
 
     def test_slow_replies(self):
         run = Run("slow")
@@ -344,6 +406,82 @@ class Explained(FakeCase):
                                verbatim="the terms of service have changed",
                                retry="configuration", budget=5)
         self.assertIn("Operator", error["hint"])
+
+    def test_every_row_of_the_decoder(self):
+        """Each type of JPRS's table where a CA would send it, and what was tried after it."""
+        runs = []
+        for i, (kind, asked, status, retry) in enumerate(faults.ROWS):
+            run = Run(f"row{i}")
+            detail = f"{kind} <b>%s</b> {i}"
+            if asked == "challenge":
+                run.case.verdict = (kind, detail)
+            else:
+                run.case.fault(asked, faults.refuse(kind, detail, status, times=None))
+            runs.append((run, kind, detail, retry))
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(lambda row: row[0].submit(), runs))
+        for run, kind, detail, retry in runs:
+            with self.subTest(kind, run=run.name):
+                # conflict and its like are tried again within the run
+                error = self.explained(run, kind, verbatim=detail, retry=retry, budget=24)
+                self.assertEqual(error["problem"]["type"], faults.TYPE + kind)
+
+    def test_a_directory_for_one_kind_of_key(self):
+        run = Run("ecdirectory")
+        run.case.key_type = "EC"
+        self.explained(run.account().request("--key-type", "RSA-2048"), "badCSR",
+                       verbatim="this directory issues for EC keys only", retry="permanent")
+        SERVER.cli("change", run.credential, "--key-type", "P-256")
+        # the order of the first attempt was for the same names: it is still ready
+        run.issued()
+        self.assertEqual(run.case.issued, 1)
+
+    def test_bindings(self):
+        """EAB at the CA: unknown, with another key, used before, good (RFC 8555 7.3.4)."""
+        key = os.urandom(32)
+
+        def bound(name, kid, hmac, of=None):
+            run = Run(name)
+            run.case.meta = dict(run.case.meta, externalAccountRequired=True)
+            run.case.bindings = {"kid-1": key}
+            run.case.bound = of.case.bound if of else run.case.bound
+            file = DIRECTORY / f"{name}.hmac"
+            file.write_text(base64.urlsafe_b64encode(hmac).decode().rstrip("="))
+            return run.account("--eab-kid", kid, "--eab-hmac-file", file).request()
+        good = bound("eabgood", "kid-1", key)
+        self.finished(good)
+        self.assertEqual(good.case.bound, {"kid-1": 1})
+        for name, kid, hmac, words in (
+                ("eabunknown", "kid-2", key, "unable to create account"),
+                ("eabkey", "kid-1", os.urandom(32), "the binding's MAC does not verify"),
+                ("eabused", "kid-1", key, "unable to create account")):
+            with self.subTest(name):
+                run = bound(name, kid, hmac, good if name == "eabused" else None)
+                # "malformed" might be the URL: the directory is read again, once
+                error = self.explained(run, "malformed", verbatim=words, retry="permanent",
+                                       budget=ACCOUNT + 1)
+                self.assertIn("external account binding", error["hint"])
+                self.assertEqual(run.case.accounts, {})
+
+    def test_issue_without_a_name(self):
+        """Offered with the names that were refused, done by a person, never by itself."""
+        run = Run("without", ["a.without.example", "b.without.example", "c.without.example"])
+        run.case.rejected = {"b.without.example": "on a list", "c.without.example": "as well"}
+        error = self.explained(run.submit(), "b.without.example", "c.without.example",
+                               retry="permanent")
+        self.assertEqual(sorted(error["names"]), run.names[1:])
+        self.assertEqual(run.case.orders, [])
+        command = f"certmgr change {run.credential} -d 'a.without.example'"
+        self.assertIn(command, SERVER.cli("show", run.credential).stdout)
+        SERVER.cli("change", run.credential, "-d", "a.without.example")
+        run.names = run.names[:1]
+        self.finished(run)
+
+    def test_a_ca_that_cannot_be_verified(self):
+        """Another root than that of the directory's certificate: no request is made."""
+        run = Run("stranger")
+        run.account(ca_bundle=CA.issuer.root).request()
+        self.explained(run, "certificate", budget=0)
 
     def test_plain_http_links(self):
         for kind, asked in (("directory", "newOrder"), ("newOrder", "authorization"),
