@@ -97,11 +97,22 @@ static const struct cs_member request_fields[] = {ASKED_FIELDS, END};
 static const struct cs_member request_by[] = {LINE("who", 0, 256), WORD("via", 0, doors),
                                               HOST("server", 0), END};
 
+static const char *const afterwards[] = {"keep", "archive", "delete", NULL};
+
+/* A revocation that is asked for, or a holder's report about one. */
+static const struct cs_member request_revoke[] = {INT("reason", 10),
+                                                  BOOL("key"),
+                                                  WORD("after", 0, afterwards),
+                                                  HEX("fingerprint", 0, 64),
+                                                  OBJECT("error", 0, error_object),
+                                                  END};
+
 static const struct cs_member request[] = {LABEL("action", REQ),
                                            ULID("credential", REQ),
                                            INT("base_serial", 0),
                                            OBJECT("fields", 0, request_fields),
                                            OBJECT("by", 0, request_by),
+                                           OBJECT("revoke", 0, request_revoke),
                                            TIME("at", REQ),
                                            END};
 
@@ -109,6 +120,18 @@ static const struct cs_member health[] = {WORD("color", REQ, colors), TEXTS("cau
                                           END};
 
 static const struct cs_member waits_for[] = {LINE("text", REQ, 512), TIME("until", REQ), END};
+
+static const char *const signers[] = {"account", "key", NULL};
+static const struct cs_member revocation[] = {INT("reason", 10),
+                                              WORD("signer", 0, signers),
+                                              WORD("after", 0, afterwards),
+                                              HEX("fingerprint", 0, 64),
+                                              LINE("asked_by", 0, 256),
+                                              TIME("asked_at", 0),
+                                              TIME("revoked_at", 0),
+                                              HOST("holder", 0),
+                                              INT("asked", COUNT_MAX),
+                                              END};
 
 static const struct cs_member credential[] = {ASKED_FIELDS,
                                               HOSTS("host_names_ascii", 0, NAMES_MAX),
@@ -132,6 +155,8 @@ static const struct cs_member credential[] = {ASKED_FIELDS,
                                               OBJECT("health", 0, health),
                                               OBJECT("error", 0, error_object),
                                               TIME("next_action_at", 0),
+                                              OBJECT("revocation", 0, revocation),
+                                              BOOL("leaving"),
                                               OBJECT("waits_for", 0, waits_for),
                                               INT("attempts", COUNT_MAX),
                                               END};

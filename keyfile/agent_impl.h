@@ -51,7 +51,8 @@ struct kfa_verb {
 
 /* Each group's table, ended by a row without a name. */
 extern const struct kfa_verb kfa_verbs_identity[], kfa_verbs_trust[], kfa_verbs_doc[],
-    kfa_verbs_key[], kfa_verbs_acme[], kfa_verbs_deploy[], kfa_verbs_backup[], kfa_verbs_secret[];
+    kfa_verbs_key[], kfa_verbs_acme[], kfa_verbs_deploy[], kfa_verbs_backup[], kfa_verbs_secret[],
+    kfa_verbs_revoke[];
 
 /* Loads identity and trust root from config->dir; what is damaged goes to a->locked. */
 void kfa_init(struct kfa *a, const struct kf_agent_config *config);
@@ -66,6 +67,15 @@ int kfa_recovery_recipient(struct kfa *a, X509 **ret, struct cm_err *err);
 /* Whom secrets of managers are sealed to: every active manager and standby, and the recovery key
  * (borrowed, into out[KF_RECIPIENTS_MAX]). */
 int kfa_manager_recipients(struct kfa *a, X509 **out, size_t *ret_count, struct cm_err *err);
+
+#define KFA_ORIGIN_TEXT 280 /* KF_ORIGIN_TEXT */
+/* The origin of a CA's URL, if the configuration allows ACME requests to it (agent_verbs_acme.c).
+ */
+int kfa_check_ca(const struct kfa *a, const char *url, char out[KFA_ORIGIN_TEXT],
+                 struct cm_err *err);
+/* The protected header of RFC 8555 6.2; kid NULL = the key's jwk. */
+int kfa_jws_head(const char *nonce, const char *url, const char *kid, const EVP_PKEY *key,
+                 json_t **ret, struct cm_err *err);
 
 /* Judges and runs one request.  1 = *ret_reply is the frame to send, 0 = it comes later, negative =
  * not even a request: close the channel. */

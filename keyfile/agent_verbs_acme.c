@@ -13,8 +13,8 @@
 #define PAYLOAD_MAX (256u << 10)
 
 /* The origin of a directory URL, if the configuration allows ACME requests to it. */
-static int check_directory(const struct kfa *a, const char *directory, char out[KF_ORIGIN_TEXT],
-                           struct cm_err *err)
+int kfa_check_ca(const struct kfa *a, const char *directory, char out[KFA_ORIGIN_TEXT],
+                 struct cm_err *err)
 {
     char allowed[KF_ORIGIN_TEXT];
     int rc = kf_origin(directory, out, err);
@@ -64,7 +64,7 @@ static int account_create(struct kfa *a, int64_t id, const json_t *request, json
 {
     char origin[KF_ORIGIN_TEXT];
     (void)reply;
-    int rc = check_directory(a, cm_json_str(request, "directory"), origin, err);
+    int rc = kfa_check_ca(a, cm_json_str(request, "directory"), origin, err);
     if (rc < 0)
         return rc;
     struct kfa_job *job = kfa_job_new();
@@ -94,22 +94,15 @@ static int same_origin(const char *what, const char *url, const char *origin, st
 }
 
 /* The protected header of RFC 8555 6.2: nonce, url, and exactly one of jwk and kid. */
-static int protected_header(const json_t *request, const EVP_PKEY *key, const char *origin,
-                            json_t **ret, struct cm_err *err)
+int kfa_jws_head(const char *nonce, const char *url, const char *kid, const EVP_PKEY *key,
+                 json_t **ret, struct cm_err *err)
 {
-    const char *nonce = cm_json_str(request, "nonce");
-    const char *url = cm_json_str(request, "url");
-    const char *kid = cm_json_str(request, "kid");
     size_t len = strlen(nonce);
     if (len == 0 || len > NONCE_MAX ||
         strspn(nonce, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_") != len)
         return cm_fail(err, CM_EMALF, "nonce is not base64url of 1 to %d characters", NONCE_MAX);
-    int rc = same_origin("URL", url, origin, err);
-    if (rc == 0 && kid)
-        rc = same_origin("account URL", kid, origin, err);
     json_t *jwk = NULL;
-    if (rc == 0 && !kid)
-        rc = kf_jwk(key, &jwk, err);
+    int rc = kid ? 0 : kf_jwk(key, &jwk, err);
     if (rc < 0)
         return rc;
     *ret = json_object();
@@ -120,6 +113,18 @@ static int protected_header(const json_t *request, const EVP_PKEY *key, const ch
     else
         cm_json_set(*ret, "jwk", jwk);
     return 0;
+}
+
+/* A header for the account's own CA only. */
+static int protected_header(const json_t *request, const EVP_PKEY *key, const char *origin,
+                            json_t **ret, struct cm_err *err)
+{
+    const char *url = cm_json_str(request, "url");
+    const char *kid = cm_json_str(request, "kid");
+    int rc = same_origin("URL", url, origin, err);
+    if (rc == 0 && kid)
+        rc = same_origin("account URL", kid, origin, err);
+    return rc < 0 ? rc : kfa_jws_head(cm_json_str(request, "nonce"), url, kid, key, ret, err);
 }
 
 static int jws_sign(struct kfa *a, int64_t id, const json_t *request, json_t *reply,
@@ -134,7 +139,7 @@ static int jws_sign(struct kfa *a, int64_t id, const json_t *request, json_t *re
     (void)id;
     if (strlen(payload) > PAYLOAD_MAX)
         return cm_fail(err, CM_ELIMIT, "payload is longer than %u bytes", PAYLOAD_MAX);
-    int rc = check_directory(a, cm_json_str(request, "directory"), origin, err);
+    int rc = kfa_check_ca(a, cm_json_str(request, "directory"), origin, err);
     if (rc == 0)
         rc = kf_bind_account(&binding, cm_json_str(request, "account"), origin, err);
     if (rc == 0)
@@ -171,7 +176,7 @@ static int eab_sign(struct kfa *a, int64_t id, const json_t *request, json_t *re
     json_t *jws;
     size_t key_len;
     (void)id;
-    int rc = check_directory(a, cm_json_str(request, "directory"), origin, err);
+    int rc = kfa_check_ca(a, cm_json_str(request, "directory"), origin, err);
     if (rc == 0)
         rc = same_origin("URL", url, origin, err);
     if (rc == 0)

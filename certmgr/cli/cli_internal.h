@@ -23,6 +23,7 @@ struct cli_command {
 /* Commands of each file, ended by a row without name. */
 extern const struct cli_command cli_fleet_commands[];
 extern const struct cli_command cli_credential_commands[];
+extern const struct cli_command cli_life_commands[];
 extern const struct cli_command cli_admin_commands[];
 extern const struct cli_command cli_store_commands[];
 extern const struct cli_command cli_backup_commands[];

@@ -70,6 +70,19 @@ int eng_account_get(struct engine *engine, const char *name, struct eng_account 
     return 0;
 }
 
+struct acme_account eng_account_acme(const struct eng_account *account)
+{
+    const json_t *body = account->body;
+    return (struct acme_account){
+        .directory = cm_json_str(body, "directory"),
+        .kid = cm_json_str(body, "kid"),
+        .thumbprint = cm_json_str(body, "thumbprint"),
+        .contacts = cm_json_arr(body, "contacts"),
+        .terms_agreed = cm_json_obj(body, "terms_agreed") != NULL,
+        .eab = cm_json_obj(cm_json_obj(body, "eab"), "jws"),
+    };
+}
+
 void eng_account_unref(struct eng_account *account)
 {
     if (!account || --account->refs > 0)

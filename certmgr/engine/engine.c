@@ -1,5 +1,6 @@
 /* The engine's life, and what it does when a document changes. */
 #include "certmgr/engine/dns.h"
+#include "certmgr/engine/life.h"
 
 #include <string.h>
 
@@ -80,18 +81,32 @@ static void on_change(void *arg, const char *id)
         eng_files_note(engine, name);
         if (at_work(engine))
             sched_touch(engine, name);
-    } else if ((name = eng_id_name(id, "account:"))) {
-        eng_account_changed(engine, name);
-    } else if (eng_id_name(id, "dns-account:") || eng_id_name(id, "dns-provider:")) {
-        eng_dns_changed(engine);
-    } else if (eng_id_name(id, "root:")) {
-        kf_roots_free(engine->roots);
-        engine->roots = NULL;
-    } else if (at_work(engine) && (name = eng_id_name(id, "request:"))) {
-        intake_request(engine, name);
-    } else if (at_work(engine) && eng_id_name(id, "receipt:")) {
-        receipt_changed(engine, id);
+        eng_archive_look(engine, name);
+    } else if (!engine->env.manager && !engine->env.held) {
+        eng_holder_look(engine, name);
     }
+}
+else if ((name = eng_id_name(id, "account:")))
+{
+    eng_account_changed(engine, name);
+}
+else if (eng_id_name(id, "dns-account:") || eng_id_name(id, "dns-provider:"))
+{
+    eng_dns_changed(engine);
+}
+else if (eng_id_name(id, "root:"))
+{
+    kf_roots_free(engine->roots);
+    engine->roots = NULL;
+}
+else if (at_work(engine) && (name = eng_id_name(id, "request:")))
+{
+    intake_request(engine, name);
+}
+else if (at_work(engine) && eng_id_name(id, "receipt:"))
+{
+    receipt_changed(engine, id);
+}
 }
 
 /* ---- life ---------------------------------------------------------------------------------------
@@ -107,6 +122,9 @@ struct engine *eng_new(const struct eng_env *env)
     if (at_work(engine)) {
         sched_start(engine);
         intake_start(engine);
+        eng_archive_start(engine);
+    } else if (!engine->env.manager && !engine->env.held) {
+        eng_holder_start(engine);
     }
     return engine;
 }
@@ -125,6 +143,8 @@ void eng_free(struct engine *engine)
         return;
     engine->dead = true;
     eng_ear_off(engine->ear);
+    eng_holder_stop(engine);
+    eng_archive_stop(engine);
     intake_stop(engine);
     sched_stop(engine);
     eng_dns_stop(engine);

@@ -84,6 +84,18 @@ void eng_retry(struct engine *engine, const char *credential, const struct eng_a
  * key.  The present certificate serves until the new one is proven. */
 void eng_renew(struct engine *engine, const char *credential, bool new_key,
                const struct eng_actor *actor, eng_done_fn done, void *arg);
+/* Asks the CA to revoke the present certificate (status revoke_pending, then revoked). */
+struct eng_revocation {
+    int reason;        /* RFC 5280 5.3.1; what the CA accepts (acme/presets.h) */
+    bool key;          /* signed by the certificate's key, not by the account's */
+    const char *after; /* "keep", "archive" or "delete": what becomes of the credential */
+};
+void eng_revoke(struct engine *engine, const char *credential, const struct eng_revocation *wish,
+                const struct eng_actor *actor, eng_done_fn done, void *arg);
+/* Nothing is done for the credential any more.  remove: it goes, too; else it is shown until 30
+ * days after its certificate's end.  Servers keep the files that they have. */
+void eng_put_away(struct engine *engine, const char *credential, bool remove,
+                  const struct eng_actor *actor, eng_done_fn done, void *arg);
 /* ACME account document (manager): fields {name, directory, contacts: [mail…], terms_agreed: bool,
  * ca_pem, self_check, http_port, tls_port, challenge ("http-01" or "tls-alpn-01"), eab_kid,
  * eab_hmac (external account binding; the HMAC key is used at once and not kept)}; the key is made

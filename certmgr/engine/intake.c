@@ -5,7 +5,7 @@
  * Once per request: the credential names the last request that changed it, and the local table
  * "state" (key "request/<ulid>") remembers the ones answered.
  */
-#include "certmgr/engine/internal.h"
+#include "certmgr/engine/life.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -16,6 +16,7 @@ enum intake_action {
     ACTION_RETRY,     /* attempt now what failed or waits */
     ACTION_RENEW,     /* a new certificate now, whatever the date */
     ACTION_ROLL_OVER, /* the same with a new key */
+    ACTION_LIFE,      /* revoke, archive, delete and their like (life.c) */
     ACTION_COUNT
 };
 
@@ -27,6 +28,7 @@ static const struct {
     [ACTION_RETRY] = {"retry", "A new attempt was asked for"},
     [ACTION_RENEW] = {"renew", "A renewal was asked for"},
     [ACTION_ROLL_OVER] = {"roll_over", "A renewal with a new key was asked for"},
+    [ACTION_LIFE] = {"", ""},
 };
 
 struct intake {
@@ -191,7 +193,8 @@ static bool may_begin(enum intake_action action, const char *status)
     for (size_t i = 0; i < sizeof(again) / sizeof(again[0]); i++)
         if (strcmp(again[i], status) == 0)
             return true;
-    return action != ACTION_RETRY && strcmp(status, "issued") == 0;
+    return action != ACTION_RETRY &&
+           (strcmp(status, "issued") == 0 || strcmp(status, "revoked") == 0);
 }
 
 /* retry, renew, roll_over: on the fields that the credential has. */
@@ -226,6 +229,9 @@ static int edit(void *arg, json_t *body, struct cm_err *err)
         return 1;
     if (strcmp(cm_json_str_or(body, "request", ""), intake->ulid) == 0)
         return 1; /* answered already */
+    if (intake->action == ACTION_LIFE)
+        return eng_life_answer(intake->engine, intake->credential, intake->request, body,
+                               &intake->outcome);
     if (intake->action != ACTION_ISSUE)
         return answer_again(intake, body, err);
     return answer_issue(intake, body, cm_json_obj(intake->request, "fields"));
@@ -342,6 +348,8 @@ static bool is_old(const struct engine *engine, const char *credential, const js
     char id[CS_ID_MAX + 1];
     snprintf(id, sizeof(id), "credential:%s", credential);
     CM_AUTO_JSON body = cs_peek_body(engine->env.store, id);
+    if (!body && eng_is_gone(engine, credential))
+        return true;
     return cm_json_int(request, "base_serial", 0) < cm_json_int(body, "serial", 0) &&
            cm_json_time(request, "at", 0) < cm_json_time(body, "requested_at", 0);
 }
@@ -354,8 +362,10 @@ static void start(struct engine *engine, const char *ulid)
     const char *action = cm_json_str_or(request, "action", "");
     const char *credential = cm_json_str(request, "credential");
     int wanted = 0;
-    while (wanted < ACTION_COUNT && strcmp(actions[wanted].name, action) != 0)
+    while (wanted < ACTION_LIFE && strcmp(actions[wanted].name, action) != 0)
         wanted++;
+    if (wanted == ACTION_LIFE && !eng_life_is(action))
+        wanted = ACTION_COUNT;
     if (!request || !cm_ulid_ok(credential) || wanted == ACTION_COUNT ||
         is_old(engine, credential, request)) {
         if (request)

@@ -29,7 +29,8 @@
 struct job;
 struct eng_dns;
 struct eng_guard;
-struct preflight;
+struct eng_archiver;
+struct eng_holder;
 
 /* The CA side shared by an account's orders (directory cache, nonces); lives as long as the
  * engine. */
@@ -86,9 +87,10 @@ struct engine {
     struct kf_roots *roots; /* NULL = to be read */
     /* steps.c */
     int64_t last_step;
-    struct eng_dns *dns;          /* dns.h */
-    struct eng_guard *guard;      /* guard.h; NULL when this server does no work */
-    struct preflight *preflights; /* under way */
+    struct eng_dns *dns;           /* dns.h */
+    struct eng_guard *guard;       /* guard.h; NULL when this server does no work */
+    struct eng_archiver *archiver; /* archive.c; likewise */
+    struct eng_holder *holders;    /* holder.c */
 };
 
 /* ---- engine.c, edit.c ---- */
@@ -156,6 +158,8 @@ void eng_place_take(json_t *keyfile, const json_t *credential);
 int eng_account_get(struct engine *engine, const char *name, struct eng_account **ret,
                     struct cm_err *err);
 void eng_account_unref(struct eng_account *account);
+/* As orders and other requests take it; its texts are the account's. */
+struct acme_account eng_account_acme(const struct eng_account *account);
 void eng_account_changed(struct engine *engine, const char *name);
 void eng_accounts_free(struct engine *engine);
 struct kf_roots *eng_roots(struct engine *engine); /* all root: documents */
@@ -178,6 +182,8 @@ void sched_reply(struct engine *engine, int64_t ms);
 void sched_room(struct engine *engine);
 void sched_job_over(struct engine *engine, struct job *job);
 struct job *sched_job(struct engine *engine, const char *ulid);
+/* Ends the job of this credential where it is; what it saved stays. */
+void sched_drop(struct engine *engine, const char *ulid);
 
 /* ---- view.c ---- */
 /* Seed of back-off jitter of an object. */

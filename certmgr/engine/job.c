@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "certmgr/engine/ca_op.h"
 #include "certmgr/engine/dns.h"
 #include "certmgr/engine/guard.h"
 
@@ -82,6 +83,8 @@ static void drop_work(struct job *job)
 {
     acme_order_free(job->acme);
     job->acme = NULL;
+    eng_op_free(job->op);
+    job->op = NULL;
     job_dns_drop(job);
     drop_calls(job);
     eng_account_unref(job->account);
@@ -118,6 +121,7 @@ void job_free(struct job *job)
     if (!job)
         return;
     drop_work(job);
+    json_decref(job->sign_with);
     cm_free(job);
 }
 
@@ -241,6 +245,10 @@ void job_begin(struct job *job)
         eng_edit(engine, job->id, "credential", edit_expired, on_expired, job_call_new(job));
         return;
     }
+    if (plan.action == PLAN_REVOKE) {
+        job_revoke(job);
+        return;
+    }
     if (!job->order)
         job->order = json_object();
     job->renewal = cm_json_str(job->credential, "chain") != NULL;
@@ -273,15 +281,7 @@ static void on_order(void *arg, const json_t *chain, const struct cm_err *err)
 
 void job_order_start(struct job *job)
 {
-    const json_t *body = job->account->body;
-    struct acme_account account = {
-        .directory = cm_json_str(body, "directory"),
-        .kid = cm_json_str(body, "kid"),
-        .thumbprint = cm_json_str(body, "thumbprint"),
-        .contacts = cm_json_arr(body, "contacts"),
-        .terms_agreed = cm_json_obj(body, "terms_agreed") != NULL,
-        .eab = cm_json_obj(cm_json_obj(body, "eab"), "jws"),
-    };
+    struct acme_account account = eng_account_acme(job->account);
     struct acme_ports ports = job_ports(job);
     struct cm_err err = CM_ERR_INIT;
     job->acme = acme_order_new(job->account->ca, &account, cm_json_arr(job->order, "names"),

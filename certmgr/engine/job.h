@@ -47,6 +47,8 @@ struct job {
     json_t *order;              /* kv "order" */
     struct eng_account *account;
     struct acme_order *acme;
+    struct eng_op *op; /* a request that is no order (revoke.c) */
+    json_t *sign_with; /* the agent's verb instead of jws.sign, or NULL (ca_op.h) */
     struct job_call *calls;
     struct job_dns *dns; /* TXT values being published, or NULL */
     json_t *places;      /* choose.c: {name: what was found} */
@@ -78,6 +80,7 @@ bool job_is_outdated(const struct job *job, const json_t *body);
 int job_save(struct job *job, struct cm_err *err); /* kv "order" */
 
 void job_key(struct job *job);                /* job_key.c */
+void job_revoke(struct job *job);             /* revoke.c */
 struct acme_ports job_ports(struct job *job); /* job_ports.c */
 /* Ends a call of fn.done; frees it. */
 void job_call_answer(struct job_call *call, const struct cm_err *err);

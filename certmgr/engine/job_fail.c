@@ -16,7 +16,8 @@ static void write_failure(struct job *job, const struct cm_err *unused);
 static json_t *health_after(const json_t *body)
 {
     int64_t not_after = cm_json_time(body, "not_after", 0);
-    bool serving = cm_json_str(body, "chain") && not_after > cm_now_ms();
+    bool serving =
+        cm_json_str(body, "chain") && not_after > cm_now_ms() && !cm_json_obj(body, "revocation");
     char text[160], date[CM_TIME_TEXT];
     cm_time_format(not_after, date);
     if (serving)

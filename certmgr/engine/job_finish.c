@@ -11,6 +11,7 @@
 
 #include "base/net/hostname.h"
 #include "certmgr/engine/dns.h"
+#include "certmgr/engine/life.h"
 #include "keyfile/cert.h"
 
 static json_t *unicode_names(const json_t *san)
@@ -94,6 +95,7 @@ static int edit_credential(void *arg, json_t *body, struct cm_err *err)
     bool new_key = outdated && !cm_json_str(body, "csr");
     json_object_del(body, "root"); /* of the former chain */
     json_object_del(body, "error");
+    json_object_del(body, "revocation"); /* of the former certificate */
     json_object_del(body, "waits_for");
     json_object_update(body, call->value);
     int64_t next = eng_plan_renewal(body);
@@ -171,11 +173,16 @@ static void write_all(struct job *job, const struct kf_chain *chain)
 {
     CM_AUTO_STR keyfile = cm_asprintf("keyfile:%s", job->ulid);
     job->ending = true;
-    /* All three calls are counted before the first answer can come (none comes from inside). */
+    /* All calls are counted before the first answer can come (none comes from inside). */
     eng_edit(job->engine, job->id, "credential", edit_credential, on_written,
              write_call(job, outcome(job, chain)));
     eng_edit(job->engine, keyfile, "keyfile", edit_keyfile, on_written,
              write_call(job, keyfile_members(job, chain)));
+    const char *old = cm_json_str(job->credential, "fingerprint");
+    if (old && cm_json_str(job->credential, "chain") && strcmp(old, chain->info.fingerprint) != 0)
+        eng_archive(job->engine, job->ulid, job->credential,
+                    cm_json_obj(job->credential, "revocation") ? "revoked" : "replaced", on_written,
+                    write_call(job, NULL));
     job_challenge_empty(job, on_written, write_call(job, NULL));
     job_dns_drop(job);
     eng_dns_release(job->engine, job->ulid);

@@ -97,6 +97,19 @@ static void on_signed(void *arg, const json_t *reply, const struct cm_err *err)
     job_call_free(call);
 }
 
+/* The verb makes its payload itself: nothing else is ever signed by that key. */
+static void sign_otherwise(struct job_call *call, const char *url, const char *nonce,
+                           const char *kid)
+{
+    json_t *request = json_copy(call->job->sign_with);
+    cm_json_set_str(request, "url", url);
+    cm_json_set_str(request, "nonce", nonce);
+    if (kid)
+        cm_json_set_str(request, "kid", kid);
+    struct kf_agent agent = call->job->engine->env.agent;
+    agent.call(agent.arg, request, on_signed, call);
+}
+
 static void sign(void *arg, const char *url, const char *nonce, const char *payload,
                  const char *kid, acme_json_fn done, void *done_arg)
 {
@@ -104,6 +117,10 @@ static void sign(void *arg, const char *url, const char *nonce, const char *payl
     struct job_call *call = call_new(arg, done_arg);
     call->fn.json = done;
     const json_t *account = job->account->body;
+    if (job->sign_with) {
+        sign_otherwise(call, url, nonce, kid);
+        return;
+    }
     json_t *request = json_object();
     cm_json_set_str(request, "op", "jws.sign");
     cm_json_set_str(request, "account", job->account->name);

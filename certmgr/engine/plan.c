@@ -18,6 +18,7 @@ enum rule {
     RULE_ORDER, /* an order is wanted or under way */
     RULE_AGAIN, /* failed, or expired: at next_action_at */
     RULE_VALID, /* a certificate serves */
+    RULE_REVOKE,
 };
 
 /* design section 5: the states of a TLS Credentials document. */
@@ -33,7 +34,7 @@ static const struct {
     {"error", RULE_AGAIN, "refused: waits for a corrected request"},
     {"issued", RULE_VALID, NULL},
     {"update_servers", RULE_NONE, "the list of servers is being changed"},
-    {"revoke_pending", RULE_NONE, "the certificate is being revoked"},
+    {"revoke_pending", RULE_REVOKE, NULL},
     {"revoked", RULE_NONE, "the certificate was revoked"},
     {"expired", RULE_AGAIN, "the certificate has expired"},
     {"archived", RULE_NONE, "archived"},
@@ -129,6 +130,9 @@ static struct plan plan_order(const json_t *credential, const json_t *order, enu
                               const char *why, int64_t now_ms)
 {
     int64_t next = cm_json_time(credential, "next_action_at", 0);
+    if (rule == RULE_REVOKE) /* also of what is paused: a person asked for it */
+        return make(PLAN_REVOKE, next && next <= now_ms + AHEAD_MAX_MS ? next : now_ms,
+                    "the certificate is to be revoked");
     if (strcmp(cm_json_str_or(credential, "provider", ""), "acme") != 0)
         return make(PLAN_NOTHING, 0, "waits for a person");
     if (cm_json_bool(credential, "paused", false))

@@ -9,6 +9,7 @@ enum plan_action {
     PLAN_NOTHING, /* final, refused or paused */
     PLAN_ISSUE,   /* run (or resume) an order */
     PLAN_RENEW,   /* renewal point reached or in the future */
+    PLAN_REVOKE,  /* ask the CA to revoke the certificate */
     PLAN_EXPIRE,  /* tell that the certificate has run out; attempts go on as they were planned */
 };
 

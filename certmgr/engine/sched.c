@@ -28,14 +28,29 @@ struct job *sched_job(struct engine *engine, const char *ulid)
     return NULL;
 }
 
-void sched_job_over(struct engine *engine, struct job *job)
+static void take_out(struct engine *engine, const struct job *job)
 {
     for (size_t i = 0; i < engine->job_count; i++) {
         if (engine->job[i] == job) {
             engine->job[i] = engine->job[--engine->job_count];
-            break;
+            return;
         }
     }
+}
+
+void sched_drop(struct engine *engine, const char *ulid)
+{
+    struct job *job = sched_job(engine, ulid);
+    if (!job)
+        return;
+    take_out(engine, job);
+    job_free(job);
+    sched_room(engine);
+}
+
+void sched_job_over(struct engine *engine, struct job *job)
+{
+    take_out(engine, job);
     char ulid[CM_ULID_TEXT];
     (void)cm_strcpy(ulid, sizeof(ulid), job->ulid);
     job_free(job);

@@ -4,8 +4,11 @@
  */
 #include "certmgr/engine/internal.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+
+#include "certmgr/acme/presets.h"
 
 struct submit {
     char credential[CM_ULID_TEXT];
@@ -145,6 +148,26 @@ void eng_change(struct engine *engine, const char *credential, const json_t *fie
 /* ---- retry ------------------------------------------------------------------------------------
  */
 
+/* What the manager would refuse is told at once. */
+static int check_revocation(struct engine *engine, const json_t *body, json_t *revoke,
+                            struct cm_err *err)
+{
+    CM_AUTO_STR id = cm_asprintf("account:%s", cm_json_str_or(body, "account", ""));
+    CM_AUTO_JSON account = cs_peek_body(engine->env.store, id);
+    const char *status = cm_json_str_or(body, "status", "");
+    int64_t reason = cm_json_int(revoke, "reason", 0);
+    if (!cm_json_str(body, "chain"))
+        return cm_fail(err, CM_ECONFLICT, "there is no certificate to revoke");
+    if (strcmp(status, "revoked") == 0 || strcmp(status, "archived") == 0)
+        return cm_fail(err, CM_ECONFLICT, "the certificate is %s already", status);
+    if (reason < 0 || reason > 10 ||
+        !(acme_reasons(cm_json_str(account, "directory")) & 1u << reason))
+        return cm_fail(err, CM_EINVAL, "reason: the CA does not accept the reason %" PRId64,
+                       reason);
+    json_object_set(revoke, "fingerprint", json_object_get(body, "fingerprint"));
+    return 0;
+}
+
 struct retry {
     struct cm_err err;
     eng_done_fn done;
@@ -171,21 +194,33 @@ static void on_retry_submitted(void *arg, const struct cs_doc *doc, const struct
     retry_end(arg, err);
 }
 
-static void ask_again(struct engine *engine, const char *action, const char *credential,
-                      const struct eng_actor *actor, eng_done_fn done, void *arg)
+/* revoke: member of the request, or NULL; stolen. */
+static void ask(struct engine *engine, const char *action, const char *credential,
+                json_t *take_revoke, const struct eng_actor *actor, eng_done_fn done, void *arg)
 {
     struct retry *retry = cm_calloc(1, sizeof(*retry));
     retry->done = done;
     retry->arg = arg;
     struct cs_doc doc = {0};
     int rc = read_credential(engine, credential, &doc, &retry->err);
+    if (rc == 0 && take_revoke)
+        rc = check_revocation(engine, doc.body, take_revoke, &retry->err);
     if (rc != 0) {
+        cs_doc_fini(&doc);
+        json_decref(take_revoke);
         cm_loop_defer(engine->env.loop, on_retry_refused, retry);
         return;
     }
     json_t *request = make_request(engine, action, credential, doc.serial, actor);
+    cm_json_set(request, "revoke", take_revoke);
     cs_doc_fini(&doc);
     cs_publish(engine->env.store, request, 0, on_retry_submitted, retry);
+}
+
+static void ask_again(struct engine *engine, const char *action, const char *credential,
+                      const struct eng_actor *actor, eng_done_fn done, void *arg)
+{
+    ask(engine, action, credential, NULL, actor, done, arg);
 }
 
 void eng_retry(struct engine *engine, const char *credential, const struct eng_actor *actor,
@@ -198,4 +233,23 @@ void eng_renew(struct engine *engine, const char *credential, bool new_key,
                const struct eng_actor *actor, eng_done_fn done, void *arg)
 {
     ask_again(engine, new_key ? "roll_over" : "renew", credential, actor, done, arg);
+}
+
+/* ---- the end ------------------------------------------------------------------------------------
+ */
+
+void eng_revoke(struct engine *engine, const char *credential, const struct eng_revocation *wish,
+                const struct eng_actor *actor, eng_done_fn done, void *arg)
+{
+    json_t *revoke = json_object();
+    cm_json_set_int(revoke, "reason", wish->reason);
+    cm_json_set_bool(revoke, "key", wish->key);
+    cm_json_set_str(revoke, "after", wish->after);
+    ask(engine, "revoke", credential, revoke, actor, done, arg);
+}
+
+void eng_put_away(struct engine *engine, const char *credential, bool remove,
+                  const struct eng_actor *actor, eng_done_fn done, void *arg)
+{
+    ask(engine, remove ? "delete" : "archive", credential, NULL, actor, done, arg);
 }

@@ -1,6 +1,7 @@
 /* What people see of one credential and of the engine: UI, API and CLI show the same. */
 #include "certmgr/engine/guard.h"
 #include "certmgr/engine/job.h"
+#include "certmgr/engine/life.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -33,6 +34,10 @@ static char *next_sentence(struct engine *engine, const json_t *credential, cons
         return cm_asprintf("Next: another attempt at %s (%s)", when, plan.why);
     case PLAN_RENEW:
         return cm_asprintf("Next: renewal at %s (%s)", when, plan.why);
+    case PLAN_REVOKE:
+        if (plan.when_ms <= now_ms)
+            return cm_strdup("Working on it: the CA is asked to revoke the certificate");
+        return cm_asprintf("Next: the CA is asked at %s to revoke the certificate", when);
     case PLAN_EXPIRE:
         return cm_asprintf("The certificate ends at %s (%s)", when, plan.why);
     case PLAN_NOTHING:
@@ -143,7 +148,8 @@ json_t *eng_view(struct engine *engine, const char *ulid)
     struct parts parts = {
         .engine = engine, .receipts = json_array(), .wanted = cm_json_str(credential, "request")};
     cs_each(engine->env.store, CS_BY_CREDENTIAL, ulid, NULL, NULL, on_part, &parts);
-    if (!credential && !parts.request) {
+    if (!credential && (!parts.request || eng_is_gone(engine, ulid))) {
+        json_decref(parts.request);
         json_decref(parts.receipts);
         return NULL;
     }

@@ -338,6 +338,29 @@ class Documents(unittest.TestCase):
         call("POST", "/credentials/{credential}/renew", 404,
              credential="01J00000000000000000000000")
 
+    def test_revoke_archive_delete(self):
+        credential = call("POST", "/requests", 202, body={
+            "host_names": ["end.api.example"], "servers": ["charlie"],
+            "keyring_file": "end.kyr"}).json["credential"]
+        FLEET.manager.wait_issued(credential)
+        revoke = "/credentials/{credential}/revoke"
+        call("POST", revoke, 422, credential=credential, body={"reason": 7})
+        call("POST", revoke, 422, credential=credential, body={"after": "burn"})
+        call("POST", revoke, 404, credential="01J00000000000000000000000")
+        call("POST", revoke, 204, credential=credential, body={"reason": 4})
+        lab.wait_for("the revocation", lambda: call(
+            "GET", "/credentials/{credential}", 200,
+            credential=credential).json["credential"]["status"] == "revoked")
+        call("POST", revoke, 409, credential=credential)
+        call("POST", "/credentials/{credential}/archive", 204, credential=credential)
+        lab.wait_for("the archive", lambda: call(
+            "GET", "/credentials/{credential}", 200,
+            credential=credential).json["credential"]["status"] == "archived")
+        call("DELETE", "/credentials/{credential}", 204, credential=credential)
+        lab.wait_for("the removal", lambda: FLEET.manager.api(
+            "GET", f"/credentials/{credential}")[0] == 404)
+        call("DELETE", "/credentials/{credential}", 404, credential=credential)
+
     def test_retry(self):
         call("POST", "/credentials/{credential}/retry", 204, credential=self.credential, body=None)
         call("POST", "/credentials/{credential}/retry", 404,

@@ -47,7 +47,7 @@ async function pages(browser, lab, locale, language) {
   await person.signIn();
   lab.failed ??= await failing(person);
   for (const path of [...PATHS, `/credentials/${lab.issued}`,
-    `/credentials/${lab.issued}/edit`, `/credentials/${lab.failed}`]) {
+    `/credentials/${lab.issued}/edit`, `/credentials/${lab.issued}/end`, `/credentials/${lab.failed}`]) {
     await person.open(path);
     assert.equal(await person.page.locator("html").getAttribute("lang"), language);
     await person.axe(`${path}, ${language}`);

@@ -124,6 +124,20 @@ static void edit_link(const struct show *show)
               NULL);
 }
 
+/* Another certificate may be asked for at any time. */
+static bool renewable(const struct show *show)
+{
+    return strcmp(show->status, "issued") == 0 || strcmp(show->status, "revoked") == 0;
+}
+
+static void end_link(const struct show *show)
+{
+    CM_AUTO_STR href = cm_asprintf("/credentials/%s/end", show->ctx->param);
+
+    html_leaf(show->page, "a", web_msg(show->ctx, MSG_RV_OPEN), "class", "button", "href", href,
+              NULL);
+}
+
 static void heading(const struct show *show, bool moving)
 {
     struct web_ctx *ctx = show->ctx;
@@ -150,7 +164,11 @@ static void heading(const struct show *show, bool moving)
     html_raw(page, "</p></div><div data-part=\"actions\">");
     if (show->credential && !eng_is_refused(show->credential))
         edit_link(show);
-    if (cm_json_obj(show->credential, "error") || (!moving && strcmp(show->status, "issued") != 0))
+    if (show->credential)
+        end_link(show);
+    if (strcmp(show->status, "archived") == 0)
+        ; /* for good */
+    else if (cm_json_obj(show->credential, "error") || (!moving && !renewable(show)))
         retry_button(show);
     else if (!moving && show->credential && !cm_json_bool(show->credential, "paused", false))
         renew_form(ctx, page);

@@ -21,6 +21,9 @@ void page_credential(struct web_ctx *ctx);
 void page_credential_retry(struct web_ctx *ctx);
 void page_credential_renew(struct web_ctx *ctx);
 void page_credentials_renew(struct web_ctx *ctx);
+void page_credential_end(struct web_ctx *ctx);
+void page_credential_revoke_post(struct web_ctx *ctx);
+void page_credential_remove_post(struct web_ctx *ctx);
 
 void page_servers(struct web_ctx *ctx);
 void page_servers_post(struct web_ctx *ctx);

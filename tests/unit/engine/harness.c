@@ -1,6 +1,7 @@
 /* The server of a test: store, trust root, key agent in memory, waiting.  See harness.h. */
 #include "tests/unit/engine/harness.h"
 
+#include "certmgr/engine/life.h"
 #include "keyfile/csr.h"
 
 #define SEALED "c2VhbGVk"
@@ -54,6 +55,15 @@ static json_t *jws_sign(const json_t *request)
     return reply;
 }
 
+/* The payload is the agent's own, as in the real one. */
+static json_t *revoke_sign(const json_t *request)
+{
+    CM_AUTO_STR payload = eng_revoke_payload(cm_json_obj(request, "document"));
+    CM_AUTO_JSON copy = json_copy((json_t *)(uintptr_t)request);
+    cm_json_set_str(copy, "payload", payload);
+    return jws_sign(copy);
+}
+
 static json_t *answer_to(const struct h *h, const json_t *request)
 {
     const char *op = cm_json_str_or(request, "op", "");
@@ -61,6 +71,8 @@ static json_t *answer_to(const struct h *h, const json_t *request)
         return key_create(request);
     if (strcmp(op, "jws.sign") == 0)
         return jws_sign(request);
+    if (strcmp(op, "revoke.sign") == 0)
+        return revoke_sign(request);
     json_t *reply = json_object();
     if (strcmp(op, "account.create") == 0) {
         cm_json_set_str(reply, "sealed_key", SEALED);

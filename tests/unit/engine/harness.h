@@ -31,7 +31,12 @@ struct h_ca {
     bool hold_finalize; /* finalize never answers */
     long life_s;
     bool eab_required;
-    json_t *eab; /* the binding of the last registration (owned), or NULL */
+    json_t *eab;                /* the binding of the last registration (owned), or NULL */
+    unsigned revocations;       /* asked for */
+    const char *refuse_account; /* revocation by account: this problem */
+    const char *refuse_revoke;  /* any revocation: this problem */
+    bool revoked_by_key;        /* the last one had a jwk */
+    json_t *revoked;            /* its payload (owned), or NULL */
     struct http_exchange *held;
     void (*on_answer)(void *arg); /* a challenge is to be checked now */
     void *on_answer_arg;

@@ -201,6 +201,40 @@ static void directory(struct h_ca *ca, struct http_exchange *ex)
     reply_json(ca, ex, 200, dir, NULL);
 }
 
+static bool has_jwk(const struct http_request *req)
+{
+    CM_AUTO_JSON jws = NULL;
+    CM_AUTO_JSON head = NULL;
+    uint8_t *data = NULL;
+    size_t len = 0;
+    assert_int_equal(cm_json_parse(req->body, req->body_len, &jws, NULL), 0);
+    const char *text = cm_json_str_or(jws, "protected", "");
+    assert_int_equal(cm_b64url_decode(text, strlen(text), &data, &len), 0);
+    assert_int_equal(cm_json_parse((const char *)data, len, &head, NULL), 0);
+    cm_free(data);
+    return cm_json_str(head, "kid") == NULL;
+}
+
+static void revoke_cert(struct h_ca *ca, struct http_exchange *ex, const json_t *payload)
+{
+    bool by_key = has_jwk(http_ex_request(ex));
+    const char *problem = ca->refuse_revoke ? ca->refuse_revoke
+                          : by_key          ? NULL
+                                            : ca->refuse_account;
+    ca->revocations++;
+    if (problem) {
+        CM_AUTO_STR type = cm_asprintf("urn:ietf:params:acme:error:%s", problem);
+        reply_json(ca, ex, 403,
+                   json_pack("{s:s,s:s,s:i}", "type", type, "detail", "not so", "status", 403),
+                   NULL);
+        return;
+    }
+    ca->revoked_by_key = by_key;
+    json_decref(ca->revoked);
+    ca->revoked = json_deep_copy(payload);
+    reply_json(ca, ex, 200, json_object(), NULL);
+}
+
 static size_t number_in(const char *path, size_t *ret_index)
 {
     unsigned long number, index = 0;
@@ -231,6 +265,8 @@ static void handle(void *arg, struct http_exchange *ex)
         reply_json(ca, ex, 201, json_pack("{s:s}", "status", "valid"), location);
     } else if (strcmp(path, "/new-order") == 0)
         new_order(ca, ex, payload);
+    else if (strcmp(path, "/new-revoke") == 0)
+        revoke_cert(ca, ex, payload);
     else if (strncmp(path, "/order/", 7) == 0)
         reply_json(ca, ex, 200, order_view(ca, number), NULL);
     else if (strncmp(path, "/authz/", 7) == 0)
@@ -272,5 +308,6 @@ void h_ca_stop(struct h_ca *ca)
     http_listener_free(ca->listener);
     json_decref(ca->orders);
     json_decref(ca->eab);
+    json_decref(ca->revoked);
     ca_fini(&ca->keys);
 }

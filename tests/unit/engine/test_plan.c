@@ -58,6 +58,12 @@ static const struct row rows[] = {
     {"draft", "draft", NOW, .action = PLAN_NOTHING, .why = "draft"},
     {"archived", "archived", NOW, .action = PLAN_NOTHING, .why = "archived"},
     {"revoked", "revoked", NOW, .action = PLAN_NOTHING, .why = "revoked"},
+    {"to be revoked", "revoke_pending", NOW, LIFE, .health = "green", .action = PLAN_REVOKE,
+     .when_ms = NOW, .why = "revoked"},
+    {"revocation failed", "revoke_pending", NOW + 60000, LIFE, .paused = true,
+     .action = PLAN_REVOKE, .when_ms = NOW + 60000},
+    {"revocation of what an order replaces", "revoke_pending", 0, LIFE, .order = true,
+     .action = PLAN_REVOKE, .when_ms = -1},
     /* A failed renewal: the certificate serves, and its end is told when it comes first. */
     {"failed renewal", "error", NOW + 60000, LIFE, .health = "yellow", .action = PLAN_ISSUE,
      .when_ms = NOW + 60000},

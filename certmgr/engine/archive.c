@@ -1,0 +1,212 @@
+/*
+ * What is kept of certificates that were replaced or removed: archive: documents without keys,
+ * until 30 days after their end.  A daily sweep removes them, archived credentials, and keyfile
+ * documents whose credential is gone; servers keep the files that they have.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "certmgr/engine/life.h"
+
+struct eng_archiver {
+    struct cm_timer *timer;
+};
+
+static void on_done(void *arg, const struct cs_doc *doc, const struct cm_err *err)
+{
+    (void)arg;
+    (void)doc;
+    if (err && err->code != CM_ENOENT) /* the next sweep finds it again */
+        cm_log_err(CM_LOG_WARN, "engine", err);
+}
+
+/* ---- archive: documents ------------------------------------------------------------------------
+ */
+
+struct keep {
+    json_t *members;
+    cs_published_fn done;
+    void *arg;
+};
+
+static int edit_keep(void *arg, json_t *body, struct cm_err *err)
+{
+    const struct keep *keep = arg;
+    (void)err;
+    if (json_object_get(body, "serial"))
+        return 1; /* kept before a crash */
+    json_object_update(body, keep->members);
+    return 0;
+}
+
+static void on_kept(void *arg, const struct cs_doc *doc, const struct cm_err *err)
+{
+    struct keep *keep = arg;
+    if (keep->done)
+        keep->done(keep->arg, doc, err);
+    else
+        on_done(NULL, doc, err);
+    json_decref(keep->members);
+    cm_free(keep);
+}
+
+void eng_archive(struct engine *engine, const char *ulid, const json_t *credential, const char *why,
+                 cs_published_fn done, void *arg)
+{
+    static const char *const kept[] = {
+        "chain",     "root",      "fingerprint",       "san",     "issuer",         "not_before",
+        "not_after", "issued_at", "public_key_sha256", "account", "key_generation", "revocation"};
+    struct keep *keep = cm_calloc(1, sizeof(*keep));
+    *keep = (struct keep){.members = json_object(), .done = done, .arg = arg};
+    for (size_t i = 0; i < sizeof(kept) / sizeof(kept[0]); i++)
+        json_object_set(keep->members, kept[i], json_object_get(credential, kept[i]));
+    cm_json_set_str(keep->members, "credential", ulid);
+    cm_json_set_str(keep->members, "why", why);
+    cm_json_set_time(keep->members, "archived_at", cm_now_ms());
+    CM_AUTO_STR id =
+        cm_asprintf("archive:%s-%.16s", ulid, cm_json_str_or(credential, "fingerprint", "0"));
+    eng_edit(engine, id, "archive", edit_keep, on_kept, keep);
+}
+
+/* ---- removal ------------------------------------------------------------------------------------
+ */
+
+static int edit_gone(void *arg, json_t *body, struct cm_err *err)
+{
+    (void)arg;
+    (void)err;
+    if (!json_object_get(body, "serial"))
+        return 1;
+    eng_tombstone(body);
+    return 0;
+}
+
+static void bury(struct engine *engine, const char *type, const char *name)
+{
+    CM_AUTO_STR id = cm_asprintf("%s:%s", type, name);
+    CM_AUTO_JSON body = cs_peek_body(engine->env.store, id);
+    if (body)
+        eng_edit(engine, id, type, edit_gone, on_done, NULL);
+}
+
+struct leave {
+    struct engine *engine;
+    char ulid[CM_ULID_TEXT];
+};
+
+static void on_archived(void *arg, const struct cs_doc *doc, const struct cm_err *err)
+{
+    struct leave *leave = arg;
+    (void)doc;
+    if (err)
+        cm_log_err(CM_LOG_WARN, "engine", err); /* looked at again at the next sweep */
+    else if (!leave->engine->dead)
+        bury(leave->engine, "credential", leave->ulid);
+    cm_free(leave);
+}
+
+void eng_archive_look(struct engine *engine, const char *ulid)
+{
+    CM_AUTO_STR id = cm_asprintf("credential:%s", ulid);
+    CM_AUTO_JSON body = cs_peek_body(engine->env.store, id);
+    if (body && strcmp(cm_json_str_or(body, "status", ""), "archived") != 0)
+        return;
+    bury(engine, "keyfile", ulid);
+    if (body && cm_json_bool(body, "leaving", false) && cm_json_str(body, "chain")) {
+        struct leave *leave = cm_calloc(1, sizeof(*leave));
+        leave->engine = engine;
+        (void)cm_strcpy(leave->ulid, sizeof(leave->ulid), ulid);
+        eng_archive(engine, ulid, body, "deleted", on_archived, leave);
+    } else if (body && cm_json_bool(body, "leaving", false)) {
+        bury(engine, "credential", ulid);
+    } else if (!body) {
+        bury(engine, "challenge", ulid);
+    }
+}
+
+/* ---- the daily sweep ---------------------------------------------------------------------------
+ */
+
+static int on_id(void *arg, const char *key, const char *id)
+{
+    json_t *ids = arg;
+    (void)key;
+    json_array_append_new(ids, json_string(id));
+    return json_array_size(ids) > 100 * ARCHIVE_SWEEP_MAX;
+}
+
+static bool is_over(const json_t *body, int64_t now_ms)
+{
+    int64_t end = cm_json_time(body, "not_after", 0);
+    if (end == 0)
+        end = cm_json_time(body, "requested_at", now_ms);
+    return end + ARCHIVE_DAYS * ARCHIVE_SWEEP_MS < now_ms;
+}
+
+/* Removes what is over of these documents; returns how many. */
+static size_t sweep_type(struct engine *engine, enum cs_index index, const char *key,
+                         const char *type)
+{
+    CM_AUTO_JSON ids = json_array();
+    size_t i, count = 0;
+    json_t *id;
+    cs_each(engine->env.store, index, key, NULL, NULL, on_id, ids);
+    json_array_foreach(ids, i, id)
+    {
+        CM_AUTO_JSON body = cs_peek_body(engine->env.store, json_string_value(id));
+        if (count == ARCHIVE_SWEEP_MAX)
+            break;
+        if (!body || strcmp(cm_json_str_or(body, "type", ""), type) != 0 ||
+            !is_over(body, cm_now_ms()))
+            continue;
+        count++;
+        eng_edit(engine, json_string_value(id), type, edit_gone, on_done, NULL);
+    }
+    return count;
+}
+
+/* What a crash left behind between one write and the next. */
+static void sweep_orphans(struct engine *engine)
+{
+    CM_AUTO_JSON ids = json_array();
+    size_t i;
+    json_t *id;
+    cs_each(engine->env.store, CS_BY_STATUS, "archived", NULL, NULL, on_id, ids);
+    cs_each(engine->env.store, CS_BY_TYPE, "keyfile", NULL, NULL, on_id, ids);
+    json_array_foreach(ids, i, id)
+    {
+        const char *text = json_string_value(id);
+        const char *keyfile = eng_id_name(text, "keyfile:");
+        const char *ulid = keyfile ? keyfile : eng_id_name(text, "credential:");
+        CM_AUTO_STR owner = cm_asprintf("credential:%s", ulid ? ulid : "");
+        CM_AUTO_JSON body = keyfile ? cs_peek_body(engine->env.store, owner) : NULL;
+        if (ulid && !body)
+            eng_archive_look(engine, ulid);
+    }
+}
+
+static void on_sweep(void *arg)
+{
+    struct engine *engine = arg;
+    size_t count = sweep_type(engine, CS_BY_TYPE, "archive", "archive");
+    count += sweep_type(engine, CS_BY_STATUS, "archived", "credential");
+    sweep_orphans(engine);
+    cm_timer_start(engine->archiver->timer,
+                   count >= ARCHIVE_SWEEP_MAX ? ARCHIVE_AGAIN_MS : ARCHIVE_SWEEP_MS);
+}
+
+void eng_archive_start(struct engine *engine)
+{
+    engine->archiver = cm_calloc(1, sizeof(*engine->archiver));
+    engine->archiver->timer = cm_timer_new(engine->env.loop, on_sweep, engine);
+    cm_timer_start(engine->archiver->timer, 0);
+}
+
+void eng_archive_stop(struct engine *engine)
+{
+    if (!engine->archiver)
+        return;
+    cm_timer_free(engine->archiver->timer);
+    cm_free(engine->archiver);
+    engine->archiver = NULL;
+}

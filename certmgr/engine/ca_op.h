@@ -1,0 +1,26 @@
+/*
+ * A request to a CA outside an order, with a job's network, signatures and log: revocation, renewal
+ * information, account operations.
+ */
+#pragma once
+
+#include "certmgr/acme/op.h"
+#include "certmgr/engine/internal.h"
+
+/* Copied by eng_op_new(). */
+struct eng_op_spec {
+    const char *account;    /* name; also of the CA that is asked */
+    const char *credential; /* ULID whose step log tells of it, or NULL = the server's log */
+    struct acme_op_request request;
+    /* The key agent's verb that signs instead of jws.sign, with all members but url, nonce and
+     * kid; NULL = jws.sign with the account's key. */
+    const json_t *sign_with;
+};
+
+struct eng_op;
+/* done once, never from inside; the operation is gone when it returns.  NULL with err: the account
+ * cannot be used (CM_EHUMAN), or the request is none. */
+struct eng_op *eng_op_new(struct engine *engine, const struct eng_op_spec *spec, acme_op_fn done,
+                          void *arg, struct cm_err *err);
+/* Ends it before its end: done is not called.  NULL allowed. */
+void eng_op_free(struct eng_op *op);

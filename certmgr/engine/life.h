@@ -1,0 +1,51 @@
+/*
+ * The end of a credential's life: revocation, archive, removal; what is kept of certificates that
+ * were replaced.
+ */
+#pragma once
+
+#include "certmgr/engine/internal.h"
+
+#define REVOKE_HOLDER_MS  600000 /* a holder's time to revoke by the certificate's key */
+#define ARCHIVE_DAYS      30     /* an archived certificate is kept so long after its end */
+#define ARCHIVE_SWEEP_MS  INT64_C(86400000)
+#define ARCHIVE_SWEEP_MAX 500 /* removed by one sweep; the next one follows soon */
+#define ARCHIVE_AGAIN_MS  60000
+#define ARCHIVE_NAME_TEXT 64
+
+/* ---- revoke.c ---- */
+bool eng_revoke_by_key(const json_t *credential);
+/* The payload of RFC 8555 7.6 (owned; NULL = no certificate), and the verb that signs by the
+ * certificate's key (owned). */
+char *eng_revoke_payload(const json_t *credential);
+json_t *eng_revoke_signer(const json_t *credential);
+
+/* ---- life.c: what intake and the holders' reports do to a credential's body ---- */
+/* "revoke", "revoked", "archive", "delete": answers such a request.  0 = publish body, 1 = leave it
+ * as it is; *ret_outcome for the step log (static text). */
+int eng_life_answer(struct engine *engine, const char *ulid, const json_t *request, json_t *body,
+                    const char **ret_outcome);
+bool eng_life_is(const char *action);
+/* The certificate is revoked: status, and what was asked to become of the credential.  0 = publish,
+ * 1 = it was done before. */
+int eng_revoked(json_t *body, int64_t now_ms);
+/* Was there such a credential, and was it removed? */
+bool eng_is_gone(const struct engine *engine, const char *ulid);
+/* A tombstone of body. */
+void eng_tombstone(json_t *body);
+
+/* ---- archive.c (manager) ---- */
+/* A certificate goes: archive:<ulid>-<fingerprint's first 16 digits>, without keys.  why:
+ * "replaced", "revoked", "archived", "deleted".  Nothing without a chain.  done may be NULL. */
+void eng_archive(struct engine *engine, const char *ulid, const json_t *credential, const char *why,
+                 cs_published_fn done, void *arg);
+void eng_archive_start(struct engine *engine);
+void eng_archive_stop(struct engine *engine);
+/* A credential changed: revoked and wished away, or gone. */
+void eng_archive_look(struct engine *engine, const char *ulid);
+
+/* ---- holder.c (every server) ---- */
+void eng_holder_start(struct engine *engine);
+void eng_holder_stop(struct engine *engine);
+/* A credential changed: does it ask this server to revoke by the certificate's key? */
+void eng_holder_look(struct engine *engine, const char *ulid);

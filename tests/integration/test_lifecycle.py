@@ -1,0 +1,172 @@
+"""The later life of a certificate: revocation by account and by its own key, archive, removal.
+
+A manager and a server of its fleet against Pebble; what the CA knows is asked at its own management
+port. The server alone holds the key of some credentials: then the manager's order goes to it.
+"""
+
+import json
+import shutil
+import ssl
+import subprocess
+import tempfile
+import unittest
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import lab
+
+ALPHA, BRAVO, HTTP_PORT, CA_PORT = "127.0.29.1", "127.0.29.2", 9002, 9100
+DIRECTORY = MANAGER = SERVER = PEBBLE = None
+
+
+def setUpModule():
+    global DIRECTORY, MANAGER, SERVER, PEBBLE
+    DIRECTORY = Path(tempfile.mkdtemp(prefix="certmgr-life-"))
+    PEBBLE = lab.Pebble(DIRECTORY / "ca", HTTP_PORT, CA_PORT, {"PEBBLE_VA_NOSLEEP": "1"})
+    PEBBLE.admin_port = CA_PORT + 100
+    PEBBLE.start(ALPHA)
+    MANAGER = lab.Server(DIRECTORY, "alpha", ALPHA, PEBBLE, challenge_port=HTTP_PORT)
+    SERVER = lab.Server(DIRECTORY, "bravo", BRAVO, PEBBLE, challenge_port=HTTP_PORT)
+    MANAGER.target().init().start()
+    SERVER.target().join(MANAGER).start()
+    MANAGER.cli("account", "add", "pebble", "--directory", PEBBLE.url, "--agree-tos", "--contact",
+                "admin@example.com", "--ca-bundle", PEBBLE.ca, "--http-port", HTTP_PORT)
+    MANAGER.cli("root", "add", PEBBLE.root())
+    MANAGER.cli("settings", "--account", "pebble")
+
+
+def tearDownModule():
+    SERVER.stop()
+    MANAGER.stop()
+    PEBBLE.stop()
+    shutil.rmtree(DIRECTORY, ignore_errors=True)
+
+
+def issue(name, *servers):
+    words = [word for server in servers for word in ("-s", server)]
+    credential = MANAGER.json("request", "-d", name, *words, "--keyring-file",
+                              f"{name.split('.')[0]}.kyr")["credential"]
+    return credential, MANAGER.wait_issued(credential)["credential"]
+
+
+def at_ca(view):
+    """What Pebble knows of the certificate: (status, reason)."""
+    number = subprocess.run(["openssl", "x509", "-noout", "-serial"], input=view["chain"],
+                            capture_output=True, text=True, check=True).stdout
+    context = ssl.create_default_context(cafile=str(PEBBLE.ca))
+    url = (f"https://127.0.0.1:{PEBBLE.admin_port}/cert-status-by-serial/"
+           f"{int(number.split('=')[1], 16):x}")
+    with urllib.request.urlopen(url, context=context, timeout=5) as reply:
+        said = json.loads(reply.read())
+    return said["Status"], said.get("Reason")
+
+
+def wait_status(credential, status, timeout=40):
+    def there():
+        view = MANAGER.show(credential)["credential"]
+        if view["status"] != status and "error" in view and status != "error":
+            raise lab.LabError(json.dumps(view["error"], indent=1))
+        return view if view["status"] == status else None
+    return lab.wait_for(f"{credential} to be {status}", there, timeout)
+
+
+class Revocation(unittest.TestCase):
+    def test_by_account(self):
+        credential, view = issue("account.life.example", "alpha")
+        self.assertEqual(at_ca(view)[0], "Valid")
+        MANAGER.cli("revoke", credential, "--reason", "superseded")
+        revoked = wait_status(credential, "revoked")
+        self.assertEqual(at_ca(view), ("Revoked", 4))
+        self.assertEqual(revoked["revocation"]["signer"], "account")
+        self.assertNotIn("next_action_at", revoked)
+        done = MANAGER.cli("revoke", credential, check=False)
+        self.assertNotEqual(done.returncode, 0)
+        self.assertIn("revoked already", done.stderr)
+        # a new certificate by hand; the old one is kept without its key
+        MANAGER.cli("renew", credential)
+        second = wait_status(credential, "issued")
+        self.assertNotEqual(second["fingerprint"], view["fingerprint"])
+        self.assertNotIn("revocation", second)
+        self.assertEqual(at_ca(second)[0], "Valid")
+        kept = MANAGER.document(f"archive:{credential}-{view['fingerprint'][:16]}")
+        self.assertEqual(kept["why"], "revoked")
+        self.assertNotIn("sealed_key", kept)
+
+    def test_by_the_key_that_the_manager_holds(self):
+        credential, view = issue("own.life.example", "alpha", "bravo")
+        MANAGER.cli("revoke", credential, "--key", "--reason", "1")
+        self.assertEqual(wait_status(credential, "revoked")["revocation"]["signer"], "key")
+        self.assertEqual(at_ca(view), ("Revoked", 1))
+        # a compromised key is not used again
+        MANAGER.cli("renew", credential)
+        second = wait_status(credential, "issued")
+        self.assertNotEqual(second["public_key_sha256"], view["public_key_sha256"])
+
+    def test_by_the_key_that_another_server_holds(self):
+        credential, view = issue("holder.life.example", "bravo")
+        self.assertFalse(MANAGER.can_open(MANAGER.document(f"keyfile:{credential}")["sealed_key"]))
+        MANAGER.cli("revoke", credential, "--key", "--reason", "cessationOfOperation")
+        revoked = wait_status(credential, "revoked")
+        self.assertEqual(at_ca(view), ("Revoked", 5))
+        self.assertEqual(revoked["revocation"]["holder"], "bravo")
+
+    def test_refused_reason(self):
+        credential, _view = issue("reason.life.example", "alpha")
+        done = MANAGER.cli("revoke", credential, "--reason", "certificateHold", check=False)
+        self.assertNotEqual(done.returncode, 0)
+        self.assertIn("reason", done.stderr)
+        self.assertEqual(MANAGER.cli("revoke", credential, "--reason", "why not",
+                                     check=False).returncode, 2)
+        self.assertEqual(MANAGER.show(credential)["credential"]["status"], "issued")
+
+
+class Away(unittest.TestCase):
+    def gone(self, doc_id):
+        try:
+            MANAGER.document(doc_id)
+        except urllib.error.HTTPError as error:
+            return error.code == 404
+        return False
+
+    def test_revoke_and_delete(self):
+        credential, view = issue("delete.life.example", "alpha")
+        MANAGER.wait_receipts(credential, ["alpha"], "deployed")
+        keyring = MANAGER.data / "delete.kyr"
+        self.assertTrue(keyring.exists())
+        MANAGER.cli("revoke", credential, "--after", "delete")
+        lab.wait_for("the removal", lambda: self.gone(f"credential:{credential}") and
+                     self.gone(f"keyfile:{credential}"))
+        self.assertEqual(at_ca(view)[0], "Revoked")
+        self.assertNotEqual(MANAGER.cli("show", credential, check=False).returncode, 0)
+        self.assertTrue(keyring.exists())  # silence never undeploys
+        kept = MANAGER.document(f"archive:{credential}-{view['fingerprint'][:16]}")
+        self.assertEqual(kept["why"], "deleted")
+        lab.wait_for("the archive on the other server", lambda: SERVER.document(
+            f"archive:{credential}-{view['fingerprint'][:16]}"))
+
+    def test_form(self):
+        credential, view = issue("form.life.example", "alpha")
+        browser = lab.Browser(MANAGER).set_up(MANAGER.setup_link)
+        page = browser.get(f"/credentials/{credential}/end")
+        self.assertEqual(page.status, 200)
+        self.assertIn("4: superseded", page.text)
+        hidden = page.hidden()
+        bad = browser.post(f"/credentials/{credential}/revoke", dict(hidden, reason="9"))
+        self.assertEqual(bad.status, 422)
+        self.assertIn("does not accept", bad.text)
+        done = browser.post(f"/credentials/{credential}/revoke",
+                            dict(hidden, reason="4", after="archive"))
+        self.assertEqual(done.status, 303)
+        archived = wait_status(credential, "archived")
+        self.assertEqual(at_ca(view), ("Revoked", 4))
+        self.assertIn("revoked_at", archived["revocation"])
+        again = browser.get(f"/credentials/{credential}/end")
+        self.assertNotIn("/revoke\"", again.text)
+        done = browser.post(f"/credentials/{credential}/remove", dict(hidden, how="delete"))
+        self.assertEqual(done.status, 303)
+        lab.wait_for("the removal", lambda: self.gone(f"credential:{credential}"))
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
