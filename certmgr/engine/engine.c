@@ -79,34 +79,24 @@ static void on_change(void *arg, const char *id)
     const char *name;
     if ((name = eng_id_name(id, "credential:"))) {
         eng_files_note(engine, name);
-        if (at_work(engine))
+        if (at_work(engine)) {
             sched_touch(engine, name);
-        eng_archive_look(engine, name);
-    } else if (!engine->env.manager && !engine->env.held) {
-        eng_holder_look(engine, name);
+            eng_archive_look(engine, name);
+        } else if (!engine->env.manager && !engine->env.held) {
+            eng_holder_look(engine, name);
+        }
+    } else if ((name = eng_id_name(id, "account:"))) {
+        eng_account_changed(engine, name);
+    } else if (eng_id_name(id, "dns-account:") || eng_id_name(id, "dns-provider:")) {
+        eng_dns_changed(engine);
+    } else if (eng_id_name(id, "root:")) {
+        kf_roots_free(engine->roots);
+        engine->roots = NULL;
+    } else if (at_work(engine) && (name = eng_id_name(id, "request:"))) {
+        intake_request(engine, name);
+    } else if (at_work(engine) && eng_id_name(id, "receipt:")) {
+        receipt_changed(engine, id);
     }
-}
-else if ((name = eng_id_name(id, "account:")))
-{
-    eng_account_changed(engine, name);
-}
-else if (eng_id_name(id, "dns-account:") || eng_id_name(id, "dns-provider:"))
-{
-    eng_dns_changed(engine);
-}
-else if (eng_id_name(id, "root:"))
-{
-    kf_roots_free(engine->roots);
-    engine->roots = NULL;
-}
-else if (at_work(engine) && (name = eng_id_name(id, "request:")))
-{
-    intake_request(engine, name);
-}
-else if (at_work(engine) && eng_id_name(id, "receipt:"))
-{
-    receipt_changed(engine, id);
-}
 }
 
 /* ---- life ---------------------------------------------------------------------------------------
