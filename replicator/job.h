@@ -143,7 +143,6 @@ json_t *rp_reply_json(const struct http_result *res);
 /* ---- status.c ---- */
 void rp_job_state(struct rp_job *job, enum rp_state state);
 void rp_job_count(struct rp_job *job, size_t documents);
-json_t *rp_job_status(const struct rp_job *job);
 /* The number at the beginning of a peer's sequence token: good for showing, no more; -1 = none. */
 int64_t rp_seq_number(const json_t *seq);
 

@@ -65,7 +65,7 @@ static void add_lag(json_t *row, const struct rp_job *job)
         cm_json_set_int(row, "lag_seconds", (cm_now_ms() - job->live_ms) / 1000);
 }
 
-json_t *rp_job_status(const struct rp_job *job)
+static json_t *job_status(const struct rp_job *job)
 {
     static const char *const names[] = {"stopped", "connecting", "replicating", "live", "waiting"};
     json_t *row = json_object();
@@ -89,9 +89,9 @@ json_t *rp_client_status(struct rp_client *client)
     json_t *status = json_object();
     cm_json_set_str(status, "url", client->url);
     if (client->job[0])
-        cm_json_set(status, "pull", rp_job_status(client->job[0]));
+        cm_json_set(status, "pull", job_status(client->job[0]));
     if (client->job[1])
-        cm_json_set(status, "push", rp_job_status(client->job[1]));
+        cm_json_set(status, "push", job_status(client->job[1]));
     if (client->heal)
         cm_json_set_int(status, "healed", rp_heal_count(client));
     return status;
