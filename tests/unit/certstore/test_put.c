@@ -183,6 +183,30 @@ static void long_histories_are_stemmed(void **state)
     assert_sound(rig, 1);
 }
 
+/* The edit of a lab's CouchDB client carries no signature: with policy it is refused, as a new
+ * document and as a child of what is there, valid signature or not. */
+static void an_edit_is_refused_with_policy(void **state)
+{
+    struct rig *rig = *state;
+    struct cs_result result;
+    struct cm_err err = CM_ERR_INIT;
+    CM_AUTO_JSON fresh = settings("new", 10, 30, false);
+    assert_int_equal(cs_put_edit(rig->store, fresh, &result, &err), CM_EDENIED);
+    assert_int_equal(result.code, CM_EDENIED);
+    assert_non_null(strstr(result.reason, "only signed documents"));
+    cm_err_fini(&err);
+    struct cs_result first = put(rig, settings("a", 10, 30, false));
+    commit(rig);
+    CM_AUTO_JSON child = settings("a", 20, 31, false);
+    cm_json_set_str(child, "_rev", first.rev);
+    assert_int_equal(cs_put_edit(rig->store, child, &result, &err), CM_EDENIED);
+    cm_err_fini(&err);
+    commit(rig);
+    assert_int_equal(cs_doc_count(rig->store), 1);
+    assert_int_equal(days_of(rig, ID), 30);
+    assert_sound(rig, 1);
+}
+
 static void survives_reopening(void **state)
 {
     struct rig *rig = *state;
@@ -215,6 +239,7 @@ int main(void)
         T(tombstones),
         T(limits),
         T(long_histories_are_stemmed),
+        T(an_edit_is_refused_with_policy),
         T(survives_reopening),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -114,6 +114,24 @@ static void refuses_unsigned_and_foreign(void **state)
     assert_false(there(&f.server, ".certmgr"));
 }
 
+/* A removed server stays listed in the root as such, and maybe still in documents: it is served no
+ * more.  What the others deploy goes on. */
+static void a_removed_server_deploys_nothing(void **state)
+{
+    (void)state;
+    static const char *const both[] = {"server-1", "server-2"};
+    CM_AUTO_JSON body = new_body(ULID, both, 2);
+    CM_AUTO_JSON document = resign(body);
+    CM_AUTO_JSON removed =
+        call(&f.manager, json_pack("{s:s,s:s}", "op", "trust.remove", "name", "server-1"));
+    const json_t *next = cm_json_obj(removed, "document");
+    json_decref(call(&f.server, with_document("trust.update", next)));
+    json_decref(call(&f.second, with_document("trust.update", next)));
+    refused(&f.server, stage_request(document, "web"), "denied", "is not in the trust root");
+    assert_false(there(&f.server, ".certmgr"));
+    deploy(&f.second, document);
+}
+
 static void refuses_rollback_in_time(void **state)
 {
     (void)state;
@@ -233,6 +251,7 @@ int main(void)
         TEST(deploys_end_to_end),
         TEST(who_is_no_recipient_cannot_open),
         TEST(refuses_unsigned_and_foreign),
+        TEST(a_removed_server_deploys_nothing),
         TEST(refuses_rollback_in_time),
         TEST(refuses_what_does_not_fit_together),
         TEST(refuses_names_that_leave_the_directory),

@@ -205,6 +205,21 @@ static void refuses_wrong_order_and_foreign_links(void **state)
     ca_fini(&other);
 }
 
+/* Listed as a root, with the issuer's name and key, but no CA: it vouches for nothing. */
+static void a_root_is_a_ca(void **state)
+{
+    (void)state;
+    struct kf_chain chain;
+    X509 *plain = make_cert("Test Root", f.ca.root_key, "Test Root", f.ca.root_key,
+                            "DNS:root.example.com", -60, 86400);
+    CM_AUTO_STR root = cert_pem(plain);
+    CM_AUTO_STR pem = cm_asprintf("%s%s", f.leaf, f.ca.middle);
+    OK(check(pem, root, &chain), f.err);
+    assert_null(chain.root);
+    kf_chain_fini(&chain);
+    X509_free(plain);
+}
+
 static void refuses_wrong_leaves(void **state)
 {
     (void)state;
@@ -286,6 +301,7 @@ int main(void)
         cmocka_unit_test(forgets_the_oldest_end),
         cmocka_unit_test(refuses_other_text),
         cmocka_unit_test(refuses_wrong_order_and_foreign_links),
+        cmocka_unit_test(a_root_is_a_ca),
         cmocka_unit_test(refuses_wrong_leaves),
         cmocka_unit_test(refuses_nul_in_names),
         cmocka_unit_test(names_addresses),

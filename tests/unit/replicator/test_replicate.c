@@ -147,6 +147,17 @@ static void test_live(void **state)
     assert_true(same_leaves(&f->up, &f->edge, "back"));
 }
 
+/* Puts a document into the hostile upstream as it is, under a revision of its own. */
+static void plant(struct fixture *f, json_t *take_doc, const char *rev)
+{
+    CM_AUTO_JSON doc = take_doc;
+    struct cs_result res;
+    cm_json_set_str(doc, "_rev", rev);
+    assert_int_equal(cs_put_replicated(f->up.store, doc, "evil", &res, NULL), 0);
+    assert_int_equal(res.code, 0);
+    assert_int_equal(cs_commit(f->up.store, NULL), 0);
+}
+
 static void test_direction(void **state)
 {
     struct fixture *f = *state;
@@ -164,6 +175,21 @@ static void test_direction(void **state)
     assert_null(upwards);
 }
 
+/* An upstream that hands out everything (a hub) is not asked for what only servers write, however
+ * well it is signed: this server would keep what concerns others alone. */
+static void test_only_what_comes_down(void **state)
+{
+    struct fixture *f = *state;
+    plant(f, doc_receipt("other", ULID("AA"), 10, "served"), REV_A);
+    plant(f, doc_settings("first", 10, 30), REV_A);
+    f->client = client_start(&f->edge, &f->up);
+    client_settle(&f->edge, f->client);
+    wait_for(f, "settings:first");
+    CM_AUTO_JSON sideways = cs_get_body(f->edge.store, "receipt:other:" ULID("AA"));
+    assert_null(sideways);
+    assert_int_equal(f->up.docs_sent, 1);
+}
+
 /* A new version replaces the old one at the edge, in both directions. */
 static void test_updates(void **state)
 {
@@ -179,17 +205,6 @@ static void test_updates(void **state)
     CM_AUTO_JSON receipt = cs_get_body(f->up.store, "receipt:edge:" ULID("AA"));
     assert_int_equal(cm_json_int(settings, "renew_days", 0), 60);
     assert_string_equal(cm_json_str(receipt, "state"), "opened");
-}
-
-/* Puts a document into the hostile upstream as it is, under a revision of its own. */
-static void plant(struct fixture *f, json_t *take_doc, const char *rev)
-{
-    CM_AUTO_JSON doc = take_doc;
-    struct cs_result res;
-    cm_json_set_str(doc, "_rev", rev);
-    assert_int_equal(cs_put_replicated(f->up.store, doc, "evil", &res, NULL), 0);
-    assert_int_equal(res.code, 0);
-    assert_int_equal(cs_commit(f->up.store, NULL), 0);
 }
 
 static void test_forged(void **state)
@@ -317,6 +332,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_live, setup_lab, teardown),
         cmocka_unit_test_setup_teardown(test_direction, setup_fleet, teardown),
         cmocka_unit_test_setup_teardown(test_updates, setup_fleet, teardown),
+        cmocka_unit_test_setup_teardown(test_only_what_comes_down, setup_hostile, teardown),
         cmocka_unit_test_setup_teardown(test_forged, setup_hostile, teardown),
         cmocka_unit_test_setup_teardown(test_push_refused, setup_fleet, teardown),
         cmocka_unit_test_setup_teardown(test_without_bulk_get, setup_lab, teardown),
