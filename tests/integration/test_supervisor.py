@@ -1,5 +1,6 @@
 """The supervisor: children come back, ports may be taken, one server per state directory."""
 
+import ctypes
 import os
 import shutil
 import signal
@@ -11,6 +12,10 @@ from pathlib import Path
 
 import lab
 
+PIDFD_GETFD = 438  # of Linux, on every architecture
+CHANNEL = 3  # CHANNEL_FD
+
+libc = ctypes.CDLL(None, use_errno=True)
 DIRECTORY = None
 SERVER = None
 
@@ -69,6 +74,31 @@ class Supervisor(unittest.TestCase):
         for name in ("ui", "replication", "challenge", "api"):
             lab.wait_for(f"listener {name}",
                          lambda: listener(SERVER, name)["state"] == "open", 10)
+
+    def send_as_front(self, data):
+        """A packet to the supervisor through the front's own end of their channel."""
+        copy = libc.syscall(PIDFD_GETFD, os.pidfd_open(SERVER.pid_of("front-process")), CHANNEL, 0)
+        self.assertGreaterEqual(copy, 0, "root may take a copy of another process's descriptor")
+        with socket.socket(fileno=copy) as channel:
+            channel.send(data)
+
+    @unittest.skipIf(os.geteuid() != 0, "needs root: it speaks in the front's name")
+    def test_what_a_strange_front_says_is_refused(self):
+        """The supervisor stays, and the agent; the front is replaced, for ours says no such thing."""
+        for packet, said in ((b'{"op":"open","path":"/etc/shadow"}', "the front sent an unknown packet"),
+                             (b'{"op":"hook","id":-1}', "the front sent an unknown packet"),
+                             (b"no JSON at all", "ended by signal 9")):
+            old, agent = SERVER.pid_of("front-process"), SERVER.pid_of("agent-process")
+            told = SERVER.process.log.read_text().count(said)
+            self.send_as_front(packet)
+            lab.wait_for("another front",
+                         lambda: SERVER.pid_of("front-process") not in (None, old), 15)
+            self.assertGreater(SERVER.process.log.read_text().count(said), told, packet)
+            self.assertIsNone(SERVER.process.child.poll(), "the supervisor goes on")
+            self.assertEqual(SERVER.pid_of("agent-process"), agent)
+            lab.wait_for("the agent's channel", lambda: SERVER.cli(
+                "status", "--json", check=False).returncode == 0 and
+                SERVER.json("status")["agent_connected"], 15)
 
     def test_a_second_server_on_the_same_state_is_refused(self):
         second = subprocess.run([str(SERVER.certmgr), "--root", str(SERVER.root), "serve"],
