@@ -45,7 +45,7 @@ def check(fleet, credential):
     """Every claim is looked at from outside. Returns [(what, ok, detail)]."""
     view = fleet.manager.wait_issued(credential)
     say("issued; waiting for the servers")
-    view = fleet.manager.wait_receipts(credential, HOLDERS)
+    view = fleet.manager.wait_receipts(credential, HOLDERS, patient=False)
     document = view["credential"]
     sealed = fleet.manager.document(f"credential:{credential}")["sealed_key"]
     rows = [("names in the certificate", sorted(document["san"]) == sorted(

@@ -336,16 +336,27 @@ class Server:
             return view if status == "issued" else None
         return wait_for(f"{credential} to be issued", issued, timeout, 0.2)
 
-    def wait_receipts(self, credential, servers, state="served", timeout=60):
+    @staticmethod
+    def cause_of(receipt):
+        error = receipt.get("error", {})
+        return ". ".join([error.get("what", ""), *error.get("causes", []), error.get("hint", "")])
+
+    def wait_receipts(self, credential, servers, state="served", timeout=60, patient=True):
+        """Until they all say so; patient with what has failed, for it is tried again."""
         seen = {}
 
         def all_there():
             view = self.show(credential)
             seen.update({r["server"]: r for r in view.get("receipts", [])})
+            failed = [s for s in servers if seen.get(s, {}).get("state") == "failed"]
+            if failed and not patient:
+                raise LabError(f"{failed[0]} failed: {self.cause_of(seen[failed[0]])}")
             return view if all(seen.get(s, {}).get("state") == state for s in servers) else None
         try:
             return wait_for(f"receipts \"{state}\" of {', '.join(servers)}", all_there, timeout, 0.2)
         except LabError as error:
+            if not patient and " failed: " in str(error):
+                raise
             raise LabError(f"{error}; there are {json.dumps(seen, indent=1)}") from None
 
     def api(self, method, path, body=None, headers=None):
@@ -510,11 +521,22 @@ exec /usr/sbin/nginx -c {conf} -e {self.directory}/error.log
                       test=f"/usr/sbin/nginx -t -q -c {conf} -e {self.directory}/error.log",
                       check=f"{server.address}:{port}")
 
-    def stop(self):
+    def pid(self):
+        """Our nginx, or None: a number left in the file may be another program's by now."""
         try:
-            os.kill(int((self.directory / "nginx.pid").read_text()), signal.SIGTERM)
+            pid = int((self.directory / "nginx.pid").read_text())
+            words = Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace")
         except (OSError, ValueError):
-            pass
+            return None
+        return pid if words.startswith("nginx: master") and str(self.directory) in words else None
+
+    def stop(self):
+        pid = self.pid()
+        if pid is not None:
+            try:
+                os.kill(pid, signal.SIGTERM)
+            except ProcessLookupError:
+                pass
 
 
 class Fleet:
