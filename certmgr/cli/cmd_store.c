@@ -53,17 +53,29 @@ static void print_stat(const json_t *stat)
            json_array_size(cm_json_arr(scrub, "problems")));
 }
 
+static void print_state(const json_t *rows)
+{
+    for (size_t i = 0; i < json_array_size(rows); i++) {
+        const json_t *row = json_array_get(rows, i);
+        printf("%s  %s%s%s: %lld (and %lld deleted)\n", cm_json_str_or(row, "hash", ""),
+               cm_json_str_or(row, "type", ""), json_object_get(row, "by") ? " by " : "",
+               cm_json_str_or(row, "by", ""), (long long)cm_json_int(row, "documents", 0),
+               (long long)cm_json_int(row, "deleted", 0));
+    }
+}
+
 static int cmd_store_stat(struct cli *cli)
 {
-    struct cli_option o[] = {{.name = NULL}};
+    struct cli_option o[] = {{.name = "--hash", .flag = true}, {.name = NULL}};
     CM_AUTO_JSON reply = NULL;
     if (cli_options(cli, o) != 0 || cli->argc != 0)
         return CLI_USAGE;
-    int status = cli_api(cli, "GET", "/store", NULL, &reply);
+    bool hash = o[0].count > 0;
+    int status = cli_api(cli, "GET", hash ? "/store?state=true" : "/store", NULL, &reply);
     if (status == CLI_OK && cli->json)
         cli_print_json(reply);
     else if (status == CLI_OK)
-        print_stat(reply);
+        hash ? print_state(cm_json_arr(reply, "state")) : print_stat(reply);
     return status;
 }
 
@@ -159,7 +171,7 @@ static int cmd_store_backup(struct cli *cli)
 
 const struct cli_command cli_store_commands[] = {
     {"store check", "", "examine the whole store (while no server runs)", cmd_store_check},
-    {"store stat", "", "size, counts and state of the store", cmd_store_stat},
+    {"store stat", "[--hash]", "size, counts and state of the store", cmd_store_stat},
     {"store scrub", "", "read the whole store again in the background", cmd_store_scrub},
     {"store backup", "FILE", "copy the store alone, also while it is in use", cmd_store_backup},
     {0},

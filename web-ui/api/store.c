@@ -4,9 +4,23 @@
 
 #include <string.h>
 
+#include "certstore/state.h"
 #include "web-ui/api/api.h"
 #include "web-ui/reply.h"
 #include "web-ui/view.h"
+
+/* ?state: digests of what is held, to be compared with another server's; every document is read. */
+static bool add_state(struct web_ctx *ctx, json_t *view)
+{
+    struct cm_err err = CM_ERR_INIT;
+    json_t *rows = NULL;
+
+    if (cs_state(ctx->web->env.store, &rows, &err) < 0)
+        web_reply_error(ctx, &err);
+    cm_json_set(view, "state", rows);
+    cm_err_fini(&err);
+    return rows != NULL;
+}
 
 void api_store(struct web_ctx *ctx)
 {
@@ -18,7 +32,10 @@ void api_store(struct web_ctx *ctx)
     cm_json_set_str(view, "epoch", cs_epoch(ctx->web->env.store));
     cm_json_set_int(view, "sequence", cs_seq(ctx->web->env.store));
     cm_json_set(view, "scrub", cs_scrub_status(ctx->web->env.store));
-    web_reply_json(ctx, 200, view);
+    if (web_form_get(&ctx->query, "state") && !add_state(ctx, view))
+        json_decref(view);
+    else
+        web_reply_json(ctx, 200, view);
 }
 
 void api_store_scrub(struct web_ctx *ctx)
