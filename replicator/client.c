@@ -35,6 +35,7 @@ struct http_call *rp_start_call(struct rp_client *client, const struct rp_call_s
         .body = body,
         .body_len = len,
         .timeout_ms = spec->feed ? -1 : RP_CALL_MS,
+        .connect_ms = RP_CONNECT_MS,
         .silence_ms = RP_SILENCE_MS,
         .reply_max = spec->reply_max ? spec->reply_max : RP_BODY_MAX,
         .allow_http = client->allow_http,
@@ -428,6 +429,15 @@ void rp_client_end(struct rp_client *client)
 static bool same_text(const char *a, const char *b)
 {
     return a && b ? strcmp(a, b) == 0 : !a && !b;
+}
+
+void rp_client_again(struct rp_client *client)
+{
+    struct rp_job *job = client->job[0];
+    if (!job)
+        return;
+    job->again = true;
+    job_open(job);
 }
 
 void rp_client_retarget(struct rp_client *client, const char *url, const char *pin_spki)

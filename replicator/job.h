@@ -15,7 +15,8 @@
 #define RP_CALL_MS        300000 /* one request, feeds excepted */
 #define RP_SILENCE_MS     (3 * RP_HEARTBEAT_MS)
 #define RP_BACKOFF_MIN_MS 250
-#define RP_BACKOFF_MAX_MS 30000
+#define RP_CONNECT_MS     10000 /* a lost packet in between is repeated within 4 s (RFC 6298) */
+#define RP_BACKOFF_MAX_MS 15000 /* with RP_CONNECT_MS: back within 30 s after a cut of any length */
 #define RP_CHECKPOINT_MS  2000 /* at most so often */
 #define RP_SEQ_MAX        4096 /* bytes of a foreign sequence token */
 #define RP_UUID_MAX       128
@@ -85,6 +86,7 @@ struct rp_job {
     char id[RP_JOB_ID];
     char peer_uuid[RP_UUID_MAX];
     char epoch[16]; /* incarnation of the peer that was opened; "" = it has none */
+    bool again;     /* pull: from the beginning, until it was caught up once */
     bool give_back; /* push: the upstream was restored and is to get everything we hold */
     struct rp_save save;
     struct rp_pull *pull;   /* of the pulling job */

@@ -52,6 +52,7 @@ static void show_state(struct rp_job *job)
     const struct rp_pull *pull = job->pull;
     bool rests = pull->live && !pull->gathering && !pull->open && !job->ticket;
     rp_job_state(job, rests ? RP_LIVE : RP_REPLICATING);
+    job->again = job->again && !rests;
 }
 
 static void batch_durable(struct rp_job *job)

@@ -91,7 +91,7 @@ struct rp_client_opts {
 };
 struct rp_client;
 /* Starts at once; the strings of opts are copied.  Failures to connect are no errors here: they are
- * retried (250 ms doubling to 30 s) and shown by rp_client_status().  CM_EINVAL: not a URL with a
+ * retried (250 ms doubling to 15 s) and shown by rp_client_status().  CM_EINVAL: not a URL with a
  * database. */
 int rp_client_new(const struct rp_client_opts *opts, struct rp_client **ret, struct cm_err *err);
 /* Free it after cs_close() and before the http client: the store keeps it as a listener. */
@@ -100,6 +100,8 @@ void rp_client_free(struct rp_client *client);
 void rp_client_end(struct rp_client *client);
 /* Other URL or pin (trust root changed): reconnects.  The same values only end a back-off. */
 void rp_client_retarget(struct rp_client *client, const char *url, const char *pin_spki);
+/* Pulls from the beginning: everything the upstream has is compared once more. */
+void rp_client_again(struct rp_client *client);
 /* {url, pull: {…}, push: {…}, healed?} (owned).  Each direction: {state, last_seq, saved,
  * last_success_at, documents, refused, rate, lag_documents?, lag_seconds?, last_error?,
  * last_error_at?, error}.

@@ -46,7 +46,7 @@ static void start(struct rp_job *job)
     if (job->push)
         rp_push_start(job, job->give_back ? NULL : seq);
     else
-        rp_pull_start(job, seq);
+        rp_pull_start(job, job->again ? NULL : seq);
 }
 
 static void on_remote(struct rp_job *job, const struct http_result *res)

@@ -351,7 +351,7 @@ static void set_limits(struct http_call *call, const struct http_call_opts *opts
     call->timeout_ms = opts->timeout_ms ? opts->timeout_ms : HTTP_CALL_TIMEOUT_MS;
     if (call->timeout_ms > 0)
         SET(call, TIMEOUT_MS, (long)call->timeout_ms);
-    SET(call, CONNECTTIMEOUT_MS, (long)CONNECT_TIMEOUT_MS);
+    SET(call, CONNECTTIMEOUT_MS, (long)(opts->connect_ms ? opts->connect_ms : CONNECT_TIMEOUT_MS));
     SET(call, FORBID_REUSE, opts->no_keep ? 1L : 0L);
     call->silence_ms = opts->silence_ms;
     if (call->silence_ms > 0)

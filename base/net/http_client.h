@@ -40,6 +40,7 @@ struct http_call_opts {
     const void *body;           /* copied; NULL = none */
     size_t body_len;
     int timeout_ms;        /* whole call; 0 = default, -1 = none (long feeds) */
+    int connect_ms;        /* until the TLS session stands; 0 = default */
     int silence_ms;        /* abort when no byte came for so long; 0 = off */
     size_t reply_max;      /* cap of `body`; 0 = default */
     bool allow_http;       /* plain http:// allowed */

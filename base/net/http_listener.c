@@ -7,6 +7,7 @@
 #include "base/net/http_conn.h"
 
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -17,7 +18,8 @@
 #include "base/core/mem.h"
 
 #define LISTEN_QUEUE      511
-#define KEEPALIVE_SECONDS 60 /* a parked client that lost its power is noticed by TCP */
+#define KEEPALIVE_SECONDS 60    /* a parked client that lost its power is noticed by TCP */
+#define UNHEARD_MS        20000 /* … and one that takes nothing of what was sent to it (RFC 5482) */
 #define FULL_LOG_EVERY_MS 60000
 
 static void address_text(const struct sockaddr_storage *ss, socklen_t len, char *out, size_t size)
@@ -209,9 +211,11 @@ static int adopt(struct http_listener *listener, int fd, struct cm_err *err)
     listener->u.handle.data = listener;
     r = listener->unix_socket ? uv_pipe_open(&listener->u.pipe, fd)
                               : uv_tcp_open(&listener->u.tcp, fd);
-    if (r == 0 && !listener->unix_socket) { /* accepted connections inherit both (tcp(7)) */
+    if (r == 0 && !listener->unix_socket) { /* accepted connections inherit these (tcp(7)) */
         uv_tcp_nodelay(&listener->u.tcp, 1);
         uv_tcp_keepalive(&listener->u.tcp, 1, KEEPALIVE_SECONDS);
+        unsigned unheard = UNHEARD_MS;
+        (void)setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &unheard, sizeof(unheard));
     }
     if (r < 0)
         close(fd);
