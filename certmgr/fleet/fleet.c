@@ -53,10 +53,11 @@ void fleet_verify(void *arg, const json_t *body, bool deleted, struct cs_verdict
     if (strcmp(cm_json_str_or(body, "_id", ""), "trust:root") == 0)
         rv = deleted ? cm_fail(&err, CM_EDENIED, "the trust root cannot be deleted")
                      : verify_trust(fleet, body, &err);
-    else if (kf_trust_expires_ms(fleet->trust) <= cm_now_ms() && !fleet->held)
+    else if (kf_trust_expires_ms(fleet->trust) <= cm_now_ms() && !fleet->held) {
+        fleet->starved = true;
         rv = cm_fail(&err, CM_EDENIED,
                      "the trust root has expired; new documents wait for a fresh one");
-    else if (fleet->fresh != NULL && json_object_get(body, "signature") == fleet->fresh)
+    } else if (fleet->fresh != NULL && json_object_get(body, "signature") == fleet->fresh)
         rv = kf_doc_signer(fleet->trust, body, &err); /* our own agent made it a moment ago */
     else if (fleet_is_proven(fleet, body, deleted))
         rv = kf_doc_signer(fleet->trust, body, &err);
@@ -263,6 +264,7 @@ void fleet_free(struct fleet *fleet)
         return;
     fleet_proofs_close(fleet);
     cm_timer_free(fleet->renewal);
+    cm_timer_free(fleet->hunger);
     kf_trust_free(fleet->trust);
     cm_free(fleet);
 }
@@ -276,4 +278,5 @@ void fleet_attach(struct fleet *fleet, struct cs_store *store, cm_fn on_change, 
     cm_timer_start(fleet->renewal, 0);
     cs_listen(store, on_document, fleet);
     follow(fleet);
+    fleet_starved_open(fleet);
 }

@@ -35,6 +35,10 @@ void fleet_prove(void *fleet, json_t *take_docs, cm_fn done, void *done_arg);
  * the trust root daily on the manager.  on_change(arg) after each new trust root. */
 void fleet_attach(struct fleet *fleet, struct cs_store *store, cm_fn on_change, void *arg);
 
+/* on_fed(arg) when the trust root counts again after documents were refused because it had expired:
+ * whatever a peer has may have been refused, so everything is to be compared anew. */
+void fleet_on_fed(struct fleet *fleet, cm_fn on_fed, void *arg);
+
 const struct kf_trust *fleet_trust(void *fleet); /* never NULL */
 bool fleet_is_manager(const struct fleet *fleet);
 

@@ -13,7 +13,13 @@ struct fleet {
     struct fleet_proof *proofs; /* signatures being checked by worker threads (prove.c) */
     struct fleet_proof *proven; /* whose documents are being put right now */
     struct cm_timer *renewal;   /* hourly: the agent's version; manager: is the root a day old? */
-    bool held;                  /* restored from a backup: nothing of ours is signed */
+    struct cm_timer *hunger;    /* has the root expired, does it count again? (starved.c) */
+    bool expired;               /* … at the last look */
+    bool starved;               /* documents were refused because it had expired */
+    bool starved_noted;         /* … and the store knows */
+    cm_fn on_fed;
+    void *fed_arg;
+    bool held; /* restored from a backup: nothing of ours is signed */
     cm_fn on_change;
     void *change_arg;
 };
@@ -24,6 +30,12 @@ struct fleet {
 int fleet_adopt(struct fleet *fleet, const json_t *document, struct cm_err *err);
 /* Puts a trust root that the agent has just signed into the store; done after the commit. */
 void fleet_store_trust(struct fleet *fleet, const json_t *document, fleet_done_fn done, void *arg);
+
+/* ---- starved.c ---- */
+/* Begins to look; the store is attached. */
+void fleet_starved_open(struct fleet *fleet);
+/* One look, every 5 s. */
+void fleet_starved_look(void *fleet);
 
 /* ---- prove.c ---- */
 /* Was this very signature, of a document that is being put right now, found good? */
