@@ -116,6 +116,8 @@ struct engine *eng_new(const struct eng_env *env)
     } else if (!engine->env.manager && !engine->env.held) {
         eng_holder_start(engine);
     }
+    if (!engine->env.held)
+        eng_over_start(engine);
     return engine;
 }
 
@@ -137,6 +139,7 @@ void eng_free(struct engine *engine)
     eng_archive_stop(engine);
     intake_stop(engine);
     sched_stop(engine);
+    eng_over_stop(engine);
     eng_dns_stop(engine);
     eng_accounts_free(engine);
     eng_files_free(engine);

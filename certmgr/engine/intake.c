@@ -3,7 +3,8 @@
  * checked here again from the beginning; its outcome, a refusal too, is written to the credential.
  *
  * Once per request: the credential names the last request that changed it, and the local table
- * "state" (key "request/<ulid>") remembers the ones answered.
+ * "state" (key "request/<ulid>") remembers the ones answered, until the request is removed
+ * (over.c).
  */
 #include "certmgr/engine/life.h"
 

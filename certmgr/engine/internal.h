@@ -31,6 +31,7 @@ struct eng_dns;
 struct eng_guard;
 struct eng_archiver;
 struct eng_holder;
+struct eng_over;
 
 /* The CA side shared by an account's orders (directory cache, nonces); lives as long as the
  * engine. */
@@ -91,6 +92,7 @@ struct engine {
     struct eng_guard *guard;       /* guard.h; NULL when this server does no work */
     struct eng_archiver *archiver; /* archive.c; likewise */
     struct eng_holder *holders;    /* holder.c */
+    struct eng_over *over;         /* over.c; NULL when this server is held */
 };
 
 /* ---- engine.c, edit.c ---- */
@@ -168,6 +170,11 @@ struct kf_roots *eng_roots(struct engine *engine); /* all root: documents */
 void intake_start(struct engine *engine);
 void intake_stop(struct engine *engine);
 void intake_request(struct engine *engine, const char *ulid);
+
+/* ---- over.c ---- */
+/* Sweeps now and then daily, in slices. */
+void eng_over_start(struct engine *engine);
+void eng_over_stop(struct engine *engine);
 
 /* ---- sched.c (manager) ---- */
 void sched_start(struct engine *engine);
