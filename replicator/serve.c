@@ -98,7 +98,7 @@ void rp_seen(struct rp_server *server, const char *peer, const char *since)
         entry = json_object();
         json_object_set_new(server->seen, peer, entry);
     }
-    cm_json_set_int(entry, "at", cm_now_ms());
+    cm_json_set_int(entry, "at", cm_boot_ms());
     if (since && strlen(since) < RP_SEQ_TEXT) /* ours; a longer one is nobody's */
         cm_json_set_str(entry, "since", since);
 }
@@ -129,7 +129,8 @@ json_t *rp_server_peers(struct rp_server *server)
                  rp_seq_parse(cm_json_str(entry, "since"), cs_epoch(server->store), newest,
                               &since) == 0)
             cm_json_set_int(row, "lag_documents", newest > since ? newest - since : 0);
-        cm_json_set_time(row, "last_seen_at", cm_json_int(entry, "at", 0));
+        int64_t ago = cm_boot_ms() - cm_json_int(entry, "at", 0);
+        cm_json_set_time(row, "last_seen_at", cm_now_ms() - ago);
         json_array_append_new(list, row);
     }
     return list;

@@ -29,7 +29,7 @@ struct rp_server {
     void (*gave_back)(void *arg, const char *peer);
     rp_prove_fn prove;
     void *prove_arg;
-    json_t *seen;              /* peer name -> {since, at: wall clock ms} */
+    json_t *seen;              /* peer name -> {since, at: ms since the boot: clocks are set} */
     struct rp_stream *streams; /* all running or parked */
     size_t stream_count;
     struct cm_timer *kick, *beat; /* pumps ready streams; next heartbeat or timeout */

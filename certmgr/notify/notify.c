@@ -64,7 +64,8 @@ static void put(struct notifier *n, const char *prefix, const char *key, const j
 
 /* ---- servers --------------------------------------------------------------------------------- */
 
-/* A parked feed is a word said now. */
+/* A parked feed is a word said now.  Behind a hub nobody's feed can be seen: silence there is no
+ * notice (docs/scaling.md); what does not reach a server is told by its missing receipts. */
 static void hear(struct notifier *n, int64_t now_ms)
 {
     CM_AUTO_JSON peers = n->opts.peers ? n->opts.peers(n->opts.peers_arg) : NULL;
@@ -73,8 +74,10 @@ static void hear(struct notifier *n, int64_t now_ms)
     json_array_foreach(peers, i, peer)
     {
         const char *name = cm_json_str(peer, "peer");
-        int64_t at =
-            cm_json_bool(peer, "feed", false) ? now_ms : cm_json_time(peer, "last_seen_at", 0);
+        bool unseen = cm_json_str(peer, "through") != NULL;
+        int64_t at = unseen || cm_json_bool(peer, "feed", false)
+                         ? now_ms
+                         : cm_json_time(peer, "last_seen_at", 0);
         if (name && at > cm_json_int(n->seen, name, 0))
             cm_json_set_int(n->seen, name, at);
     }
@@ -84,7 +87,7 @@ static void hear(struct notifier *n, int64_t now_ms)
 static void keep_seen(struct notifier *n, const char *name, int64_t step_ms)
 {
     int64_t at = cm_json_int(n->seen, name, 0), stored = cm_json_int(n->seen_stored, name, 0);
-    if (stored != 0 && at - stored < step_ms)
+    if (stored != 0 && at >= stored && at - stored < step_ms)
         return;
     CM_AUTO_JSON row = json_object();
     cm_json_set_time(row, "at", at);
@@ -119,8 +122,9 @@ static void look_at_servers(struct notifier *n, const struct notice_rules *rules
         const struct kf_server *server = kf_trust_at(rules->trust, i);
         if (server->state != KF_ACTIVE || strcmp(server->name, n->opts.self) == 0)
             continue;
-        if (!json_object_get(n->seen, server->name))
-            cm_json_set_int(n->seen, server->name, rules->now_ms); /* new: counts from here */
+        int64_t seen = cm_json_int(n->seen, server->name, 0);
+        if (seen == 0 || seen > rules->now_ms) /* new, or the clock was set back: from here */
+            cm_json_set_int(n->seen, server->name, rules->now_ms);
         keep_seen(n, server->name, rules->silent_after_ms / SEEN_SHARES);
         notice_rules_server(rules, server->name, cm_json_int(n->seen, server->name, 0), watched,
                             open);

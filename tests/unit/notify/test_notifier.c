@@ -326,6 +326,21 @@ static void test_silent(void **state)
     assert_string_equal(told(n, 2), "open server_silent, open server_silent");
 }
 
+/* Heard "in five days", before the manager's clock was set right: silence counts from now. */
+static void test_silent_after_a_wrong_clock(void **state)
+{
+    struct n *n = *state;
+    int64_t start = cm_now_ms(), day = 86400000;
+    cm_clock_fake(start + 5 * day, -1);
+    turns(n, 30);
+    cm_clock_fake(start, -1);
+    turns(n, 30);
+    json_array_clear(n->peers);
+    cm_clock_fake(start + day + 1000, -1);
+    until_got(n, 1);
+    assert_string_equal(told(n, 0), "open server_silent, open server_silent");
+}
+
 static void on_tested(void *arg, const json_t *result, const struct cm_err *err)
 {
     struct n *n = arg;
@@ -385,6 +400,7 @@ int main(void)
         TEST(test_retry),
         TEST(test_many),
         TEST(test_silent),
+        TEST(test_silent_after_a_wrong_clock),
         TEST(test_test),
         cmocka_unit_test(test_pauses),
     };

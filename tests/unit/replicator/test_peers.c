@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/core/clock.h"
 #include "base/core/mem.h"
 
 #define RECEIPT_A "receipt:edge:" ULID("AA")
@@ -258,6 +259,12 @@ static void test_removed_while_listening(void **state)
     assert_string_equal(cm_json_str(json_array_get(peers, 0), "since"), "now");
     assert_true(cm_json_bool(json_array_get(peers, 0), "feed", false));
     assert_true(cm_json_time(json_array_get(peers, 0), "last_seen_at", 0) > 0);
+    /* Somebody sets the clock: that was no hour of silence. */
+    int64_t later = cm_now_ms() + 3600000;
+    cm_clock_fake(later, cm_boot_ms());
+    CM_AUTO_JSON then = rp_server_peers(f->node.server);
+    cm_clock_fake(-1, -1);
+    assert_true(cm_json_time(json_array_get(then, 0), "last_seen_at", 0) > later - 60000);
     f->rig.peer = NULL;
     put_doc(&f->node, doc_settings("global", 11, 31), NULL);
     rig_until(&f->rig, &f->feed.done);
