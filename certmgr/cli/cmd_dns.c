@@ -363,7 +363,7 @@ static int cmd_providers(struct cli *cli)
         cli_print_json(reply);
     if (status != CLI_OK || cli->json)
         return status;
-    json_array_foreach(cm_json_arr(reply, "dns_providers"), i, recipe)
+    json_array_foreach(cm_json_arr(reply, "recipes"), i, recipe)
     {
         printf("%-16s  %s%s\n", cm_json_str_or(recipe, "name", ""),
                cm_json_str_or(recipe, "title", ""),
