@@ -18,6 +18,7 @@
 #include "certmgr/engine/engine.h"
 #include "certmgr/fleet/fleet.h"
 #include "certmgr/notify/notify.h"
+#include "certmgr/upstream.h"
 #include "replicator/replicator.h"
 #include "web-ui/web.h"
 
@@ -48,7 +49,7 @@ struct app {
     struct engine *engine;
     struct deployer *deployer;
     struct rp_server *rp_server;
-    struct rp_client *rp_client;
+    struct upstream *upstream;
     struct app_care *care;
     struct notifier *notifier; /* on the manager */
     struct web *web;
@@ -136,40 +137,12 @@ static bool port_peer(void *arg, const struct http_request *req, struct rp_peer 
     return true;
 }
 
-/* (Re)targets the client at the fleet's manager; the manager itself has no upstream. */
-static void follow_upstream(struct app *app)
-{
-    const struct kf_server *manager = kf_trust_manager(fleet_trust(app->fleet));
-    char url[400], cert[CONFIG_PATH_MAX + 32], key[CONFIG_PATH_MAX + 32];
-    if (fleet_is_manager(app->fleet) || manager == NULL || manager->url == NULL)
-        return;
-    snprintf(url, sizeof(url), "%.380s/certstore", manager->url);
-    if (app->rp_client != NULL) {
-        rp_client_retarget(app->rp_client, url, manager->tls_spki);
-        return;
-    }
-    config_tls_files(app->config, cert, key, sizeof(cert));
-    struct rp_client_opts opts = {.loop = app->loop,
-                                  .store = app->store,
-                                  .http = app->http,
-                                  .url = url,
-                                  .cert_file = cert,
-                                  .key_file = key,
-                                  .pin_spki = manager->tls_spki,
-                                  .prove = fleet_prove,
-                                  .prove_arg = app->fleet};
-    struct cm_err err = CM_ERR_INIT;
-    if (rp_client_new(&opts, &app->rp_client, &err) != 0)
-        cm_log_err(CM_LOG_ERROR, "replicator", &err);
-    cm_err_fini(&err);
-}
-
 /* A trust root that lay in the store at the start comes before there is anything to retarget. */
 static void on_trust_change(void *arg)
 {
     struct app *app = arg;
     if (app->ready)
-        follow_upstream(app);
+        upstream_follow(app->upstream);
 }
 
 static bool port_wants_back(void *arg, const char *peer)
@@ -189,13 +162,24 @@ static void port_gave_back(void *arg, const char *peer)
 static bool port_caught_up(void *arg)
 {
     struct app *app = arg;
-    CM_AUTO_JSON status = app->rp_client != NULL ? rp_client_status(app->rp_client) : NULL;
-    return strcmp(cm_json_str_or(cm_json_obj(status, "pull"), "state", ""), "live") == 0;
+    return app->upstream != NULL && upstream_caught_up(app->upstream);
 }
 
 static void port_restart(void *arg)
 {
     stop(arg, 0);
+}
+
+static void make_upstream(struct app *app)
+{
+    struct upstream_opts opts = {.loop = app->loop,
+                                 .store = app->store,
+                                 .http = app->http,
+                                 .fleet = app->fleet,
+                                 .agent = agent_link_port(app->link),
+                                 .config = app->config,
+                                 .held = app_care_held(app->care)};
+    app->upstream = upstream_new(&opts);
 }
 
 static void make_care(struct app *app)
@@ -217,10 +201,9 @@ static json_t *port_status(void *arg)
 {
     struct app *app = arg;
     json_t *v = json_object();
-    if (app->rp_client != NULL)
-        cm_json_set(v, "upstream", rp_client_status(app->rp_client));
+    cm_json_set(v, "upstream", upstream_status(app->upstream));
     if (app->rp_server != NULL)
-        cm_json_set(v, "peers", rp_server_peers(app->rp_server));
+        cm_json_set(v, "peers", upstream_peers(app->upstream));
     if (app->notifier != NULL)
         cm_json_set(v, "notices", notifier_status(app->notifier));
     cm_json_set(v, "listeners", app_listeners_status(app->listeners));
@@ -239,7 +222,7 @@ static const struct kf_trust *port_trust(void *arg)
 static json_t *port_peers(void *arg)
 {
     struct app *app = arg;
-    return rp_server_peers(app->rp_server);
+    return upstream_peers(app->upstream);
 }
 
 static void port_notify_test(void *arg, const char *who, web_notify_fn done, void *done_arg)
@@ -347,17 +330,19 @@ static void make_servers(struct app *app)
                           .ui_url = app->ui_url,
                           .status = port_status,
                           .status_arg = app,
-                          .care = app_care_port(app->care)};
+                          .care = app_care_port(app->care),
+                          .upstream = upstream_port(app->upstream)};
     snprintf(app->ui_url, sizeof(app->ui_url), "https://%s:%d", app->config->ui_host,
              app->config->ui_port);
     if (fleet_is_manager(app->fleet)) {
         app->rp_server = rp_server_new(&rp);
+        upstream_serves(app->upstream, app->rp_server);
         make_notifier(app);
         web.notify_test = port_notify_test;
         web.notify_arg = app;
     }
     app->web = web_new(&web);
-    follow_upstream(app);
+    upstream_follow(app->upstream);
 }
 
 static int start(struct app *app, struct cm_err *err)
@@ -374,6 +359,7 @@ static int start(struct app *app, struct cm_err *err)
         return rv;
     app->http = http_client_new(app->loop);
     make_care(app);
+    make_upstream(app);
     make_engine(app);
     make_servers(app);
     struct app_services services = {.config = app->config,

@@ -9,6 +9,7 @@
 #include "certmgr/engine/engine.h"
 #include "certmgr/fleet/fleet.h"
 #include "web-ui/care.h"
+#include "web-ui/upstream.h"
 
 #define WEB_FORM_MAX       (64u << 10) /* body of a form or JSON request */
 #define WEB_SESSION_IDLE_S 1800
@@ -34,6 +35,7 @@ struct web_env {
     void (*notify_test)(void *arg, const char *who, web_notify_fn done, void *done_arg);
     void *notify_arg;
     struct web_care care; /* this server's own state */
+    struct web_upstream upstream;
 };
 struct web;
 struct web *web_new(const struct web_env *env);

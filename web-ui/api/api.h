@@ -47,7 +47,6 @@ void api_sessions(struct web_ctx *ctx);
 void api_sessions_delete(struct web_ctx *ctx);
 
 void api_status(struct web_ctx *ctx);
-void api_quarantine(struct web_ctx *ctx);
 void api_setup_links_post(struct web_ctx *ctx);
 void api_openapi(struct web_ctx *ctx);
 

@@ -1,11 +1,13 @@
 /* Routes of the REST API, of health and metrics.  See web-ui/router.h. */
 #include "web-ui/api/api.h"
 #include "web-ui/api/notify.h"
+#include "web-ui/api/replication.h"
 #include "web-ui/api/store.h"
 #include "web-ui/router.h"
 #include "web-ui/web.h"
 
 #define F WEB_FORM_MAX
+#define U (160u << 10) /* an upstream with its certificates */
 #define R (160u << 10) /* a recipe of a DNS provider */
 
 const struct web_route web_api_routes[] = {
@@ -70,6 +72,11 @@ const struct web_route web_api_routes[] = {
     {HTTP_POST, "/api/v1/store/copies", api_store_copies, F, AUTH_SOCKET, BODY_JSON, false},
     {HTTP_PUT, "/api/v1/recovery-key", api_recovery_key, F, AUTH_SOCKET, BODY_JSON, false},
     {HTTP_POST, "/api/v1/notify/test", api_notify_test, F, AUTH_USER, BODY_JSON, false},
+    {HTTP_GET, "/api/v1/replication", api_replication, 0, AUTH_USER, BODY_NONE, false},
+    {HTTP_GET, "/api/v1/upstream", api_upstream, 0, AUTH_USER, BODY_NONE, false},
+    {HTTP_PUT, "/api/v1/upstream", api_upstream_put, U, AUTH_SOCKET, BODY_JSON, false},
+    {HTTP_DELETE, "/api/v1/upstream", api_upstream_delete, F, AUTH_SOCKET, BODY_JSON, false},
+    {HTTP_POST, "/api/v1/upstream/test", api_upstream_test, F, AUTH_USER, BODY_JSON, false},
     {HTTP_GET, "/api/v1/quarantine", api_quarantine, 0, AUTH_USER, BODY_NONE, false},
     {HTTP_POST, "/api/v1/setup-links", api_setup_links_post, F, AUTH_SOCKET, BODY_JSON, false},
 };

@@ -1,4 +1,4 @@
-/* /api/v1/status, quarantine, set-up links, and the API's own description. */
+/* /api/v1/status, set-up links, and the API's own description. */
 #include <string.h>
 
 #include "base/core/clock.h"
@@ -12,11 +12,6 @@
 void api_status(struct web_ctx *ctx)
 {
     web_reply_json(ctx, 200, web_status(ctx->web));
-}
-
-void api_quarantine(struct web_ctx *ctx)
-{
-    web_reply_json(ctx, 200, api_list("quarantine", cs_quarantine(ctx->web->env.store)));
 }
 
 void api_openapi(struct web_ctx *ctx)

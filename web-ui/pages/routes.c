@@ -51,6 +51,8 @@ const struct web_route web_page_routes[] = {
     {HTTP_POST, "/sessions/end", page_sessions_end_post, F, AUTH_USER, BODY_FORM, false},
     {HTTP_GET, "/status", page_status, 0, AUTH_USER, BODY_NONE, false},
     {HTTP_POST, "/status/hold-release", page_hold_release_post, F, AUTH_USER, BODY_FORM, false},
+    {HTTP_POST, "/status/quarantine-clear", page_quarantine_clear_post, F, AUTH_USER, BODY_FORM,
+     false},
     {HTTP_POST, "/status/notify-test", page_notify_test_post, F, AUTH_USER, BODY_FORM, false},
 };
 const size_t web_page_route_count = sizeof(web_page_routes) / sizeof(web_page_routes[0]);

@@ -112,9 +112,11 @@ static void show(struct web_ctx *ctx, const json_t *outcomes)
     notices(ctx, &page, json_object_get(services, "notices"));
     html_raw(&page, "</div>");
     json_object_del(services, "notices");
+    json_object_del(services, "upstream"); /* part_replication() */
+    json_object_del(services, "peers");
     section(ctx, &page, MSG_STATUS_SERVICES, services);
-    if (json_array_size(quarantine) > 0)
-        section(ctx, &page, MSG_STATUS_QUARANTINE, quarantine);
+    part_replication(ctx, &page);
+    part_refused(ctx, &page, quarantine);
     web_page_end(ctx, &page);
     web_reply_html(ctx, 200, &page);
 }

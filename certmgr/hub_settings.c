@@ -1,0 +1,106 @@
+/* Settings of a hub.  See hub_settings.h. */
+#include "certmgr/hub_settings.h"
+
+#include <string.h>
+
+#include "base/core/bytes.h"
+#include "base/core/json.h"
+#include "base/core/mem.h"
+#include "base/net/url.h"
+
+static int check_url(const char *text, bool lab, struct cm_err *err)
+{
+    struct url url;
+    if (strlen(text) >= HUB_URL_MAX || url_parse(text, &url, err) < 0)
+        return cm_wrap(err, CM_EINVAL, "url: not an https:// URL");
+    if (!url.https && !(lab && strncmp(url.host, "127.", 4) == 0))
+        return cm_fail(err, CM_EINVAL, "url: a hub is reached by https:// only");
+    size_t len = strlen(url.path);
+    if (len < 2 || url.path[len - 1] == '/' || strchr(url.path, '?'))
+        return cm_fail(err, CM_EINVAL,
+                       "url: it must end in the database's name, as in "
+                       "https://hub.example:6984/certstore");
+    return 0;
+}
+
+static int check_user(const char *user, const char *password, struct cm_err *err)
+{
+    if (!user != !password)
+        return cm_fail(err, CM_EINVAL, "user: name and password belong together");
+    if (!user)
+        return 0;
+    size_t len = strlen(user);
+    if (len == 0 || len > HUB_USER_MAX || strchr(user, ':'))
+        return cm_fail(err, CM_EINVAL, "user: 1 to %d bytes, no colon (RFC 7617)", HUB_USER_MAX);
+    if (strlen(password) == 0 || strlen(password) > HUB_SECRET_MAX || strpbrk(user, "\r\n") ||
+        strpbrk(password, "\r\n"))
+        return cm_fail(err, CM_EINVAL, "password: one line, not empty");
+    return 0;
+}
+
+static int check_pem(const char *name, const char *pem, const char *head, size_t max,
+                     struct cm_err *err)
+{
+    if (pem && (strlen(pem) > max || !strstr(pem, head)))
+        return cm_fail(err, CM_EINVAL, "%s: not PEM text with \"%s\" of at most %zu bytes", name,
+                       head, max);
+    return 0;
+}
+
+int hub_settings_check(const json_t *settings, bool lab, json_t **ret_doc, const char **ret_secret,
+                       struct cm_err *err)
+{
+    const char *url = cm_json_str_or(settings, "url", "");
+    const char *user = cm_json_str(settings, "user");
+    const char *password = cm_json_str(settings, "password");
+    const char *cert = cm_json_str(settings, "cert_pem"), *key = cm_json_str(settings, "key_pem");
+    const char *ca = cm_json_str(settings, "ca_pem");
+    *ret_doc = NULL;
+    *ret_secret = NULL;
+    int rc = check_url(url, lab, err);
+    if (rc == 0)
+        rc = check_user(user, password, err);
+    if (rc == 0 && !cert != !key)
+        rc = cm_fail(err, CM_EINVAL, "cert_pem: certificate and key belong together");
+    if (rc == 0 && cert && user)
+        rc = cm_fail(err, CM_EINVAL, "user: either a password or a client certificate");
+    if (rc == 0)
+        rc = check_pem("cert_pem", cert, "BEGIN CERTIFICATE", HUB_PEM_MAX, err);
+    if (rc == 0)
+        rc = check_pem("key_pem", key, "PRIVATE KEY", HUB_SECRET_MAX, err);
+    if (rc == 0)
+        rc = check_pem("ca_pem", ca, "BEGIN CERTIFICATE", HUB_PEM_MAX, err);
+    if (rc < 0)
+        return rc;
+    *ret_secret = key ? key : password;
+    *ret_doc = json_object();
+    cm_json_set_str(*ret_doc, "url", url);
+    cm_json_set_str(*ret_doc, "user", user);
+    cm_json_set_str(*ret_doc, "cert_pem", cert);
+    cm_json_set_str(*ret_doc, "ca_pem", ca);
+    cm_json_set_str(*ret_doc, "secret", key ? "key" : password ? "password" : "none");
+    return 0;
+}
+
+char *hub_basic(const char *user, const char *password)
+{
+    char *plain = cm_asprintf("%s:%s", user, password);
+    char *base64 = cm_b64(plain, strlen(plain));
+    char *value = cm_asprintf("Basic %s", base64);
+    cm_free_secret(plain, strlen(plain));
+    cm_free_secret(base64, strlen(base64));
+    return value;
+}
+
+json_t *hub_settings_view(const json_t *doc)
+{
+    const char *secret = cm_json_str_or(doc, "secret", "none");
+    json_t *view = json_object();
+    cm_json_set_str(view, "kind", "hub");
+    cm_json_set_str(view, "url", cm_json_str(doc, "url"));
+    cm_json_set_str(view, "user", cm_json_str(doc, "user"));
+    cm_json_set_str(view, "authentication",
+                    strcmp(secret, "key") == 0 ? "client certificate" : secret);
+    cm_json_set_bool(view, "own_ca", cm_json_str(doc, "ca_pem") != NULL);
+    return view;
+}

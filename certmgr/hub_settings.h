@@ -1,0 +1,24 @@
+/*
+ * Settings of a hub (any CouchDB 3.x in place of the manager as upstream): checked as typed, and as
+ * kept in the local table.  Pure.  The secret, a password or a private key, is kept apart from the
+ * rest and sealed by the key agent.
+ */
+#pragma once
+
+#include "base/core/err.h"
+
+#define HUB_URL_MAX    1024
+#define HUB_USER_MAX   255
+#define HUB_SECRET_MAX (32u << 10) /* what secret.seal takes */
+#define HUB_PEM_MAX    (48u << 10)
+
+/* Checks {url, user?, password?, cert_pem?, key_pem?, ca_pem?}.  lab: plain http to 127.* is
+ * allowed.  *ret_doc (owned): what is kept, without the secret: {url, user?, cert_pem?, ca_pem?,
+ * secret: "password"|"key"|"none"}.  *ret_secret: borrowed from settings, NULL = none.  CM_EINVAL
+ * with "field: message". */
+int hub_settings_check(const json_t *settings, bool lab, json_t **ret_doc, const char **ret_secret,
+                       struct cm_err *err);
+/* The value of the Authorization header; cm_free_secret(). */
+char *hub_basic(const char *user, const char *password);
+/* What people may see: {kind, url, user, authentication, own_ca} (owned). */
+json_t *hub_settings_view(const json_t *doc);

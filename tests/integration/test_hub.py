@@ -1,0 +1,344 @@
+"""A fleet behind a hub: manager and three servers are clients of an npm pouchdb-express-router with
+TLS and Basic authentication, and of nothing else. A request goes its way through it, over a SIGKILL
+of the hub; a hostile member spoils its documents, and nothing that is deployed changes."""
+
+import base64
+import json
+import os
+import shutil
+import ssl
+import tempfile
+import time
+import unittest
+import urllib.error
+import urllib.parse
+import urllib.request
+from pathlib import Path
+
+import lab
+
+NET = "127.0.30"
+HUB_PORT = 10500
+USER, PASSWORD = "fleet", "hub secret of the fleet"
+MEMBER = "guest:guest"
+EVIL = "f" * 32
+ULID = "01J0000000000000000000000"
+
+
+class Hub:
+    """The hub as a process, and its open API as a member uses it."""
+
+    def __init__(self, directory):
+        self.directory = Path(directory)
+        self.ca = self.directory / "ca.pem"
+        self.url = f"https://{NET}.10:{HUB_PORT}"
+        self.process = None
+
+    def _certificate(self):
+        d = self.directory
+        d.mkdir()
+        lab.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt",
+                 "ec_paramgen_curve:P-256", "-nodes", "-keyout", d / "ca.key", "-out", self.ca,
+                 "-days", "30", "-subj", "/CN=Hub CA"])
+        lab.run(["openssl", "req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256",
+                 "-nodes", "-keyout", d / "tls.key", "-out", d / "tls.csr", "-subj", "/CN=hub"])
+        (d / "ext").write_text(f"subjectAltName=IP:{NET}.10\n")
+        lab.run(["openssl", "x509", "-req", "-in", d / "tls.csr", "-CA", self.ca, "-CAkey",
+                 d / "ca.key", "-CAcreateserial", "-out", d / "tls.pem", "-days", "30",
+                 "-extfile", d / "ext"])
+
+    def start(self):
+        d = self.directory
+        if not d.exists():
+            self._certificate()
+        self.process = lab.Process(
+            "hub", ["node", lab.SOURCE / "tests/interop/hub.mjs", f"{NET}.10", HUB_PORT, d,
+                    d / "tls.pem", d / "tls.key"], d,
+            {"HUB_USERS": f"{USER}:{PASSWORD},{MEMBER}"}).start()
+        lab.wait_for("the hub", lambda: lab.port_open(f"{NET}.10", HUB_PORT))
+        return self
+
+    def kill(self):
+        self.process.child.kill()
+        self.process.child.wait()
+
+    def call(self, method, path, body=None, timeout=30):
+        request = urllib.request.Request(
+            self.url + path, method=method,
+            data=json.dumps(body).encode() if body is not None else None,
+            headers={"Content-Type": "application/json", "Authorization":
+                     "Basic " + base64.b64encode(MEMBER.encode()).decode()})
+        context = ssl.create_default_context(cafile=str(self.ca))
+        with urllib.request.urlopen(request, context=context, timeout=timeout) as reply:
+            return json.loads(reply.read())
+
+    def winner(self, doc_id):
+        """What a reader without signatures takes for the document; None when it is deleted."""
+        try:
+            return self.call("GET", "/certstore/" + urllib.parse.quote(doc_id, safe=""))
+        except urllib.error.HTTPError as error:
+            if error.code == 404:
+                return None
+            raise
+
+    def leaves(self, doc_id):
+        rows = self.call("GET", "/certstore/" + urllib.parse.quote(doc_id, safe="") +
+                         "?open_revs=all&revs=true")
+        return [row["ok"] for row in rows if "ok" in row]
+
+    def spoil(self, *docs):
+        return self.call("POST", "/certstore/_bulk_docs", {"new_edits": False, "docs": list(docs)})
+
+
+class HubTest(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.directory = Path(tempfile.mkdtemp(prefix="certmgr-hub-"))
+        cls.addClassCleanup(shutil.rmtree, cls.directory, ignore_errors=True)
+        cls.hub = Hub(cls.directory / "hub").start()
+        cls.addClassCleanup(lambda: cls.hub.process.stop())
+        cls.hub.call("PUT", "/certstore")
+        pebble = lab.Pebble(cls.directory / "ca", 10510, 10550)
+        pebble.admin_port, pebble.tls_port = 10600, 10511
+        cls.pebble = pebble
+        cls.addClassCleanup(pebble.stop)
+        pebble.start(f"{NET}.11")
+        cls.server = {}
+        for i, name in enumerate(("alpha", "bravo", "charlie", "delta")):
+            server = lab.Server(cls.directory, name, f"{NET}.{11 + i}", pebble,
+                                challenge_port=10510).target()
+            cls.server[name] = server
+            cls.addClassCleanup(server.stop)
+        cls.manager = cls.server["alpha"]
+        cls.manager.init().start()
+        for name in ("bravo", "charlie", "delta"):
+            cls.server[name].join(cls.manager).start()
+            pebble.address(f"{name}.example.com", cls.server[name].address)
+        cls.password = cls.directory / "password"
+        cls.password.write_text(PASSWORD + "\n")
+        cls.upstream_set()
+        cls.manager.cli("account", "add", "pebble", "--directory", pebble.url, "--agree-tos",
+                        "--contact", "admin@example.com", "--ca-bundle", pebble.ca, "--http-port",
+                        10510)
+        cls.manager.cli("root", "add", pebble.root())
+        cls.manager.cli("settings", "--account", "pebble")
+        cls.first = cls.issue("bravo", "charlie.example.com", "delta.example.com",
+                              servers=("charlie", "delta"))
+
+    @classmethod
+    def upstream_set(cls):
+        for server in cls.server.values():
+            shown = server.json("upstream", "set", cls.hub.url + "/certstore", "--user", USER,
+                                "--password-file", cls.password, "--ca-file", cls.hub.ca)
+            assert shown["ok"], shown
+
+    @classmethod
+    def issue(cls, at, *names, servers):
+        """Submits at one server, waits until the others have deployed; the credential's id."""
+        words = [word for name in names for word in ("-d", name)]
+        words += [word for name in servers for word in ("--server", name)]
+        answer = cls.server[at].json("request", *words)
+        credential = answer["credential"]
+        lab.wait_for("the request at the manager", lambda: cls.manager.cli(
+            "show", credential, check=False).returncode == 0, 40)
+        cls.manager.wait_issued(credential)
+
+        def deployed():
+            rows = {r["server"]: r["state"] for r in cls.manager.show(credential)["receipts"]}
+            return all(rows.get(s) in ("deployed", "reloaded", "served") for s in servers)
+        lab.wait_for("receipts through the hub", deployed, 40, 0.2)
+        return credential
+
+    def refused(self, server, doc_id):
+        return [row for row in self.server[server].json("replication", "refused")["quarantine"]
+                if row["id"] == doc_id]
+
+    def effective(self, server, credential):
+        """What a server holds as good: fingerprint of its credential."""
+        return self.server[server].show(credential)["credential"]["fingerprint"]
+
+    def wait_healed(self, doc_id, serial):
+        def healed():
+            winner = self.hub.winner(doc_id)
+            return winner if winner and winner.get("serial") == serial else None
+        return lab.wait_for(f"{doc_id} to be put right on the hub", healed, 30, 0.2)
+
+    # -- the fleet as one ------------------------------------------------------------------------
+
+    def test_1_the_hub_is_the_only_upstream(self):
+        for name, server in self.server.items():
+            status = server.json("replication", "status")
+            self.assertEqual(status["upstream"]["kind"], "hub")
+            self.assertEqual(status["upstream"]["user"], USER)
+            rows = {row["direction"]: row for row in status["directions"]}
+            self.assertEqual(set(rows), {"pull", "push"}, name)
+            for row in rows.values():
+                self.assertIn(row["state"], ("live", "replicating"), row)
+                self.assertIn("last_success_at", row)
+        peers = {row["peer"]: row for row in self.manager.json("replication", "status")["peers"]}
+        for name in ("bravo", "charlie", "delta"):
+            self.assertFalse(peers[name]["feed"])
+            self.assertEqual(peers[name]["through"], "hub")
+        self.assertIn("last_seen_at", peers["charlie"])
+        self.assertIn("upstream: hub", self.manager.cli("replication", "status").stdout)
+
+    def test_2_the_secret_stays_where_it_is(self):
+        wanted = [PASSWORD.encode(), base64.b64encode(f"{USER}:{PASSWORD}".encode())]
+        for server in self.server.values():
+            for path in server.root.rglob("*"):
+                if path.is_file() and not path.is_socket():
+                    data = path.read_bytes()
+                    for secret in wanted:
+                        self.assertNotIn(secret, data, path)
+            pids = [server.process.child.pid] + [pid for pid, _ in server.children()]
+            for pid in pids:
+                for part in ("cmdline", "environ"):
+                    self.assertNotIn(wanted[0], Path(f"/proc/{pid}/{part}").read_bytes())
+            self.assertNotIn(PASSWORD, server.cli("upstream", "show", "--json").stdout)
+
+    def test_3_settings_that_cannot_be(self):
+        bravo = self.server["bravo"]
+        before = bravo.json("upstream", "show")
+        for words in (("http://hub.example/certstore",), ("https://hub.example/",),
+                      ("https://u:p@hub.example/certstore",), ("https://hub.example/a", "--user", "x")):
+            done = bravo.cli("upstream", "set", *words, check=False)
+            self.assertNotEqual(done.returncode, 0, words)
+        self.assertEqual(bravo.json("upstream", "show"), before)
+        # The hub's certificate counts: without its CA nothing is said to it.
+        done = bravo.cli("upstream", "set", self.hub.url + "/certstore", "--user", USER,
+                         "--password-file", self.password, "--json", check=False)
+        self.assertEqual(done.returncode, 1)
+        self.assertFalse(json.loads(done.stdout)["ok"])
+        done = bravo.cli("upstream", "set", self.hub.url + "/certstore", "--user", "nobody",
+                         "--password-file", self.password, "--ca-file", self.hub.ca, check=False)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("HTTP 401", done.stdout)
+        self.upstream_set()
+
+    def test_4_the_hub_is_killed(self):
+        self.hub.kill()
+        lab.wait_for("the outage to be seen", lambda: any(
+            row["state"] == "waiting" and "lag_seconds" in row for row in
+            self.server["charlie"].json("replication", "status")["directions"]), 40, 0.2)
+        answer = self.server["charlie"].json("request", "-d", "bravo.example.com", "--server",
+                                             "bravo")
+        self.hub.start()
+        self.manager.cli("upstream", "test")
+        credential = answer["credential"]
+        lab.wait_for("the request through the hub", lambda: self.manager.cli(
+            "show", credential, check=False).returncode == 0, 60, 0.2)
+        self.manager.wait_issued(credential)
+        lab.wait_for("bravo's receipt", lambda: [
+            r for r in self.manager.show(credential)["receipts"] if r["server"] == "bravo" and
+            r["state"] in ("deployed", "reloaded", "served")], 60, 0.2)
+        row = self.server["charlie"].json("replication", "status")["directions"][0]
+        self.assertIn("last_error", row)
+        self.assertNotIn("error", row)
+
+    # -- a hostile member ------------------------------------------------------------------------
+
+    def spoil_and_look(self, doc_id, docs, reason, serial):
+        """Posts revisions of a document of the first credential: they are listed with a reason,
+        nothing changes on a server, and the hub shows the good version again."""
+        before = self.effective("charlie", self.first)
+        files = self.deployed("charlie")
+        self.hub.spoil(*docs)
+        lab.wait_for(f"{doc_id} in the list", lambda: any(
+            reason in row["reason"] for row in self.refused("charlie", doc_id)), 30, 0.2)
+        self.wait_healed(doc_id, serial)
+        self.assertEqual(self.effective("charlie", self.first), before)
+        self.assertEqual(self.deployed("charlie"), files)
+
+    def deployed(self, server):
+        data = self.server[server].data
+        return {str(p.relative_to(data)): p.read_bytes() for p in data.rglob("*") if p.is_file()}
+
+    def test_5_high_generation(self):
+        doc_id = f"credential:{self.first}"
+        good = self.hub.winner(doc_id)
+        self.spoil_and_look(doc_id, [dict(good, _rev=f"999999999-{EVIL}", status="revoked")],
+                            "generation", good["serial"])
+
+    def test_6_buried_as_a_tombstone(self):
+        doc_id = f"keyfile:{self.first}"
+        good = self.hub.leaves(doc_id)[0]
+        start, ids = good["_revisions"]["start"], good["_revisions"]["ids"]
+        grave = dict(good, _rev=f"{start + 1}-{EVIL}", _deleted=True,
+                     _revisions={"start": start + 1, "ids": [EVIL] + ids})
+        self.spoil_and_look(doc_id, [grave], "signature", good["serial"])
+        # And stripped of everything, below what the manager posted again.
+        again = max(self.hub.leaves(doc_id), key=lambda leaf: leaf.get("serial", 0))
+        start, ids = again["_revisions"]["start"], again["_revisions"]["ids"]
+        self.spoil_and_look(doc_id, [{"_id": doc_id, "_rev": f"{start + 1}-{EVIL}",
+                                      "_deleted": True, "_revisions":
+                                      {"start": start + 1, "ids": [EVIL] + ids}}],
+                            "", good["serial"])
+
+    def test_7_swapped_unsigned_and_forked(self):
+        doc_id = f"keyfile:{self.first}"
+        good = self.hub.winner(doc_id)
+        other = self.hub.winner(f"credential:{self.first}")
+        generation = int(good["_rev"].split("-")[0])
+        leaves = [
+            dict(other, _id=doc_id, _rev=f"{generation + 1}-{'a' * 32}"),
+            {k: v for k, v in dict(good, _rev=f"{generation + 2}-{'b' * 32}").items()
+             if k != "signature"},
+            dict(good, _rev=f"{generation + 3}-{'c' * 32}", servers=["charlie", "evil"]),
+            dict(good, _rev=f"{generation + 4}-{'d' * 32}", blob="x" * 300000),
+        ]
+        self.spoil_and_look(doc_id, leaves, "signature", good["serial"])
+        reasons = {row["rev"].split("-")[1][0]: row["reason"]
+                   for row in self.refused("charlie", doc_id)}
+        for leaf in "abcd":
+            self.assertIn(leaf, reasons)
+
+    def test_8_others_receipts_and_numbers_beyond_all(self):
+        forged = f"receipt:delta:{self.first}"
+        good = self.hub.winner(forged)
+        mine = self.hub.winner(f"receipt:charlie:{self.first}")
+        self.hub.spoil(dict(mine, _id=forged, server="delta", _rev=f"9-{EVIL}"))
+        lab.wait_for("the forged receipt in the manager's list",
+                     lambda: self.refused("alpha", forged), 30, 0.2)
+        self.wait_healed(forged, good["serial"])
+        # Generations that no integer holds, history without end, JSON without bottom.
+        deep = {}
+        for _ in range(500):
+            deep = {"d": deep}
+        monsters = [
+            {"_id": "settings:deep", "_rev": f"1-{EVIL}", "type": "settings", "x": deep},
+            {"_id": "settings:long", "_rev": f"300000-{EVIL}", "_revisions":
+             {"start": 300000, "ids": [EVIL] + [f"{i:032x}" for i in range(3000)]}},
+            {"_id": "settings:huge", "_rev": f"100000000000000000000000000-{EVIL}"},
+        ]
+        for monster in monsters:
+            try:
+                self.hub.spoil(monster)
+            except (urllib.error.HTTPError, TimeoutError):
+                pass  # the hub itself refuses some
+        credential = self.issue("delta", "delta.example.com", servers=("delta",))
+        self.assertTrue(credential)
+        for server in self.server.values():
+            for row in server.json("replication", "status")["directions"]:
+                self.assertNotEqual(row["state"], "waiting", (server.name, row))
+
+    def test_9_the_list_is_cleared(self):
+        rows = self.server["charlie"].json("replication", "refused")["quarantine"]
+        self.assertTrue(rows)
+        charlie = self.server["charlie"]
+        charlie.cli("replication", "clear", rows[0]["id"], rows[0]["rev"])
+        self.assertFalse([row for row in self.refused("charlie", rows[0]["id"])
+                          if row["rev"] == rows[0]["rev"]])
+        done = charlie.cli("replication", "clear", "settings:none", "1-a", check=False)
+        self.assertEqual(done.returncode, 3)
+        charlie.cli("replication", "clear", "--all")
+        self.assertEqual(charlie.json("replication", "refused")["quarantine"], [])
+        self.assertGreater(self.manager.json("replication", "status")["upstream"]["healed"], 3)
+        self.server["bravo"].cli("upstream", "remove")
+        self.assertEqual(self.server["bravo"].json("upstream", "show")["kind"], "manager")
+        lab.wait_for("bravo at the manager again", lambda: [
+            row for row in self.manager.json("replication", "status")["peers"]
+            if row["peer"] == "bravo" and row["feed"]], 30, 0.2)
+
+
+if __name__ == "__main__":
+    unittest.main()
