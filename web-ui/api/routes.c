@@ -78,6 +78,7 @@ const struct web_route web_api_routes[] = {
     {HTTP_DELETE, "/api/v1/upstream", api_upstream_delete, F, AUTH_SOCKET, BODY_JSON, false},
     {HTTP_POST, "/api/v1/upstream/test", api_upstream_test, F, AUTH_USER, BODY_JSON, false},
     {HTTP_GET, "/api/v1/quarantine", api_quarantine, 0, AUTH_USER, BODY_NONE, false},
+    {HTTP_POST, "/api/v1/quarantine/clear", api_quarantine_clear, F, AUTH_USER, BODY_JSON, false},
     {HTTP_POST, "/api/v1/setup-links", api_setup_links_post, F, AUTH_SOCKET, BODY_JSON, false},
 };
 const size_t web_api_route_count = sizeof(web_api_routes) / sizeof(web_api_routes[0]);
