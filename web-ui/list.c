@@ -138,12 +138,12 @@ static json_t *shown_key(enum web_view view, const char *key)
     return json_string(unicode);
 }
 
-static json_t *row_of(enum web_view view, const struct page_entry *entry, const json_t *body)
+static json_t *row_of(struct cs_store *store, enum web_view view, const struct page_entry *entry,
+                      const json_t *body)
 {
     static const char *const members[] = {
-        "status",    "health",   "host_names",  "host_names_ascii", "provider",
-        "account",   "key_type", "servers",     "not_after",        "next_action_at",
-        "issued_at", "paused",   "keyring_file"};
+        "status",  "host_names", "host_names_ascii", "provider",  "account", "key_type",
+        "servers", "not_after",  "next_action_at",   "issued_at", "paused",  "keyring_file"};
     json_t *row = json_object();
     const char *colon = strchr(entry->id, ':');
 
@@ -155,6 +155,7 @@ static json_t *row_of(enum web_view view, const struct page_entry *entry, const 
         if (member)
             cm_json_set(row, members[i], json_incref(member));
     }
+    cm_json_set(row, "health", eng_health(store, cm_json_str_or(row, "id", ""), body));
     cm_json_set_str(row, "error", cm_json_str(cm_json_obj(body, "error"), "what"));
     return row;
 }
@@ -167,7 +168,7 @@ static json_t *rows_of(struct cs_store *store, enum web_view view, const struct 
         CM_AUTO_JSON body = cs_get_body(store, page->entry[i].id);
 
         if (body)
-            json_array_append_new(rows, row_of(view, &page->entry[i], body));
+            json_array_append_new(rows, row_of(store, view, &page->entry[i], body));
     }
     return rows;
 }

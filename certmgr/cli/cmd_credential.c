@@ -175,9 +175,9 @@ static void print_row(const json_t *c)
     char more[32] = "";
     if (json_array_size(names) > 1)
         snprintf(more, sizeof(more), " (+%zu)", json_array_size(names) - 1);
-    printf("%-26s  %-10s  %-24s  %s%s\n", cm_json_str_or(c, "id", ""),
-           cm_json_str_or(c, "status", ""), cm_json_str_or(c, "not_after", "-"),
-           first != NULL ? first : "", more);
+    printf("%-26s  %-10s  %-6s  %-24s  %s%s\n", cm_json_str_or(c, "id", ""),
+           cm_json_str_or(c, "status", ""), cm_json_str_or(cm_json_obj(c, "health"), "color", "-"),
+           cm_json_str_or(c, "not_after", "-"), first != NULL ? first : "", more);
 }
 
 static int cmd_list(struct cli *cli)
@@ -209,7 +209,7 @@ static int cmd_list(struct cli *cli)
     }
     size_t i = 0;
     json_t *row = NULL;
-    printf("%-26s  %-10s  %-24s  %s\n", "ID", "STATUS", "EXPIRES", "HOST NAMES");
+    printf("%-26s  %-10s  %-6s  %-24s  %s\n", "ID", "STATUS", "HEALTH", "EXPIRES", "HOST NAMES");
     json_array_foreach(all, i, row)
     {
         print_row(row);
@@ -273,6 +273,8 @@ static void print_view(const char *id, const json_t *view)
     if (c == NULL)
         c = cm_json_obj(cm_json_obj(view, "request"), "fields");
     print_line("status:", status_of(view));
+    print_line("health:", cm_json_str(cm_json_obj(c, "health"), "color"));
+    print_list("  because:", cm_json_arr(cm_json_obj(c, "health"), "causes"));
     const char *next = cm_json_str(view, "next"); /* a sentence: "Next: renewal at …" */
     print_line("next:", next != NULL && strncmp(next, "Next: ", 6) == 0 ? next + 6 : next);
     print_list("host names:", cm_json_arr(c, "host_names"));

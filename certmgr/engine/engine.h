@@ -142,6 +142,9 @@ json_t *eng_defaults(struct engine *engine);
  *  challenge: [tokens' hosts], manual: [{fqdn, value}] while TXT records have to be written by hand
  *  (manual_problem: why it did not go on), next: "sentence: what comes next and when"}. */
 json_t *eng_view(struct engine *engine, const char *credential);
+/* Its health as views and lists show it: {color, causes: [text…]} with the servers where the
+ * deployment failed (owned; NULL = it has none yet). */
+json_t *eng_health(struct cs_store *store, const char *ulid, const json_t *credential);
 /* Adds a line to the step log of a credential (also used by deploy). */
 void eng_step(struct engine *engine, const char *credential, int level, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));

@@ -162,6 +162,7 @@ json_t *eng_view(struct engine *engine, const char *ulid)
         accepted ? next_sentence(engine, credential, order, job ? job_step(job) : NULL, cm_now_ms())
                  : cm_strdup("Next: the manager takes the request up");
     json_object_del(credential, "sealed_key");
+    cm_json_set(credential, "health", eng_health(engine->env.store, ulid, credential));
     json_t *view = json_object();
     cm_json_set(view, "credential", credential);
     cm_json_set(view, "request", parts.request ? parts.request : json_object());

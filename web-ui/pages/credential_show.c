@@ -99,23 +99,6 @@ static void retry_button(const struct show *show)
     html_raw(page, "</form>");
 }
 
-/* Green, yellow or red of the credential; a server that failed makes green yellow. */
-static const char *health_of(const struct show *show)
-{
-    const char *color = cm_json_str(cm_json_obj(show->credential, "health"), "color");
-    size_t i;
-    json_t *receipt;
-
-    json_array_foreach(cm_json_arr(show->view, "receipts"), i, receipt)
-    {
-        bool failed = strcmp(cm_json_str_or(receipt, "state", ""), "failed") == 0;
-
-        if (failed && color && strcmp(color, "green") == 0)
-            return "yellow";
-    }
-    return color;
-}
-
 static void edit_link(const struct show *show)
 {
     CM_AUTO_STR href = cm_asprintf("/credentials/%s/edit", show->ctx->param);
@@ -142,7 +125,7 @@ static void heading(const struct show *show, bool moving)
 {
     struct web_ctx *ctx = show->ctx;
     struct cm_buf *page = show->page;
-    const char *health = health_of(show);
+    const char *health = cm_json_str(cm_json_obj(show->credential, "health"), "color");
     size_t names = json_array_size(cm_json_arr(show->fields, "host_names_ascii"));
 
     html_raw(page, "<p class=\"crumb\">");

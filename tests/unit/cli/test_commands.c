@@ -226,6 +226,7 @@ static void a_list_is_read_to_its_last_page(void **state)
     static const struct route routes[] = {
         {"GET", API "/credentials?view=expiry", 200,
          "{\"credentials\":[{\"id\":\"" ULID "\",\"status\":\"issued\",\"not_after\":\"T\","
+         "\"health\":{\"color\":\"yellow\",\"causes\":[\"c\"]},"
          "\"host_names\":[\"a.example\",\"b.example\"]}],\"next\":\"Y3Vyc29y\"}"},
         {"GET", API "/credentials?view=expiry&after=Y3Vyc29y", 200,
          "{\"credentials\":[{\"id\":\"X\",\"status\":\"error\",\"host_names\":[\"c.example\"]}],"
@@ -235,9 +236,10 @@ static void a_list_is_read_to_its_last_page(void **state)
     place_serve(&place, routes);
     struct said *said = RUN(&place, "list", "--view", "expiry");
     assert_int_equal(said->status, CLI_OK);
-    assert_has(said->out, ULID "  issued      T                         a.example (+1)\n");
-    assert_has(said->out, "X                           error       -                         "
-                          "c.example\n");
+    assert_has(said->out, ULID "  issued      yellow  T                         a.example (+1)\n");
+    assert_has(said->out,
+               "X                           error       -       -                         "
+               "c.example\n");
     said = RUN(&place, "--view=expiry", "list");
     assert_int_equal(said->status, CLI_USAGE); /* the command comes first */
     said = RUN(&place, "list", "--view=expiry", "--json");

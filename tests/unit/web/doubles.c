@@ -149,6 +149,27 @@ void eng_change(struct engine *engine, const char *credential, const json_t *fie
     answer_later((struct later){.submit = done, .arg = arg});
 }
 
+void eng_revoke(struct engine *engine, const char *credential, const struct eng_revocation *wish,
+                const struct eng_actor *actor, eng_done_fn done, void *arg)
+{
+    (void)engine;
+    CM_AUTO_JSON kept = json_pack("{s:i, s:b, s:s}", "reason", wish->reason, "key", wish->key,
+                                  "after", wish->after);
+    keep(kept, actor);
+    cm_strcpy(doubles.name, sizeof(doubles.name), credential);
+    answer_later((struct later){.done = done, .arg = arg});
+}
+
+void eng_put_away(struct engine *engine, const char *credential, bool remove,
+                  const struct eng_actor *actor, eng_done_fn done, void *arg)
+{
+    (void)engine;
+    CM_AUTO_JSON kept = json_pack("{s:b}", "remove", remove);
+    keep(kept, actor);
+    cm_strcpy(doubles.name, sizeof(doubles.name), credential);
+    answer_later((struct later){.done = done, .arg = arg});
+}
+
 void eng_account_put(struct engine *engine, const json_t *fields, const struct eng_actor *actor,
                      eng_done_fn done, void *arg)
 {
