@@ -133,6 +133,13 @@ static const struct cs_member revocation[] = {INT("reason", 10),
                                               INT("asked", COUNT_MAX),
                                               END};
 
+/* RFC 9773: what the CA proposes, the time chosen in it, when it last led to a renewal. */
+static const struct cs_member ari[] = {TIME("window_start", 0), TIME("window_end", 0),
+                                       TIME("renew_at", 0),     LINE("explanation_url", 0, URL_MAX),
+                                       TIME("renewed_at", 0),   END};
+static const struct cs_member issued_by[] = {LABEL("account", 0), LINE("directory", 0, URL_MAX),
+                                             END};
+
 static const struct cs_member credential[] = {ASKED_FIELDS,
                                               HOSTS("host_names_ascii", 0, NAMES_MAX),
                                               WORD("status", REQ, statuses),
@@ -156,6 +163,8 @@ static const struct cs_member credential[] = {ASKED_FIELDS,
                                               OBJECT("error", 0, error_object),
                                               TIME("next_action_at", 0),
                                               OBJECT("revocation", 0, revocation),
+                                              OBJECT("ari", 0, ari),
+                                              OBJECT("issued_by", 0, issued_by),
                                               BOOL("leaving"),
                                               OBJECT("waits_for", 0, waits_for),
                                               INT("attempts", COUNT_MAX),

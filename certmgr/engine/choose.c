@@ -5,6 +5,7 @@
  * Decided before ordering and saved with the order, so that a job that goes on later writes and
  * removes at the same places.
  */
+#include "certmgr/engine/ari.h"
 #include "certmgr/engine/job.h"
 
 #include <string.h>
@@ -180,9 +181,12 @@ void job_choose(struct job *job)
     size_t i;
     json_t *item;
     const json_t *acme = cm_json_obj(job->order, "acme");
+    bool begun = cm_json_str(acme, "order_url") || cm_json_str(acme, "ordering_at");
+    if (!begun)
+        eng_ari_order(job->credential, job->account, job->order);
     if (!job_budget(job))
         return;
-    if (cm_json_str(acme, "order_url") || cm_json_str(acme, "ordering_at")) {
+    if (begun) {
         job_order_start(job); /* decided when it was made */
         return;
     }

@@ -1,4 +1,5 @@
 /* The engine's life, and what it does when a document changes. */
+#include "certmgr/engine/ari.h"
 #include "certmgr/engine/dns.h"
 #include "certmgr/engine/life.h"
 
@@ -82,6 +83,7 @@ static void on_change(void *arg, const char *id)
         if (at_work(engine)) {
             sched_touch(engine, name);
             eng_archive_look(engine, name);
+            eng_ari_look(engine, name);
         } else if (!engine->env.manager && !engine->env.held) {
             eng_holder_look(engine, name);
         }
@@ -113,6 +115,7 @@ struct engine *eng_new(const struct eng_env *env)
         sched_start(engine);
         intake_start(engine);
         eng_archive_start(engine);
+        eng_ari_start(engine);
     } else if (!engine->env.manager && !engine->env.held) {
         eng_holder_start(engine);
     }
@@ -137,6 +140,7 @@ void eng_free(struct engine *engine)
     eng_ear_off(engine->ear);
     eng_holder_stop(engine);
     eng_archive_stop(engine);
+    eng_ari_stop(engine);
     intake_stop(engine);
     sched_stop(engine);
     eng_over_stop(engine);

@@ -287,7 +287,8 @@ void job_order_start(struct job *job)
     job->acme = acme_order_new(job->account->ca, &account, cm_json_arr(job->order, "names"),
                                cm_json_obj(job->order, "acme"), job->engine->env.lab_http, &ports,
                                on_order, job, &err);
-    struct acme_order_wish wish = {.profile = cm_json_str(job->credential, "profile")};
+    struct acme_order_wish wish = {.profile = cm_json_str(job->credential, "profile"),
+                                   .replaces = cm_json_str(job->order, "replaces")};
     if (job->acme)
         acme_order_wish(job->acme, &wish);
     else

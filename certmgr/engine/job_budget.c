@@ -31,7 +31,7 @@ static struct eng_wish wish_of(const struct job *job)
         .directory = cm_json_str_or(job->account->body, "directory", ""),
         .names = cm_json_arr(job->order, "names"),
         .same_set = is_same_set(job),
-        .ari = cm_json_str(job->order, "replaces") != NULL,
+        .ari = cm_json_bool(job->order, "ari_led", false),
     };
 }
 

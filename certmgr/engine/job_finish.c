@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "base/net/hostname.h"
+#include "certmgr/engine/ari.h"
 #include "certmgr/engine/dns.h"
 #include "certmgr/engine/life.h"
 #include "keyfile/cert.h"
@@ -60,6 +61,10 @@ static json_t *outcome(const struct job *job, const struct kf_chain *chain)
     cm_json_set_time(out, "not_before", chain->info.not_before_ms);
     cm_json_set_time(out, "not_after", chain->info.not_after_ms);
     cm_json_set_time(out, "issued_at", cm_now_ms());
+    cm_json_set(out, "issued_by",
+                json_pack("{s:s,s:s}", "account", job->account->name, "directory",
+                          cm_json_str_or(job->account->body, "directory", "")));
+    cm_json_set(out, "ari", eng_ari_left(job->order, cm_now_ms()));
     cm_json_set(out, "health", health_of(chain));
     cm_json_set_int(out, "attempts", 0);
     return out;
@@ -95,6 +100,7 @@ static int edit_credential(void *arg, json_t *body, struct cm_err *err)
     bool new_key = outdated && !cm_json_str(body, "csr");
     json_object_del(body, "root"); /* of the former chain */
     json_object_del(body, "error");
+    json_object_del(body, "ari");
     json_object_del(body, "revocation"); /* of the former certificate */
     json_object_del(body, "waits_for");
     json_object_update(body, call->value);

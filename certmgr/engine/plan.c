@@ -86,10 +86,15 @@ int64_t eng_plan_renewal(const json_t *credential)
     int64_t life, lead = lead_ms(credential, &life);
     if (life == 0)
         return 0;
+    /* The CA spreads renewals itself; its time counts unless it is too late for this one. */
+    int64_t last = cm_json_time(credential, "not_after", 0) - lead;
+    int64_t proposed = cm_json_time(cm_json_obj(credential, "ari"), "renew_at", 0);
+    if (proposed)
+        return proposed < last ? proposed : last;
     int64_t slack = life / 60 < DAY_MS ? life / 60 : DAY_MS;
     int64_t earlier =
         slack > 0 ? (int64_t)(spread(cm_json_str_or(credential, "_id", "")) % (uint64_t)slack) : 0;
-    return cm_json_time(credential, "not_after", 0) - lead - earlier;
+    return last - earlier;
 }
 
 int64_t eng_plan_retry_max(int64_t from_ms, int64_t to_ms)
@@ -119,6 +124,10 @@ static struct plan plan_valid(const json_t *credential)
     struct plan plan = make(PLAN_RENEW, cm_json_time(credential, "next_action_at", 0), "");
     if (plan.when_ms == 0)
         plan.when_ms = eng_plan_renewal(credential);
+    if (plan.when_ms == cm_json_time(cm_json_obj(credential, "ari"), "renew_at", 0)) {
+        snprintf(plan.why, sizeof(plan.why), "the time that the CA proposes");
+        return plan;
+    }
     char left[40];
     span(not_after - plan.when_ms, left, sizeof(left));
     snprintf(plan.why, sizeof(plan.why), "%s before expiry", left);

@@ -28,7 +28,8 @@ struct plan eng_plan(const json_t *credential, const json_t *order, int64_t now_
 /* Renewal point: renew_days before not_after, but at the earliest when a third of the life is left
  * (a 6-day certificate with "30 days" would be renewed without end; reference/acme.md N1, 2.3),
  * and earlier than that by up to 1/60 of the life, a day at most, decided by the ULID, so that a
- * fleet's renewals spread.  0 without dates. */
+ * fleet's renewals spread; and when the CA proposes (`ari`.`renew_at`, RFC 9773), if that comes
+ * first.  0 without dates. */
 int64_t eng_plan_renewal(const json_t *credential);
 /* The longest pause before another attempt that a certificate of this life can afford: a twelfth of
  * it (5 s of a minute, 12 h of 6 days).  No dates: no limit. */

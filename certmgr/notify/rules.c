@@ -170,6 +170,25 @@ static void renewal_rule(const struct subject *s)
     cm_json_set_time(c, "next_at", cm_json_time(s->credential, "next_action_at", 0));
 }
 
+/* The CA says why it wants this certificate replaced: a revocation is near, most of the time. */
+static void ari_rule(const struct subject *s)
+{
+    const json_t *ari = cm_json_obj(s->credential, "ari");
+    const char *url = cm_json_str(ari, "explanation_url");
+    char key[NOTICE_KEY_MAX];
+    if (!url)
+        return;
+    snprintf(key, sizeof(key), "ari:%s", s->ulid);
+    json_t *c = add(s->open, key, "ca_explains", LEVEL_OPEN);
+    if (!c)
+        return;
+    set_text(c, "title", cm_asprintf("The CA wants the certificate of %s renewed", s->name));
+    set_where(s, c, NULL);
+    set_text(c, "what", cm_asprintf("It gives its reason at %.300s", url));
+    cm_json_set_str(c, "hint", "It is renewed at the time that the CA proposes; read why");
+    cm_json_set_time(c, "next_at", cm_json_time(s->credential, "next_action_at", 0));
+}
+
 static void expired_rule(const struct subject *s)
 {
     char key[NOTICE_KEY_MAX], date[CM_TIME_TEXT];
@@ -286,6 +305,7 @@ void notice_rules_credential(const struct notice_rules *rules, const json_t *cre
         return;
     }
     renewal_rule(&s);
+    ari_rule(&s);
     deploy_rules(&s, receipts);
 }
 

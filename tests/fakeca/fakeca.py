@@ -30,12 +30,12 @@ from pathlib import Path
 import jose
 from faults import TYPE, Reply, problem
 from issuer import Issuer
-from orders import Account, Order
+from orders import Account, Order, rfc3339
 
 KINDS = {"dir": "directory", "nonce": "newNonce", "new-acct": "newAccount", "acct": "account",
          "orders": "orders", "new-order": "newOrder", "order": "order", "authz": "authorization",
          "chall": "challenge", "finalize": "finalize", "cert": "certificate",
-         "revoke": "revokeCert", "key-change": "keyChange"}
+         "revoke": "revokeCert", "key-change": "keyChange", "ari": "renewalInfo"}
 PATHS = {kind: path for path, kind in KINDS.items()}
 ALGORITHMS = ("ES256", "ES384", "RS256")
 
@@ -83,6 +83,9 @@ class Case:
         self.key_type = None        # "EC" or "RSA": a directory for this kind of key alone
         self.rejected = {}          # {name: detail}: refused in newOrder, with subproblems
         self.verdict = None         # (type, detail) of every validation, whatever was served
+        self.ari = None             # function(order) -> (start, end, explanation URL or None), times
+        #                             since the epoch: renewal information (RFC 9773) is offered
+        self.ari_again = None       # its Retry-After, as text
         self.ocsp = None            # URL of the responder that leaves name
         # what happened
         self.counts, self.log = {}, []
@@ -119,6 +122,8 @@ class Case:
     def do_directory(self, _request):
         body = {k: self.link(k) for k in ("newNonce", "newAccount", "newOrder", "revokeCert",
                                           "keyChange")}
+        if self.ari:
+            body["renewalInfo"] = self.link("renewalInfo")
         body["meta"] = self.meta
         body.update(self.directory)
         return Reply(200, {k: v for k, v in body.items() if v is not None or k == "meta"})
@@ -189,8 +194,42 @@ class Case:
                 not all(re.fullmatch(r"(\*\.)?[a-z0-9-]+(\.[a-z0-9-]+)+", n) for n in names):
             raise Refused("rejectedIdentifier", f"cannot issue for {names}")
         self.check_names(names)
+        former = self.replaced(request, names)
+        profile = request.payload.get("profile")
+        if profile is not None and profile not in ((self.meta or {}).get("profiles") or {}):
+            raise Refused("invalidProfile", f"there is no profile {profile}")
         order = Order(self, request.account, names)
+        order.profile, order.replaces = profile, former
+        if former:
+            former.replaced = True
         return Reply(201, order.show(), {"Location": self.link("order", order.id)})
+
+    def named(self, certid):
+        """The order whose certificate has this certID (RFC 9773 4.1)."""
+        return next((o for o in self.orders if o.pems and Issuer.certid(o.pems[0]) == certid), None)
+
+    def replaced(self, request, names):
+        """The order that a new one replaces (RFC 9773 5), or None."""
+        certid = request.payload.get("replaces")
+        if certid is None or not self.ari:
+            return None
+        former = self.named(certid)
+        if former is None or former.account is not request.account or \
+                not set(former.names) & set(names):
+            raise Refused("malformed", "that is no certificate to replace")
+        if former.replaced:
+            raise Refused("alreadyReplaced", "another order replaces it", 409)
+        return former
+
+    def do_renewalInfo(self, request):
+        order = self.named(request.id) if self.ari else None
+        if order is None:
+            raise Refused("malformed", "no such certificate", 404)
+        start, end, url = self.ari(order)
+        body = {"suggestedWindow": {"start": rfc3339(start), "end": rfc3339(end)}}
+        if url:
+            body["explanationURL"] = url
+        return Reply(200, body, {"Retry-After": self.ari_again} if self.ari_again else None)
 
     def owned(self, request, things):
         try:
@@ -338,7 +377,7 @@ class Case:
     def do(self, request):
         self.look_at_manners(request)
         try:
-            if request.kind not in ("directory", "newNonce"):
+            if request.kind not in ("directory", "newNonce", "renewalInfo"):
                 if request.method != "POST":
                     self.violations.append(f"{request.method} {request.url}")
                     raise Refused("malformed", "POST only", 405)

@@ -1,5 +1,6 @@
 """The keys and certificates of the fake CA: root, intermediate, TLS identity, leaves (openssl CLI)."""
 
+import base64
 import os
 import re
 import subprocess
@@ -62,6 +63,18 @@ class Issuer:
         names = re.findall(r"DNS:([^,\s]+)", text)
         common = re.search(r"commonName\s*=\s*(\S+)", text)
         return set(n.lower() for n in names + ([common.group(1)] if common else []))
+
+    @staticmethod
+    def certid(pem):
+        """RFC 9773 4.1, from what openssl prints."""
+        text = openssl("x509", "-noout", "-serial", "-ext", "authorityKeyIdentifier",
+                       data=pem.encode()).decode()
+        serial = bytes.fromhex(re.search(r"serial=([0-9A-F]+)", text).group(1))
+        key = bytes.fromhex(re.search(r"((?:[0-9A-F]{2}:){19}[0-9A-F]{2})", text).group(1)
+                            .replace(":", ""))
+        serial = b"\0" + serial if serial[0] & 0x80 else serial  # as DER writes it
+        return ".".join(base64.urlsafe_b64encode(part).decode().rstrip("=")
+                        for part in (key, serial))
 
     def other_csr(self, names):
         """A CSR of a key that nobody asked for."""

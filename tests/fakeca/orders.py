@@ -92,7 +92,8 @@ class Order:
         self.expires = time.time() + case.order_life
         self.csr = self.pems = None
         self.reads = 0
-        self.revoked = False
+        self.revoked = self.replaced = False
+        self.profile = self.replaces = None
         with case.lock:
             self.authorizations = [self._authorization(name) for name in names]
             self.id = len(case.orders)

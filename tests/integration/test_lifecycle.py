@@ -1,14 +1,18 @@
-"""The later life of a certificate: revocation by account and by its own key, archive, removal.
+"""The later life of a certificate: renewal at the CA's word, revocation by account and by its own
+key, archive, removal.
 
 A manager and a server of its fleet against Pebble; what the CA knows is asked at its own management
 port. The server alone holds the key of some credentials: then the manager's order goes to it.
 """
 
+import datetime
 import json
 import shutil
 import ssl
 import subprocess
+import sys
 import tempfile
+import time
 import unittest
 import urllib.error
 import urllib.request
@@ -16,18 +20,29 @@ from pathlib import Path
 
 import lab
 
+sys.path.insert(0, str(lab.SOURCE / "tests/fakeca"))
+import faults  # noqa: E402
+from fakeca import FakeCA  # noqa: E402
+
 ALPHA, BRAVO, HTTP_PORT, CA_PORT = "127.0.29.1", "127.0.29.2", 9002, 9100
-DIRECTORY = MANAGER = SERVER = PEBBLE = None
+FAKE_PORT = 9300
+HOUR, DAY = 3600, 86400
+DIRECTORY = MANAGER = SERVER = PEBBLE = FAKE = None
 
 
 def setUpModule():
-    global DIRECTORY, MANAGER, SERVER, PEBBLE
+    global DIRECTORY, MANAGER, SERVER, PEBBLE, FAKE
     DIRECTORY = Path(tempfile.mkdtemp(prefix="certmgr-life-"))
     PEBBLE = lab.Pebble(DIRECTORY / "ca", HTTP_PORT, CA_PORT, {"PEBBLE_VA_NOSLEEP": "1"})
     PEBBLE.admin_port = CA_PORT + 100
     PEBBLE.start(ALPHA)
     MANAGER = lab.Server(DIRECTORY, "alpha", ALPHA, PEBBLE, challenge_port=HTTP_PORT)
     SERVER = lab.Server(DIRECTORY, "bravo", BRAVO, PEBBLE, challenge_port=HTTP_PORT)
+    FAKE = FakeCA(DIRECTORY / "fake", FAKE_PORT, (ALPHA, HTTP_PORT)).start()
+    for server in (MANAGER, SERVER):
+        server.directory_url = None  # two CAs
+        server.extra = ("[acme]\nallowed_cas = "
+                        f"https://127.0.0.1:{FAKE_PORT} https://127.0.0.1:{CA_PORT}\n")
     MANAGER.target().init().start()
     SERVER.target().join(MANAGER).start()
     MANAGER.cli("account", "add", "pebble", "--directory", PEBBLE.url, "--agree-tos", "--contact",
@@ -40,6 +55,7 @@ def tearDownModule():
     SERVER.stop()
     MANAGER.stop()
     PEBBLE.stop()
+    FAKE.stop()
     shutil.rmtree(DIRECTORY, ignore_errors=True)
 
 
@@ -69,6 +85,16 @@ def wait_status(credential, status, timeout=40):
             raise lab.LabError(json.dumps(view["error"], indent=1))
         return view if view["status"] == status else None
     return lab.wait_for(f"{credential} to be {status}", there, timeout)
+
+
+BROWSER = []
+
+
+def user():
+    """One browser for all tests: the set-up link is good once."""
+    if not BROWSER:
+        BROWSER.append(lab.Browser(MANAGER).set_up(MANAGER.setup_link))
+    return BROWSER[0]
 
 
 class Revocation(unittest.TestCase):
@@ -121,6 +147,107 @@ class Revocation(unittest.TestCase):
         self.assertEqual(MANAGER.show(credential)["credential"]["status"], "issued")
 
 
+class Run:
+    """One case at the fake CA, an account there, a credential of it."""
+
+    def __init__(self, name, ari, **request):
+        self.case = FAKE.case(name)
+        self.case.ari, self.name = ari, name
+        self.request = request
+
+    def submit(self):
+        MANAGER.cli("account", "add", self.name, "--directory", self.case.url, "--agree-tos",
+                    "--contact", "admin@example.com", "--ca-bundle", FAKE.issuer.ca, "--http-port",
+                    HTTP_PORT)
+        words = [word for key, value in self.request.items() for word in (f"--{key}", value)]
+        self.credential = MANAGER.json("request", "-d", f"{self.name}.fake.example", "-s", "alpha",
+                                       "--account", self.name, "--keyring-file",
+                                       f"{self.name}.kyr", *words)["credential"]
+        return self
+
+    def issued(self):
+        return MANAGER.wait_issued(self.credential)["credential"]
+
+    def proposal(self, **want):
+        def there():
+            view = MANAGER.show(self.credential)["credential"]
+            ari = view.get("ari", {})
+            return view if all(ari.get(k) == v for k, v in want.items()) and "renew_at" in ari \
+                else None
+        return lab.wait_for("the CA's proposal", there, 30)
+
+    def renewed(self):
+        """As soon as the second certificate is there."""
+        def there():
+            view = MANAGER.show(self.credential)["credential"]
+            return view if self.case.issued >= 2 and view["status"] == "issued" and \
+                view["chain"].startswith(self.case.orders[-1].pems[0].strip()) else None
+        return lab.wait_for("the renewal", there, 40)
+
+
+def epoch(text):
+    return datetime.datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp()
+
+
+class Proposals(unittest.TestCase):
+    """RFC 9773, reference/acme.md 4.4."""
+
+    @classmethod
+    def setUpClass(cls):
+        MANAGER.cli("root", "add", FAKE.issuer.root)
+        now = int(time.time())
+        cls.future = Run("arifuture", lambda order: (now + 20 * DAY, now + 22 * DAY,
+                                                     "https://ca.example/why")).submit()
+        cls.past = Run("aripast", lambda order: (now - 2 * HOUR, now - HOUR, None)).submit()
+        cls.inverted = Run("ariinverted", lambda order: (now + DAY, now, None)).submit()
+        cls.broken = Run("aribroken", lambda order: (now - DAY, now - HOUR, None))
+        cls.broken.case.fault("renewalInfo", faults.error_page(times=None))
+        cls.broken.submit()
+        cls.taken = Run("aritaken", lambda order: (now - 2 * HOUR, now - HOUR, None)
+                        if order.id == 0 else (now + 20 * DAY, now + 21 * DAY, None))
+        cls.taken.case.fault("newOrder", faults.refuse("alreadyReplaced", "it has been replaced",
+                                                       409, skip=1))
+        cls.taken.submit()
+
+    def test_future(self):
+        self.future.issued()
+        view = self.future.proposal(explanation_url="https://ca.example/why")
+        self.assertGreater(epoch(view["ari"]["renew_at"]), time.time() + 19 * DAY)
+        self.assertLess(epoch(view["ari"]["renew_at"]), time.time() + 22 * DAY)
+        self.assertEqual(view["next_action_at"], view["ari"]["renew_at"])
+        self.assertIn("the CA proposes", MANAGER.show(self.future.credential)["next"])
+        self.assertEqual(self.future.case.counts["renewalInfo"], 1)
+        page = user().get(f"/credentials/{self.future.credential}")
+        self.assertIn("https://ca.example/why", page.text)
+
+    def test_past_is_now_and_replaces(self):
+        second = self.past.renewed()
+        self.assertIs(self.past.case.orders[1].replaces, self.past.case.orders[0])
+        self.assertIn("renewed_at", second["ari"])
+        # the CA says the same of the new one: a day at least lies between
+        view = self.past.proposal()
+        self.assertGreater(epoch(view["ari"]["renew_at"]), time.time() + 20 * HOUR)
+        self.assertEqual(len(self.past.case.orders), 2)
+        self.assertEqual(self.past.case.violations, [])
+
+    def test_bad_answers_leave_the_usual_time(self):
+        for run in (self.inverted, self.broken):
+            view = run.issued()
+            lab.wait_for("the question", lambda: run.case.counts.get("renewalInfo"), 30)
+            time.sleep(0.3)
+            after = MANAGER.show(run.credential)["credential"]
+            self.assertNotIn("renew_at", after.get("ari", {}))
+            self.assertEqual(after["next_action_at"], view["next_action_at"])
+            self.assertNotIn("error", after)
+
+    def test_already_replaced(self):
+        """Without `replaces` the second time; the certificate is renewed all the same."""
+        self.taken.renewed()
+        self.assertEqual(self.taken.case.counts["newOrder"], 3)  # the second one was refused
+        done = [payload for kind, payload in self.taken.case.said if kind == "newOrder"]
+        self.assertEqual(["replaces" in payload for payload in done], [False, False])
+
+
 class Away(unittest.TestCase):
     def gone(self, doc_id):
         try:
@@ -147,8 +274,8 @@ class Away(unittest.TestCase):
 
     def test_form(self):
         credential, view = issue("form.life.example", "alpha")
-        browser = lab.Browser(MANAGER).set_up(MANAGER.setup_link)
-        page = browser.get(f"/credentials/{credential}/end")
+        page = user().get(f"/credentials/{credential}/end")
+        browser = user()
         self.assertEqual(page.status, 200)
         self.assertIn("4: superseded", page.text)
         hidden = page.hidden()

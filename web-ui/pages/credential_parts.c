@@ -254,6 +254,27 @@ static void alternative_names(struct cm_buf *page, const json_t *credential)
     html_raw(page, "</ul>");
 }
 
+/* RFC 9773: the CA's window and its reason.  A link only when it is one. */
+static void proposal(struct web_ctx *ctx, struct cm_buf *page, const json_t *ari)
+{
+    const char *url = cm_json_str(ari, "explanation_url");
+
+    if (!cm_json_str(ari, "window_start"))
+        return;
+    html_leaf(page, "dt", web_msg(ctx, MSG_X_ARI), NULL);
+    html_raw(page, "<dd>");
+    web_time(ctx, page, cm_json_str(ari, "window_start"));
+    html_raw(page, " – ");
+    web_time(ctx, page, cm_json_str(ari, "window_end"));
+    html_raw(page, "</dd>");
+    if (!url || strncmp(url, "https://", 8) != 0)
+        return;
+    html_leaf(page, "dt", web_msg(ctx, MSG_X_ARI_WHY), NULL);
+    html_raw(page, "<dd>");
+    html_leaf(page, "a", url, "href", url, "rel", "noreferrer", NULL);
+    html_raw(page, "</dd>");
+}
+
 void part_certificate(struct web_ctx *ctx, struct cm_buf *page, const json_t *credential)
 {
     const char *fingerprint = cm_json_str(credential, "fingerprint");
@@ -268,6 +289,7 @@ void part_certificate(struct web_ctx *ctx, struct cm_buf *page, const json_t *cr
     fact(ctx, page, MSG_X_ISSUER, cm_json_str(credential, "issuer"));
     fact_time(ctx, page, MSG_X_NOT_BEFORE, cm_json_str(credential, "not_before"));
     fact_time(ctx, page, MSG_X_NOT_AFTER, cm_json_str(credential, "not_after"));
+    proposal(ctx, page, cm_json_obj(credential, "ari"));
     html_leaf(page, "dt", web_msg(ctx, MSG_X_SAN), NULL);
     html_raw(page, "<dd>");
     alternative_names(page, credential);

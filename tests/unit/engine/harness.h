@@ -37,6 +37,11 @@ struct h_ca {
     const char *refuse_revoke;  /* any revocation: this problem */
     bool revoked_by_key;        /* the last one had a jwk */
     json_t *revoked;            /* its payload (owned), or NULL */
+    json_t *ari;                /* renewalInfo is offered and answers this (owned), or NULL */
+    int ari_status;             /* … with this status; 0 = 200 */
+    unsigned ari_asks;          /* how often */
+    char ari_id[256];           /* asked last */
+    json_t *replaces;           /* of the last newOrder (owned), or NULL */
     struct http_exchange *held;
     void (*on_answer)(void *arg); /* a challenge is to be checked now */
     void *on_answer_arg;

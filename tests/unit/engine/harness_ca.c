@@ -59,6 +59,8 @@ static json_t *order_view(struct h_ca *ca, size_t number)
 static void new_order(struct h_ca *ca, struct http_exchange *ex, const json_t *payload)
 {
     ca->new_orders++;
+    json_decref(ca->replaces);
+    ca->replaces = json_incref(json_object_get(payload, "replaces"));
     if (ca->refuse_orders > 0) {
         ca->refuse_orders--;
         if (ca->retry_after)
@@ -195,6 +197,8 @@ static void directory(struct h_ca *ca, struct http_exchange *ex)
                                           {"keyChange", "rollover"}};
     for (size_t i = 0; i < sizeof(urls) / sizeof(urls[0]); i++)
         cm_json_set(dir, urls[i][0], json_sprintf("%s/new-%s", ca->base, urls[i][1]));
+    if (ca->ari)
+        cm_json_set(dir, "renewalInfo", json_sprintf("%s/ari", ca->base));
     cm_json_set(dir, "meta",
                 json_pack("{s:s,s:b}", "termsOfService", "https://ca.example/terms",
                           "externalAccountRequired", ca->eab_required));
@@ -265,7 +269,13 @@ static void handle(void *arg, struct http_exchange *ex)
         reply_json(ca, ex, 201, json_pack("{s:s}", "status", "valid"), location);
     } else if (strcmp(path, "/new-order") == 0)
         new_order(ca, ex, payload);
-    else if (strcmp(path, "/new-revoke") == 0)
+    else if (strncmp(path, "/ari/", 5) == 0) {
+        ca->ari_asks++;
+        (void)cm_strcpy(ca->ari_id, sizeof(ca->ari_id), path + 5);
+        if (ca->retry_after)
+            http_ex_header(ex, "Retry-After", ca->retry_after);
+        reply_json(ca, ex, ca->ari_status ? ca->ari_status : 200, json_deep_copy(ca->ari), NULL);
+    } else if (strcmp(path, "/new-revoke") == 0)
         revoke_cert(ca, ex, payload);
     else if (strncmp(path, "/order/", 7) == 0)
         reply_json(ca, ex, 200, order_view(ca, number), NULL);
@@ -309,5 +319,7 @@ void h_ca_stop(struct h_ca *ca)
     json_decref(ca->orders);
     json_decref(ca->eab);
     json_decref(ca->revoked);
+    json_decref(ca->ari);
+    json_decref(ca->replaces);
     ca_fini(&ca->keys);
 }

@@ -157,6 +157,42 @@ static int64_t lead(int64_t life_days, int64_t renew_days, const char *ulid)
 }
 
 /* renew_days, but never earlier than a third of the life; spread by at most 1/60 of the life. */
+/* RFC 9773: the CA's time counts when it comes before the usual one, which stays as the back-stop.
+ */
+static void what_the_ca_proposes(void **state)
+{
+    (void)state;
+    static const struct {
+        int64_t renew_at, want;                  /* 0 = the usual time */
+    } times[] = {{NOW - 5 * DAY, NOW - 5 * DAY}, /* past: now */
+                 {NOW, NOW},
+                 {NOW + 14 * DAY, NOW + 14 * DAY},
+                 {NOW + 15 * DAY, NOW + 15 * DAY}, /* 30 days before its end: the back-stop */
+                 {NOW + 40 * DAY, NOW + 15 * DAY},
+                 {NOW + 400 * DAY, NOW + 15 * DAY}};
+    for (size_t i = 0; i < sizeof(times) / sizeof(times[0]); i++) {
+        CM_AUTO_JSON body = json_object();
+        CM_AUTO_JSON ari = json_object();
+        cm_json_set_str(body, "_id", "credential:01HZZZZZZZZZZZZZZZZZZZZZZZ");
+        cm_json_set_str(body, "status", "issued");
+        cm_json_set_str(body, "provider", "acme");
+        cm_json_set_time(body, "not_before", NOW - 45 * DAY);
+        cm_json_set_time(body, "not_after", NOW + 45 * DAY);
+        cm_json_set_time(ari, "renew_at", times[i].renew_at);
+        json_object_set(body, "ari", ari);
+        assert_int_equal(eng_plan_renewal(body), times[i].want);
+        struct plan plan = eng_plan(body, NULL, NOW);
+        assert_int_equal(plan.action, PLAN_RENEW);
+        assert_int_equal(plan.when_ms, times[i].want);
+        assert_int_equal(strstr(plan.why, "proposes") != NULL, times[i].renew_at == times[i].want);
+        /* What is left of the former certificate's proposal moves nothing. */
+        json_object_del(ari, "renew_at");
+        cm_json_set_time(ari, "renewed_at", NOW - DAY);
+        assert_true(eng_plan_renewal(body) <= NOW + 15 * DAY);
+        assert_true(eng_plan_renewal(body) > NOW + 13 * DAY);
+    }
+}
+
 static void renewal_point(void **state)
 {
     (void)state;
@@ -243,6 +279,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_row),
         cmocka_unit_test(renewal_point),
+        cmocka_unit_test(what_the_ca_proposes),
         cmocka_unit_test(hours_of_a_life),
         cmocka_unit_test(renewals_of_a_fleet_spread),
         cmocka_unit_test(dates_without_sense_plan_nothing),

@@ -123,6 +123,13 @@ static inline X509 *make_cert(const char *cn, EVP_PKEY *key, const char *issuer_
     assert_non_null(ext);
     X509_add_ext(cert, ext, -1);
     X509_EXTENSION_free(ext);
+    if (sans) { /* a leaf names its issuer's key, as those of every CA do */
+        AUTHORITY_KEYID *id = AUTHORITY_KEYID_new();
+        id->keyid = ASN1_OCTET_STRING_new();
+        ASN1_OCTET_STRING_set(id->keyid, (const unsigned char *)issuer_cn, -1);
+        X509_add1_ext_i2d(cert, NID_authority_key_identifier, id, 0, 0);
+        AUTHORITY_KEYID_free(id);
+    }
     assert_true(X509_sign(cert, issuer_key, EVP_sha256()) > 0);
     return cert;
 }
