@@ -493,6 +493,8 @@ class Administration(unittest.TestCase):
 
     def test_store_and_hold(self):
         self.assertEqual(call("GET", "/store", 200).json["scrub"]["problems"], [])
+        rows = call("GET", "/store?state=true", 200).json["state"]
+        self.assertIn("trust", [row["type"] for row in rows])
         call("POST", "/store/scrub", 204)
         self.assertIn("on hold", call("POST", "/hold/release", 404).json["detail"])
         call("POST", "/store/copies", 403, body={})
