@@ -15,9 +15,10 @@
 #include "replicator/job.h"
 #include "replicator/seq.h"
 
-#define BYTES_MAX      (1u << 20) /* documents of one _bulk_docs, but at least one */
-#define PAGES_PER_TURN 8          /* pages of the store's feed looked at in one go */
-#define NOTE_EVERY     10000      /* sequences without one to push until the checkpoint moves */
+#define BYTES_MAX      (1u << 20)  /* documents of one _bulk_docs, but at least one */
+#define BYTES_MIN      (32u << 10) /* … over a link that takes no more before time is up */
+#define PAGES_PER_TURN 8           /* pages of the store's feed looked at in one go */
+#define NOTE_EVERY     10000       /* sequences without one to push until the checkpoint moves */
 
 struct item {
     char *id, *rev;
@@ -32,6 +33,7 @@ struct rp_push {
     struct item *lacks; /* what the peer lacks of it */
     size_t lack_count, at, sent;
     size_t bytes; /* budget of one request */
+    bool sending; /* one is under way, or failed */
     bool idle;    /* nothing to do until a change wakes us */
     int64_t scanned_at;
 };
@@ -102,6 +104,7 @@ static void on_bulk_docs(struct rp_job *job, const struct http_result *res)
 {
     struct rp_push *push = job->pusher;
     if (res->status == 413) {
+        push->sending = false;
         if (push->sent > 1) {
             push->bytes /= 2;
         } else {
@@ -123,7 +126,7 @@ static void on_bulk_docs(struct rp_job *job, const struct http_result *res)
     rp_job_count(job, (size_t)taken);
     job->save.session.docs_written += taken;
     push->at += push->sent;
-    push->bytes = BYTES_MAX;
+    push->sending = false;
     send_some(job);
 }
 
@@ -159,6 +162,7 @@ static void send_some(struct rp_job *job)
         cm_json_set_bool(body, "new_edits", false);
         cm_json_set(body, "docs", docs);
         if (json_array_size(docs) > 0) {
+            push->sending = true;
             rp_job_call(
                 job, &(struct rp_call_spec){.method = "POST", .path = "/_bulk_docs", .body = body},
                 on_bulk_docs);
@@ -271,6 +275,7 @@ static void rest(struct rp_job *job)
 {
     struct rp_push *push = job->pusher;
     push->since = push->cursor;
+    push->bytes = BYTES_MAX;
     push->idle = true;
     rp_job_state(job, RP_LIVE);
     rp_job_success(job);
@@ -328,13 +333,23 @@ int64_t rp_push_behind(const struct rp_job *job)
 
 /* ---- life --------------------------------------------------------------------------------- */
 
+/* What did not get through is tried in halves: over a slow link the whole of it never would. */
+static size_t next_budget(const struct rp_push *before)
+{
+    size_t bytes = before ? before->bytes : BYTES_MAX;
+    if (before && before->sending)
+        bytes = bytes / 2 > BYTES_MIN ? bytes / 2 : BYTES_MIN;
+    return bytes;
+}
+
 void rp_push_start(struct rp_job *job, const json_t *since)
 {
     struct cs_store *store = job->client->store;
+    size_t bytes = next_budget(job->pusher);
     rp_push_free(job);
     job->pusher = cm_calloc(1, sizeof(*job->pusher));
     struct rp_push *push = job->pusher;
-    push->bytes = BYTES_MAX;
+    push->bytes = bytes;
     if (json_is_string(since) &&
         rp_seq_parse(json_string_value(since), cs_epoch(store), cs_seq(store), &push->since) < 0)
         push->since = 0;

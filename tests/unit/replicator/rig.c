@@ -166,7 +166,9 @@ static void handle(void *arg, struct http_exchange *ex)
         cm_loop_defer(node->rig->loop, die, node); /* this request gets no answer */
         return;
     }
-    if (node->no_bulk_get && strstr(req->head.path, "/_bulk_get"))
+    if (node->body_max > 0 && req->body_len > node->body_max)
+        http_ex_reply(ex, 504, "application/json", "{}", 2);
+    else if (node->no_bulk_get && strstr(req->head.path, "/_bulk_get"))
         http_ex_reply(ex, 404, "application/json", "{}", 2);
     else if (node->poison && strstr(req->body, node->poison))
         http_ex_reply(ex, 200, "application/json", "{\"results\":[", 12);

@@ -37,6 +37,7 @@ struct node {
     bool no_bulk_get;       /* answers 404, as a peer without it */
     const char *poison;     /* a _bulk_get that names this id gets broken JSON */
     const char *fail_path;  /* paths that contain it get 500 */
+    size_t body_max;        /* larger bodies get 504, as after a time limit; 0 = none do */
     size_t die_after;       /* closes the listener once so many documents were sent; 0 = never */
     bool dead;
     rp_prove_fn prove; /* of its server */

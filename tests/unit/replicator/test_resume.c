@@ -105,6 +105,28 @@ static void test_push_survives_server(void **state)
     assert_true(f->up.docs_sent <= DOCS + RP_BATCH);
 }
 
+/* A link so slow that a whole batch never arrives in time. */
+static void test_push_in_halves(void **state)
+{
+    struct fixture *f = *state;
+    char text[2048];
+    memset(text, 'x', sizeof(text) - 1);
+    text[sizeof(text) - 1] = '\0';
+    for (int i = 0; i < 300; i++) {
+        CM_AUTO_STR id = cm_asprintf("doc%04d", i);
+        CM_AUTO_JSON doc = json_pack("{s:s,s:s}", "_id", id, "text", text);
+        struct cs_result res;
+        assert_int_equal(cs_put_edit(f->edge.store, doc, &res, NULL), 0);
+    }
+    assert_int_equal(cs_commit(f->edge.store, NULL), 0);
+    f->up.body_max = 300000;
+    f->client = client_start_with(&f->edge, &f->up, false, true);
+    wait_state(f, "push", "waiting");
+    client_settle(&f->edge, f->client);
+    assert_int_equal(cs_doc_count(f->up.store), 300);
+    assert_in_range(f->up.bulk_docs, 4, 6);
+}
+
 static bool checkpoint_saved(void *arg)
 {
     const struct fixture *f = arg;
@@ -254,6 +276,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_pull_survives_server, setup, teardown),
         cmocka_unit_test_setup_teardown(test_push_survives_server, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_push_in_halves, setup, teardown),
         cmocka_unit_test_setup_teardown(test_client_restarts, setup, teardown),
         cmocka_unit_test_setup_teardown(test_checkpoint_lost, setup, teardown),
         cmocka_unit_test_setup_teardown(test_one_direction_fails, setup, teardown),
