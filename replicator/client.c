@@ -10,6 +10,7 @@
 #include "base/core/mem.h"
 #include "base/net/url.h"
 #include "replicator/job.h"
+#include "replicator/values.h"
 
 /* ---- requests ----------------------------------------------------------------------------- */
 
@@ -79,7 +80,8 @@ void rp_job_call(struct rp_job *job, const struct rp_call_spec *spec, rp_reply_f
 json_t *rp_reply_json(const struct http_result *res)
 {
     json_t *body = NULL;
-    if (cm_json_parse_lax(res->body, res->body_len, &body, NULL) < 0)
+    if (!rp_values_ok(res->body, res->body_len) ||
+        cm_json_parse_lax(res->body, res->body_len, &body, NULL) < 0)
         return NULL;
     return body;
 }

@@ -14,6 +14,7 @@
 #include "certstore/rev.h"
 #include "certstore/schema.h"
 #include "replicator/pull.h"
+#include "replicator/values.h"
 
 #define PATH_MAX_LEN  (3 * RP_SEQ_MAX + 512)
 #define TOLD_MAX      20   /* lines about refused documents in a minute */
@@ -334,7 +335,8 @@ static bool ask_for_fewer(struct rp_job *job)
 static void on_changes(struct rp_job *job, const struct http_result *res)
 {
     struct cm_buf *feed = &job->pull->feed;
-    if (res->err->code != 0 && ask_for_fewer(job))
+    job->pull->over |= !rp_values_ok(cm_buf_str(feed), feed->len);
+    if ((res->err->code != 0 || res->status == 200) && ask_for_fewer(job))
         return;
     if (res->err->code != 0 || res->status != 200) {
         rp_job_fail_status(job, res, "reading the changes of");

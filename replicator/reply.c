@@ -5,6 +5,7 @@
 #include "base/core/mem.h"
 #include "base/core/utf8.h"
 #include "replicator/serve.h"
+#include "replicator/values.h"
 
 #define REASON_MAX 400
 
@@ -77,6 +78,10 @@ json_t *rp_body(struct rp_req *req)
 {
     struct cm_err err = CM_ERR_INIT;
     json_t *body = NULL;
+    if (!req->server->lab && !rp_values_ok(req->http->body, req->http->body_len)) {
+        rp_error(req, 413, "too_large", "too many values in one request");
+        return NULL;
+    }
     if (cm_json_parse_lax(req->http->body, req->http->body_len, &body, &err) < 0) {
         char reason[REASON_MAX];
         cm_err_line(&err, reason, sizeof(reason));

@@ -127,12 +127,70 @@ static void keeps_no_giants(void **state)
     assert_sound(rig, 0);
 }
 
+static void is_taken_off_the_list(void **state)
+{
+    struct rig *rig = *state;
+    size_t count;
+    rig->reject_all = true;
+    replicate(rig, version("a", 5));
+    replicate(rig, version("b", 5));
+    assert_int_equal(
+        cs_quarantine_note(rig->store, "settings:c", "1e27-x", "hub", "no revision", NULL), 0);
+    commit(rig);
+    assert_true(cs_is_refused(rig->store, "settings:a", "1-a"));
+    assert_false(cs_is_refused(rig->store, "settings:a", "1-b"));
+    assert_int_equal(cs_quarantine_forget(rig->store, "settings:a", "1-b", &count, NULL), 0);
+    assert_int_equal(count, 0);
+    assert_int_equal(cs_quarantine_forget(rig->store, "settings:a", "1-a", &count, NULL), 0);
+    assert_int_equal(count, 1);
+    assert_int_equal(cs_quarantine_forget(rig->store, "settings:c", "1e27-x", &count, NULL), 0);
+    assert_int_equal(count, 1);
+    assert_false(cs_is_refused(rig->store, "settings:a", "1-a"));
+    replicate(rig, version("a", 5)); /* once more refused, once more listed */
+    assert_true(cs_is_refused(rig->store, "settings:a", "1-a"));
+    assert_int_equal(cs_quarantine_forget(rig->store, NULL, NULL, &count, NULL), 0);
+    assert_int_equal(count, 2);
+    commit(rig);
+    CM_AUTO_JSON all = cs_quarantine(rig->store);
+    assert_int_equal(json_array_size(all), 0);
+    assert_sound(rig, 0);
+}
+
+static enum cs_weight weigh(struct rig *rig, json_t *take)
+{
+    CM_AUTO_JSON doc = take;
+    return cs_weigh(rig->store, doc);
+}
+
+static void weighs_without_putting(void **state)
+{
+    struct rig *rig = *state;
+    replicate(rig, version("a", 5));
+    replicate(rig, at_rev(settings("a", 7, 7, false), "2-b"));
+    commit(rig);
+    int64_t seq = cs_seq(rig->store);
+    assert_int_equal(weigh(rig, at_rev(settings("a", 7, 7, false), "2-b")), CS_WEIGHT_SAME);
+    assert_int_equal(weigh(rig, at_rev(settings("a", 7, 7, false), "3-c")), CS_WEIGHT_SAME);
+    assert_int_equal(weigh(rig, version("a", 5)), CS_WEIGHT_KNOWN);
+    assert_int_equal(weigh(rig, at_rev(settings("a", 8, 8, false), "3-c")), CS_WEIGHT_NEWER);
+    assert_int_equal(weigh(rig, at_rev(settings("a", 6, 6, false), "3-c")), CS_WEIGHT_NONE);
+    assert_int_equal(weigh(rig, at_rev(settings("a", 7, 9, false), "3-c")), CS_WEIGHT_NONE);
+    assert_int_equal(weigh(rig, at_rev(settings("a", 9, 9, false), "999999-c")), CS_WEIGHT_NONE);
+    rig->reject_all = true;
+    assert_int_equal(weigh(rig, at_rev(settings("a", 9, 9, false), "3-c")), CS_WEIGHT_NONE);
+    commit(rig);
+    assert_int_equal(cs_seq(rig->store), seq);
+    CM_AUTO_JSON all = cs_quarantine(rig->store);
+    assert_int_equal(json_array_size(all), 0);
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
     const struct CMUnitTest tests[] = {
         T(tells_what_was_refused), T(retries),         T(accepted_ones_leave),
-        T(is_bounded_in_number),   T(keeps_no_giants),
+        T(is_bounded_in_number),   T(keeps_no_giants), T(is_taken_off_the_list),
+        T(weighs_without_putting),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
