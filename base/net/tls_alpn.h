@@ -11,10 +11,12 @@
 #include "base/net/hostname.h"
 #include "base/net/loop.h"
 
-#define TLS_ALPN_DIGEST         32 /* SHA-256 of the key authorization */
-#define TLS_ALPN_HANDSHAKE_MS   10000
-#define TLS_ALPN_CONNS_MAX      128
-#define TLS_ALPN_CONNS_PER_ADDR 16 /* a CA looks from one address for many names at once */
+#define TLS_ALPN_DIGEST       32 /* SHA-256 of the key authorization */
+#define TLS_ALPN_HANDSHAKE_MS 10000
+#define TLS_ALPN_CONNS_MAX    1024
+/* A CA looks from one address for thirty names of several orders at once, and behind a TLS proxy
+ * everybody has the proxy's address. */
+#define TLS_ALPN_CONNS_PER_ADDR 256
 #define TLS_ALPN_SNI_MAX        HOSTNAME_MAX
 
 /* The server name under which an identifier is asked for: the host name itself; for an address the

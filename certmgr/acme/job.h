@@ -16,7 +16,7 @@
 #include "certmgr/acme/problem.h"
 #include "certmgr/acme/resource.h"
 
-#define ACME_REQUESTS_MAX   500 /* requests of one run; then it ends and the next run goes on */
+#define ACME_REQUESTS_MAX   1500 /* requests of one run; then it ends and the next run goes on */
 #define ACME_REPLY_MAX      (1u << 20)
 #define ACME_QUICK_TRIES    5    /* of one request in a run, when the CA or the network is shaky */
 #define ACME_WAIT_SHORT_MS  5000 /* a Retry-After of up to this is waited for inside the run */

@@ -157,12 +157,13 @@ static void keep_reply(struct acme_order *o, const struct acme_http_res *res)
         (void)cm_json_parse_lax(reply->body, reply->body_len, &reply->json, NULL);
 }
 
-/* Each badNonce waits a little longer than the one before; the first is retried at once. */
+/* Each badNonce waits a little longer than the one before; the first is retried at once.  The
+ * reply's own nonce is fresh, so a long pause would help nobody. */
 static int64_t nonce_pause(unsigned tries)
 {
     if (tries <= 1)
         return 0;
-    return tries > 7 ? 1000 : INT64_C(25) << (tries - 2);
+    return tries > 3 ? 100 : INT64_C(25) << (tries - 2);
 }
 
 static bool retry_nonce(struct acme_order *o)

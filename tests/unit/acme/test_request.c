@@ -372,7 +372,7 @@ static void the_budget_of_a_run(void **state)
     fake_run(&f);
     assert_int_equal(f.err.code, CM_ELIMIT);
     assert_int_equal(f.err.retry, CM_RETRY_TRANSIENT);
-    assert_int_equal(f.requests, 500);
+    assert_int_equal(f.requests, 1500);
     assert_non_null(cm_json_str(f.saved, "order_url")); /* the next run goes on */
     fake_fini(&f);
 }

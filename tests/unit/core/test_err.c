@@ -117,10 +117,10 @@ static void json_goes_there_and_back(void **state)
     assert_ptr_not_equal(copy.names, err.names);
     CM_AUTO_JSON obj = cm_err_to_json(&copy);
     CM_AUTO_JSON want =
-        json_pack("{s:s, s:s, s:s, s:[s], s:s, s:{s:i}, s:[s], s:s, s:i, s:s}", "code", "peer", "object",
-                  "credential:01J", "what", "the CA refused", "causes", "rateLimited", "hint",
-                  "wait", "problem", "status", 429, "names", "a.example", "retry", "transient", "attempts", 3,
-                  "next_attempt_at", "2025-11-22T02:16:42.123Z");
+        json_pack("{s:s, s:s, s:s, s:[s], s:s, s:{s:i}, s:[s], s:s, s:i, s:s}", "code", "peer",
+                  "object", "credential:01J", "what", "the CA refused", "causes", "rateLimited",
+                  "hint", "wait", "problem", "status", 429, "names", "a.example", "retry",
+                  "transient", "attempts", 3, "next_attempt_at", "2025-11-22T02:16:42.123Z");
     assert_true(json_equal(obj, want));
     assert_int_equal(cm_err_from_json(&back, obj), 0);
     CM_AUTO_JSON again = cm_err_to_json(&back);
