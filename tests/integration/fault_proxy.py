@@ -28,6 +28,9 @@ class FaultProxy:
         self.seen = []             # kinds in order
         self.life = 0              # raised when Pebble was started anew
         self.hold = 0              # seconds that every reply is held back
+        self.gate = threading.Event()  # closed: every request waits
+        self.gate.set()
+        self.late_rules = []       # [kind, action]: run once, when the CA has done what was asked
         # weather(kind, method) -> None, "busy" (503 + Retry-After: 1, not sent on), "unreached"
         # (dropped, not sent on) or "lost" (sent on, the reply dropped)
         self.weather = None
@@ -40,6 +43,19 @@ class FaultProxy:
         request itself is then dropped without an answer."""
         with self.lock:
             self.rules.append([kind, after, action])
+
+    def after(self, kind, action):
+        """Runs action() once, when the CA took a request of this kind; its reply is dropped."""
+        with self.lock:
+            self.late_rules.append([kind, action])
+
+    def _take_late_rule(self, kind):
+        with self.lock:
+            for rule in self.late_rules:
+                if rule[0] == kind:
+                    self.late_rules.remove(rule)
+                    return rule[1]
+        return None
 
     def _take_rule(self, kind):
         for rule in self.rules:
@@ -70,6 +86,7 @@ class FaultProxy:
                 length = int(self.headers.get("Content-Length", 0))
                 body = self.rfile.read(length) if length else None
                 kind = kind_of(self.path)
+                proxy.gate.wait()
                 with proxy.lock:
                     action = proxy._take_rule(kind)
                     if action is None:
@@ -117,6 +134,11 @@ class FaultProxy:
                     kind = kind_of(self.path)
                     with proxy.lock:
                         proxy.accepted[kind] = proxy.accepted.get(kind, 0) + 1
+                    action = proxy._take_late_rule(kind)
+                    if action is not None:
+                        action()
+                        self.close_connection = True
+                        return None
                 time.sleep(proxy.hold)
                 if weather == "lost":
                     self.close_connection = True

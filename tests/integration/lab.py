@@ -560,9 +560,11 @@ class Fleet:
             else:
                 self.nginx[name] = Nginx(s)
         self.manager = self.server["alpha"]
+        self.dns_server = None  # "address:port" that Pebble and the servers ask; set before start()
 
     def start(self):
-        self.pebble.start(self.manager.address)
+        self.pebble.start(self.manager.address, self.dns_server)
+        self.pebble.resolver = self.dns_server or self.pebble.resolver
         self.manager.init().start()
         for name in self.names[1:]:
             self.server[name].join(self.manager).start()

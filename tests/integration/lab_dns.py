@@ -15,10 +15,14 @@ from lab import LabError, Process, run, wait_for
 
 
 class Relay:
-    """Passes DNS at address:port (UDP and TCP) to 127.0.0.1:to, one question at a time."""
+    """Passes DNS at address:port (UDP and TCP) to 127.0.0.1:to, one question at a time.
+
+    fate(message) decides what becomes of a question: None, "unreached" (dropped) or "lost" (passed
+    on, the answer dropped)."""
 
     def __init__(self, address, port, to):
         self.to, self.stopped = ("127.0.0.1", to), False
+        self.fate = lambda message: None
         self.udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self.tcp = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         self.tcp.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -38,11 +42,15 @@ class Relay:
             while not self.stopped:
                 try:
                     question, client = self.udp.recvfrom(65535)
+                    fate = self.fate(question)
+                    if fate == "unreached":
+                        continue
                     back.send(question)
                     answer = back.recv(65535)
                     while answer[:2] != question[:2]:  # late, of a question before
                         answer = back.recv(65535)
-                    self.udp.sendto(answer, client)
+                    if fate != "lost":
+                        self.udp.sendto(answer, client)
                 except OSError:
                     continue
 
@@ -60,8 +68,13 @@ class Relay:
                         socket.create_connection(self.to, timeout=2) as back, \
                         back.makefile("rb") as answers:
                     while question := self._message(questions):
+                        fate = self.fate(question)
+                        if fate == "unreached":
+                            break
                         back.sendall(len(question).to_bytes(2, "big") + question)
                         answer = self._message(answers)
+                        if fate == "lost":
+                            break
                         front.sendall(len(answer).to_bytes(2, "big") + answer)
             except OSError:
                 continue

@@ -115,7 +115,7 @@ def start_slow():
     endless.case.processing, endless.case.order_life = None, 6
     look = FakeCase().explained
     SLOW[never] = POOL.submit(look, never.submit(), "attempts", budget=40, timeout=100)
-    SLOW[nonce] = POOL.submit(look, nonce.submit(), budget=ACCOUNT + 17 + 1,
+    SLOW[nonce] = POOL.submit(look, nonce.submit(), budget=ACCOUNT + 65 + 1,
                               verbatim="this nonce was not issued here")
     SLOW[endless] = POOL.submit(look, endless.submit(), "expired", budget=20)
 
@@ -208,7 +208,7 @@ class Fair(FakeCase):
 
     def test_the_registration_says_what_is_needed(self):
         """Contact and agreement go to the CA once, and nowhere else."""
-        run = Run("discreet").submit()
+        run = Run("quiet").submit()
         self.finished(run)
         registrations = [payload for kind, payload in run.case.said if kind == "newAccount"]
         self.assertEqual(registrations, [{"termsOfServiceAgreed": True,
