@@ -1,5 +1,6 @@
 """Rules that can be checked are checked: layers, libraries, banned calls, sizes, complexity, headers
-alone, comments, exports, format, spelling, machine paths, files that documents name.
+alone, comments, exports, format, spelling, machine paths, files that documents name, demands and
+the tests that prove them.
 
 usage: lint.py RULE [--root DIR]; exit 1 with one line per finding. Each rule proves itself first on
 an example that breaks it (a check that cannot fail is no check).
@@ -13,6 +14,8 @@ import sys
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+
+import conformance
 
 PRODUCT = ("base", "certmgr", "certstore", "keyfile", "replicator", "web-ui")
 BANNED = ("strcpy strcat sprintf vsprintf gets strtok atoi atol sscanf strncpy rand srand system popen "
@@ -293,7 +296,7 @@ def rules_of(name):
         return lambda root: complexity_findings(root, rows)
     return {"banned": banned_findings, "comments": comment_findings, "exports": export_findings,
             "spelling": spelling_findings, "paths": path_findings, "sizes": size_findings, "headers": header_findings,
-            "documents": document_findings, "format": format_findings, "shell": shell_findings, "cycles": cycle_findings}[name]
+            "conformance": conformance.findings, "documents": document_findings, "format": format_findings, "shell": shell_findings, "cycles": cycle_findings}[name]
 
 
 # For each rule, a file that breaks it: the rule must find it.
@@ -312,6 +315,7 @@ BROKEN = {
     "comments": ("keyfile/x.h", "#pragma once\nint kf_x(void);\n"),
     "exports": ("keyfile/x.h", "/* What nobody calls. */\nint kf_nobody_calls_me(int a);\n"),
     "spelling": ("docs/x.md", "Teh certificate\n"),
+    "conformance": ("docs/conformance.md", "| A1 | a demand | `x.c` | `unit/gone.c::gone` |\n"),
     "documents": ("docs/x.md", "See `keyfile/gone.c`\n"),
     "paths": ("docs/x.md", "Logs are in /home/someone/logs\n"),
 }
