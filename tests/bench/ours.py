@@ -57,11 +57,17 @@ class Fleet(lab.Fleet):
     measured ends with the keyring file."""
 
     def __init__(self, net, base, http_port, holders=2, nginx=False, self_check=True, env=None,
-                 directory_url=None, certmgr=None):
+                 directory_url=None, certmgr=None, named=None):
         self.names = ("alpha",) + tuple(f"server-{i}" for i in range(1, holders + 1))
         self.self_check = self_check
+        self.open = 0  # orders at a time, as seen
         super().__init__(net=net, base=base, http_port=http_port, certmgr=certmgr,
                          directory_url=directory_url, pebble_env=dict(CA_ENV, **(env or {})))
+        self.named = named  # of DNS-01: started, its zone takes updates
+        if named:
+            self.dns_server = named.server
+            for server in self.server.values():
+                server.extra = f"[network]\ndns_port = {named.port}\n"
         for name in self.holders():  # they would be other machines
             process = self.server[name].process
             process.args = ["chrt", "--idle", "0"] + process.args
@@ -73,6 +79,13 @@ class Fleet(lab.Fleet):
 
     def start(self):
         super().start()
+        if self.named:
+            secret = self.directory / "tsig"
+            secret.write_text(self.named.secret + "\n")
+            self.manager.cli("dns", "add", "bind", "--kind", "rfc2136", "-d", self.named.zones[0],
+                             "--option", f"server={self.named.server}", "--option",
+                             f"key_name={self.named.key_name}", "--option", "ttl=1",
+                             "--secret-file", f"tsig_secret={secret}")
         if not self.self_check:
             super().add_account("pebble", "--no-self-check")
         return self
@@ -140,6 +153,7 @@ class Fleet(lab.Fleet):
             if time.monotonic() > end:
                 raise lab.LabError(f"orders are not done after {timeout} s\n{self.manager.tail()}")
             task = connection.call("GET", "/status")["task"]
+            self.open = max(self.open, task["jobs"])
             idle = 0 if task["jobs"] + task["waiting"] else idle + 1
             time.sleep(0.05)
         connection.close()

@@ -19,6 +19,7 @@ HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 import challenge  # noqa: E402
 import curve  # noqa: E402
+import dns  # noqa: E402
 import ours  # noqa: E402
 import peers  # noqa: E402
 from measure import Cpu, Memory, spread  # noqa: E402
@@ -70,13 +71,13 @@ class Bench:
         return peers.Webroot(directory, f"127.0.0.{NET - 1}", HTTP_PORT).start()
 
     def run_ours(self, section, orders, who="CertMgr", deploy=False, self_check=True, env=None,
-                 delay=0):
+                 delay=0, named=None):
         """deploy: the two other servers run beside the manager; else they have been stopped."""
         proxy, url = None, None
         if delay:
             proxy, url = self.proxy(delay), f"https://127.0.0.1:{PROXY_PORT}/dir"
         fleet = ours.Fleet(NET, BASE, HTTP_PORT, self_check=self_check, env=env, directory_url=url,
-                           certmgr=self.args.certmgr)
+                           certmgr=self.args.certmgr, named=named)
         try:
             fleet.start()
             fleet.warm()
@@ -84,6 +85,7 @@ class Bench:
                 fleet.stop_holders()
             groups = fleet.pids()
             seen = ours.requests_seen(fleet.pebble)
+            asked = named.counts() if named else (0, 0)
             memory = Memory({k: groups[k] for k in ("manager", "servers")})
             memory.start()
             cpu = Cpu(groups)
@@ -107,6 +109,10 @@ class Bench:
                       requests=requests / count, manager_rss=memory.rss["manager"],
                       manager_pss=memory.pss["manager"], rss=sum(memory.rss.values()),
                       pss=sum(memory.pss.values()), ca_ms=1000 * spent["ca"] / count)
+            if named:
+                self.note_dns(section, who, named, asked, count)
+            if section == "growth":
+                self.note(section, who, open=fleet.open)
         finally:
             fleet.stop()
             if proxy:
@@ -131,6 +137,46 @@ class Bench:
             for process in (pebble, webroot, proxy):
                 if process:
                     process.stop()
+
+    def note_dns(self, section, who, named, before, count):
+        """Messages that named got for each certificate, Pebble's own look-ups among them."""
+        queries, updates = (now - then for now, then in zip(named.counts(), before))
+        self.note(section, who, queries=queries / count, updates=updates / count,
+                  left=named.left())
+
+    def named(self):
+        directory = self.directory / "named"
+        shutil.rmtree(directory, ignore_errors=True)
+        return dns.Counted(self.directory, f"127.0.0.1:{BASE + 53}").start()
+
+    def run_dns(self, section, orders, who="CertMgr"):
+        named = self.named()
+        try:
+            self.run_ours(section, orders, who, named=named)
+        finally:
+            named.stop()
+
+    def run_dns_peer(self, section, name, count):
+        named = self.named()
+        directory = self.directory / "ca"
+        shutil.rmtree(directory, ignore_errors=True)
+        pebble = lab.Pebble(directory, HTTP_PORT, BASE, dict(ours.CA_ENV))
+        try:
+            pebble.start(f"127.0.0.{NET - 1}", dns_server=named.server)
+            peer = dns.make(name, self.directory, pebble, named)
+            asked = named.counts()
+            out = peer.run(1, count, peer.lanes)
+            who = f"{name}, {peer.lanes} at a time"
+            if out["issued"] < count:
+                print(f"  {name}: only {out['issued']} of {count} certificates")
+            issued = max(out["issued"], 1)
+            self.note(section, who, count=out["issued"], wall=out["wall"],
+                      rate=out["issued"] / out["wall"], cpu_ms=1000 * out["cpu"] / issued,
+                      rss=out["rss"], pss=out["pss"])
+            self.note_dns(section, who, named, asked, issued)
+        finally:
+            pebble.stop()
+            named.stop()
 
     def run_peer(self, section, name, count):
         pebble, webroot = self.pebble(), self.webroot()
@@ -181,6 +227,20 @@ class Bench:
         self.run_bare(section, 100, 100, delay=50)
         self.run_ours(section, names(100), delay=50)
 
+    def dns(self):
+        for count in (100, 1000):
+            section = f"{count:,} certificates by DNS-01, one name each"
+            self.run_dns(section, names(count, dns.ZONE))
+            self.run_dns(section, names(count), "CertMgr, HTTP-01 on the same machine")
+            for name in dns.available() if count == 100 and not self.args.no_peers else []:
+                self.run_dns_peer(section, name, count)
+
+    def growth(self):
+        """How cost grows with certificates and with names."""
+        for count, size in ((10, 1), (100, 1), (1000, 1), (10, 10), (10, 30)):
+            orders = [[f"g{i}-{k}.bench.example" for k in range(size)] for i in range(count)]
+            self.run_ours("growth", orders, f"{count:,} certificates of {size} names")
+
     def challenge(self):
         challenge.run(self, NET, BASE, HTTP_PORT)
 
@@ -209,6 +269,8 @@ class Bench:
 TITLES = {"wall": "wall s", "rate": "certificates/s", "deployed": "files on all servers s",
           "manager_ms": "CPU ms each, manager",
           "cpu_ms": "CPU ms each, all", "ca_ms": "CPU ms each, CA", "requests": "requests each",
+          "queries": "DNS queries each", "updates": "DNS updates each",
+          "left": "TXT values left", "open": "orders open at most",
           "manager_rss": "Rss MB, manager", "manager_pss": "Pss MB, manager",
           "rss": "Rss MB, all", "pss": "Pss MB, all", "us": "server CPU us/request",
           "per_s": "requests/s", "first_in_place": "first server has the files",
@@ -218,14 +280,14 @@ TITLES = {"wall": "wall s", "rate": "certificates/s", "deployed": "files on all 
 
 def form_of(column):
     return {"wall": "{:.3f}", "rss": "{:.0f}", "pss": "{:.0f}", "manager_rss": "{:.0f}",
-            "manager_pss": "{:.0f}", "rate": "{:.0f}", "per_s": "{:.0f}"}.get(column, "{:.2f}")
+            "manager_pss": "{:.0f}", "left": "{:.0f}", "open": "{:.0f}", "rate": "{:.0f}", "per_s": "{:.0f}"}.get(column, "{:.2f}")
 
 
-def names(count):
-    return [[f"n{i}.bench.example"] for i in range(count)]
+def names(count, domain="bench.example"):
+    return [[f"n{i}.{domain}"] for i in range(count)]
 
 
-SECTIONS = ("single", "thousand", "san30", "delay", "challenge", "curve")
+SECTIONS = ("single", "thousand", "san30", "delay", "challenge", "dns", "growth", "curve")
 
 
 def machine():
