@@ -145,6 +145,14 @@ static void on_trust_change(void *arg)
         upstream_follow(app->upstream);
 }
 
+/* What was refused under an expired trust root may lie anywhere before the checkpoint. */
+static void on_fed(void *arg)
+{
+    struct app *app = arg;
+    if (app->upstream != NULL)
+        upstream_again(app->upstream);
+}
+
 static bool port_wants_back(void *arg, const char *peer)
 {
     struct app *app = arg;
@@ -275,8 +283,10 @@ static int make_fleet(struct app *app, struct cm_err *err)
                               .self = app->config->name,
                               .trust = trust};
     int rv = fleet_new(&opts, &app->fleet, err);
-    if (rv == 0)
+    if (rv == 0) {
         fleet_attach(app->fleet, app->store, on_trust_change, app);
+        fleet_on_fed(app->fleet, on_fed, app);
+    }
     return rv;
 }
 

@@ -338,6 +338,12 @@ void upstream_serves(struct upstream *u, struct rp_server *server)
     u->server = server;
 }
 
+void upstream_again(struct upstream *u)
+{
+    if (u->client != NULL)
+        rp_client_again(u->client);
+}
+
 bool upstream_caught_up(const struct upstream *u)
 {
     CM_AUTO_JSON status = u->client != NULL ? rp_client_status(u->client) : NULL;

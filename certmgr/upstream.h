@@ -29,6 +29,8 @@ struct upstream *upstream_new(const struct upstream_opts *opts);
 void upstream_serves(struct upstream *upstream, struct rp_server *server);
 /* Connects as the settings and the trust root say; again after each new trust root. */
 void upstream_follow(struct upstream *upstream);
+/* Compares everything with the upstream once more. */
+void upstream_again(struct upstream *upstream);
 /* Is everything pulled that the upstream has? */
 bool upstream_caught_up(const struct upstream *upstream);
 /* {kind, url, pull, push} for the status page (owned); NULL = no upstream. */
