@@ -37,7 +37,7 @@ struct http_call *rp_start_call(struct rp_client *client, const struct rp_call_s
         .body_len = len,
         .timeout_ms = spec->feed ? -1 : RP_CALL_MS,
         .connect_ms = RP_CONNECT_MS,
-        .silence_ms = RP_SILENCE_MS,
+        .silence_ms = spec->feed ? RP_FEED_SILENCE_MS : RP_SILENCE_MS,
         .reply_max = spec->reply_max ? spec->reply_max : RP_BODY_MAX,
         .allow_http = client->allow_http,
         .pin_spki = client->pin_spki,
