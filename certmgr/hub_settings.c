@@ -11,8 +11,8 @@
 static int check_url(const char *text, bool lab, struct cm_err *err)
 {
     struct url url;
-    if (strlen(text) >= HUB_URL_MAX || url_parse(text, &url, err) < 0)
-        return cm_wrap(err, CM_EINVAL, "url: not an https:// URL");
+    if (strlen(text) >= HUB_URL_MAX || url_parse(text, &url, NULL) < 0)
+        return cm_fail(err, CM_EINVAL, "url: not an https:// URL");
     if (!url.https && !(lab && strncmp(url.host, "127.", 4) == 0))
         return cm_fail(err, CM_EINVAL, "url: a hub is reached by https:// only");
     size_t len = strlen(url.path);
