@@ -140,10 +140,12 @@ json_t *eng_defaults(struct engine *engine);
 /* One credential as UI, API and CLI show it (owned; NULL = neither credential nor request exists):
  * {credential: {…without sealed_key}, request: {…}, receipts: [..], steps: [..],
  *  challenge: [tokens' hosts], manual: [{fqdn, value}] while TXT records have to be written by hand
- *  (manual_problem: why it did not go on), next: "sentence: what comes next and when"}. */
+ *  (manual_problem: why it did not go on), next: "sentence: what comes next and when", next_told:
+ * as eng_next_told()}.
+ */
 json_t *eng_view(struct engine *engine, const char *credential);
-/* Its health as views and lists show it: {color, causes: [text…]} with the servers where the
- * deployment failed (owned; NULL = it has none yet). */
+/* Its health as views and lists show it: {color, causes: [text…], told: [as eng_told()…]} with the
+ * servers where the deployment failed (owned; NULL = it has none yet). */
 json_t *eng_health(struct cs_store *store, const char *ulid, const json_t *credential);
 /* Adds a line to the step log of a credential (also used by deploy). */
 void eng_step(struct engine *engine, const char *credential, int level, const char *fmt, ...)

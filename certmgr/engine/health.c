@@ -7,13 +7,14 @@
 #include "base/core/json.h"
 #include "base/core/mem.h"
 #include "certmgr/engine/engine.h"
+#include "certmgr/engine/told.h"
 
 #define CAUSES_MAX 50 /* as many as a document may have */
 
 struct look {
     struct cs_store *store;
     const json_t *servers; /* with access */
-    json_t *causes;
+    json_t *causes, *told;
 };
 
 static int on_part(void *arg, const char *key, const char *id)
@@ -30,7 +31,12 @@ static int on_part(void *arg, const char *key, const char *id)
     const char *what = cm_json_str(cm_json_obj(receipt, "error"), "what");
     CM_AUTO_STR cause =
         cm_asprintf("the deployment on %s failed%s%s", server, what ? ": " : "", what ? what : "");
+    json_t *told = eng_told(cause);
+    cm_json_set_str(told, "code", what ? "deployment_failed" : "deployment_failed_somehow");
+    cm_json_set_str(told, "server", server);
+    cm_json_set_str(told, "what", what);
     json_array_append_new(look->causes, json_string(cause));
+    json_array_append_new(look->told, told);
     return json_array_size(look->causes) >= CAUSES_MAX;
 }
 
@@ -40,16 +46,25 @@ json_t *eng_health(struct cs_store *store, const char *ulid, const json_t *crede
     const char *color = cm_json_str(written, "color");
     if (!color)
         return NULL;
-    json_t *health = json_object();
-    json_t *causes = json_copy(cm_json_arr(written, "causes"));
-    if (!causes)
-        causes = json_array();
+    json_t *health = json_object(), *causes = json_array(), *told = json_array();
+    size_t i;
+    json_t *cause;
+    json_array_foreach(cm_json_arr(written, "causes"), i, cause)
+    {
+        if (!json_is_string(cause))
+            continue;
+        json_array_append(causes, cause);
+        json_array_append_new(told, eng_told(json_string_value(cause)));
+    }
     size_t before = json_array_size(causes);
-    struct look look = {
-        .store = store, .servers = cm_json_arr(credential, "servers"), .causes = causes};
+    struct look look = {.store = store,
+                        .servers = cm_json_arr(credential, "servers"),
+                        .causes = causes,
+                        .told = told};
     cs_each(store, CS_BY_CREDENTIAL, ulid, NULL, NULL, on_part, &look);
     bool failed = json_array_size(causes) > before;
     cm_json_set_str(health, "color", failed && strcmp(color, "green") == 0 ? "yellow" : color);
     cm_json_set(health, "causes", causes);
+    cm_json_set(health, "told", told);
     return health;
 }

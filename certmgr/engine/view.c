@@ -2,6 +2,7 @@
 #include "certmgr/engine/guard.h"
 #include "certmgr/engine/job.h"
 #include "certmgr/engine/life.h"
+#include "certmgr/engine/told.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -10,40 +11,36 @@
 
 /* ---- next ----------------------------------------------------------------------------------- */
 
-static char *next_sentence(struct engine *engine, const json_t *credential, const json_t *order,
-                           const char *step, int64_t now_ms)
+static json_t *next_of(struct engine *engine, const json_t *credential, const json_t *order,
+                       const char *step, int64_t now_ms)
 {
     struct plan plan = eng_plan(credential, order, now_ms);
     const char *held = plan.when_ms <= now_ms ? eng_guard_why(engine, credential, &plan) : NULL;
-    char when[CM_TIME_TEXT];
-    cm_time_format(plan.when_ms, when);
     const json_t *waits = cm_json_obj(credential, "waits_for");
     if (step)
-        return cm_asprintf("Working on it: %s", step);
+        return eng_next_told(ENG_NEXT_WORKING, 0, step);
     if (waits && plan.action == PLAN_ISSUE && plan.when_ms > now_ms)
-        return cm_asprintf("Waits for the CA's limit until %s (%s)", when,
-                           cm_json_str_or(waits, "text", ""));
+        return eng_next_told(ENG_NEXT_LIMIT, plan.when_ms, cm_json_str_or(waits, "text", ""));
     if (held)
-        return cm_asprintf("Held back: %s", held);
+        return eng_next_told(ENG_NEXT_HELD, 0, held);
     if (eng_is_refused(credential))
-        return cm_strdup("Refused: correct the fields and submit the request again");
+        return eng_next_told(ENG_NEXT_REFUSED, 0, NULL);
+    bool now = plan.when_ms <= now_ms;
     switch (plan.action) {
     case PLAN_ISSUE:
-        if (plan.when_ms <= now_ms)
-            return cm_asprintf("Next: the order, as soon as there is a free place (%s)", plan.why);
-        return cm_asprintf("Next: another attempt at %s (%s)", when, plan.why);
+        return now ? eng_next_told(ENG_NEXT_ORDER, 0, plan.why)
+                   : eng_next_told(ENG_NEXT_ATTEMPT, plan.when_ms, plan.why);
     case PLAN_RENEW:
-        return cm_asprintf("Next: renewal at %s (%s)", when, plan.why);
+        return eng_next_told(ENG_NEXT_RENEWAL, plan.when_ms, plan.why);
     case PLAN_REVOKE:
-        if (plan.when_ms <= now_ms)
-            return cm_strdup("Working on it: the CA is asked to revoke the certificate");
-        return cm_asprintf("Next: the CA is asked at %s to revoke the certificate", when);
+        return now ? eng_next_told(ENG_NEXT_REVOKING, 0, NULL)
+                   : eng_next_told(ENG_NEXT_REVOCATION, plan.when_ms, NULL);
     case PLAN_EXPIRE:
-        return cm_asprintf("The certificate ends at %s (%s)", when, plan.why);
+        return eng_next_told(ENG_NEXT_END, plan.when_ms, plan.why);
     case PLAN_NOTHING:
         break;
     }
-    return cm_asprintf("Nothing is planned: %s", plan.why);
+    return eng_next_told(ENG_NEXT_NOTHING, 0, plan.why);
 }
 
 /* ---- parts ------------------------------------------------------------------------------------
@@ -158,9 +155,9 @@ json_t *eng_view(struct engine *engine, const char *ulid)
         credential = pending_view(&parts, ulid);
     CM_AUTO_JSON order = cs_kv_get(engine->env.store, "order", ulid);
     struct job *job = engine->env.manager ? sched_job(engine, ulid) : NULL;
-    CM_AUTO_STR next =
-        accepted ? next_sentence(engine, credential, order, job ? job_step(job) : NULL, cm_now_ms())
-                 : cm_strdup("Next: the manager takes the request up");
+    json_t *next = accepted
+                       ? next_of(engine, credential, order, job ? job_step(job) : NULL, cm_now_ms())
+                       : eng_next_told(ENG_NEXT_MANAGER, 0, NULL);
     json_object_del(credential, "sealed_key");
     cm_json_set(credential, "health", eng_health(engine->env.store, ulid, credential));
     json_t *view = json_object();
@@ -171,7 +168,8 @@ json_t *eng_view(struct engine *engine, const char *ulid)
     cm_json_set(view, "challenge", challenge_hosts(engine, ulid));
     if (job)
         add_manual(view, job);
-    cm_json_set_str(view, "next", next);
+    cm_json_set_str(view, "next", cm_json_str(next, "text"));
+    cm_json_set(view, "next_told", next);
     return view;
 }
 

@@ -16,6 +16,7 @@
 #include "web-ui/pages/renew.h"
 #include "web-ui/reply.h"
 #include "web-ui/shell.h"
+#include "web-ui/told.h"
 #include "web-ui/widget.h"
 
 #define REFRESH_S "3"
@@ -191,15 +192,11 @@ static void without_link(const struct show *show)
 static void messages(const struct show *show)
 {
     struct web_ctx *ctx = show->ctx;
-    const char *next = cm_json_str(show->view, "next");
     const json_t *error = cm_json_obj(show->credential, "error");
-    const char *color = cm_json_str_or(cm_json_obj(show->credential, "health"), "color", "");
 
-    if (next && *next)
-        web_notice(show->page, "info", next);
+    web_next(ctx, show->page, show->view);
     text_list(show, json_object_get(ctx->web->notes, ctx->param), "info");
-    text_list(show, cm_json_arr(cm_json_obj(show->credential, "health"), "causes"),
-              strcmp(color, "red") == 0 ? "bad" : "warn");
+    web_health_causes(ctx, show->page, cm_json_obj(show->credential, "health"));
     if (error) {
         html_raw(show->page, "<section class=\"card tone-bad\" aria-labelledby=\"error-title\">");
         html_leaf(show->page, "h2", web_msg(ctx, MSG_E_TITLE), "id", "error-title", NULL);

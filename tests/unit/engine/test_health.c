@@ -56,6 +56,12 @@ static void a_failed_deployment_is_yellow_and_named(void **state)
     assert_string_equal(
         shown(h),
         "yellow\nthe deployment on bravo failed: the reload command failed with status 1");
+    CM_AUTO_JSON body = h_body(h, "credential", h->credential);
+    CM_AUTO_JSON health = eng_health(h->store, h->credential, body);
+    const json_t *told = json_array_get(cm_json_arr(health, "told"), 0);
+    assert_string_equal(cm_json_str(told, "code"), "deployment_failed");
+    assert_string_equal(cm_json_str(told, "server"), "bravo");
+    assert_string_equal(cm_json_str(told, "what"), "the reload command failed with status 1");
     put_receipt(h, "bravo", "served", NULL);
     assert_string_equal(shown(h), "green");
 }

@@ -11,6 +11,7 @@
 #include "base/core/json.h"
 #include "base/core/mem.h"
 #include "certmgr/engine/plan.h"
+#include "certmgr/engine/told.h"
 
 #define DAY INT64_C(86400000)
 #define NOW INT64_C(1794794400000) /* 2026-11-16T02:00:00Z */
@@ -142,6 +143,10 @@ static void every_row(void **state)
             fail_msg("%s: action %d at %lld (%s), expected %d at %lld (%s)", row->what,
                      (int)plan.action, (long long)plan.when_ms, plan.why, (int)row->action,
                      (long long)when, row->why ? row->why : "");
+        /* Each reason has a code, so that pages can say it in another language. */
+        CM_AUTO_JSON told = eng_told(plan.why);
+        if (strcmp(cm_json_str(told, "code"), "other") == 0 && !strstr(plan.why, "unknown"))
+            fail_msg("%s: \"%s\" is not in certmgr/engine/told.c", row->what, plan.why);
     }
 }
 

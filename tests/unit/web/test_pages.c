@@ -278,6 +278,45 @@ static json_t *issued_view(const char *receipt_state)
     return view;
 }
 
+/* What comes next, and why, in the reader's language; times as everywhere; what has no code stays
+ * English and says so. */
+static void test_told(void **state)
+{
+    struct rig rig;
+    struct reply reply;
+
+    (void)state;
+    rig_start(&rig);
+    rig_sign_in(&rig);
+    doubles.view = issued_view("failed");
+    cm_json_set(doubles.view, "next_told",
+                json_pack("{s:s, s:s, s:s, s:{s:s, s:s, s:i, s:s}}", "code", "renewal", "text",
+                          "Next: renewal", "at", "2029-12-02T00:00:00.000Z", "why", "code",
+                          "before_expiry", "text", "30 days before expiry", "count", 30, "unit",
+                          "days"));
+    cm_json_set(cm_json_obj(doubles.view, "credential"), "health",
+                json_pack("{s:s, s:[s, s], s:[{s:s, s:s, s:s, s:s}, {s:s, s:s}]}", "color",
+                          "yellow", "causes", "a", EVIL, "told", "code", "deployment_failed",
+                          "text", "a", "server", "bravo.example.net", "what", EVIL, "code", "other",
+                          "text", EVIL));
+    rig_get(&rig, "/credentials/" ULID, &reply);
+    assert_has(&reply, "<p>Next: renewal <time datetime=\"2029-12-02T00:00:00.000Z\">");
+    assert_has(&reply, "2029-12-02 00:00 UTC");
+    assert_has(&reply, "(30 days before expiry)</p>");
+    assert_has(&reply, "The deployment on bravo.example.net failed: " EVIL_ESCAPED);
+    assert_has(&reply, "<p><span lang=\"en\">" EVIL_ESCAPED "</span></p>");
+    assert_has_not(&reply, "<script>");
+    reply_fini(&reply);
+    CM_AUTO_STR headers = cm_asprintf("%sAccept-Language: ja\r\n", rig.cookie);
+    rig_send(&rig, false, "GET", "/credentials/" ULID, headers, NULL, &reply);
+    assert_has(&reply, "<p>次の処理: 更新 <time datetime=\"2029-12-02T00:00:00.000Z\">");
+    assert_has(&reply, "(有効期限の 30 日前)</p>");
+    assert_has(&reply, "bravo.example.net への配布に失敗しました: ");
+    assert_has_not(&reply, "Next: renewal");
+    reply_fini(&reply);
+    rig_stop(&rig);
+}
+
 static void test_detail(void **state)
 {
     struct rig rig;
@@ -615,6 +654,7 @@ int main(void)
         cmocka_unit_test(test_errors_keep_values),
         cmocka_unit_test(test_xss_in_forms),
         cmocka_unit_test(test_xss_in_documents),
+        cmocka_unit_test(test_told),
         cmocka_unit_test(test_detail),
         cmocka_unit_test(test_refresh_while_in_motion),
         cmocka_unit_test(test_error_object_and_retry),
