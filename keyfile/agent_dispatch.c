@@ -4,8 +4,8 @@
 #include "keyfile/agent_impl.h"
 
 static const struct kfa_verb *const groups[] = {
-    kfa_verbs_identity, kfa_verbs_trust,  kfa_verbs_doc,    kfa_verbs_key,    kfa_verbs_acme,
-    kfa_verbs_deploy,   kfa_verbs_backup, kfa_verbs_secret, kfa_verbs_revoke,
+    kfa_verbs_identity, kfa_verbs_trust,  kfa_verbs_root,   kfa_verbs_doc,    kfa_verbs_key,
+    kfa_verbs_acme,     kfa_verbs_deploy, kfa_verbs_backup, kfa_verbs_secret, kfa_verbs_revoke,
 };
 
 static const struct kfa_verb *find(const char *name)
@@ -30,6 +30,8 @@ static bool type_fits(char type, const json_t *value)
         return json_is_integer(value);
     case 'b':
         return json_is_boolean(value);
+    case 'B':
+        return !value || json_is_null(value) || json_is_boolean(value);
     case 'o':
         return json_is_object(value);
     case 'a':

@@ -43,16 +43,16 @@ struct kfa_verb {
     const char *name;
     enum kfa_need need;
     /* Members besides id and op, "<type>:<name>": s text, S text or null or absent, i integer,
-     * b boolean, o object, a array.  NULL-terminated. */
+     * b boolean, B boolean or null or absent, o object, a array.  NULL-terminated. */
     const char *members[12];
     /* Fills reply; 0, negative, or KFA_LATER. */
     int (*run)(struct kfa *a, int64_t id, const json_t *request, json_t *reply, struct cm_err *err);
 };
 
 /* Each group's table, ended by a row without a name. */
-extern const struct kfa_verb kfa_verbs_identity[], kfa_verbs_trust[], kfa_verbs_doc[],
-    kfa_verbs_key[], kfa_verbs_acme[], kfa_verbs_deploy[], kfa_verbs_backup[], kfa_verbs_secret[],
-    kfa_verbs_revoke[];
+extern const struct kfa_verb kfa_verbs_identity[], kfa_verbs_trust[], kfa_verbs_root[],
+    kfa_verbs_doc[], kfa_verbs_key[], kfa_verbs_acme[], kfa_verbs_deploy[], kfa_verbs_backup[],
+    kfa_verbs_secret[], kfa_verbs_revoke[];
 
 /* Loads identity and trust root from config->dir; what is damaged goes to a->locked. */
 void kfa_init(struct kfa *a, const struct kf_agent_config *config);
@@ -61,6 +61,12 @@ void kfa_fini(struct kfa *a);
 const struct kf_server *kfa_self(const struct kfa *a);
 /* Writes the document to trust.json and makes it the pinned root. */
 int kfa_pin(struct kfa *a, const json_t *document, struct cm_err *err);
+/* Pins a trust root that we made (made = 0) and answers with it as "document"; one that needs more
+ * signatures (KF_TRUST_OPEN) goes back as "proposal" with how many it has and needs.  A negative
+ * made is returned. */
+int kfa_publish(struct kfa *a, int made, json_t *take_document, json_t *reply, struct cm_err *err);
+/* CM_EDENIED when our sign key is no root signer. */
+int kfa_check_signer(const struct kfa *a, struct cm_err *err);
 /* The seal recipient of a server of the trust root (borrowed). */
 int kfa_recipient(struct kfa *a, const struct kf_server *server, X509 **ret, struct cm_err *err);
 int kfa_recovery_recipient(struct kfa *a, X509 **ret, struct cm_err *err);

@@ -68,18 +68,14 @@ static int trust_recovery(struct kfa *a, int64_t id, const json_t *request, json
     const char *present = kf_trust_recovery(a->trust);
     json_t *made = NULL;
     (void)id;
-    if (!present || strcmp(present, recovery) != 0) {
-        if (!kf_trust_is_signer(&a->identity, a->trust))
-            return cm_fail(err, CM_EDENIED, "this server is no root signer of the trust root");
-        int rc = kf_trust_set_recovery(&a->identity, a->trust, recovery, cm_now_ms(), &made, err);
-        CM_AUTO_JSON document = made;
-        if (rc == 0)
-            rc = kfa_pin(a, document, err);
-        if (rc < 0)
-            return rc;
+    if (present && strcmp(present, recovery) == 0) {
+        cm_json_set(reply, "document", json_deep_copy(kf_trust_document(a->trust)));
+        return 0;
     }
-    cm_json_set(reply, "document", json_deep_copy(kf_trust_document(a->trust)));
-    return 0;
+    int rc = kfa_check_signer(a, err);
+    if (rc == 0)
+        rc = kf_trust_set_recovery(&a->identity, a->trust, recovery, cm_now_ms(), &made, err);
+    return kfa_publish(a, rc, made, reply, err);
 }
 
 const struct kfa_verb kfa_verbs_backup[] = {

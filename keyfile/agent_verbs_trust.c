@@ -12,10 +12,30 @@ static void set_document(json_t *reply, const struct kf_trust *trust)
     cm_json_set(reply, "document", json_deep_copy(kf_trust_document(trust)));
 }
 
-/* Pins the next version that we made ourselves, and answers with it. */
-static int publish(struct kfa *a, json_t *take_document, json_t *reply, struct cm_err *err)
+/* How many of those who have to sign did: the new root is to satisfy the old rule and its own. */
+static int propose(const struct kfa *a, const json_t *document, json_t *reply, struct cm_err *err)
+{
+    struct kf_trust *next = NULL;
+    int rc = kf_trust_parse(document, &next, err);
+    if (rc < 0)
+        return rc;
+    size_t have = kf_trust_signed_by(a->trust, next), need = kf_trust_threshold(a->trust);
+    size_t own_have = kf_trust_signed_by(next, next), own_need = kf_trust_threshold(next);
+    bool own = own_need > own_have && (need <= have || own_need - own_have > need - have);
+    cm_json_set(reply, "proposal", json_deep_copy(document));
+    cm_json_set_int(reply, "have", (int64_t)(own ? own_have : have));
+    cm_json_set_int(reply, "need", (int64_t)(own ? own_need : need));
+    kf_trust_free(next);
+    return 0;
+}
+
+int kfa_publish(struct kfa *a, int made, json_t *take_document, json_t *reply, struct cm_err *err)
 {
     CM_AUTO_JSON document = take_document;
+    if (made < 0)
+        return made;
+    if (made == KF_TRUST_OPEN)
+        return propose(a, document, reply, err);
     int rc = kfa_pin(a, document, err);
     if (rc == 0)
         set_document(reply, a->trust);
@@ -59,7 +79,7 @@ static int trust_found(struct kfa *a, int64_t id, const json_t *request, json_t 
                                  .manager = true};
     int rc = kf_trust_found(&a->identity, &self, cm_json_str(request, "recovery"), cm_now_ms(),
                             &document, err);
-    return rc < 0 ? rc : publish(a, document, reply, err);
+    return kfa_publish(a, rc, document, reply, err);
 }
 
 static int trust_get(struct kfa *a, int64_t id, const json_t *request, json_t *reply,
@@ -143,7 +163,7 @@ static int trust_update(struct kfa *a, int64_t id, const json_t *request, json_t
     return is_pinned(a, document, reply) ? 0 : take(a, document, false, reply, err);
 }
 
-static int check_signer(const struct kfa *a, struct cm_err *err)
+int kfa_check_signer(const struct kfa *a, struct cm_err *err)
 {
     return kf_trust_is_signer(&a->identity, a->trust)
                ? 0
@@ -163,10 +183,15 @@ static int trust_invite(struct kfa *a, int64_t id, const json_t *request, json_t
         return cm_fail(err, CM_ECONFLICT, "server %s is already in the trust root", name);
     char *secret = NULL;
     int64_t expires = 0;
-    int rc = check_signer(a, err);
+    int rc = kfa_check_signer(a, err);
+    struct kf_invite_role role = {.standby = cm_json_bool(request, "standby", false),
+                                  .url = cm_json_str(request, "url"),
+                                  .ui_url = cm_json_str(request, "ui_url")};
+    if (rc == 0 && role.standby && !role.url)
+        rc = cm_fail(err, CM_EINVAL, "a standby needs the URL at which servers will reach it");
     if (rc == 0)
-        rc = kf_invite_make(a->config->dir, name, cm_json_int(request, "ttl_s", 0), cm_now_ms(),
-                            &secret, &expires, err);
+        rc = kf_invite_make(a->config->dir, name, &role, cm_json_int(request, "ttl_s", 0),
+                            cm_now_ms(), &secret, &expires, err);
     if (rc < 0)
         return rc;
     CM_BUG_ON(!secret);
@@ -188,13 +213,18 @@ static int admit(struct kfa *a, const struct kf_join *join, json_t *reply, struc
     struct kf_new_server server = {
         .name = join->name, .seal = join->seal, .sign = join->sign, .tls = join->tls};
     json_t *document = NULL;
-    int rc = kf_invite_check(a->config->dir, join, cm_now_ms(), err);
-    if (rc == 0)
-        rc = kf_trust_add(&a->identity, a->trust, &server, cm_now_ms(), &document, err);
-    if (rc == 0)
-        rc = publish(a, document, reply, err);
+    CM_AUTO_JSON invite = NULL;
+    int rc = kf_invite_check(a->config->dir, join, cm_now_ms(), &invite, err);
+    if (rc < 0)
+        return rc;
+    server.standby = cm_json_bool(invite, "standby", false);
+    server.url = cm_json_str(invite, "url");
+    server.ui_url = cm_json_str(invite, "ui_url");
+    rc = kf_trust_add(&a->identity, a->trust, &server, cm_now_ms(), &document, err);
+    bool open = rc == KF_TRUST_OPEN;
+    rc = kfa_publish(a, rc, document, reply, err);
     /* Used up only when the new root is durable; killed in between, the same keys are answered. */
-    return rc < 0 ? rc : kf_invite_drop(a->config->dir, join->name, cm_now_ms(), err);
+    return rc < 0 || open ? rc : kf_invite_drop(a->config->dir, join->name, cm_now_ms(), err);
 }
 
 static int trust_admit(struct kfa *a, int64_t id, const json_t *request, json_t *reply,
@@ -213,7 +243,7 @@ static int trust_admit(struct kfa *a, int64_t id, const json_t *request, json_t 
         set_document(reply, a->trust);
         return 0;
     }
-    int rc = check_signer(a, err);
+    int rc = kfa_check_signer(a, err);
     return rc < 0 ? rc : admit(a, &join, reply, err);
 }
 
@@ -230,10 +260,10 @@ static int trust_remove(struct kfa *a, int64_t id, const json_t *request, json_t
         set_document(reply, a->trust);
         return 0;
     }
-    int rc = check_signer(a, err);
+    int rc = kfa_check_signer(a, err);
     if (rc == 0)
         rc = kf_trust_mark_removed(&a->identity, a->trust, name, cm_now_ms(), &document, err);
-    return rc < 0 ? rc : publish(a, document, reply, err);
+    return kfa_publish(a, rc, document, reply, err);
 }
 
 static int trust_renew(struct kfa *a, int64_t id, const json_t *request, json_t *reply,
@@ -242,10 +272,10 @@ static int trust_renew(struct kfa *a, int64_t id, const json_t *request, json_t 
     json_t *document = NULL;
     (void)id;
     (void)request;
-    int rc = check_signer(a, err);
+    int rc = kfa_check_signer(a, err);
     if (rc == 0)
         rc = kf_trust_renew(&a->identity, a->trust, cm_now_ms(), &document, err);
-    return rc < 0 ? rc : publish(a, document, reply, err);
+    return kfa_publish(a, rc, document, reply, err);
 }
 
 const struct kfa_verb kfa_verbs_trust[] = {
@@ -253,7 +283,10 @@ const struct kfa_verb kfa_verbs_trust[] = {
     {"trust.get", KFA_TRUST, {NULL}, trust_get},
     {"trust.pin", KFA_IDENTITY, {"o:document"}, trust_pin},
     {"trust.update", KFA_TRUST, {"o:document"}, trust_update},
-    {"trust.invite", KFA_MANAGER, {"s:name", "i:ttl_s"}, trust_invite},
+    {"trust.invite",
+     KFA_MANAGER,
+     {"s:name", "i:ttl_s", "B:standby", "S:url", "S:ui_url"},
+     trust_invite},
     {"trust.admit", KFA_MANAGER, {"s:name", "s:seal", "s:sign", "s:tls", "s:proof"}, trust_admit},
     {"trust.remove", KFA_MANAGER, {"s:name"}, trust_remove},
     {"trust.renew", KFA_MEMBER, {NULL}, trust_renew},

@@ -205,3 +205,17 @@ int kf_text_read(const struct kf_secret *text, struct kf_text *head, const char 
     *ret = at + 1;
     return 0;
 }
+
+int kf_bound_to_managers(const struct kf_secret *text, struct cm_err *err)
+{
+    char document[KF_BOUND_VALUE_MAX], name[KF_BOUND_VALUE_MAX], whom[16];
+    const char *at = text->data;
+    if (strlen(text->data) != text->len || !take_line(&at, "document", document, sizeof(document)))
+        return cm_fail(err, CM_EMALF, "sealed text does not begin with a document line");
+    if (strncmp(document, "account:", 8) == 0)
+        return 0;
+    if (strncmp(document, "secret:", 7) == 0 && take_line(&at, "name", name, sizeof(name)) &&
+        take_line(&at, "for", whom, sizeof(whom)) && strcmp(whom, "managers") == 0)
+        return 0;
+    return cm_fail(err, CM_EDENIED, "%.160s is no secret of managers", document);
+}

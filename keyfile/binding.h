@@ -51,3 +51,6 @@ int kf_text_write(const struct kf_text *head, const char *value, int64_t now_ms,
  * the text.  CM_EDENIED when it is bound to anything else, a key for one. */
 int kf_text_read(const struct kf_secret *text, struct kf_text *head, const char **ret,
                  struct cm_err *err);
+/* Is it one of the managers' secrets (an account's key, a text "for: managers")?  CM_EDENIED when
+ * it is not: such a text is never sealed for other managers. */
+int kf_bound_to_managers(const struct kf_secret *text, struct cm_err *err);

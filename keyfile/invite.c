@@ -53,8 +53,9 @@ static int save(const char *dir, const json_t *all, struct cm_err *err)
     return rc;
 }
 
-int kf_invite_make(const char *dir, const char *name, int64_t ttl_s, int64_t now_ms,
-                   char **ret_secret, int64_t *ret_expires_ms, struct cm_err *err)
+int kf_invite_make(const char *dir, const char *name, const struct kf_invite_role *role,
+                   int64_t ttl_s, int64_t now_ms, char **ret_secret, int64_t *ret_expires_ms,
+                   struct cm_err *err)
 {
     CM_AUTO_JSON all = NULL;
     uint8_t secret[KF_INVITE_SECRET_LEN];
@@ -74,6 +75,10 @@ int kf_invite_make(const char *dir, const char *name, int64_t ttl_s, int64_t now
     json_t *one = json_object();
     cm_json_set_str(one, "secret", text);
     cm_json_set_time(one, "expires_at", now_ms + ttl_s * 1000);
+    if (role->standby)
+        cm_json_set_bool(one, "standby", true);
+    cm_json_set_str(one, "url", role->url);
+    cm_json_set_str(one, "ui_url", role->ui_url);
     cm_json_set(all, name, one);
     rc = save(dir, all, err);
     if (rc < 0) {
@@ -105,7 +110,8 @@ static bool proof_fits(const char *secret64, const struct kf_join *join)
     return fits;
 }
 
-int kf_invite_check(const char *dir, const struct kf_join *join, int64_t now_ms, struct cm_err *err)
+int kf_invite_check(const char *dir, const struct kf_join *join, int64_t now_ms, json_t **ret,
+                    struct cm_err *err)
 {
     CM_AUTO_JSON all = NULL;
     int rc = load(dir, now_ms, &all, err);
@@ -120,6 +126,8 @@ int kf_invite_check(const char *dir, const struct kf_join *join, int64_t now_ms,
     if (!proof_fits(secret, join))
         return cm_fail(err, CM_EDENIED, "server %s does not prove the secret of its invitation",
                        join->name);
+    *ret = json_deep_copy(json_object_get(all, join->name));
+    json_object_del(*ret, "secret");
     return 0;
 }
 

@@ -345,9 +345,9 @@ EVP_PKEY *kf_trust_sign_key(const struct kf_trust *trust, const struct kf_server
     return key;
 }
 
-/* Counts distinct root signers of `root` that validly signed the bytes; 0 or CM_EDENIED. */
-static int check_threshold(const struct kf_trust *root, const json_t *signatures, const char *bytes,
-                           size_t len, struct cm_err *err)
+/* Distinct root signers of `root` that validly signed the bytes. */
+static size_t count_good(const struct kf_trust *root, const json_t *signatures, const char *bytes,
+                         size_t len)
 {
     size_t good = 0;
     for (size_t i = 0; i < root->signer_count; i++) {
@@ -364,11 +364,54 @@ static int check_threshold(const struct kf_trust *root, const json_t *signatures
             }
         }
     }
+    return good;
+}
+
+static int check_threshold(const struct kf_trust *root, const json_t *signatures, const char *bytes,
+                           size_t len, struct cm_err *err)
+{
+    size_t good = count_good(root, signatures, bytes, len);
     if (good >= root->threshold)
         return 0;
     return cm_fail(err, CM_EDENIED,
                    "%zu of %zu signatures that trust root version %lld demands are valid", good,
                    root->threshold, (long long)root->version);
+}
+
+size_t kf_trust_threshold(const struct kf_trust *trust)
+{
+    return trust->threshold;
+}
+
+size_t kf_trust_signed_by(const struct kf_trust *root, const struct kf_trust *next)
+{
+    char *bytes;
+    size_t len;
+    const json_t *signatures = cm_json_arr(next->doc, "signatures");
+    if (json_array_size(signatures) > SIGNERS_MAX ||
+        kf_doc_bytes(next->doc, false, &bytes, &len, NULL) < 0)
+        return 0;
+    size_t good = count_good(root, signatures, bytes, len);
+    cm_free(bytes);
+    return good;
+}
+
+const struct kf_server *kf_trust_any_tls(const struct kf_trust *trust, const char *spki_hex)
+{
+    for (size_t i = 0; i < trust->count; i++) {
+        if (strcmp(trust->server[i].pub.tls_spki, spki_hex) == 0)
+            return &trust->server[i].pub;
+    }
+    return NULL;
+}
+
+bool kf_trust_is_root_signer(const struct kf_trust *trust, const char *sign_id)
+{
+    for (size_t i = 0; i < trust->signer_count; i++) {
+        if (strcmp(trust->signer[i], sign_id) == 0)
+            return true;
+    }
+    return false;
 }
 
 int kf_trust_accept(const struct kf_trust *current, const struct kf_trust *next, struct cm_err *err)

@@ -37,10 +37,19 @@ const struct kf_server *kf_trust_at(const struct kf_trust *trust, size_t i);
 const struct kf_server *kf_trust_server(const struct kf_trust *trust, const char *name);
 /* The active or retiring server with this TLS key (hex SPKI hash), or NULL. */
 const struct kf_server *kf_trust_by_tls(const struct kf_trust *trust, const char *spki_hex);
+/* The server with this TLS key in any state, removed ones too, or NULL (looks at all of them). */
+const struct kf_server *kf_trust_any_tls(const struct kf_trust *trust, const char *spki_hex);
 /* The first active manager, or NULL. */
 const struct kf_server *kf_trust_manager(const struct kf_trust *trust);
 /* Recovery key's SPKI (base64) or NULL. */
 const char *kf_trust_recovery(const struct kf_trust *trust);
+
+/* How many root signers have to sign the next version. */
+size_t kf_trust_threshold(const struct kf_trust *trust);
+/* Is the sign key with this id (kf_server.sign_id) a root signer? */
+bool kf_trust_is_root_signer(const struct kf_trust *trust, const char *sign_id);
+/* How many root signers of `root` validly signed `next`. */
+size_t kf_trust_signed_by(const struct kf_trust *root, const struct kf_trust *next);
 
 /* Is `next` signed as `current` demands (threshold of its root signers), newer and consistent? With
  * current == NULL: self-consistent (signed by its own root signers). */
