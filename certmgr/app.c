@@ -12,11 +12,14 @@
 #include "certmgr/agent_link.h"
 #include "certmgr/app_care.h"
 #include "certmgr/app_listen.h"
+#include "certmgr/app_power.h"
 #include "certmgr/challenge/challenge.h"
 #include "certmgr/control.h"
 #include "certmgr/engine/deploy.h"
 #include "certmgr/engine/engine.h"
 #include "certmgr/fleet/fleet.h"
+#include "certmgr/fleet/seek.h"
+#include "certmgr/fleet/succession.h"
 #include "certmgr/notify/notify.h"
 #include "certmgr/upstream.h"
 #include "replicator/replicator.h"
@@ -37,6 +40,9 @@
 #define COMMIT_GAP_MIN_MS 2
 #define COMMIT_GAP_MAX_MS 12
 
+/* Another role begins with another start of the front; whoever asked for it is answered before. */
+#define ROLE_CHANGE_MS 300
+
 struct app {
     const struct config *config;
     struct cm_loop *loop;
@@ -51,6 +57,10 @@ struct app {
     struct rp_server *rp_server;
     struct upstream *upstream;
     struct app_care *care;
+    struct app_power power;
+    struct seek *seek;
+    struct succession *succession;
+    struct cm_timer *role_timer;
     struct notifier *notifier; /* on the manager */
     struct web *web;
     struct app_listeners *listeners;
@@ -58,7 +68,7 @@ struct app {
     int64_t committed_ms, commit_gap_ms; /* when the last commit ended, monotonic; its pause */
     struct dep_target targets[CONFIG_TARGETS_MAX];
     char ui_url[320];
-    bool greeted, ready;
+    bool greeted, ready, manager; /* manager: what this front was started as */
     int status;
 };
 
@@ -141,8 +151,48 @@ static bool port_peer(void *arg, const struct http_request *req, struct rp_peer 
 static void on_trust_change(void *arg)
 {
     struct app *app = arg;
-    if (app->ready)
-        upstream_follow(app->upstream);
+    if (!app->ready)
+        return;
+    if (fleet_is_manager(app->fleet) != app->manager) {
+        cm_log(CM_LOG_WARN, "app", NULL, "server %s is %s now", app->config->name,
+               app->manager ? "no manager any more" : "the manager");
+        cm_timer_start(app->role_timer, ROLE_CHANGE_MS);
+        return;
+    }
+    upstream_follow(app->upstream);
+    seek_now(app->seek);
+    succession_look(app->succession);
+}
+
+static void change_role(void *arg)
+{
+    stop(arg, 0);
+}
+
+/* Is the upstream one that answers? */
+static bool port_upstream_ok(void *arg)
+{
+    struct app *app = arg;
+    CM_AUTO_JSON status = upstream_status(app->upstream);
+    const char *state = cm_json_str_or(cm_json_obj(status, "pull"), "state", "");
+    return strcmp(state, "live") == 0 || strcmp(state, "replicating") == 0;
+}
+
+static void make_seek(struct app *app)
+{
+    char cert[CONFIG_PATH_MAX + 32], key[CONFIG_PATH_MAX + 32];
+    config_tls_files(app->config, cert, key, sizeof(cert));
+    struct seek_opts opts = {.loop = app->loop,
+                             .http = app->http,
+                             .store = app->store,
+                             .fleet = app->fleet,
+                             .self = app->config->name,
+                             .cert_file = cert,
+                             .key_file = key,
+                             .upstream_ok = port_upstream_ok,
+                             .arg = app};
+    app->seek = seek_new(&opts);
+    app->role_timer = cm_timer_new(app->loop, change_role, app);
 }
 
 /* What was refused under an expired trust root may lie anywhere before the checkpoint. */
@@ -341,7 +391,8 @@ static void make_servers(struct app *app)
                           .status = port_status,
                           .status_arg = app,
                           .care = app_care_port(app->care),
-                          .upstream = upstream_port(app->upstream)};
+                          .upstream = upstream_port(app->upstream),
+                          .power = app_power_port(&app->power)};
     snprintf(app->ui_url, sizeof(app->ui_url), "https://%s:%d", app->config->ui_host,
              app->config->ui_port);
     if (fleet_is_manager(app->fleet)) {
@@ -353,6 +404,35 @@ static void make_servers(struct app *app)
     }
     app->web = web_new(&web);
     upstream_follow(app->upstream);
+}
+
+/* What is done as the trust root says: with a manager that may have been replaced meanwhile, only
+ * after the others were asked (seek_first). */
+static void start_services(void *arg)
+{
+    struct app *app = arg;
+    struct cm_err err = CM_ERR_INIT;
+    app->manager = fleet_is_manager(app->fleet);
+    app->power = (struct app_power){.fleet = app->fleet, .config = app->config};
+    make_care(app);
+    make_upstream(app);
+    make_engine(app);
+    make_servers(app);
+    struct app_services services = {.config = app->config,
+                                    .loop = app->loop,
+                                    .store = app->store,
+                                    .fleet = app->fleet,
+                                    .web = app->web,
+                                    .replication = app->rp_server};
+    app->succession = succession_new(app->loop, app->store, app->fleet, agent_link_port(app->link));
+    app->ready = true;
+    cm_log(CM_LOG_INFO, "app", NULL, "server %s is up (%s)", app->config->name,
+           app->manager ? "manager" : "server");
+    if (app_listeners_start(app->listeners, &services, &err) != 0)
+        fail_start(app, &err);
+    cm_err_fini(&err);
+    seek_start(app->seek);
+    succession_look(app->succession);
 }
 
 static int start(struct app *app, struct cm_err *err)
@@ -368,20 +448,9 @@ static int start(struct app *app, struct cm_err *err)
     if (rv != 0)
         return rv;
     app->http = http_client_new(app->loop);
-    make_care(app);
-    make_upstream(app);
-    make_engine(app);
-    make_servers(app);
-    struct app_services services = {.config = app->config,
-                                    .loop = app->loop,
-                                    .store = app->store,
-                                    .fleet = app->fleet,
-                                    .web = app->web,
-                                    .replication = app->rp_server};
-    app->ready = true;
-    cm_log(CM_LOG_INFO, "app", NULL, "server %s is up (%s)", app->config->name,
-           fleet_is_manager(app->fleet) ? "manager" : "server");
-    return app_listeners_start(app->listeners, &services, err);
+    make_seek(app);
+    seek_first(app->seek, start_services, app);
+    return 0;
 }
 
 static void on_hello(void *arg, const json_t *reply, const struct cm_err *err)

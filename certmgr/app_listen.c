@@ -7,6 +7,7 @@
 #include "base/net/http_server.h"
 #include "certmgr/challenge/challenge.h"
 #include "certmgr/challenge/tlsalpn.h"
+#include "certmgr/fleet/exchange.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -31,11 +32,17 @@ struct app_listeners {
     struct ch_tlsalpn *answers; /* while that listener is open */
 };
 
-/* ---- the replication listener: peers by their key; /join alone needs none ---- */
+/* ---- the replication listener: peers by their key; /join alone needs none, and /trust answers
+ * removed servers, too ---- */
 
 static bool is_join(const struct http_request *req)
 {
     return strcmp(req->head.path, "/join") == 0;
+}
+
+static bool is_trust(const struct http_request *req)
+{
+    return strcmp(req->head.path, "/trust") == 0;
 }
 
 static int64_t replication_limit(void *arg, const struct http_request *req)
@@ -43,6 +50,8 @@ static int64_t replication_limit(void *arg, const struct http_request *req)
     struct app_listeners *all = arg;
     if (is_join(req))
         return JOIN_BODY_MAX;
+    if (is_trust(req))
+        return fleet_knows_tls(all->services.fleet, req->peer_spki) ? FLEET_TRUST_BODY : 0;
     return rp_server_limit(all->services.replication, req);
 }
 
@@ -51,15 +60,18 @@ static void replication_handle(void *arg, struct http_exchange *ex)
     struct app_listeners *all = arg;
     if (is_join(http_ex_request(ex)))
         fleet_handle_join(all->services.fleet, ex);
+    else if (is_trust(http_ex_request(ex)))
+        fleet_handle_trust(all->services.fleet, ex);
     else
         rp_server_handle(all->services.replication, ex);
 }
 
-/* TLS handshake: exactly the keys that the trust root lists as active. */
+/* TLS handshake: exactly the keys that the trust root lists.  Those of removed servers reach /trust
+ * alone: the replication routes ask for an active one again. */
 static bool peer_ok(void *arg, const char *spki_hex)
 {
     struct app_listeners *all = arg;
-    return kf_trust_by_tls(fleet_trust(all->services.fleet), spki_hex) != NULL;
+    return fleet_knows_tls(all->services.fleet, spki_hex);
 }
 
 /* ---- opening ---- */

@@ -10,6 +10,7 @@
 #include "certmgr/fleet/fleet.h"
 #include "web-ui/care.h"
 #include "web-ui/upstream.h"
+#include "web-ui/power.h"
 
 #define WEB_FORM_MAX       (64u << 10) /* body of a form or JSON request */
 #define WEB_SESSION_IDLE_S 1800
@@ -36,6 +37,7 @@ struct web_env {
     void *notify_arg;
     struct web_care care; /* this server's own state */
     struct web_upstream upstream;
+    struct web_power power;
 };
 struct web;
 struct web *web_new(const struct web_env *env);

@@ -18,6 +18,7 @@ enum cli_exit {
     CLI_CONFLICT = 4,
     CLI_DENIED = 5,
     CLI_UNREACHABLE = 6,
+    CLI_WAITING = 7, /* proposed: other root signers have to sign */
 };
 
 /* certmgr [--root DIR] COMMAND …; returns the exit status. */

@@ -30,6 +30,7 @@ extern const struct cli_command cli_backup_commands[];
 extern const struct cli_command cli_notify_commands[];
 extern const struct cli_command cli_dns_commands[];
 extern const struct cli_command cli_replication_commands[];
+extern const struct cli_command cli_power_commands[];
 
 /* Calls the running server's API.  Returns an exit status; on CLI_OK *ret is the reply (owned; may
  * be NULL for 204).  Failures were told on stderr (or as JSON on stdout with --json). */
@@ -42,6 +43,9 @@ int cli_error(const struct cli *cli, const struct cm_err *err);
 int cli_usage(const struct cli *cli, const char *what);
 /* Prints a JSON value, one object per call, for --json. */
 void cli_print_json(const json_t *value);
+
+/* Says `done`, or of a reply "202" what the change waits for; returns the exit status. */
+int cli_told(const struct cli *cli, int status, const json_t *reply, const char *done);
 
 struct cs_store;
 /* Opens this server's store for work on local tables (no server may run); documents cannot be put.

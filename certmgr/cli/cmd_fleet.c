@@ -113,11 +113,21 @@ static int cmd_join(struct cli *cli)
 
 static int cmd_server_add(struct cli *cli)
 {
-    struct cli_option options[] = {{.name = NULL}};
+    struct cli_option options[] = {
+        {.name = "--role"}, {.name = "--url"}, {.name = "--ui-url"}, {.name = NULL}};
     CM_AUTO_JSON reply = NULL;
     if (cli_options(cli, options) != 0 || cli->argc != 1)
         return CLI_USAGE;
     CM_AUTO_JSON body = json_pack("{s:s}", "name", cli->argv[0]);
+    const char *role = cli_value(&options[0], "server");
+    if (body != NULL && strcmp(role, "server") != 0) {
+        CM_AUTO_STR url =
+            cm_asprintf("https://%.63s:%d", cli->argv[0], cli->config.replication_port);
+        CM_AUTO_STR ui_url = cm_asprintf("https://%.63s:%d", cli->argv[0], cli->config.ui_port);
+        cm_json_set_str(body, "role", role);
+        cm_json_set_str(body, "url", cli_value(&options[1], url));
+        cm_json_set_str(body, "ui_url", cli_value(&options[2], ui_url));
+    }
     int status = body != NULL ? cli_api(cli, "POST", "/servers", body, &reply)
                               : cli_usage(cli, "the name is not UTF-8");
     if (status != CLI_OK)
@@ -171,12 +181,13 @@ static int cmd_server_remove(struct cli *cli)
     cm_buf_init(&path, 1024);
     cm_buf_puts(&path, "/servers/");
     url_encode(&path, cli->argv[0]);
-    int status = cli_api(cli, "DELETE", cm_buf_str(&path), NULL, NULL);
+    CM_AUTO_JSON reply = NULL;
+    int status = cli_api(cli, "DELETE", cm_buf_str(&path), NULL, &reply);
     cm_buf_fini(&path);
-    if (status == CLI_OK && !cli->json)
-        printf("Server %s is removed. Keys it could open: renew those credentials with new keys.\n",
-               cli->argv[0]);
-    return status;
+    CM_AUTO_STR done = cm_asprintf("Server %s is removed. Keys it could open: renew those "
+                                   "credentials with new keys.",
+                                   cli->argv[0]);
+    return cli_told(cli, status, reply, done);
 }
 
 static int cmd_setup_link(struct cli *cli)
@@ -197,7 +208,8 @@ static int cmd_setup_link(struct cli *cli)
 const struct cli_command cli_fleet_commands[] = {
     {"init", "[--recovery-key FILE]", "make this server the manager of a new fleet", cmd_init},
     {"join", "[TOKEN|-]", "join a fleet (token from \"server add\"; - = stdin)", cmd_join},
-    {"server add", "NAME", "invite a server: prints its join token", cmd_server_add},
+    {"server add", "NAME [--role standby]", "invite a server: prints its join token",
+     cmd_server_add},
     {"server list", "", "the fleet", cmd_server_list},
     {"server remove", "NAME", "take a server out of the fleet", cmd_server_remove},
     {"setup-link", "", "new one-time link for an administrator", cmd_setup_link},

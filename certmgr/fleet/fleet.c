@@ -156,6 +156,8 @@ int fleet_adopt(struct fleet *fleet, const json_t *document, struct cm_err *err)
     }
     rv = kf_trust_accept(fleet->trust, next, err);
     if (rv == 0)
+        rv = fleet_chain_note(fleet, next, err);
+    if (rv == 0)
         rv = cs_kv_put(fleet->store, "state", "trust", document, err);
     if (rv != 0) {
         kf_trust_free(next);
@@ -194,10 +196,20 @@ static void on_stored(void *arg, const struct cm_err *err)
 static void on_renewed(void *arg, const json_t *reply, const struct cm_err *err)
 {
     struct fleet *fleet = arg;
+    struct cm_err open = CM_ERR_INIT;
     if (err != NULL)
         cm_log_err(CM_LOG_ERROR, "fleet", err);
-    else
+    else if (!fleet_keep_proposal(fleet, "renewal", reply, &open)) /* others fetch and sign it */
         fleet_store_trust(fleet, cm_json_obj(reply, "document"), on_stored, NULL);
+    cm_err_fini(&open);
+}
+
+/* Where several sign, a person's proposal is not overtaken by the renewal for a day. */
+static bool person_waits(const struct fleet *fleet)
+{
+    CM_AUTO_JSON kept = fleet_proposal(fleet);
+    return kept != NULL && strcmp(cm_json_str_or(kept, "what", ""), "renewal") != 0 &&
+           cm_json_time(kept, "at", 0) + RENEW_AFTER_MS > cm_now_ms();
 }
 
 /* The agent may be ahead of the store (killed between signing and storing) or behind it (killed
@@ -227,7 +239,8 @@ static void look(void *arg)
     cm_timer_start(fleet->renewal, RENEW_LOOK_MS);
     fleet->agent.call(fleet->agent.arg, json_pack("{s:s}", "op", "trust.get"), on_agent_trust,
                       fleet);
-    if (fleet_is_manager(fleet) && !fleet->held && made + RENEW_AFTER_MS <= cm_now_ms())
+    if (fleet_is_manager(fleet) && !fleet->held && made + RENEW_AFTER_MS <= cm_now_ms() &&
+        !person_waits(fleet))
         fleet->agent.call(fleet->agent.arg, json_pack("{s:s}", "op", "trust.renew"), on_renewed,
                           fleet);
 }

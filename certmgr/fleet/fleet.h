@@ -47,8 +47,35 @@ bool fleet_is_manager(const struct fleet *fleet);
 typedef void (*fleet_invite_fn)(void *arg, const char *token, const char *expires_at,
                                 const struct cm_err *err);
 void fleet_invite(struct fleet *fleet, const char *name, fleet_invite_fn done, void *arg);
+/* What a server is, or is to be: url and ui_url are where it listens as a manager (NULL = as they
+ * are, or nowhere). */
+struct fleet_role {
+    const char *name;
+    bool standby;
+    const char *url, *ui_url;
+};
+void fleet_invite_as(struct fleet *fleet, const struct fleet_role *role, fleet_invite_fn done,
+                     void *arg);
+
+/* Changes of the trust root.  Where several root signers have to sign, err is CM_EBUSY with
+ * CM_RETRY_CONFIGURATION: the change is a proposal now (fleet_proposal()). */
 typedef void (*fleet_done_fn)(void *arg, const struct cm_err *err);
 void fleet_remove(struct fleet *fleet, const char *name, fleet_done_fn done, void *arg);
+void fleet_set_role(struct fleet *fleet, const struct fleet_role *role, fleet_done_fn done,
+                    void *arg);
+/* This standby becomes the manager. */
+void fleet_promote(struct fleet *fleet, bool lost, const char *url, const char *ui_url,
+                   fleet_done_fn done, void *arg);
+void fleet_threshold(struct fleet *fleet, int64_t threshold, const json_t *signers,
+                     fleet_done_fn done, void *arg);
+/* Signs a proposal, and follows it when it is complete then.  renewal: only one that changes
+ * nothing else (no person has to agree). */
+void fleet_cosign(struct fleet *fleet, const json_t *document, bool renewal, fleet_done_fn done,
+                  void *arg);
+/* Follows a trust root that came from anywhere; an older one is no error. */
+void fleet_take(struct fleet *fleet, const json_t *document, fleet_done_fn done, void *arg);
+/* {what, at, have, need, document} of the change that waits for signatures (owned), or NULL. */
+json_t *fleet_proposal(const struct fleet *fleet);
 
 /* Another recovery key (SPKI, base64). */
 void fleet_recovery(struct fleet *fleet, const char *spki, fleet_done_fn done, void *arg);
@@ -56,5 +83,8 @@ void fleet_recovery(struct fleet *fleet, const char *spki, fleet_done_fn done, v
  * a later one is taken although ours has expired. */
 void fleet_set_hold(struct fleet *fleet, bool held);
 
+/* GET and POST /trust of the replication listener: who is in the fleet, also for those who were
+ * removed and for a manager that does not know yet that it is none any more (exchange.c). */
+void fleet_handle_trust(void *fleet, struct http_exchange *ex);
 /* POST /join of the replication listener (http_handler_fn, arg = struct fleet *). */
 void fleet_handle_join(void *fleet, struct http_exchange *ex);

@@ -36,6 +36,18 @@ void fleet_store_trust(struct fleet *fleet, const json_t *document, fleet_done_f
 void fleet_starved_open(struct fleet *fleet);
 /* One look, every 5 s. */
 void fleet_starved_look(void *fleet);
+/* Refuses while held; err says why. */
+bool fleet_refuses_held(const struct fleet *fleet, struct cm_err *err);
+/* Is it a reply with a proposal?  Then it is kept, and err says what to do. */
+bool fleet_keep_proposal(struct fleet *fleet, const char *what, const json_t *reply,
+                         struct cm_err *err);
+
+/* ---- exchange.c ---- */
+/* Remembers a trust root whose signers are others than those before it, so that who missed it can
+ * still follow step by step. */
+int fleet_chain_note(struct fleet *fleet, const struct kf_trust *next, struct cm_err *err);
+/* {documents: [trust roots above version `from`, in order], proposal?} (owned). */
+json_t *fleet_chain(const struct fleet *fleet, int64_t from);
 
 /* ---- prove.c ---- */
 /* Was this very signature, of a document that is being put right now, found good? */

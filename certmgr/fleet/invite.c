@@ -1,6 +1,6 @@
 /*
- * Inviting, admitting and removing servers on the manager.  The agent keeps the invitations, checks
- * the proof and signs the new trust root; here are only the store and the wire.
+ * Inviting and admitting servers on the manager.  The agent keeps the invitations, checks the proof
+ * and signs the new trust root; here are only the store and the wire.
  */
 #include "base/core/bytes.h"
 #include "base/core/clock.h"
@@ -10,57 +10,6 @@
 #include "certmgr/fleet/fleet_internal.h"
 
 #include <string.h>
-
-/* ---- a signed trust root into the store ---- */
-
-struct storing {
-    struct fleet *fleet;
-    json_t *document;
-    fleet_done_fn done;
-    void *arg;
-};
-
-static void on_committed(void *arg, int code, const struct cm_err *err)
-{
-    struct storing *s = arg;
-    struct cm_err why = CM_ERR_INIT;
-    if (code == 0 && fleet_adopt(s->fleet, s->document, &why) != 0)
-        err = &why;
-    s->done(s->arg, code == 0 && why.code == 0 ? NULL : err);
-    cm_err_fini(&why);
-    json_decref(s->document);
-    cm_free(s);
-}
-
-void fleet_store_trust(struct fleet *fleet, const json_t *document, fleet_done_fn done, void *arg)
-{
-    struct cm_err err = CM_ERR_INIT;
-    struct cs_result result;
-    CM_AUTO_JSON stored = cs_get_body(fleet->store, "trust:root");
-    int rv = document == NULL ? cm_fail(&err, CM_EPEER, "the key agent returned no trust root") : 0;
-    if (rv == 0 && (stored == NULL || !json_equal(stored, document)))
-        rv = cs_put(fleet->store, document, &result, &err);
-    if (rv != 0) {
-        cm_wrap(&err, rv, "the new trust root cannot be stored");
-        done(arg, &err);
-        cm_err_fini(&err);
-        return;
-    }
-    struct storing *s = cm_calloc(1, sizeof(*s));
-    *s = (struct storing){
-        .fleet = fleet, .done = done, .arg = arg, .document = json_deep_copy(document)};
-    cs_after_commit(fleet->store, on_committed, s);
-}
-
-/* A version of the trust root made from an old one would fork it. */
-static bool refuse_held(const struct fleet *fleet, struct cm_err *err)
-{
-    if (!fleet->held)
-        return false;
-    cm_fail(err, CM_EBUSY, "this manager was restored and is on hold: the fleet does not change");
-    cm_err_hint(err, "Wait until the servers answered, or run \"certmgr hold release\".");
-    return true;
-}
 
 /* ---- invite ---- */
 
@@ -115,8 +64,14 @@ static void on_invited(void *arg, const json_t *reply, const struct cm_err *err)
 
 void fleet_invite(struct fleet *fleet, const char *name, fleet_invite_fn done, void *arg)
 {
+    fleet_invite_as(fleet, &(struct fleet_role){.name = name}, done, arg);
+}
+
+void fleet_invite_as(struct fleet *fleet, const struct fleet_role *role, fleet_invite_fn done,
+                     void *arg)
+{
     struct cm_err held = CM_ERR_INIT;
-    if (refuse_held(fleet, &held)) {
+    if (fleet_refuses_held(fleet, &held)) {
         done(arg, NULL, NULL, &held);
         cm_err_fini(&held);
         return;
@@ -124,60 +79,16 @@ void fleet_invite(struct fleet *fleet, const char *name, fleet_invite_fn done, v
     struct inviting *in = cm_calloc(1, sizeof(*in));
     *in = (struct inviting){.fleet = fleet, .done = done, .arg = arg};
     /* A name too long is cut here and refused by the agent's rule for names. */
-    (void)cm_strcpy(in->name, sizeof(in->name), name);
+    (void)cm_strcpy(in->name, sizeof(in->name), role->name);
     json_t *request = json_object();
     cm_json_set_str(request, "op", "trust.invite");
-    cm_json_set_str(request, "name", name);
+    cm_json_set_str(request, "name", role->name);
+    if (role->standby)
+        cm_json_set_bool(request, "standby", true);
+    cm_json_set_str(request, "url", role->url);
+    cm_json_set_str(request, "ui_url", role->ui_url);
     cm_json_set_int(request, "ttl_s", FLEET_INVITE_S);
     fleet->agent.call(fleet->agent.arg, request, on_invited, in);
-}
-
-/* ---- other changes of the trust root ---- */
-
-struct changing {
-    struct fleet *fleet;
-    fleet_done_fn done;
-    void *arg;
-};
-
-static void on_changed(void *arg, const json_t *reply, const struct cm_err *err)
-{
-    struct changing *r = arg;
-    if (err != NULL)
-        r->done(r->arg, err);
-    else
-        fleet_store_trust(r->fleet, cm_json_obj(reply, "document"), r->done, r->arg);
-    cm_free(r);
-}
-
-static void change_trust(struct fleet *fleet, json_t *take_request, fleet_done_fn done, void *arg)
-{
-    struct cm_err held = CM_ERR_INIT;
-    if (refuse_held(fleet, &held)) {
-        done(arg, &held);
-        cm_err_fini(&held);
-        json_decref(take_request);
-        return;
-    }
-    struct changing *r = cm_calloc(1, sizeof(*r));
-    *r = (struct changing){.fleet = fleet, .done = done, .arg = arg};
-    fleet->agent.call(fleet->agent.arg, take_request, on_changed, r);
-}
-
-void fleet_remove(struct fleet *fleet, const char *name, fleet_done_fn done, void *arg)
-{
-    json_t *request = json_object();
-    cm_json_set_str(request, "op", "trust.remove");
-    cm_json_set_str(request, "name", name);
-    change_trust(fleet, request, done, arg);
-}
-
-void fleet_recovery(struct fleet *fleet, const char *spki, fleet_done_fn done, void *arg)
-{
-    json_t *request = json_object();
-    cm_json_set_str(request, "op", "trust.recovery");
-    cm_json_set_str(request, "recovery", spki);
-    change_trust(fleet, request, done, arg);
 }
 
 /* ---- POST /join ---- */
@@ -225,7 +136,7 @@ static void reply_err(struct http_exchange *ex, const struct cm_err *err)
     CM_AUTO_JSON body = json_object();
     struct cm_err inside = CM_ERR_INIT;
     int status = status_of(err);
-    if (status == 503) {
+    if (status == 503 && err->retry != CM_RETRY_CONFIGURATION) {
         cm_fail(&inside, CM_EBUSY, "the manager cannot admit servers at present; see its log");
         err = &inside;
     }
@@ -251,8 +162,12 @@ static void on_join_stored(void *arg, const struct cm_err *err)
 static void on_admitted(void *arg, const json_t *reply, const struct cm_err *err)
 {
     struct joining *j = arg;
+    struct cm_err open = CM_ERR_INIT;
+    if (err == NULL && fleet_keep_proposal(j->fleet, "a server joins", reply, &open))
+        err = &open;
     if (err != NULL) {
         on_join_stored(j, err);
+        cm_err_fini(&open);
         return;
     }
     j->document = json_deep_copy(cm_json_obj(reply, "document"));
@@ -293,7 +208,7 @@ void fleet_handle_join(void *arg, struct http_exchange *ex)
         json_decref(request);
         return;
     }
-    if (refuse_held(fleet, &err)) {
+    if (fleet_refuses_held(fleet, &err)) {
         reply_err(ex, &err);
         cm_err_fini(&err);
         json_decref(request);

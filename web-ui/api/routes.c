@@ -1,6 +1,7 @@
 /* Routes of the REST API, of health and metrics.  See web-ui/router.h. */
 #include "web-ui/api/api.h"
 #include "web-ui/api/notify.h"
+#include "web-ui/api/power.h"
 #include "web-ui/api/replication.h"
 #include "web-ui/api/store.h"
 #include "web-ui/router.h"
@@ -8,6 +9,7 @@
 
 #define F WEB_FORM_MAX
 #define U (160u << 10) /* an upstream with its certificates */
+#define T (2u << 20)   /* a trust root */
 #define R (160u << 10) /* a recipe of a DNS provider */
 
 const struct web_route web_api_routes[] = {
@@ -59,6 +61,11 @@ const struct web_route web_api_routes[] = {
     {HTTP_GET, "/api/v1/servers", api_servers, 0, AUTH_USER, BODY_NONE, false},
     {HTTP_POST, "/api/v1/servers", api_servers_post, F, AUTH_USER, BODY_JSON, false},
     {HTTP_GET, "/api/v1/servers/{name}", api_server, 0, AUTH_USER, BODY_NONE, false},
+    {HTTP_PATCH, "/api/v1/servers/{name}", api_server_patch, F, AUTH_USER, BODY_JSON, false},
+    {HTTP_POST, "/api/v1/manager/promote", api_manager_promote, F, AUTH_SOCKET, BODY_JSON, false},
+    {HTTP_GET, "/api/v1/trust", api_trust, 0, AUTH_USER, BODY_NONE, false},
+    {HTTP_PUT, "/api/v1/trust/threshold", api_trust_threshold, F, AUTH_USER, BODY_JSON, false},
+    {HTTP_POST, "/api/v1/trust/signatures", api_trust_sign, T, AUTH_SOCKET, BODY_JSON, false},
     {HTTP_DELETE, "/api/v1/servers/{name}", api_server_delete, F, AUTH_USER, BODY_JSON, false},
     {HTTP_GET, "/api/v1/sessions", api_sessions, 0, AUTH_USER, BODY_NONE, false},
     {HTTP_DELETE, "/api/v1/sessions", api_sessions_delete, F, AUTH_USER, BODY_JSON, false},

@@ -1,5 +1,8 @@
 /* /api/v1/servers: the fleet, invitations, removal. */
+#include <string.h>
+
 #include "web-ui/api/api.h"
+#include "web-ui/api/power.h"
 #include "web-ui/reply.h"
 #include "web-ui/view.h"
 
@@ -37,13 +40,30 @@ static void invited(void *arg, const char *token, const char *expires_at, const 
 
 void api_servers_post(struct web_ctx *ctx)
 {
-    static const struct api_member members[] = {{"name", API_TEXT, true}};
+    static const struct api_member members[] = {{"name", API_TEXT, true},
+                                                {"role", API_TEXT, false},
+                                                {"url", API_TEXT, false},
+                                                {"ui_url", API_TEXT, false}};
+    const struct web_power *power = &ctx->web->env.power;
 
-    if (api_body_ok(ctx, members, 1))
+    if (!api_body_ok(ctx, members, 4))
+        return;
+    const char *role = cm_json_str_or(ctx->json, "role", "server");
+
+    if (strcmp(role, "server") == 0)
         fleet_invite(ctx->web->env.fleet, cm_json_str(ctx->json, "name"), invited, ctx);
+    else if (strcmp(role, "standby") == 0 && power->invite)
+        power->invite(power->arg,
+                      &(struct fleet_role){.name = cm_json_str(ctx->json, "name"),
+                                           .standby = true,
+                                           .url = cm_json_str(ctx->json, "url"),
+                                           .ui_url = cm_json_str(ctx->json, "ui_url")},
+                      invited, ctx);
+    else
+        web_reply_problem(ctx, 422, NULL, "role is \"standby\" or \"server\"", NULL, NULL);
 }
 
 void api_server_delete(struct web_ctx *ctx)
 {
-    fleet_remove(ctx->web->env.fleet, ctx->param, api_done, ctx);
+    fleet_remove(ctx->web->env.fleet, ctx->param, api_power_done, ctx);
 }

@@ -1,0 +1,184 @@
+/* manager promote, server role, trust …: who has power in the fleet. */
+#include "base/core/file.h"
+#include "base/core/json.h"
+#include "base/core/mem.h"
+#include "base/core/num.h"
+#include "base/net/url.h"
+#include "certmgr/cli/cli_internal.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define PROPOSAL_MAX (4u << 20)
+
+/* done: what is said when the change is in force.  A proposal is no failure, but it is not done:
+ * its own status tells scripts so. */
+int cli_told(const struct cli *cli, int status, const json_t *reply, const char *done)
+{
+    const char *waiting = cm_json_str(reply, "waiting");
+    if (status != CLI_OK)
+        return status;
+    if (waiting == NULL) {
+        if (!cli->json)
+            printf("%s\n", done);
+        return CLI_OK;
+    }
+    if (cli->json)
+        cli_print_json(reply);
+    else
+        printf("%s\n%s\n", waiting, cm_json_str_or(reply, "hint", ""));
+    return CLI_WAITING;
+}
+
+static int cmd_server_role(struct cli *cli)
+{
+    struct cli_option options[] = {{.name = "--url"}, {.name = "--ui-url"}, {.name = NULL}};
+    struct cm_buf path;
+    CM_AUTO_JSON reply = NULL;
+    if (cli_options(cli, options) != 0 || cli->argc != 2)
+        return CLI_USAGE;
+    CM_AUTO_JSON body = json_object();
+    bool standby = strcmp(cli->argv[1], "standby") == 0;
+    CM_AUTO_STR url = cm_asprintf("https://%.63s:%d", cli->argv[0], cli->config.replication_port);
+    CM_AUTO_STR ui_url = cm_asprintf("https://%.63s:%d", cli->argv[0], cli->config.ui_port);
+    cm_json_set_str(body, "role", cli->argv[1]);
+    cm_json_set_str(body, "url", cli_value(&options[0], standby ? url : NULL));
+    cm_json_set_str(body, "ui_url", cli_value(&options[1], standby ? ui_url : NULL));
+    cm_buf_init(&path, 1024);
+    cm_buf_puts(&path, "/servers/");
+    url_encode(&path, cli->argv[0]);
+    int status = cli_api(cli, "PATCH", cm_buf_str(&path), body, &reply);
+    cm_buf_fini(&path);
+    CM_AUTO_STR done = cm_asprintf("Server %.63s is a %.20s now.", cli->argv[0], cli->argv[1]);
+    return cli_told(cli, status, reply, done);
+}
+
+static int cmd_promote(struct cli *cli)
+{
+    struct cli_option options[] = {
+        {.name = "--lost", .flag = true}, {.name = "--url"}, {.name = "--ui-url"}, {.name = NULL}};
+    CM_AUTO_JSON reply = NULL;
+    if (cli_options(cli, options) != 0 || cli->argc != 0)
+        return CLI_USAGE;
+    CM_AUTO_JSON body = json_object();
+    cm_json_set_bool(body, "lost", options[0].count > 0);
+    cm_json_set_str(body, "url", cli_value(&options[1], NULL));
+    cm_json_set_str(body, "ui_url", cli_value(&options[2], NULL));
+    int status = cli_api(cli, "POST", "/manager/promote", body, &reply);
+    return cli_told(cli, status, reply,
+                    "This server is the manager now. The other servers follow by themselves.\n"
+                    "People of the old manager are not known here: certmgr setup-link");
+}
+
+static int cmd_trust_show(struct cli *cli)
+{
+    struct cli_option options[] = {{.name = NULL}};
+    CM_AUTO_JSON reply = NULL;
+    if (cli_options(cli, options) != 0 || cli->argc != 0)
+        return CLI_USAGE;
+    int status = cli_api(cli, "GET", "/trust", NULL, &reply);
+    if (status != CLI_OK)
+        return status;
+    if (cli->json) {
+        cli_print_json(reply);
+        return CLI_OK;
+    }
+    size_t i = 0;
+    json_t *name = NULL;
+    const json_t *proposal = cm_json_obj(reply, "proposal");
+    printf("Trust root version %lld, valid until %s; %lld of its signers have to sign:\n",
+           (long long)cm_json_int(reply, "version", 0), cm_json_str_or(reply, "expires_at", ""),
+           (long long)cm_json_int(reply, "threshold", 1));
+    json_array_foreach(cm_json_arr(reply, "signers"), i, name)
+        printf("  %s\n", json_string_value(name));
+    if (proposal != NULL)
+        printf("Proposed at %s: %s (%lld of %lld signatures)\n", cm_json_str_or(proposal, "at", ""),
+               cm_json_str_or(proposal, "what", ""), (long long)cm_json_int(proposal, "have", 0),
+               (long long)cm_json_int(proposal, "need", 0));
+    return CLI_OK;
+}
+
+static int cmd_trust_threshold(struct cli *cli)
+{
+    struct cli_option options[] = {{.name = "--signer"}, {.name = NULL}};
+    CM_AUTO_JSON reply = NULL;
+    int64_t threshold;
+    if (cli_options(cli, options) != 0 || cli->argc != 1)
+        return CLI_USAGE;
+    if (cm_num_i64(cli->argv[0], 1, 16, &threshold) < 0)
+        return cli_usage(cli, "the threshold is 1 to 16");
+    CM_AUTO_JSON body = json_object();
+    json_t *signers = json_array();
+    for (size_t i = 0; i < options[0].count; i++)
+        json_array_append_new(signers, json_string(options[0].value[i]));
+    cm_json_set_int(body, "threshold", threshold);
+    cm_json_set(body, "signers", signers);
+    int status = cli_api(cli, "PUT", "/trust/threshold", body, &reply);
+    return cli_told(cli, status, reply, "The rule for changes of the trust root is in force.");
+}
+
+static int cmd_trust_propose(struct cli *cli)
+{
+    struct cli_option options[] = {{.name = NULL}};
+    struct cm_err err = CM_ERR_INIT;
+    CM_AUTO_JSON reply = NULL;
+    if (cli_options(cli, options) != 0 || cli->argc > 1)
+        return CLI_USAGE;
+    int status = cli_api(cli, "GET", "/trust", NULL, &reply);
+    if (status != CLI_OK)
+        return status;
+    const json_t *document = cm_json_obj(cm_json_obj(reply, "proposal"), "document");
+    if (document == NULL) {
+        cm_fail(&err, CM_ENOENT, "nothing is proposed: no change waits for signatures");
+    } else {
+        size_t len;
+        CM_AUTO_STR text = cm_json_dump(document, &len);
+        if (cli->argc == 0)
+            printf("%s\n", text);
+        else
+            (void)cm_file_write(cli->argv[0], text, len, 0644, &err); /* told by err */
+    }
+    status = err.code == 0 ? CLI_OK : cli_error(cli, &err);
+    cm_err_fini(&err);
+    return status;
+}
+
+static int cmd_trust_sign(struct cli *cli)
+{
+    struct cli_option options[] = {{.name = NULL}};
+    struct cm_err err = CM_ERR_INIT;
+    CM_AUTO_JSON reply = NULL;
+    CM_AUTO_JSON body = json_object();
+    json_t *document = NULL;
+    char *text = NULL;
+    size_t len;
+    if (cli_options(cli, options) != 0 || cli->argc != 1)
+        return CLI_USAGE;
+    int rv = cm_file_read(cli->argv[0], PROPOSAL_MAX, &text, &len, &err);
+    if (rv == 0)
+        rv = cm_json_parse(text, len, &document, &err);
+    cm_free(text);
+    int status = CLI_OK;
+    if (rv == 0) {
+        cm_json_set(body, "document", document);
+        status = cli_api(cli, "POST", "/trust/signatures", body, &reply);
+        status = cli_told(cli, status, reply,
+                          "Signed; enough signatures are there, and the change is in force.");
+    } else {
+        status = cli_error(cli, &err);
+    }
+    cm_err_fini(&err);
+    return status;
+}
+
+const struct cli_command cli_power_commands[] = {
+    {"server role", "NAME standby|server [--url URL]", "who can take the manager's place",
+     cmd_server_role},
+    {"manager promote", "[--lost] [--url URL]", "this standby becomes the manager", cmd_promote},
+    {"trust show", "", "root signers, threshold, what is proposed", cmd_trust_show},
+    {"trust threshold", "N [--signer NAME]…", "how many have to sign changes of the fleet",
+     cmd_trust_threshold},
+    {"trust propose", "[FILE]", "save the change that waits for signatures", cmd_trust_propose},
+    {"trust sign", "FILE", "sign a proposed change on a second root signer", cmd_trust_sign},
+    {0},
+};

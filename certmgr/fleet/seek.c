@@ -1,0 +1,279 @@
+/* Asking other members for their trust root.  See seek.h. */
+#include "certmgr/fleet/seek.h"
+
+#include <string.h>
+
+#include "base/core/clock.h"
+#include "base/core/json.h"
+#include "base/core/log.h"
+#include "base/core/mem.h"
+#include "certmgr/fleet/exchange.h"
+#include "certmgr/fleet/fleet_internal.h"
+#include "keyfile/trust_change.h"
+
+#define TICK_MS        1000
+#define FIRST_MS       3000 /* of the questions before a manager begins */
+#define SECOND_MANAGER "second_manager"
+
+struct seek {
+    struct seek_opts opts;
+    char *cert_file, *key_file;
+    struct cm_timer *timer;
+    size_t next; /* of the targets, while the upstream is silent */
+    int64_t asked_ms, cosign_ms;
+    size_t first_open; /* questions of seek_first() */
+    cm_fn first_done;
+    void *first_arg;
+    bool first;
+    size_t open;
+};
+
+struct question {
+    struct seek *seek;
+    char name[KF_NAME_MAX];
+    bool first, shown; /* shown: we have posted our root already */
+    json_t *reply;
+};
+
+/* ---- whom to ask ---- */
+
+static size_t targets(const struct seek *seek, const struct kf_server *out[SEEK_TARGETS])
+{
+    const struct kf_trust *trust = fleet_trust(seek->opts.fleet);
+    size_t count = 0;
+    for (size_t i = 0; i < kf_trust_count(trust) && count < SEEK_TARGETS; i++) {
+        const struct kf_server *server = kf_trust_at(trust, i);
+        if (server->url != NULL && strcmp(server->name, seek->opts.self) != 0)
+            out[count++] = server;
+    }
+    return count;
+}
+
+/* ---- one question ---- */
+
+static void question_end(struct question *q)
+{
+    struct seek *seek = q->seek;
+    seek->open--;
+    bool first = q->first;
+    json_decref(q->reply);
+    cm_free(q);
+    if (!first || --seek->first_open > 0)
+        return;
+    seek->first = false;
+    seek->first_done(seek->first_arg);
+}
+
+/* Both say that they are the manager, and neither follows the other: a person has to stop one. */
+static void alarm_second(struct question *q, const struct cm_err *err)
+{
+    CM_AUTO_JSON told = json_object();
+    cm_json_set_str(told, "id", "trust:root");
+    cm_json_set_str(told, "server", q->name);
+    cm_json_set_time(told, "at", cm_now_ms());
+    (void)cs_kv_put(q->seek->opts.store, "state", SECOND_MANAGER, told, NULL);
+    cm_log(CM_LOG_ERROR, "fleet", q->name,
+           "two managers: server %s calls itself the manager and does not follow our trust root "
+           "(%s); stop one of them",
+           q->name, err ? err->what : "same version, other content");
+}
+
+static void ask(struct question *q, const json_t *post);
+
+static void on_cosigned(void *arg, const struct cm_err *err)
+{
+    struct question *q = arg;
+    const struct fleet *fleet = q->seek->opts.fleet;
+    if (err != NULL && err->code != CM_EDENIED && err->retry != CM_RETRY_CONFIGURATION)
+        cm_log_err(CM_LOG_WARN, "fleet", err);
+    if (err != NULL) {
+        question_end(q);
+        return;
+    }
+    q->shown = true;
+    CM_AUTO_JSON all = fleet_chain(fleet, kf_trust_version(fleet->trust) - 1);
+    ask(q, all);
+}
+
+static void on_followed(void *arg, const struct cm_err *err)
+{
+    struct question *q = arg;
+    struct fleet *fleet = q->seek->opts.fleet;
+    int64_t theirs = cm_json_int(q->reply, "version", 0);
+    const json_t *proposal = cm_json_obj(q->reply, "proposal");
+    if (err != NULL)
+        cm_log_err(CM_LOG_WARN, "fleet", err);
+    if (fleet_is_manager(fleet) && cm_json_bool(q->reply, "manager", false) &&
+        (q->shown || err != NULL))
+        alarm_second(q, err);
+    if (!q->shown && theirs < kf_trust_version(fleet->trust)) {
+        CM_AUTO_JSON all = fleet_chain(fleet, theirs);
+        q->shown = true;
+        ask(q, all);
+    } else if (!q->shown && proposal != NULL && !fleet_is_manager(fleet) &&
+               kf_trust_only_renews(fleet->trust, proposal)) {
+        fleet_cosign(fleet, proposal, true, on_cosigned, q);
+    } else {
+        question_end(q);
+    }
+}
+
+static void on_reply(void *arg, const struct http_result *res)
+{
+    struct question *q = arg;
+    CM_AUTO_JSON body = NULL;
+    if (res->err->code != 0 || res->status != 200 ||
+        cm_json_parse(res->body, res->body_len, &body, NULL) != 0) {
+        question_end(q);
+        return;
+    }
+    json_decref(q->reply);
+    q->reply = json_incref(body);
+    fleet_follow_chain(q->seek->opts.fleet, cm_json_arr(body, "documents"), on_followed, q);
+}
+
+static void ask(struct question *q, const json_t *post)
+{
+    struct seek *seek = q->seek;
+    const struct kf_trust *trust = fleet_trust(seek->opts.fleet);
+    const struct kf_server *server = kf_trust_server(trust, q->name);
+    struct cm_err err = CM_ERR_INIT;
+    size_t len = 0;
+    if (server == NULL || server->url == NULL) {
+        question_end(q);
+        return;
+    }
+    static const char *const headers[] = {"Content-Type: application/json", NULL};
+    CM_AUTO_STR url =
+        cm_asprintf("%s/trust?from=%lld", server->url, (long long)kf_trust_version(trust));
+    CM_AUTO_STR body = post ? cm_json_dump(post, &len) : NULL;
+    struct http_call_opts opts = {.method = post ? "POST" : "GET",
+                                  .url = url,
+                                  .headers = post ? headers : NULL,
+                                  .body = body,
+                                  .body_len = len,
+                                  .timeout_ms = q->first ? FIRST_MS : SEEK_CALL_MS,
+                                  .reply_max = FLEET_TRUST_BODY,
+                                  .pin_spki = server->tls_spki,
+                                  .cert_file = seek->cert_file,
+                                  .key_file = seek->key_file,
+                                  .no_keep = true};
+    if (http_call(seek->opts.http, &opts, on_reply, q, &err) == NULL) {
+        cm_log_err(CM_LOG_WARN, "fleet", &err);
+        question_end(q);
+    }
+    cm_err_fini(&err);
+}
+
+static void begin(struct seek *seek, const struct kf_server *server, bool first)
+{
+    if (seek->open >= 2 * SEEK_TARGETS)
+        return;
+    struct question *q = cm_calloc(1, sizeof(*q));
+    *q = (struct question){.seek = seek, .first = first};
+    cm_strcpy(q->name, sizeof(q->name), server->name);
+    seek->open++;
+    ask(q, NULL);
+}
+
+/* ---- when ---- */
+
+static void ask_all(struct seek *seek, bool first)
+{
+    const struct kf_server *all[SEEK_TARGETS];
+    size_t count = targets(seek, all);
+    seek->asked_ms = cm_mono_ms();
+    for (size_t i = 0; i < count; i++)
+        begin(seek, all[i], first);
+}
+
+/* One of them, in turn: the fleet's servers do not all ask everybody at once. */
+static void ask_next(struct seek *seek)
+{
+    const struct kf_server *all[SEEK_TARGETS];
+    size_t count = targets(seek, all);
+    seek->asked_ms = cm_mono_ms();
+    if (count > 0)
+        begin(seek, all[seek->next++ % count], false);
+}
+
+static void ask_manager(struct seek *seek)
+{
+    const struct kf_server *manager = kf_trust_manager(fleet_trust(seek->opts.fleet));
+    seek->cosign_ms = cm_mono_ms();
+    if (manager != NULL && manager->url != NULL)
+        begin(seek, manager, false);
+}
+
+static bool may_cosign(const struct seek *seek)
+{
+    const struct kf_trust *trust = fleet_trust(seek->opts.fleet);
+    const struct kf_server *self = kf_trust_server(trust, seek->opts.self);
+    return self != NULL && kf_trust_threshold(trust) > 1 &&
+           kf_trust_is_root_signer(trust, self->sign_id);
+}
+
+static void tick(void *arg)
+{
+    struct seek *seek = arg;
+    int64_t now = cm_mono_ms();
+    cm_timer_start(seek->timer, TICK_MS);
+    if (fleet_is_manager(seek->opts.fleet)) {
+        if (now - seek->asked_ms >= SEEK_MANAGER_MS)
+            ask_all(seek, false);
+        return;
+    }
+    if (now - seek->asked_ms >= SEEK_SILENT_MS && !seek->opts.upstream_ok(seek->opts.arg))
+        ask_next(seek);
+    if (now - seek->cosign_ms >= SEEK_COSIGN_MS && may_cosign(seek))
+        ask_manager(seek);
+}
+
+void seek_now(struct seek *seek)
+{
+    const struct kf_trust *trust = fleet_trust(seek->opts.fleet);
+    const struct kf_server *self = kf_trust_server(trust, seek->opts.self);
+    if (seek->first || self == NULL)
+        return;
+    if (fleet_is_manager(seek->opts.fleet))
+        ask_all(seek, false);
+    else if (kf_trust_is_root_signer(trust, self->sign_id))
+        ask_manager(seek); /* it may have been completed by our signature */
+}
+
+void seek_first(struct seek *seek, cm_fn done, void *arg)
+{
+    const struct kf_server *all[SEEK_TARGETS];
+    seek->first_done = done;
+    seek->first_arg = arg;
+    seek->first_open = fleet_is_manager(seek->opts.fleet) ? targets(seek, all) : 0;
+    if (seek->first_open == 0) {
+        done(arg);
+        return;
+    }
+    seek->first = true;
+    seek->first_open++; /* questions that end at once must not end it before all were asked */
+    size_t asked = seek->first_open - 1;
+    for (size_t i = 0; i < asked; i++)
+        begin(seek, all[i], true);
+    if (--seek->first_open == 0) {
+        seek->first = false;
+        done(arg);
+    }
+}
+
+void seek_start(struct seek *seek)
+{
+    seek->asked_ms = cm_mono_ms();
+    cm_timer_start(seek->timer, TICK_MS);
+}
+
+struct seek *seek_new(const struct seek_opts *opts)
+{
+    struct seek *seek = cm_calloc(1, sizeof(*seek));
+    seek->opts = *opts;
+    seek->cert_file = cm_strdup(opts->cert_file);
+    seek->key_file = cm_strdup(opts->key_file);
+    seek->timer = cm_timer_new(opts->loop, tick, seek);
+    return seek;
+}

@@ -1,0 +1,24 @@
+/*
+ * What a manager has to do after the trust root changed hands: the managers' secrets are sealed for
+ * who is manager or standby now, and documents that another manager (or an older key) signed are
+ * signed again, so that servers which learn of them later can verify them.
+ *
+ * One pass over the store, a slice at a time; done once for each set of recipients and sign key
+ * (table "state"), begun again when it was interrupted.
+ */
+#pragma once
+
+#include "certmgr/fleet/fleet.h"
+
+#define SUCCESSION_SLICE   200   /* documents looked at in one turn */
+#define SUCCESSION_OPEN    64    /* being sealed or signed at a time */
+#define SUCCESSION_MS      10    /* between two slices */
+#define SUCCESSION_LATE_MS 60000 /* a pass with failures is repeated */
+
+struct succession;
+struct succession *succession_new(struct cm_loop *loop, struct cs_store *store, struct fleet *fleet,
+                                  struct kf_agent agent);
+/* At the start and after each new trust root; nothing happens on others than the manager. */
+void succession_look(struct succession *succession);
+/* {running, documents} of this process (owned). */
+json_t *succession_status(const struct succession *succession);
