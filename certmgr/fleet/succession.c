@@ -255,14 +255,6 @@ void succession_look(struct succession *s)
     cm_timer_start(s->timer, 0);
 }
 
-json_t *succession_status(const struct succession *s)
-{
-    json_t *status = json_object();
-    cm_json_set_bool(status, "running", s->running || s->open > 0);
-    cm_json_set_int(status, "documents", (int64_t)s->changed);
-    return status;
-}
-
 struct succession *succession_new(struct cm_loop *loop, struct cs_store *store, struct fleet *fleet,
                                   struct kf_agent agent)
 {

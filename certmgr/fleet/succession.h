@@ -20,5 +20,3 @@ struct succession *succession_new(struct cm_loop *loop, struct cs_store *store, 
                                   struct kf_agent agent);
 /* At the start and after each new trust root; nothing happens on others than the manager. */
 void succession_look(struct succession *succession);
-/* {running, documents} of this process (owned). */
-json_t *succession_status(const struct succession *succession);
