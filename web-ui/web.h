@@ -9,8 +9,8 @@
 #include "certmgr/engine/engine.h"
 #include "certmgr/fleet/fleet.h"
 #include "web-ui/care.h"
-#include "web-ui/upstream.h"
 #include "web-ui/power.h"
+#include "web-ui/upstream.h"
 
 #define WEB_FORM_MAX       (64u << 10) /* body of a form or JSON request */
 #define WEB_SESSION_IDLE_S 1800
