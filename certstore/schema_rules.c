@@ -54,7 +54,7 @@ static const char *const roles[] = {"manager", "standby", "server", NULL};
 static const char *const server_states[] = {"active", "retiring", "removed", NULL};
 static const char *const receipt_states[] = {"replicated", "opened", "deployed", "reloaded",
                                              "served",     "failed", NULL};
-static const char *const account_states[] = {"new", "valid", "error", NULL};
+static const char *const account_states[] = {"new", "valid", "error", "deactivated", NULL};
 static const char *const doors[] = {"form", "api", "cli", NULL};
 static const char *const challenge_choices[] = {"http-01", "tls-alpn-01", NULL};
 static const char *const challenge_types[] = {"http-01", "dns-01", "tls-alpn-01", NULL};
@@ -205,6 +205,10 @@ static const struct cs_member agreed[] = {LINE("by", 0, 256), TIME("at", 0),
 static const struct cs_member binding[] = {LINE("kid", REQ, 255), TIME("at", 0), ANY("jws", 8192),
                                            END};
 
+/* The key that is to follow, until the CA has been seen to know it. */
+static const struct cs_member rollover[] = {B64("sealed_key", REQ, SEALED_MAX), ANY("jwk", 4096),
+                                            B64URL("thumbprint", REQ, 64), TIME("at", 0), END};
+
 static const struct cs_member account[] = {LINE("directory", REQ, URL_MAX),
                                            LINES("contacts", 320, 10),
                                            OBJECT("terms_agreed", 0, agreed),
@@ -214,6 +218,7 @@ static const struct cs_member account[] = {LINE("directory", REQ, URL_MAX),
                                            B64URL("thumbprint", 0, 64),
                                            LINE("kid", 0, URL_MAX),
                                            OBJECT("eab", 0, binding),
+                                           OBJECT("rollover", 0, rollover),
                                            WORD("status", REQ, account_states),
                                            OBJECT("error", 0, error_object),
                                            BOOL("self_check"),

@@ -154,6 +154,71 @@ static int jws_sign(struct kfa *a, int64_t id, const json_t *request, json_t *re
     return rc;
 }
 
+static int open_account(struct kfa *a, const struct kf_binding *binding, const char *sealed,
+                        EVP_PKEY **ret, struct cm_err *err)
+{
+    int rc = kfa_account_key(a->accounts, &a->identity, binding, sealed, ret, err);
+    if (rc == 0 && !EVP_PKEY_up_ref(*ret)) /* the cache may drop it at the next look */
+        rc = kf_ossl_fail(err, CM_ECRYPTO, "the key cannot be held");
+    return rc;
+}
+
+/* {"account", "oldKey"} signed by the new key, without a nonce (RFC 8555 7.3.5). */
+static int inner_jws(const json_t *request, EVP_PKEY *old_key, EVP_PKEY *new_key, char **ret,
+                     struct cm_err *err)
+{
+    CM_AUTO_JSON head = json_object();
+    CM_AUTO_JSON payload = json_object();
+    json_t *jwk = NULL, *old_jwk = NULL, *jws = NULL;
+    int rc = kf_jwk(new_key, &jwk, err);
+    if (rc == 0) {
+        cm_json_set(head, "jwk", jwk);
+        cm_json_set_str(head, "url", cm_json_str(request, "url"));
+        rc = kf_jwk(old_key, &old_jwk, err);
+    }
+    if (rc < 0)
+        return rc;
+    cm_json_set_str(payload, "account", cm_json_str(request, "kid"));
+    cm_json_set(payload, "oldKey", old_jwk);
+    CM_AUTO_STR text = cm_json_dump(payload, NULL);
+    rc = kf_jws_sign(new_key, head, text, strlen(text), &jws, err);
+    if (rc == 0)
+        *ret = cm_json_dump(jws, NULL);
+    json_decref(jws);
+    return rc;
+}
+
+static int rollover_sign(struct kfa *a, int64_t id, const json_t *request, json_t *reply,
+                         struct cm_err *err)
+{
+    char origin[KF_ORIGIN_TEXT];
+    struct kf_binding binding;
+    KF_AUTO(pkey) EVP_PKEY *old_key = NULL;
+    KF_AUTO(pkey) EVP_PKEY *new_key = NULL;
+    CM_AUTO_JSON head = NULL;
+    CM_AUTO_STR inner = NULL;
+    json_t *jws;
+    (void)id;
+    int rc = kfa_check_ca(a, cm_json_str(request, "directory"), origin, err);
+    if (rc == 0)
+        rc = kf_bind_account(&binding, cm_json_str(request, "account"), origin, err);
+    if (rc == 0)
+        rc = open_account(a, &binding, cm_json_str(request, "sealed_key"), &old_key, err);
+    if (rc == 0)
+        rc = open_account(a, &binding, cm_json_str(request, "new_sealed_key"), &new_key, err);
+    if (rc == 0 && EVP_PKEY_eq(old_key, new_key) == 1)
+        rc = cm_fail(err, CM_EDENIED, "the new key is the old one");
+    if (rc == 0)
+        rc = protected_header(request, old_key, origin, &head, err);
+    if (rc == 0)
+        rc = inner_jws(request, old_key, new_key, &inner, err);
+    if (rc == 0)
+        rc = kf_jws_sign(old_key, head, inner, strlen(inner), &jws, err);
+    if (rc == 0)
+        cm_json_set(reply, "jws", jws);
+    return rc;
+}
+
 /* Exactly the members of a public P-256 key as account.create answers it: the agent puts nothing
  * else under a MAC. */
 static int check_jwk(const json_t *jwk, struct cm_err *err)
@@ -197,6 +262,10 @@ const struct kfa_verb kfa_verbs_acme[] = {
      KFA_MANAGER,
      {"s:account", "s:directory", "s:sealed_key", "s:url", "s:nonce", "s:payload", "S:kid"},
      jws_sign},
+    {"rollover.sign",
+     KFA_MANAGER,
+     {"s:account", "s:directory", "s:sealed_key", "s:new_sealed_key", "s:url", "s:nonce", "s:kid"},
+     rollover_sign},
     {"eab.sign", KFA_MANAGER, {"s:directory", "s:url", "s:kid", "s:key", "o:jwk"}, eab_sign},
     {0},
 };

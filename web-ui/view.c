@@ -33,6 +33,10 @@ static json_t *account_view(json_t *take_body)
     json_object_update(view, take_body);
     json_object_del(view, "_id");
     json_object_del(view, "type");
+    const json_t *rollover = cm_json_obj(view, "rollover");
+
+    if (rollover) /* that another key waits, and since when */
+        cm_json_set(view, "rollover", json_pack("{s:O?}", "at", json_object_get(rollover, "at")));
     json_object_del(view, "sealed_key");
     json_object_del(view, "signature");
     if (cm_json_obj(view, "eab")) {

@@ -100,6 +100,48 @@ static int cmd_account_add(struct cli *cli)
     return status;
 }
 
+static int account_act(struct cli *cli, const char *act)
+{
+    struct cli_option o[] = {{.name = NULL}};
+    if (cli_options(cli, o) != 0 || cli->argc != 1)
+        return CLI_USAGE;
+    const char *name = cli->argv[0];
+    if (strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-") !=
+        strlen(name))
+        return cli_usage(cli, "an account name has letters, digits, dots, hyphens, underscores");
+    CM_AUTO_STR path = cm_asprintf("/accounts/%s%s", name, act ? "/act" : "");
+    CM_AUTO_JSON body = act ? json_pack("{s:s}", "act", act) : NULL;
+    int status = cli_api(cli, act ? "POST" : "DELETE", path, body, NULL);
+    if (status == CLI_OK && !cli->json)
+        printf("%s: done\n", name);
+    return status;
+}
+
+static int cmd_account_update(struct cli *cli)
+{
+    return account_act(cli, "update");
+}
+
+static int cmd_account_find(struct cli *cli)
+{
+    return account_act(cli, "find");
+}
+
+static int cmd_account_roll_over(struct cli *cli)
+{
+    return account_act(cli, "roll-over");
+}
+
+static int cmd_account_deactivate(struct cli *cli)
+{
+    return account_act(cli, "deactivate");
+}
+
+static int cmd_account_delete(struct cli *cli)
+{
+    return account_act(cli, NULL);
+}
+
 static int cmd_account_list(struct cli *cli)
 {
     struct cli_option o[] = {{.name = NULL}};
@@ -195,6 +237,11 @@ static int cmd_status(struct cli *cli)
 const struct cli_command cli_admin_commands[] = {
     {"account add", "NAME --directory URL …", "ACME account", cmd_account_add},
     {"account list", "", "ACME accounts", cmd_account_list},
+    {"account update", "NAME", "tell the CA its contacts", cmd_account_update},
+    {"account find", "NAME", "look it up at the CA by its key", cmd_account_find},
+    {"account roll-over", "NAME", "give it another key", cmd_account_roll_over},
+    {"account deactivate", "NAME", "for good, at the CA", cmd_account_deactivate},
+    {"account delete", "NAME", "remove it here", cmd_account_delete},
     {"root add", "FILE", "trusted root certificate (PEM)", cmd_root_add},
     {"settings", "[--account NAME …]", "show or change the form's defaults", cmd_settings},
     {"status", "", "this server: replication, peers, listeners", cmd_status},

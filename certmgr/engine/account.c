@@ -30,6 +30,9 @@ static int check_account(const char *name, const json_t *body, struct cm_err *er
         rc = cm_fail(err, CM_EHUMAN,
                      "Nobody has agreed to the CA's terms of service for the account \"%s\"", name);
         cm_err_hint(err, "Agree to the terms in the account");
+    } else if (strcmp(cm_json_str_or(body, "status", ""), "deactivated") == 0) {
+        rc = cm_fail(err, CM_EHUMAN, "The ACME account \"%s\" was deactivated at the CA", name);
+        cm_err_hint(err, "Choose another account: a deactivated one is never of use again");
     } else if (!cm_json_str(body, "directory") || !cm_json_str(body, "sealed_key") ||
                !cm_json_str(body, "thumbprint")) {
         rc = cm_fail(err, CM_EHUMAN, "The ACME account \"%s\" has no key", name);

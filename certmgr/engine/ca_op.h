@@ -22,5 +22,7 @@ struct eng_op;
  * cannot be used (CM_EHUMAN), or the request is none. */
 struct eng_op *eng_op_new(struct engine *engine, const struct eng_op_spec *spec, acme_op_fn done,
                           void *arg, struct cm_err *err);
+/* account_act.c: ends what the engine's people asked of CAs. */
+void eng_acts_stop(struct engine *engine);
 /* Ends it before its end: done is not called.  NULL allowed. */
 void eng_op_free(struct eng_op *op);

@@ -1,5 +1,6 @@
 /* The engine's life, and what it does when a document changes. */
 #include "certmgr/engine/ari.h"
+#include "certmgr/engine/ca_op.h"
 #include "certmgr/engine/dns.h"
 #include "certmgr/engine/life.h"
 
@@ -141,6 +142,7 @@ void eng_free(struct engine *engine)
     eng_holder_stop(engine);
     eng_archive_stop(engine);
     eng_ari_stop(engine);
+    eng_acts_stop(engine);
     intake_stop(engine);
     sched_stop(engine);
     eng_over_stop(engine);

@@ -103,6 +103,19 @@ void eng_put_away(struct engine *engine, const char *credential, bool remove,
  * when the directory is the same. */
 void eng_account_put(struct engine *engine, const json_t *fields, const struct eng_actor *actor,
                      eng_done_fn done, void *arg);
+/* What can be done with an account at its CA (manager). */
+enum eng_account_act {
+    ACCOUNT_UPDATE,     /* tell the CA its contacts */
+    ACCOUNT_FIND,       /* look it up by its key, without registering it, and keep its URL */
+    ACCOUNT_ROLL_OVER,  /* another key; goes on where it was when it was begun before */
+    ACCOUNT_DEACTIVATE, /* for good: the CA refuses it from then on */
+    ACCOUNT_DELETE,     /* only here; refused while a credential uses it */
+};
+/* done when the CA has answered and the account says so. */
+void eng_account_act(struct engine *engine, const char *name, enum eng_account_act act,
+                     const struct eng_actor *actor, eng_done_fn done, void *arg);
+/* "update", "find", "roll-over", "deactivate", "delete"; -1 = another word. */
+int eng_account_act_parse(const char *word);
 /* DNS account document (manager): fields {name, kind, provider (kind recipe), options {name: text
  * or integer}, secrets {name: text; "" keeps what is there}, domains [typed…] or text, enabled,
  * propagation {authoritative, resolvers, fixed_s, limit_s}, resolvers}.  Members that are not given

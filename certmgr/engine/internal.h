@@ -31,6 +31,7 @@ struct eng_dns;
 struct eng_guard;
 struct eng_archiver;
 struct eng_ari;
+struct eng_act;
 struct eng_holder;
 struct eng_over;
 
@@ -93,6 +94,7 @@ struct engine {
     struct eng_guard *guard;       /* guard.h; NULL when this server does no work */
     struct eng_archiver *archiver; /* archive.c; likewise */
     struct eng_ari *ari;           /* ari.c; likewise */
+    struct eng_act *acts;          /* account_act.c: under way */
     struct eng_holder *holders;    /* holder.c */
     struct eng_over *over;         /* over.c; NULL when this server is held */
 };

@@ -232,6 +232,7 @@ static int edit_account(void *arg, json_t *body, struct cm_err *err)
         json_object_del(body, "error");
         json_object_del(body, "terms_agreed");
         json_object_del(body, "eab");
+        json_object_del(body, "rollover");
         cm_json_set_str(body, "status", "new");
     }
     if (put->binding) {

@@ -396,6 +396,13 @@ class Administration(unittest.TestCase):
         page = call("GET", "/accounts", 200, query={"limit": 1}).json
         self.assertEqual(len(page["accounts"]), 1)
         call("GET", "/accounts", 200, query={"after": page["next"]})
+        act = "/accounts/{name}/act"
+        call("POST", act, 422, name="second", body={"act": "delete"})
+        call("POST", act, 404, name="nobody", body={"act": "update"})
+        call("POST", act, 409, name="second", body={"act": "roll-over"})  # never registered
+        call("POST", act, 502, name="second", body={"act": "find"})
+        call("DELETE", "/accounts/{name}", 204, name="second")
+        call("DELETE", "/accounts/{name}", 404, name="second")
 
     def test_account_errors_point_at_members(self):
         for body, pointer in ((self.account(directory="ftp://x"), "#/directory"),

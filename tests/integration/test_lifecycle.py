@@ -248,6 +248,89 @@ class Proposals(unittest.TestCase):
         self.assertEqual(["replaces" in payload for payload in done], [False, False])
 
 
+class Accounts(unittest.TestCase):
+    """A real CA: RFC 8555 7.3.1 to 7.3.6."""
+
+    def add(self, name, *more):
+        MANAGER.cli("account", "add", name, "--directory", PEBBLE.url, "--agree-tos", "--contact",
+                    f"{name}@example.com", "--ca-bundle", PEBBLE.ca, "--http-port", HTTP_PORT, *more)
+
+    def issue(self, name):
+        credential = MANAGER.json("request", "-d", f"{name}.life.example", "-s", "alpha",
+                                  "--account", name, "--keyring-file", f"{name}.kyr")["credential"]
+        MANAGER.wait_issued(credential)
+        return credential
+
+    def document(self, name):
+        return MANAGER.document(f"account:{name}")
+
+    def test_life(self):
+        self.add("living")
+        done = MANAGER.cli("account", "roll-over", "living", check=False)
+        self.assertIn("not registered", done.stderr)
+        credential = self.issue("living")
+        MANAGER.cli("account", "update", "living")
+        before = self.document("living")
+        MANAGER.cli("account", "find", "living")
+        self.assertEqual(self.document("living")["kid"], before["kid"])
+        MANAGER.cli("account", "roll-over", "living")
+        after = self.document("living")
+        self.assertEqual(after["kid"], before["kid"])
+        self.assertNotEqual(after["thumbprint"], before["thumbprint"])
+        self.assertNotIn("rollover", after)
+        MANAGER.cli("account", "find", "living")  # the CA knows the new key
+        MANAGER.cli("renew", credential)          # and orders go on with it
+        wait_status(credential, "issued")
+        done = MANAGER.cli("account", "delete", "living", check=False)
+        self.assertIn("used by 1 credential", done.stderr)
+        MANAGER.cli("account", "deactivate", "living")
+        self.assertEqual(self.document("living")["status"], "deactivated")
+        done = MANAGER.cli("account", "update", "living", check=False)
+        self.assertIn("deactivated", done.stderr)
+        MANAGER.cli("archive", credential)
+        wait_status(credential, "archived")
+        MANAGER.cli("account", "delete", "living")
+        with self.assertRaises(urllib.error.HTTPError):
+            self.document("living")
+
+    def test_rollover_goes_on_after_a_kill(self):
+        """The answer of the key change is lost, or the change itself, and the server is killed."""
+        for name, fault in (("rolllost", faults.lost()), ("rollunreached", faults.unreached())):
+            case = FAKE.case(name)
+            MANAGER.cli("account", "add", name, "--directory", case.url, "--agree-tos", "--contact",
+                        "admin@example.com", "--ca-bundle", FAKE.issuer.ca, "--http-port", HTTP_PORT)
+            MANAGER.cli("root", "add", FAKE.issuer.root)
+            self.issue(name)
+            case.fault("keyChange", fault)
+            self.assertNotEqual(MANAGER.cli("account", "roll-over", name, check=False).returncode, 0)
+            before = self.document(name)
+            self.assertIn("rollover", before)  # both keys are there
+            MANAGER.kill()
+            MANAGER.start()
+            MANAGER.cli("account", "roll-over", name)
+            after = self.document(name)
+            self.assertEqual(after["thumbprint"], before["rollover"]["thumbprint"])
+            self.assertNotIn("rollover", after)
+            MANAGER.cli("account", "find", name)
+            self.assertEqual(case.violations, [])
+
+    def test_conflict_keeps_the_key(self):
+        case = FAKE.case("rollconflict")
+        MANAGER.cli("account", "add", "rollconflict", "--directory", case.url, "--agree-tos",
+                    "--contact", "admin@example.com", "--ca-bundle", FAKE.issuer.ca, "--http-port",
+                    HTTP_PORT)
+        MANAGER.cli("root", "add", FAKE.issuer.root)
+        self.issue("rollconflict")
+        before = self.document("rollconflict")
+        case.fault("keyChange", faults.refuse("conflict", "the key has an account", 409))
+        self.assertNotEqual(MANAGER.cli("account", "roll-over", "rollconflict",
+                                        check=False).returncode, 0)
+        after = self.document("rollconflict")
+        self.assertEqual(after["thumbprint"], before["thumbprint"])
+        self.assertNotIn("rollover", after)
+        MANAGER.cli("account", "update", "rollconflict")
+
+
 class Away(unittest.TestCase):
     def gone(self, doc_id):
         try:

@@ -87,3 +87,30 @@ void api_account_put(struct web_ctx *ctx)
     *put = (struct put){.ctx = ctx, .creates = creates};
     eng_account_put(ctx->web->env.engine, ctx->json, &actor, put_done, put);
 }
+
+void api_account_act(struct web_ctx *ctx)
+{
+    static const struct api_member members[] = {{"act", API_TEXT, true}};
+    struct eng_actor actor = web_actor(ctx);
+    struct cm_err err = CM_ERR_INIT;
+    int act;
+
+    if (!api_body_ok(ctx, members, 1))
+        return;
+    act = eng_account_act_parse(cm_json_str(ctx->json, "act"));
+    if (act >= 0 && act != ACCOUNT_DELETE) {
+        eng_account_act(ctx->web->env.engine, ctx->param, (enum eng_account_act)act, &actor,
+                        api_done, ctx);
+        return;
+    }
+    cm_fail(&err, CM_EINVAL, "act: choose update, find, roll-over or deactivate");
+    api_refused(ctx, &err);
+    cm_err_fini(&err);
+}
+
+void api_account_delete(struct web_ctx *ctx)
+{
+    struct eng_actor actor = web_actor(ctx);
+
+    eng_account_act(ctx->web->env.engine, ctx->param, ACCOUNT_DELETE, &actor, api_done, ctx);
+}

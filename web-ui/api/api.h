@@ -22,6 +22,8 @@ void api_credential_events(struct web_ctx *ctx);
 void api_accounts(struct web_ctx *ctx);
 void api_account(struct web_ctx *ctx);
 void api_account_put(struct web_ctx *ctx);
+void api_account_act(struct web_ctx *ctx);
+void api_account_delete(struct web_ctx *ctx);
 void api_presets(struct web_ctx *ctx);
 
 void api_dns_accounts(struct web_ctx *ctx);

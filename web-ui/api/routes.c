@@ -44,6 +44,8 @@ const struct web_route web_api_routes[] = {
     {HTTP_GET, "/api/v1/accounts", api_accounts, 0, AUTH_USER, BODY_NONE, false},
     {HTTP_GET, "/api/v1/accounts/{name}", api_account, 0, AUTH_USER, BODY_NONE, false},
     {HTTP_PUT, "/api/v1/accounts/{name}", api_account_put, F, AUTH_USER, BODY_JSON, false},
+    {HTTP_POST, "/api/v1/accounts/{name}/act", api_account_act, F, AUTH_USER, BODY_JSON, false},
+    {HTTP_DELETE, "/api/v1/accounts/{name}", api_account_delete, F, AUTH_USER, BODY_JSON, false},
     {HTTP_GET, "/api/v1/dns-accounts", api_dns_accounts, 0, AUTH_USER, BODY_NONE, false},
     {HTTP_GET, "/api/v1/dns-accounts/{name}", api_dns_account, 0, AUTH_USER, BODY_NONE, false},
     {HTTP_PUT, "/api/v1/dns-accounts/{name}", api_dns_account_put, F, AUTH_USER, BODY_JSON, false},

@@ -109,3 +109,34 @@ void page_accounts_post(struct web_ctx *ctx)
         eng_account_put(ctx->web->env.engine, fields, &actor, put_done, ctx);
     cm_err_fini(&err);
 }
+
+/* ---- at its CA ---- */
+
+static void acted(void *arg, const struct cm_err *err)
+{
+    struct web_ctx *ctx = arg;
+
+    if (web_ctx_gone(ctx))
+        return;
+    CM_AUTO_JSON account = web_account(ctx->web->env.store, ctx->param);
+    struct account_form form = {.account = account, .err = err};
+
+    if (err && err->code && account)
+        account_form(ctx, web_status_of(err->code), &form);
+    else if (err && err->code)
+        web_reply_error(ctx, err);
+    else
+        web_reply_redirect(ctx, "/accounts");
+}
+
+void page_account_act_post(struct web_ctx *ctx)
+{
+    struct eng_actor actor = web_actor(ctx);
+    int act = eng_account_act_parse(web_form_get(&ctx->form, "act"));
+
+    if (act < 0)
+        web_reply_status(ctx, 404);
+    else
+        eng_account_act(ctx->web->env.engine, ctx->param, (enum eng_account_act)act, &actor, acted,
+                        ctx);
+}

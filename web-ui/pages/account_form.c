@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/core/mem.h"
+#include "base/net/url.h"
 #include "web-ui/field.h"
 #include "web-ui/html.h"
 #include "web-ui/precondition.h"
@@ -274,6 +275,39 @@ static void hidden(struct draw *draw)
                   cm_json_str(form->account, "name"), NULL);
 }
 
+/* What can be done with it at its CA, and its removal. */
+static void acts_card(struct draw *draw)
+{
+    static const struct {
+        const char *act;
+        enum web_msg label;
+        bool danger;
+    } acts[] = {{"update", MSG_A_ACT_UPDATE, false},
+                {"find", MSG_A_ACT_FIND, false},
+                {"roll-over", MSG_A_ACT_ROLL_OVER, false},
+                {"deactivate", MSG_A_ACT_DEACTIVATE, true},
+                {"delete", MSG_A_ACT_DELETE, true}};
+    struct web_ctx *ctx = draw->ctx;
+    struct cm_buf *page = draw->page, action;
+
+    cm_buf_init(&action, 2048);
+    cm_buf_puts(&action, "/accounts/");
+    url_encode(&action, cm_json_str_or(draw->form->account, "name", ""));
+    cm_buf_puts(&action, "/act");
+    html_raw(page, "<section class=\"card\" aria-labelledby=\"acts-title\">");
+    html_leaf(page, "h2", web_msg(ctx, MSG_A_ACTS), "id", "acts-title", NULL);
+    html_leaf(page, "p", web_msg(ctx, MSG_A_ACTS_LEAD), "class", "hint", NULL);
+    html_open(page, "form", "method", "post", "action", cm_buf_str(&action), NULL);
+    web_page_token(ctx, page);
+    html_raw(page, "<div class=\"actions\">");
+    for (size_t i = 0; i < sizeof(acts) / sizeof(acts[0]); i++)
+        html_leaf(page, "button", web_msg(ctx, acts[i].label), "class",
+                  acts[i].danger ? "danger" : "", "type", "submit", "name", "act", "value",
+                  acts[i].act, NULL);
+    html_raw(page, "</div></form></section>");
+    cm_buf_fini(&action);
+}
+
 void account_form(struct web_ctx *ctx, int status, const struct account_form *form)
 {
     struct cm_buf page;
@@ -307,7 +341,10 @@ void account_form(struct web_ctx *ctx, int status, const struct account_form *fo
     html_leaf(&page, "button", web_msg(ctx, MSG_A_SUBMIT), "class", "primary", "type", "submit",
               NULL);
     html_leaf(&page, "a", web_msg(ctx, MSG_CANCEL), "class", "button", "href", "/accounts", NULL);
-    html_raw(&page, "</div></form></div>");
+    html_raw(&page, "</div></form>");
+    if (form->account)
+        acts_card(&draw);
+    html_raw(&page, "</div>");
     web_page_end(ctx, &page);
     cm_buf_fini(&draw.value);
     web_reply_html(ctx, status, &page);

@@ -16,7 +16,8 @@ void account_status(const struct web_ctx *ctx, struct cm_buf *page, const json_t
 {
     const char *status = cm_json_str_or(account, "status", "new");
     bool valid = strcmp(status, "valid") == 0;
-    bool bad = strcmp(status, "error") == 0;
+    bool over = strcmp(status, "deactivated") == 0;
+    bool bad = over || strcmp(status, "error") == 0;
 
     html_open(page, "span", "class",
               valid ? "badge tone-ok"
@@ -24,7 +25,10 @@ void account_status(const struct web_ctx *ctx, struct cm_buf *page, const json_t
                     : "badge tone-info",
               NULL);
     web_icon(page, valid ? "ok" : bad ? "bad" : "info");
-    html_text(page, web_msg(ctx, valid ? MSG_A_VALID : bad ? MSG_A_ERROR : MSG_A_NEW));
+    html_text(page, web_msg(ctx, valid  ? MSG_A_VALID
+                                 : over ? MSG_A_OVER
+                                 : bad  ? MSG_A_ERROR
+                                        : MSG_A_NEW));
     html_close(page, "span");
 }
 

@@ -409,6 +409,61 @@ static void refuses_other_cas_and_accounts(void **state)
     json_decref(call(m, account_request("main", "https://SECOND.example:8443/dir")));
 }
 
+static json_t *rollover_request(const char *account, const char *sealed, const char *next,
+                                const char *url, const char *kid)
+{
+    return json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:s}", "op", "rollover.sign", "account", account,
+                     "directory", "https://ca.example/directory", "sealed_key", sealed,
+                     "new_sealed_key", next, "url", url, "nonce", "n1", "kid", kid);
+}
+
+/* RFC 8555 7.3.5: the new key signs inside, the present one outside. */
+static void rollover(void **state)
+{
+    (void)state;
+    struct test_agent *m = &f.manager;
+    const char *dir = "https://ca.example/directory", *url = "https://ca.example/key-change";
+    const char *kid = "https://ca.example/acct/1";
+    CM_AUTO_JSON old = call(m, account_request("main", dir));
+    CM_AUTO_JSON new = call(m, account_request("main", dir));
+    CM_AUTO_JSON other = call(m, account_request("other", dir));
+    const char *sealed = cm_json_str(old, "sealed_key"), *next = cm_json_str(new, "sealed_key");
+    CM_AUTO_JSON reply = call(m, rollover_request("main", sealed, next, url, kid));
+    const json_t *jws = cm_json_obj(reply, "jws");
+    check_jws(jws, cm_json_obj(old, "jwk"));
+    CM_AUTO_JSON head = protected_of(jws);
+    assert_string_equal(cm_json_str(head, "kid"), kid);
+    uint8_t *data;
+    size_t len;
+    const char *text = cm_json_str(jws, "payload");
+    CM_AUTO_JSON inner = NULL;
+    assert_int_equal(cm_b64url_decode(text, strlen(text), &data, &len), 0);
+    assert_int_equal(cm_json_parse((char *)data, len, &inner, NULL), 0);
+    cm_free(data);
+    check_jws(inner, cm_json_obj(new, "jwk"));
+    CM_AUTO_JSON inner_head = protected_of(inner);
+    assert_null(json_object_get(inner_head, "nonce"));
+    assert_string_equal(cm_json_str(inner_head, "url"), url);
+    assert_true(json_equal(json_object_get(inner_head, "jwk"), json_object_get(new, "jwk")));
+    text = cm_json_str(inner, "payload");
+    CM_AUTO_JSON said = NULL;
+    assert_int_equal(cm_b64url_decode(text, strlen(text), &data, &len), 0);
+    assert_int_equal(cm_json_parse((char *)data, len, &said, NULL), 0);
+    cm_free(data);
+    assert_string_equal(cm_json_str(said, "account"), kid);
+    assert_true(json_equal(json_object_get(said, "oldKey"), json_object_get(old, "jwk")));
+
+    refused(m, rollover_request("main", sealed, sealed, url, kid), "denied", "is the old one");
+    refused(m, rollover_request("main", sealed, cm_json_str(other, "sealed_key"), url, kid),
+            "denied", "bound to account:other");
+    refused(m, rollover_request("main", sealed, next, "https://evil.example/", kid), "denied",
+            "not at the account's CA");
+    refused(m, rollover_request("main", sealed, next, url, "https://evil.example/1"), "denied",
+            "account URL");
+    refused(m, rollover_request("main", "AAAA", next, url, kid), "malformed", "envelope");
+    refused(&f.server, rollover_request("main", sealed, next, url, kid), "denied", "not a manager");
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 int main(void)
 {
@@ -419,6 +474,7 @@ int main(void)
         TEST(slow_keys_do_not_block),
         TEST(signs_for_its_ca),
         TEST(binds_to_an_account_at_the_ca),
+        TEST(rollover),
         TEST(refuses_other_cas_and_accounts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
