@@ -25,7 +25,7 @@ import peers  # noqa: E402
 from measure import Cpu, Memory, spread  # noqa: E402
 from ours import lab  # noqa: E402
 
-BASE = 61000  # above the ports that the system gives to clients; Pebble takes base … base + 1055
+BASE = 61000  # above the ports that the system gives to clients; Pebble takes base … base + 55
 PROXY_PORT = 60990
 HTTP_PORT = 5180
 NET = 121  # 127.0.0.NET …: our servers; the webroot of the others is one below

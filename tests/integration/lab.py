@@ -116,7 +116,7 @@ class Pebble:
         self.directory = Path(directory)
         self.directory.mkdir(parents=True, exist_ok=True)
         self.http_port, self.tls_port = http_port, tls_port
-        self.port, self.admin_port = base, base + 1000
+        self.port, self.admin_port = base, base + 1
         self.dns_port, self.dns_admin = base + 53, base + 55
         self.env = dict({"GOMAXPROCS": "1"}, **(env or {}))
         self.settings = {}  # further members of Pebble's configuration; set before start()
