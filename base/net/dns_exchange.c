@@ -36,6 +36,7 @@ struct dns_exchange {
     uint8_t *message; /* two bytes of length, then the message (RFC 1035 4.2.2) */
     size_t len;       /* of the message */
     size_t sent, got; /* TCP, with the length */
+    /* Last, and not zeroed. */
     uint8_t answer[2 + DNS_MESSAGE_MAX];
 };
 
@@ -254,7 +255,8 @@ struct dns_exchange *dns_exchange(struct cm_loop *loop, const char *address, uns
                                   const uint8_t *message, size_t len, dns_exchange_fn fn, void *arg)
 {
     CM_BUG_ON(len < HEADER_SIZE || len > DNS_MESSAGE_MAX);
-    struct dns_exchange *x = cm_calloc(1, sizeof(*x));
+    struct dns_exchange *x = cm_malloc(sizeof(*x));
+    memset(x, 0, offsetof(struct dns_exchange, answer)); /* 64 KiB that few answers fill */
     x->loop = loop;
     x->fn = fn;
     x->arg = arg;

@@ -23,7 +23,7 @@ struct dns_authority {
     dns_authority_fn done;
     void *arg;
     struct dns_place place; /* copies */
-    struct host host[DNS_SERVERS_MAX];
+    struct host *host;      /* not inside: each has room for an error, and a zone has two */
     size_t host_count, pending;
     struct dns_authority_server server[DNS_ADDRESSES_MAX];
     size_t server_count;
@@ -43,6 +43,7 @@ static void authority_free(struct dns_authority *a)
     cm_free((void *)(uintptr_t)a->place.zone);
     cm_free((void *)(uintptr_t)a->place.primary);
     cm_free((void *)(uintptr_t)a->place.servers);
+    cm_free(a->host);
     cm_free(a);
 }
 
@@ -114,17 +115,19 @@ static void on_place(void *arg, const struct dns_place *place, const struct cm_e
     a->place.primary = cm_strdup(place->primary);
     a->place.servers = names;
     a->host_count = place->server_count;
+    a->host = cm_calloc(a->host_count, sizeof(*a->host));
     a->pending = 2 * a->host_count;
     for (size_t i = 0; i < a->host_count; i++) {
         struct host *host = &a->host[i];
         *host = (struct host){.owner = a, .name = cm_strdup(place->servers[i])};
         names[i] = host->name;
         for (unsigned k = 0; k < 2; k++)
-            host->query[k] =
-                dns_ask(a->dns,
-                        &(struct dns_question){
-                            .name = host->name, .type = types[k], .keep_s = ADDRESS_KEEP_S},
-                        on_addresses, host);
+            host->query[k] = dns_ask(a->dns,
+                                     &(struct dns_question){.name = host->name,
+                                                            .type = types[k],
+                                                            .keep_s = ADDRESS_KEEP_S,
+                                                            .keep_no = true},
+                                     on_addresses, host);
     }
 }
 
