@@ -79,6 +79,7 @@ class Torture:
         self.pebble.admin_port = PORT + 1
         self.named = Named(d, f"{NET}.2", NAMED_PORT, zones=[ZONE],
                            forwarder=self.pebble.resolver)
+        self.asked = f"127.0.0.1:{self.named.own_port}"
         self.proxy = FaultProxy(self.pebble, PROXY_PORT)
         self.account, self.accounts = None, 0
         self.server = lab.Server(d, "alpha", f"{NET}.1", self.pebble, ui_port=13444,
@@ -94,7 +95,8 @@ class Torture:
         self.pebble._certificate()
         self.named.start()
         self.proxy.start()
-        self.pebble.resolver, forwarded = self.named.server, self.pebble.resolver
+        # only what the DNS account writes and looks at goes through the relay
+        self.pebble.resolver, forwarded = self.asked, self.pebble.resolver
         self.server.init().start()
         self.pebble.resolver = forwarded
         secret = self.directory / "tsig"
@@ -126,7 +128,7 @@ class Torture:
         text = base64.urlsafe_b64encode(hmac).decode().rstrip("=")
         self.pebble.settings = {"externalAccountBindingRequired": setting.eab,
                                 "externalAccountMACKeys": {kid: text} if setting.eab else {}}
-        self.pebble.start(self.server.address, dns_server=self.named.server)
+        self.pebble.start(self.server.address, dns_server=self.asked)
         self.proxy.life += 1
         words = ["--eab-kid", kid, "--eab-hmac-file", "-"] if setting.eab else []
         self.server.cli("account", "add", self.account, "--directory", self.proxy.url,
