@@ -58,7 +58,7 @@ void api_upstream_put(struct web_ctx *ctx)
 
 static void no_content(struct web_ctx *ctx)
 {
-    web_reply_status(ctx, 204);
+    web_reply(ctx, 204, NULL, "", 0);
 }
 
 void api_upstream_delete(struct web_ctx *ctx)
