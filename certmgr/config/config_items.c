@@ -299,7 +299,10 @@ void config_items_finish(struct config *config)
         snprintf(config->notify.mail_from, sizeof(config->notify.mail_from), "certmgr@%s",
                  config->name);
     if (config->origin_count == 0) {
+        /* those of certmgr/acme/presets.c */
         add_origin(config, "https://acme-v02.api.letsencrypt.org", NULL);
         add_origin(config, "https://acme-staging-v02.api.letsencrypt.org", NULL);
+        add_origin(config, "https://acme.ssl.com", NULL);
+        add_origin(config, "https://acme.amecert.jprs.jp", NULL);
     }
 }

@@ -46,7 +46,7 @@ static void test_defaults(void **state)
     assert_int_equal(c.challenge_port, 80);
     assert_string_equal(c.tls_challenge_address, "0.0.0.0");
     assert_int_equal(c.tls_challenge_port, 0);
-    assert_int_equal(c.origin_count, 2);
+    assert_int_equal(c.origin_count, 4);
     assert_int_equal(c.target_count, 0);
     assert_false(c.lab_http);
     assert_int_equal(c.dns_port, 53);
