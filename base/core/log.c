@@ -2,7 +2,9 @@
 #include "base/core/log.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -12,9 +14,10 @@
 #include "base/core/mem.h"
 #include "base/core/utf8.h"
 
-#define LOG_TEXT_MAX 3072        /* message before escaping */
-#define LOG_LINE_MAX (16u << 10) /* every byte may grow to four */
-#define LOG_NAME_MAX 32
+#define LOG_TEXT_MAX      3072 /* message before escaping */
+#define LOG_FULL_EVERY_MS 60000
+#define LOG_LINE_MAX      (16u << 10) /* every byte may grow to four */
+#define LOG_NAME_MAX      32
 
 static char process_name[LOG_NAME_MAX] = "-";
 static enum cm_level lowest = CM_LOG_INFO;
@@ -88,9 +91,31 @@ void cm_log(enum cm_level level, const char *component, const char *object, cons
     errno = saved;
 }
 
+/* A full disk is met by every write, and the log may lie on it, too: one line in a while stands for
+ * the others.  Returns how many were left out before this one, or -1 = leave it out. */
+static int64_t full_again(void)
+{
+    static _Atomic int64_t told_ms, left_out; /* of all threads */
+    static _Atomic bool told;
+    int64_t now = cm_mono_ms();
+    if (told && now >= told_ms && now - told_ms < LOG_FULL_EVERY_MS) {
+        left_out++;
+        return -1;
+    }
+    told = true;
+    told_ms = now;
+    return atomic_exchange(&left_out, 0);
+}
+
 void cm_log_err(enum cm_level level, const char *component, const struct cm_err *err)
 {
     char line[LOG_TEXT_MAX / 2];
+    int64_t left_out = err->code == CM_EFULL ? full_again() : 0;
+    if (left_out < 0)
+        return;
+    if (left_out > 0)
+        cm_log(level, component, NULL, "%" PRId64 " more messages about a full disk were left out",
+               left_out);
     cm_err_line(err, line, sizeof(line));
     cm_log(level, component, err->object, "%s (%s)%s%s", line, cm_code_name(err->code),
            err->hint[0] ? "; " : "", err->hint);

@@ -12,7 +12,7 @@ void cm_log_init(const char *process, enum cm_level level);
  * escaped, so text from CA or peer cannot forge lines.  Never pass key material or tokens. */
 void cm_log(enum cm_level level, const char *component, const char *object, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));
-/* Logs an error object as one line. */
+/* Logs an error object as one line; CM_EFULL once a minute, with the number of those left out. */
 void cm_log_err(enum cm_level level, const char *component, const struct cm_err *err);
 /* Parses "debug|info|warn|error"; returns 0 or CM_EINVAL. */
 int cm_level_parse(const char *text, enum cm_level *ret);

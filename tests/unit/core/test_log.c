@@ -55,6 +55,37 @@ static void a_line_has_six_fields(void **state)
                         "2025-11-22T02:16:42.123Z error front store - disk is full\n");
 }
 
+/* Every write meets a full disk: once a minute is enough, with a count; other errors are told. */
+static void a_full_disk_does_not_flood(void **state)
+{
+    (void)state;
+    struct cm_err full = CM_ERR_INIT, other = CM_ERR_INIT;
+    cm_fail(&full, CM_EFULL, "no space");
+    cm_fail(&other, CM_EIO, "broken");
+    capture_begin();
+    for (int i = 0; i < 500; i++)
+        cm_log_err(CM_LOG_WARN, "store", &full);
+    cm_log_err(CM_LOG_WARN, "store", &other);
+    cm_clock_fake(1763777802123, 59999);
+    cm_log_err(CM_LOG_WARN, "store", &full);
+    assert_string_equal(capture_end(),
+                        "2025-11-22T02:16:42.123Z warn front store - no space (full)\n"
+                        "2025-11-22T02:16:42.123Z warn front store - broken (io)\n");
+    capture_begin();
+    cm_clock_fake(1763777802123, 60000);
+    cm_log_err(CM_LOG_WARN, "store", &full);
+    cm_clock_fake(1763777802123, 120000);
+    cm_log_err(CM_LOG_WARN, "store", &full);
+    assert_string_equal(
+        capture_end(),
+        "2025-11-22T02:16:42.123Z warn front store - 500 more messages about a full disk were left "
+        "out\n"
+        "2025-11-22T02:16:42.123Z warn front store - no space (full)\n"
+        "2025-11-22T02:16:42.123Z warn front store - no space (full)\n");
+    cm_err_fini(&full);
+    cm_err_fini(&other);
+}
+
 static void lower_levels_are_dropped(void **state)
 {
     (void)state;
@@ -126,6 +157,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_line_has_six_fields),
+        cmocka_unit_test(a_full_disk_does_not_flood),
         cmocka_unit_test(lower_levels_are_dropped),
         cmocka_unit_test(text_from_outside_cannot_forge_lines),
         cmocka_unit_test(long_messages_are_cut_in_one_line),
