@@ -103,6 +103,40 @@ bool sup_child_start(struct sup_child *child, const struct config *config)
     return true;
 }
 
+/* How long until it is started again. */
+static int64_t plan_restart(struct sup_child *child, int64_t now, int status)
+{
+    /* A child that ran for a while starts again at once; one that dies at its start waits longer.
+     */
+    bool alike = child->alike > 0 && child->last_status == status;
+    if (now - child->started_at > SUP_RESTART_MAX_MS) {
+        child->backoff_ms = SUP_RESTART_MIN_MS;
+        alike = false;
+    }
+    child->alike = alike ? child->alike + 1 : 1;
+    child->last_status = status;
+    int64_t wait = child->alike > SUP_ALIKE_MAX ? SUP_ALIKE_MS : child->backoff_ms;
+    child->backoff_ms *= 2;
+    if (child->backoff_ms > SUP_RESTART_MAX_MS)
+        child->backoff_ms = SUP_RESTART_MAX_MS;
+    return wait;
+}
+
+static void tell_end(const struct sup_child *child, int status)
+{
+    bool signalled = WIFSIGNALED(status);
+    int number = signalled ? WTERMSIG(status) : WEXITSTATUS(status);
+    const char *how = signalled ? "by signal" : "with status";
+    if (child->alike <= SUP_ALIKE_MAX)
+        cm_log(CM_LOG_WARN, "supervisor", child->name, "ended %s %d; started again", how, number);
+    else
+        cm_log(CM_LOG_ERROR, "supervisor", child->name,
+               "ended %s %d %u times in a row; tried again every %d s. Its own message above says "
+               "why; put that right (who owns the files below the state directory, a full disk, "
+               "certmgr.conf) or restart certmgr after it",
+               how, number, child->alike, SUP_ALIKE_MS / 1000);
+}
+
 bool sup_child_ended(struct sup_child *child, pid_t pid, int status, bool stopping)
 {
     if (child->pid != pid)
@@ -110,22 +144,9 @@ bool sup_child_ended(struct sup_child *child, pid_t pid, int status, bool stoppi
     int64_t now = cm_mono_ms();
     child->pid = 0;
     sup_child_close(child);
-    /* A child that ran for a while starts again at once; one that dies at its start waits longer.
-     */
-    if (now - child->started_at > SUP_RESTART_MAX_MS)
-        child->backoff_ms = SUP_RESTART_MIN_MS;
-    child->start_at = now + child->backoff_ms;
-    child->backoff_ms *= 2;
-    if (child->backoff_ms > SUP_RESTART_MAX_MS)
-        child->backoff_ms = SUP_RESTART_MAX_MS;
-    if (stopping)
-        return true;
-    if (WIFSIGNALED(status))
-        cm_log(CM_LOG_WARN, "supervisor", child->name, "ended by signal %d; started again",
-               WTERMSIG(status));
-    else
-        cm_log(CM_LOG_WARN, "supervisor", child->name, "ended with status %d; started again",
-               WEXITSTATUS(status));
+    child->start_at = now + plan_restart(child, now, status);
+    if (!stopping)
+        tell_end(child, status);
     return true;
 }
 

@@ -13,6 +13,8 @@ struct sup_child {
     int64_t start_at;    /* monotonic ms of the next start */
     int64_t started_at;
     int64_t backoff_ms;
+    int last_status; /* wait status of the last end … */
+    unsigned alike;  /* … and how many short lives in a row ended with it */
 };
 
 void sup_child_init(struct sup_child *child, const char *name, const char *command,

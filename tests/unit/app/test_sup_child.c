@@ -4,6 +4,8 @@
  */
 #include "support.h"
 
+#include <signal.h>
+
 #include "base/core/clock.h"
 #include "certmgr/sup_child.h"
 #include "certmgr/supervisor.h"
@@ -27,14 +29,22 @@ static int teardown(void **state)
 }
 
 /* As if it had been started now and ended after so long; the wait until the next start. */
-static int64_t live(struct sup_child *child, int64_t ms, bool stopping)
+static int64_t live_as(struct sup_child *child, int64_t ms, int status)
 {
     child->pid = PID;
     child->started_at = cm_mono_ms();
     cm_clock_fake(cm_now_ms() + ms, cm_mono_ms() + ms);
-    assert_true(sup_child_ended(child, PID, 1 << 8, stopping));
+    assert_true(sup_child_ended(child, PID, status, false));
     assert_int_equal(child->pid, 0);
     return child->start_at - cm_mono_ms();
+}
+
+/* Each end another one, so that none is like the one before. */
+static int64_t live(struct sup_child *child, int64_t ms)
+{
+    static int status;
+    status = (status + 1) % 100;
+    return live_as(child, ms, status << 8);
 }
 
 static void waits_longer_each_time(void **state)
@@ -42,25 +52,41 @@ static void waits_longer_each_time(void **state)
     static const int64_t want[] = {100, 200, 400, 800, 1600, 3200, 5000, 5000, 5000};
     struct sup_child *child = *state;
     for (size_t i = 0; i < sizeof(want) / sizeof(want[0]); i++)
-        assert_int_equal(live(child, 10, false), want[i]);
+        assert_int_equal(live(child, 10), want[i]);
 }
 
 static void a_long_life_begins_anew(void **state)
 {
     struct sup_child *child = *state;
     for (int i = 0; i < 8; i++)
-        (void)live(child, 10, false);
-    assert_int_equal(live(child, SUP_RESTART_MAX_MS, false), SUP_RESTART_MAX_MS); /* not yet */
-    assert_int_equal(live(child, SUP_RESTART_MAX_MS + 1, false), SUP_RESTART_MIN_MS);
-    assert_int_equal(live(child, 10, false), 2 * SUP_RESTART_MIN_MS);
+        (void)live(child, 10);
+    assert_int_equal(live(child, SUP_RESTART_MAX_MS), SUP_RESTART_MAX_MS); /* not yet */
+    assert_int_equal(live(child, SUP_RESTART_MAX_MS + 1), SUP_RESTART_MIN_MS);
+    assert_int_equal(live(child, 10), 2 * SUP_RESTART_MIN_MS);
+}
+
+/* What cannot start for a reason that stays (files of another user) is not tried all the time. */
+static void ends_that_are_alike_are_tried_seldom(void **state)
+{
+    static const int64_t want[] = {100, 200, 400, 800, 1600, 60000, 60000, 60000};
+    struct sup_child *child = *state;
+    for (size_t i = 0; i < sizeof(want) / sizeof(want[0]); i++)
+        assert_int_equal(live_as(child, 10, 1 << 8), want[i]);
+    assert_int_equal(live_as(child, 10, SIGKILL), SUP_RESTART_MAX_MS); /* something else */
+    for (int i = 0; i < 4; i++)
+        assert_int_equal(live_as(child, 10, SIGKILL), SUP_RESTART_MAX_MS);
+    assert_int_equal(live_as(child, 10, SIGKILL), SUP_ALIKE_MS);
+    /* It ran for a while: whatever it was, it is over. */
+    assert_int_equal(live_as(child, SUP_RESTART_MAX_MS + 1, SIGKILL), SUP_RESTART_MIN_MS);
+    assert_int_equal(live_as(child, 10, SIGKILL), 2 * SUP_RESTART_MIN_MS);
 }
 
 static void is_due_when_the_wait_is_over(void **state)
 {
     struct sup_child *child = *state;
     assert_true(sup_child_due(child, cm_mono_ms()));
-    (void)live(child, 10, false);
-    (void)live(child, 10, false);
+    (void)live(child, 10);
+    (void)live(child, 10);
     assert_false(sup_child_due(child, cm_mono_ms() + 199));
     assert_true(sup_child_due(child, cm_mono_ms() + 200));
     child->pid = PID;
@@ -83,6 +109,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(waits_longer_each_time),
         TEST(a_long_life_begins_anew),
+        TEST(ends_that_are_alike_are_tried_seldom),
         TEST(is_due_when_the_wait_is_over),
         TEST(another_process_is_not_its_business),
     };
