@@ -1,60 +1,11 @@
-/* sendmsg/recvmsg with one JSON packet and at most one descriptor. */
+/* Packets: one JSON object and at most one descriptor each. */
 #include "certmgr/channel.h"
 
+#include "base/core/fdpass.h"
 #include "base/core/json.h"
 #include "base/core/mem.h"
 
-#include <errno.h>
-#include <string.h>
-#include <sys/socket.h>
-#include <sys/uio.h>
 #include <unistd.h>
-
-/* Room for more than the one descriptor we take: what does not fit would be closed by the kernel,
- * what does must be closed by us. */
-#define FDS_MAX 4
-
-union control_space {
-    struct cmsghdr align;
-    char bytes[CMSG_SPACE(FDS_MAX * sizeof(int))];
-};
-
-static int send_bytes(int channel, void *data, size_t len, int fd)
-{
-    union control_space space = {.bytes = {0}};
-    struct iovec iov = {.iov_base = data, .iov_len = len};
-    struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
-    if (fd >= 0) {
-        msg.msg_control = space.bytes;
-        msg.msg_controllen = CMSG_SPACE(sizeof(int));
-        struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
-        c->cmsg_level = SOL_SOCKET;
-        c->cmsg_type = SCM_RIGHTS;
-        c->cmsg_len = CMSG_LEN(sizeof(int));
-        memcpy(CMSG_DATA(c), &fd, sizeof(fd));
-    }
-    ssize_t n;
-    do {
-        n = sendmsg(channel, &msg, MSG_NOSIGNAL);
-    } while (n < 0 && errno == EINTR);
-    if (n < 0 && (errno == EAGAIN || errno == ENOBUFS))
-        return CM_EBUSY;
-    return n == (ssize_t)len ? 0 : CM_ECLOSED;
-}
-
-/* Keeps the first descriptor of a control message and closes all others. */
-static void take_fds(struct cmsghdr *c, int *ret_fd)
-{
-    size_t count = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-    for (size_t i = 0; i < count; i++) {
-        int fd = -1;
-        memcpy(&fd, CMSG_DATA(c) + i * sizeof(int), sizeof(fd));
-        if (*ret_fd < 0)
-            *ret_fd = fd;
-        else
-            close(fd);
-    }
-}
 
 static void drop(int *fd)
 {
@@ -63,43 +14,19 @@ static void drop(int *fd)
     *fd = -1;
 }
 
-/* Returns the number of bytes, 0 = end of file, -1 = nothing there, -2 = broken. */
-static ssize_t recv_bytes(int channel, void *data, size_t len, int *ret_fd)
-{
-    union control_space space;
-    struct iovec iov = {.iov_base = data, .iov_len = len};
-    struct msghdr msg = {.msg_iov = &iov,
-                         .msg_iovlen = 1,
-                         .msg_control = space.bytes,
-                         .msg_controllen = sizeof(space.bytes)};
-    *ret_fd = -1;
-    ssize_t n;
-    do {
-        n = recvmsg(channel, &msg, MSG_CMSG_CLOEXEC);
-    } while (n < 0 && errno == EINTR);
-    if (n < 0)
-        return errno == EAGAIN ? -1 : -2;
-    for (struct cmsghdr *c = CMSG_FIRSTHDR(&msg); c != NULL; c = CMSG_NXTHDR(&msg, c))
-        if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS)
-            take_fds(c, ret_fd);
-    if (n == 0 || (msg.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0)
-        drop(ret_fd);
-    return (msg.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0 ? -2 : n;
-}
-
 int channel_send(int channel, const json_t *packet, int fd)
 {
     size_t len = 0;
     CM_AUTO_STR text = cm_json_dump(packet, &len);
     CM_BUG_ON(len > CHANNEL_PACKET_MAX);
-    return send_bytes(channel, text, len, fd);
+    return cm_fd_send(channel, text, len, fd);
 }
 
 int channel_recv(int channel, json_t **ret, int *ret_fd)
 {
     char data[CHANNEL_PACKET_MAX];
     *ret = NULL;
-    ssize_t n = recv_bytes(channel, data, sizeof(data), ret_fd);
+    ssize_t n = cm_fd_recv(channel, data, sizeof(data), ret_fd);
     if (n == -1)
         return 0;
     if (n <= 0)
@@ -117,14 +44,14 @@ int channel_recv(int channel, json_t **ret, int *ret_fd)
 int channel_send_fd(int channel, int fd)
 {
     char byte = 'c';
-    return send_bytes(channel, &byte, 1, fd);
+    return cm_fd_send(channel, &byte, 1, fd);
 }
 
 int channel_recv_fd(int channel)
 {
     char byte = 0;
     int fd = -1;
-    ssize_t n = recv_bytes(channel, &byte, 1, &fd);
+    ssize_t n = cm_fd_recv(channel, &byte, 1, &fd);
     if (n == 1 && fd >= 0)
         return fd;
     drop(&fd);

@@ -1,6 +1,7 @@
 /* fork + exec of the agent, blocking frames. */
 #include "certmgr/fleet/agent_sync.h"
 
+#include "base/core/fdpass.h"
 #include "base/core/frame.h"
 #include "base/core/json.h"
 #include "base/core/mem.h"
@@ -9,9 +10,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
-#include <string.h>
 #include <sys/socket.h>
-#include <sys/uio.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -37,22 +36,7 @@ static void exec_agent(const struct config *config, int control)
 /* The agent takes its channel from the control channel: one byte + descriptor. */
 static int hand_over(int control, int fd)
 {
-    char byte = 'c';
-    union {
-        struct cmsghdr align;
-        char bytes[CMSG_SPACE(sizeof(int))];
-    } space = {.bytes = {0}};
-    struct iovec iov = {.iov_base = &byte, .iov_len = 1};
-    struct msghdr msg = {.msg_iov = &iov,
-                         .msg_iovlen = 1,
-                         .msg_control = space.bytes,
-                         .msg_controllen = sizeof(space.bytes)};
-    struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
-    c->cmsg_level = SOL_SOCKET;
-    c->cmsg_type = SCM_RIGHTS;
-    c->cmsg_len = CMSG_LEN(sizeof(int));
-    memcpy(CMSG_DATA(c), &fd, sizeof(fd));
-    return sendmsg(control, &msg, MSG_NOSIGNAL) == 1 ? 0 : CM_EIO;
+    return cm_fd_send(control, "c", 1, fd) == 0 ? 0 : CM_EIO;
 }
 
 int agent_sync_start(const struct config *config, struct agent_sync *ret, struct cm_err *err)
