@@ -6,6 +6,8 @@
 #include "base/core/utf8.h"
 #include "base/net/http_server.h"
 
+#include <errno.h>
+#include <grp.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -28,6 +30,7 @@ void sup_listeners_init(const struct config *config, struct sup_listener out[SUP
     set_tcp(&out[4], "tls_challenge", config->tls_challenge_address, config->tls_challenge_port);
     out[3].name = "api";
     out[3].fd = -1;
+    out[3].group = config->socket_group;
     /* A path too long to be bound is refused by the binding, whole, never shortened. */
     snprintf(out[3].address, sizeof(out[3].address), "unix:%s", config->socket);
 }
@@ -43,18 +46,36 @@ static int make_folder(const char *path, struct cm_err *err)
     return cm_dir_make(dir, 0755, err);
 }
 
+/* Nobody can connect yet: it is not listening. */
+static int give_to_group(const char *path, const char *group, struct cm_err *err)
+{
+    if (group == NULL || group[0] == '\0')
+        return 0;
+    errno = 0;
+    const struct group *gr = getgrnam(group);
+    if (gr == NULL)
+        return cm_fail(err, CM_EINVAL, "[process] socket_group: there is no group \"%.63s\"",
+                       group);
+    if (chown(path, (uid_t)-1, gr->gr_gid) != 0)
+        return cm_fail_errno(err, errno, "%.200s cannot be given to group %.63s", path, group);
+    return 0;
+}
+
 int sup_listener_bind(struct sup_listener *listener)
 {
     struct cm_err err = CM_ERR_INIT;
     char line[sizeof(listener->error)];
     int rv = 0;
+    bool is_unix = strncmp(listener->address, "unix:", 5) == 0;
     listener->error[0] = '\0';
-    if (strncmp(listener->address, "unix:", 5) == 0)
+    if (is_unix)
         rv = make_folder(listener->address + 5, &err);
     if (rv == 0)
         rv = http_bind_closed(listener->address, &listener->fd, &err);
+    if (rv == 0 && is_unix)
+        rv = give_to_group(listener->address + 5, listener->group, &err);
     if (rv != 0) {
-        listener->fd = -1;
+        sup_listener_close(listener);
         cm_err_line(&err, line, sizeof(line));
         snprintf(listener->error, sizeof(listener->error), "%.240s%s%.150s", line,
                  err.hint[0] != '\0' ? "; " : "", err.hint);

@@ -10,6 +10,7 @@
 struct sup_listener {
     const char *name;                  /* "ui", "replication", "challenge", "api" */
     char address[CONFIG_PATH_MAX + 8]; /* "127.0.0.11:8443", "unix:/path"; "" = switched off */
+    const char *group;                 /* of a Unix socket; NULL or "" = as it is made */
     int fd;                            /* -1 = not bound */
     char error[400];                   /* why not */
     bool told;                         /* the present front knows the present state */

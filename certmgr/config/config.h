@@ -60,6 +60,7 @@ struct config {
                [280]; /* [acme] allowed_cas; default: Let's Encrypt live + staging */
     size_t origin_count;
     char front_user[64], agent_user[64]; /* [process] users when started as root */
+    char socket_group[64];               /* [process] of the API's socket; "" = as it is made */
     char log_level[16];
     struct config_notify notify;
     struct config_target target[CONFIG_TARGETS_MAX]; /* [target NAME] */

@@ -46,6 +46,8 @@ static const struct config_item items[] = {
      "user of the network process when started as root"},
     {"process", "agent_user", CONFIG_TEXT, GLOBAL(agent_user), 0, 0, "",
      "user of the key agent when started as root"},
+    {"process", "socket_group", CONFIG_TEXT, GLOBAL(socket_group), 0, 0, "",
+     "group of the API's socket, so that its members may connect; default: root's"},
     {"notify", "mail_to", CONFIG_WORDS, GLOBAL(notify.mail_to), 0, 0, "",
      "mail addresses that are told of failures, separated by blanks; default: no mail"},
     {"notify", "mail_from", CONFIG_TEXT, GLOBAL(notify.mail_from), 0, 0, "",

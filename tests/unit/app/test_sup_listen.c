@@ -3,6 +3,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <grp.h>
 #include <netinet/in.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -55,6 +56,35 @@ static int free_port(int family)
     close(fd);
     return ntohs(family == AF_INET ? ((struct sockaddr_in *)&ss)->sin_port
                                    : ((struct sockaddr_in6 *)&ss)->sin6_port);
+}
+
+/* The group is in force before anybody can connect; one that does not exist is told by name. */
+static void the_socket_belongs_to_its_group(void **state)
+{
+    char dir[] = "/tmp/sup-listen-XXXXXX";
+    struct stat st;
+    struct sup_listener l = {.name = "api", .fd = -1, .group = "no-such-group"};
+    (void)state;
+    assert_non_null(mkdtemp(dir));
+    snprintf(l.address, sizeof(l.address), "unix:%s/api.sock", dir);
+    assert_true(sup_listener_bind(&l) < 0);
+    assert_int_equal(l.fd, -1);
+    assert_non_null(strstr(l.error, "there is no group \"no-such-group\""));
+    assert_int_not_equal(stat(l.address + 5, &st), 0);
+
+    /* As root any group will do, else it has to be one of ours. */
+    const struct group *gr = geteuid() == 0 ? getgrnam("daemon") : getgrgid(getegid());
+    if (gr) {
+        CM_AUTO_STR name = cm_strdup(gr->gr_name);
+        gid_t gid = gr->gr_gid;
+        l.group = name;
+        assert_int_equal(sup_listener_bind(&l), 0);
+        assert_int_equal(stat(l.address + 5, &st), 0);
+        assert_int_equal(st.st_gid, gid);
+        assert_int_equal(st.st_mode & 0777, 0660);
+        sup_listener_close(&l);
+    }
+    assert_int_equal(rmdir(dir), 0);
 }
 
 static void the_table_follows_the_configuration(void **state)
@@ -256,6 +286,7 @@ static void a_path_too_long_is_refused_whole(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_socket_belongs_to_its_group),
         cmocka_unit_test(the_table_follows_the_configuration),
         cmocka_unit_test(clients_are_refused_until_the_front_listens),
         cmocka_unit_test(a_taken_port_says_so_and_is_bound_later),
