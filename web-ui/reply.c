@@ -228,12 +228,31 @@ void web_reply_problem_as(struct web_ctx *ctx, int status, const char *type, con
     reply_problem(ctx, status, type, problem);
 }
 
+/* Names what was asked for, by the route's parameter (owned), or NULL. */
+static char *nothing_there(const struct web_ctx *ctx)
+{
+    static const struct {
+        const char *place, *kind;
+    } kinds[] = {
+        {"/credentials/{", "credential"},   {"/requests/{", "request"},
+        {"/dns-accounts/{", "DNS account"}, {"/accounts/{", "ACME account"},
+        {"/servers/{", "server"},
+    };
+
+    for (size_t i = 0; ctx->route && ctx->param[0] && i < sizeof(kinds) / sizeof(kinds[0]); i++)
+        if (strstr(ctx->route->pattern, kinds[i].place))
+            return cm_asprintf("there is no %s %s", kinds[i].kind, ctx->param);
+    return NULL;
+}
+
 void web_reply_status(struct web_ctx *ctx, int status)
 {
+    CM_AUTO_STR detail = ctx->api && status == 404 ? nothing_there(ctx) : NULL;
+
     if (ctx->ex && status == 401) /* RFC 9110 15.5.2 wants a challenge */
         http_ex_header(ctx->ex, "WWW-Authenticate", "Session realm=\"certmgr\"");
     if (ctx->api)
-        web_reply_problem(ctx, status, NULL, NULL, NULL, NULL);
+        web_reply_problem(ctx, status, NULL, detail, NULL, NULL);
     else if (ctx->ex)
         web_page_status(ctx, status, NULL);
     else

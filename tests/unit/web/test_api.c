@@ -159,7 +159,8 @@ static void test_credentials(void **state)
     expect(&rig, "GET", "/credentials?view=nonsense", NULL, 422);
     expect(&rig, "GET", "/credentials?after=AAAA", NULL, 422);
     expect(&rig, "GET", "/credentials?domain=-x-", NULL, 422);
-    expect(&rig, "GET", "/credentials/" ULID, NULL, 404);
+    CM_AUTO_JSON nothing = call(&rig, "GET", "/credentials/" ULID, NULL, 404);
+    assert_string_equal(cm_json_str_or(nothing, "detail", ""), "there is no credential " ULID);
     expect(&rig, "GET", "/credentials/01J0", NULL, 404);
     doubles.view = json_pack("{s:{s:s}}", "credential", "status", "issued");
     CM_AUTO_JSON view = call(&rig, "GET", "/credentials/" ULID, NULL, 200);
