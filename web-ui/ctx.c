@@ -35,7 +35,7 @@ void web_ctx_free(struct web_ctx *ctx)
 {
     web_form_fini(&ctx->query);
     web_form_fini(&ctx->form);
-    json_decref(ctx->json);
+    cm_json_free_secret(ctx->json); /* an EAB key, a password of a DNS account */
     if (ctx->edit)
         json_object_del(ctx->web->edits, ctx->edit);
     cm_free(ctx->edit);

@@ -165,6 +165,32 @@ void cm_json_set(json_t *obj, const char *key, json_t *take)
         CM_BUG_ON(json_object_set_new(obj, key, take) != 0);
 }
 
+/* A text that others hold stays as it is; the depth is the parser's (or of what we made). */
+static void wipe(json_t *value)
+{
+    const char *key;
+    json_t *member;
+    size_t i;
+    if (!value || value->refcount != 1)
+        return;
+    if (json_is_string(value))
+        cm_wipe((char *)(uintptr_t)json_string_value(value), json_string_length(value));
+    json_object_foreach(value, key, member)
+    {
+        wipe(member);
+    }
+    json_array_foreach(value, i, member)
+    {
+        wipe(member);
+    }
+}
+
+void cm_json_free_secret(json_t *take)
+{
+    wipe(take);
+    json_decref(take);
+}
+
 void cm_json_set_str(json_t *obj, const char *key, const char *value)
 {
     if (!value) {

@@ -36,6 +36,9 @@ void cm_json_set_bool(json_t *obj, const char *key, bool value);
 void cm_json_set_time(json_t *obj, const char *key, int64_t ms); /* 0 removes the member */
 void cm_json_set(json_t *obj, const char *key, json_t *take);    /* steals take; NULL removes */
 
+/* Releases a value; texts in it that nobody else holds are wiped first.  NULL is allowed. */
+void cm_json_free_secret(json_t *take);
+
 /* Compact text of a value; the caller frees with cm_free. */
 char *cm_json_dump(const json_t *v, size_t *ret_len);
 

@@ -293,6 +293,7 @@ static bool step_body(struct http_conn *conn)
         return true;
     }
     cm_buf_add(&ex->body, conn->in.data + conn->in_off, n);
+    cm_wipe(conn->in.data + conn->in_off, n); /* no second copy of what may be secret */
     conn->in_off += n;
     conn->listener->body_bytes += n;
     if (ex->body.len < (size_t)ex->req.head.content_length) {

@@ -38,6 +38,7 @@ static void free_exchange(struct http_exchange *ex)
 {
     ex->conn->listener->body_bytes -= ex->body.len;
     http_head_fini(&ex->req.head);
+    cm_wipe(ex->body.data, ex->body.len); /* passwords, keys */
     cm_buf_fini(&ex->body);
     cm_buf_fini(&ex->headers);
     cm_free(ex);

@@ -6,6 +6,8 @@
 #include <setjmp.h>
 
 #include <cmocka.h>
+#include <malloc.h>
+#include <stdlib.h>
 
 #include <stdio.h>
 #include <string.h>
@@ -162,9 +164,41 @@ static void setters_set_replace_and_remove(void **state)
     assert_int_equal(len, strlen(rest));
 }
 
+static unsigned secrets_freed;
+
+static void watching_free(void *block)
+{
+    if (block && malloc_usable_size(block) >= 8 && memcmp(block, "hush-hush", 8) == 0)
+        secrets_freed++;
+    free(block);
+}
+
+/* What is only ours is wiped before its memory goes; what others hold is theirs. */
+static void secrets_are_wiped(void **state)
+{
+    (void)state;
+    json_malloc_t old_malloc;
+    json_free_t old_free;
+    json_get_alloc_funcs(&old_malloc, &old_free);
+    json_set_alloc_funcs(malloc, watching_free);
+    json_decref(json_pack("{s:s}", "eab_hmac", "hush-hush"));
+    assert_int_equal(secrets_freed, 1); /* the watch works */
+    cm_json_free_secret(json_pack("{s:s,s:[i,s,{s:s}],s:n}", "a", "hush-hush", "b", 1, "hush-hush",
+                                  "c", "hush-hush", "d"));
+    assert_int_equal(secrets_freed, 1);
+    json_t *kept = json_string("hush-hush");
+    cm_json_free_secret(json_pack("[O]", kept));
+    assert_string_equal(json_string_value(kept), "hush-hush");
+    cm_json_free_secret(kept);
+    cm_json_free_secret(NULL);
+    assert_int_equal(secrets_freed, 1);
+    json_set_alloc_funcs(old_malloc, old_free);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(secrets_are_wiped),
         cmocka_unit_test(one_complete_value),
         cmocka_unit_test(duplicates_nul_and_bad_utf8_are_refused),
         cmocka_unit_test(numbers_are_exact_integers),
