@@ -12,6 +12,7 @@
 #include <strings.h>
 
 #include "base/core/bytes.h"
+#include "base/core/clock.h"
 #include "base/core/mem.h"
 #include "base/net/curl_loop.h"
 #include "base/net/hostname.h"
@@ -24,14 +25,17 @@
 #define REQUEST_HEADERS_MAX 64
 #define KEEPALIVE_S         60L
 #define SEND_BUFFER         16384L /* the least that libcurl takes; made and freed for each call */
+#define PATIENCE_MS         250    /* how exact the deadline of a call without a connection is */
 
 struct http_client {
     struct cm_loop *loop;
     struct curl_loop *curl;
-    struct cm_timer *kick; /* marked work that could not be done inside a callback */
-    struct http_call *calls;
-    size_t per_host; /* connections */
-    bool finishing;  /* inside a done function */
+    struct cm_timer *kick;     /* marked work that could not be done inside a callback */
+    struct cm_timer *patience; /* while calls wait for a connection */
+    struct http_call *calls;   /* newest first */
+    size_t per_host;           /* connections */
+    bool impatient;            /* patience runs */
+    bool finishing;            /* inside a done function */
     bool closing;
 };
 
@@ -50,22 +54,83 @@ struct http_call {
     struct cm_timer *silence;
     struct cm_buf head, reply;
     bool client_cert;
-    bool added;     /* the multi handle has it */
-    bool begun;     /* sent, as far as we know (http_call_opts.once) */
-    bool head_done; /* final or interim header block complete */
-    bool cancelled; /* done is not called any more */
-    bool finished;  /* done is running */
-    int fault;      /* our own reason for ending the transfer, 0 = none */
+    bool added;       /* the multi handle has it */
+    bool waiting;     /* for a connection: it will be added */
+    int64_t asked_ms; /* when that began, monotonic */
+    bool begun;       /* sent, as far as we know (http_call_opts.once) */
+    bool head_done;   /* final or interim header block complete */
+    bool cancelled;   /* done is not called any more */
+    bool finished;    /* done is running */
+    int fault;        /* our own reason for ending the transfer, 0 = none */
     char why[CURL_ERROR_SIZE];
 };
 
+/* ---- start of a call ---------------------------------------------------------------------- */
+
+static void heard(struct http_call *call)
+{
+    if (call->silence)
+        cm_timer_start(call->silence, call->silence_ms);
+}
+
+static void call_add(struct http_call *call)
+{
+    call->waiting = false;
+    curl_loop_add(call->client->curl, call->easy);
+    call->added = true;
+    heard(call);
+}
+
+/* libcurl takes a call that finds no connection through half of its set-up again whenever any other
+ * ends: three times and more for each when many wait.  So they wait here, the oldest goes first. */
+static void call_start(struct http_call *call)
+{
+    struct http_client *client = call->client;
+    size_t same = 0;
+    for (const struct http_call *at = client->calls; at; at = at->next)
+        if (at->added && at->port == call->port && strcmp(at->host, call->host) == 0)
+            same++;
+    if (same < client->per_host) {
+        call_add(call);
+        return;
+    }
+    if (!call->waiting)
+        call->asked_ms = cm_mono_ms();
+    call->waiting = true;
+    if (!client->impatient)
+        cm_timer_start(client->patience, PATIENCE_MS);
+    client->impatient = true;
+}
+
+/* `call` has left libcurl: its place is free. */
+static void start_next(const struct http_call *call)
+{
+    struct http_call *oldest = NULL;
+    if (call->client->closing)
+        return;
+    for (struct http_call *at = call->client->calls; at; at = at->next)
+        if (at->waiting && !at->cancelled && at->port == call->port &&
+            strcmp(at->host, call->host) == 0)
+            oldest = at;
+    if (oldest)
+        call_add(oldest);
+}
+
 /* ---- end of a call ------------------------------------------------------------------------ */
+
+static void call_remove(struct http_call *call)
+{
+    if (!call->added)
+        return;
+    curl_loop_remove(call->client->curl, call->easy);
+    call->added = false;
+    start_next(call);
+}
 
 static void call_free(struct http_call *call)
 {
     struct http_client *client = call->client;
-    if (call->added)
-        curl_loop_remove(client->curl, call->easy);
+    call_remove(call);
     if (call->prev)
         call->prev->next = call->next;
     else
@@ -119,9 +184,8 @@ static void call_finish(struct http_call *call, CURLcode rc)
     if (rc != CURLE_OK || call->fault)
         explain(call, rc, &err);
     /* Out of the multi handle first: done may do anything with the client. */
-    if (call->added)
-        curl_loop_remove(call->client->curl, call->easy);
-    call->added = false;
+    call_remove(call);
+    call->waiting = false;
     call->finished = true;
     bool outer = call->client->finishing;
     call->client->finishing = true;
@@ -129,6 +193,31 @@ static void call_finish(struct http_call *call, CURLcode rc)
     call->client->finishing = outer;
     cm_err_fini(&err);
     call_free(call);
+}
+
+/* One that waited for all its time, or NULL; *ret = does any wait? */
+static struct http_call *find_late(const struct http_client *client, bool *ret)
+{
+    int64_t now = cm_mono_ms();
+    *ret = false;
+    for (struct http_call *at = client->calls; at; at = at->next) {
+        if (!at->waiting || at->cancelled || at->finished)
+            continue;
+        if (at->timeout_ms > 0 && now - at->asked_ms >= at->timeout_ms)
+            return at;
+        *ret = true;
+    }
+    return NULL;
+}
+
+static void on_patience(void *arg)
+{
+    struct http_client *client = arg;
+    struct http_call *late;
+    while ((late = find_late(client, &client->impatient)) != NULL) /* done may change the list */
+        call_finish(late, CURLE_OPERATION_TIMEDOUT);
+    if (client->impatient)
+        cm_timer_start(client->patience, PATIENCE_MS);
 }
 
 static void on_curl_done(void *arg, int code)
@@ -147,12 +236,6 @@ static void on_silence(void *arg)
     struct http_call *call = arg;
     call->fault = CM_ETIMEOUT;
     call_finish(call, CURLE_OPERATION_TIMEDOUT);
-}
-
-static void heard(struct http_call *call)
-{
-    if (call->silence)
-        cm_timer_start(call->silence, call->silence_ms);
 }
 
 /* Keeps the last header block (interim 1xx blocks go, trailers are not taken). */
@@ -377,14 +460,8 @@ static void set_callbacks(struct http_call *call)
 
 /* ---- public ------------------------------------------------------------------------------- */
 
-static void call_start(struct http_call *call)
-{
-    curl_loop_add(call->client->curl, call->easy);
-    call->added = true;
-    heard(call);
-}
-
-/* What was asked for inside a callback.  The list may change under done, which never runs here. */
+/* What was asked for inside a callback, and who may have room now.  The list may change under done,
+ * which never runs here. */
 static void on_kick(void *arg)
 {
     struct http_client *client = arg;
@@ -403,6 +480,7 @@ struct http_client *http_client_new(struct cm_loop *loop)
     client->loop = loop;
     client->curl = curl_loop_new(loop, on_curl_done);
     client->kick = cm_timer_new(loop, on_kick, client);
+    client->patience = cm_timer_new(loop, on_patience, client);
     http_client_set_conns(client, HTTP_HOST_CONNS_USUAL);
     return client;
 }
@@ -415,6 +493,7 @@ void http_client_set_conns(struct http_client *client, size_t per_host)
         return;
     client->per_host = per_host;
     curl_loop_limits(client->curl, (long)per_host, CONNS_MAX, CONNS_IDLE_MAX);
+    cm_timer_start(client->kick, 0); /* there may be room for those that wait */
 }
 
 void http_client_free(struct http_client *client)
@@ -433,6 +512,7 @@ void http_client_free(struct http_client *client)
     }
     curl_loop_free(client->curl);
     cm_timer_free(client->kick);
+    cm_timer_free(client->patience);
     cm_free(client);
 }
 

@@ -7,6 +7,7 @@
 #include "certmgr/engine/engine.h"
 
 #define JOBS_PER_MS 2
+#define CONNS_NEAR  7 /* and one for each millisecond */
 
 void eng_pace_reply(struct eng_pace *pace, int64_t now_ms, int64_t took_ms)
 {
@@ -34,5 +35,8 @@ size_t eng_pace_jobs(const struct eng_pace *pace)
 size_t eng_pace_conns(const struct eng_pace *pace)
 {
     size_t jobs = eng_pace_jobs(pace);
-    return jobs > 2 * ENG_JOBS_NEAR ? jobs : HTTP_HOST_CONNS_USUAL;
+    if (jobs > 2 * ENG_JOBS_NEAR)
+        return jobs;
+    size_t conns = CONNS_NEAR + (jobs - ENG_JOBS_NEAR) / JOBS_PER_MS;
+    return conns < HTTP_HOST_CONNS_USUAL ? conns : HTTP_HOST_CONNS_USUAL;
 }

@@ -32,6 +32,9 @@ static void more_for_a_distant_ca_but_bounded(void **state)
     assert_int_equal(eng_pace_jobs(&farther), ENG_JOBS_MAX);
     assert_int_equal(eng_pace_conns(&pace), HTTP_HOST_CONNS_USUAL);
     assert_int_equal(eng_pace_conns(&far), ENG_JOBS_MAX);
+    struct eng_pace near = {0};
+    eng_pace_reply(&near, 1000000, 1);
+    assert_int_equal(eng_pace_conns(&near), 8);
 }
 
 /* Replies that are slow because we or the CA are busy come beside quick ones. */

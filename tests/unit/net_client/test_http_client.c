@@ -427,6 +427,42 @@ static void cancelled_calls_are_never_heard_of(void **state)
     assert_int_equal(e.code, 0);
 }
 
+static void calls_without_a_connection_wait(void **state)
+{
+    (void)state;
+    char hang_url[200], echo_url[200];
+    static struct call a, b, c, d, e, f;
+    struct http_call_opts hang = options(hang_url, sizeof(hang_url), "/hang");
+    struct http_call_opts echo = options(echo_url, sizeof(echo_url), "/echo");
+    http_client_set_conns(client, 2);
+    start(&a, &hang);
+    start(&b, &hang);
+    start(&c, &echo);
+    start(&d, &echo);
+    http_call_cancel(d.handle); /* while it waits */
+    turns(50);
+    assert_int_equal(server.requests, 2);
+    http_call_cancel(a.handle); /* its place is c's */
+    for (int i = 0; i < 20 && c.done == 0; i++)
+        turns(50);
+    assert_int_equal(c.status, 200);
+    assert_int_equal(d.done, 0);
+    start(&e, &hang);
+    echo.timeout_ms = 200;
+    start(&f, &echo); /* whoever waits for long is given up in the end */
+    for (int i = 0; i < 60 && f.done == 0; i++)
+        turns(50);
+    assert_int_equal(f.code, CM_ETIMEOUT);
+    assert_int_equal(e.done, 0);
+    memset(&f, 0, sizeof(f));
+    start(&f, &echo);
+    http_client_free(client);
+    assert_int_equal(f.code, CM_ECLOSED);
+    assert_int_equal(f.done, 1);
+    assert_int_equal(server.requests, 4);
+    client = http_client_new(loop);
+}
+
 static void a_call_may_start_inside_on_data(void **state)
 {
     (void)state;
@@ -552,6 +588,7 @@ int main(void)
         TEST(the_final_header_block_counts),
         TEST(connections_are_kept_alive),
         TEST(many_calls_at_once),
+        TEST(calls_without_a_connection_wait),
         TEST(more_connections_where_allowed),
         TEST(replies_are_capped),
         TEST(broken_replies_are_explained),
