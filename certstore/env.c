@@ -157,7 +157,7 @@ int cs_env_open(const char *dir, size_t map_size, bool create, struct cs_env **r
 {
     struct cs_env *env = cm_calloc(1, sizeof(*env));
     *ret = NULL;
-    env->lock_fd = -1;
+    env->lock_fd = env->statm_fd = -1;
     env->dir = cm_strdup(dir);
     int rc = lock_dir(env, create, err);
     if (rc == 0)
@@ -178,6 +178,8 @@ void cs_env_close(struct cs_env *env)
         mdb_txn_abort(env->spare[--env->spare_count]);
     if (env->lmdb)
         mdb_env_close(env->lmdb);
+    if (env->statm_fd >= 0)
+        close(env->statm_fd);
     if (env->lock_fd >= 0)
         close(env->lock_fd);
     cm_free(env->dir);

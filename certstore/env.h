@@ -35,7 +35,9 @@ struct cs_env {
     unsigned spare_count;
     void *map; /* LMDB's, or NULL when it was not found */
     size_t map_len;
-    unsigned uses; /* since the pages of the map were last given up */
+    int statm_fd;   /* this process's memory, or -1 */
+    size_t others;  /* pages of other files in the tables of this process */
+    unsigned steps; /* since that was last looked at */
 };
 
 /* create: make the directory (mode 0700) and an empty environment when missing.  CM_EBUSY when
@@ -45,7 +47,17 @@ int cs_env_open(const char *dir, size_t map_size, bool create, struct cs_env **r
 void cs_env_close(struct cs_env *env); /* no transaction may be open */
 /* resident.c: keeps what the map counts as memory of this process to some megabytes. */
 void cs_env_find_map(struct cs_env *env);
-void cs_env_used(struct cs_env *env, bool commit); /* after each transaction */
+void cs_env_look(struct cs_env *env);
+
+#define CS_LOOK_EVERY 16 /* steps; each may bring 64 KB of the map */
+
+/* At each step through the tree. */
+static inline void cs_env_step(struct cs_env *env)
+{
+    if (++env->steps >= CS_LOOK_EVERY)
+        cs_env_look(env);
+}
+
 /* exact: counts the reusable pages one list at a time; otherwise `used` is the highest page ever
  * used, which is never too low. */
 int cs_env_usage(struct cs_env *env, bool exact, struct cs_usage *ret, struct cm_err *err);

@@ -1,23 +1,41 @@
 /*
  * What of the store's file counts as memory of this process.
  *
- * LMDB maps the file, and a page once read stays in the process's tables, sixteen at a time: after
- * a thousand certificates the whole file counts, although the kernel could take each page back.  So
- * the tables are emptied now and then; the pages stay in the kernel's cache, and the few that are
- * in use come back with a minor fault each.  Nothing is written and no pointer becomes invalid.
+ * LMDB maps the file, and a page once touched stays in the process's tables with its fifteen
+ * neighbours: after a thousand certificates the whole file counts, although the kernel could take
+ * each page back, and one group commit can touch ten megabytes.  So what counts is looked at every
+ * few steps, also inside a transaction, and above a limit the tables are emptied; the pages stay in
+ * the kernel's cache, and the few that are in use come back with a minor fault each.  Nothing is
+ * written and no pointer becomes invalid.
  */
+#include <fcntl.h>
 #include <inttypes.h>
 #include <lmdb.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "certstore/env.h"
 
-#define MAPS_LINE_MAX 512
-#define USES_MAX      2048 /* between two rounds */
-#define COMMIT_USES   512  /* what a commit counts for: it touches more than a read */
+#define MAPS_LINE_MAX  512
+#define STATM_TEXT_MAX 128
+#define PAGES_MAX      384 /* of the map, before its tables are emptied */
+
+/* Pages of files in the tables of this process, from the third number of statm; 0 = unknown. */
+static size_t file_pages(const struct cs_env *env)
+{
+    char text[STATM_TEXT_MAX + 1];
+    ssize_t len = pread(env->statm_fd, text, STATM_TEXT_MAX, 0);
+    if (len <= 0)
+        return 0;
+    text[len] = '\0';
+    char *at = text;
+    for (int field = 0; field < 2; field++)
+        (void)strtoumax(at, &at, 10);
+    return (size_t)strtoumax(at, &at, 10);
+}
 
 void cs_env_find_map(struct cs_env *env)
 {
@@ -41,13 +59,20 @@ void cs_env_find_map(struct cs_env *env)
     }
     if (maps)
         fclose(maps);
+    env->statm_fd = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
+    env->others = file_pages(env);
 }
 
-void cs_env_used(struct cs_env *env, bool commit)
+void cs_env_look(struct cs_env *env)
 {
-    env->uses += commit ? COMMIT_USES : 1;
-    if (env->uses < USES_MAX || !env->map)
+    env->steps = 0;
+    if (!env->map || env->statm_fd < 0)
         return;
-    env->uses = 0;
+    size_t pages = file_pages(env);
+    if (pages < env->others) /* the kernel took some back */
+        env->others = pages;
+    if (pages - env->others <= PAGES_MAX)
+        return;
     (void)madvise(env->map, env->map_len, MADV_DONTNEED); /* failing, it only costs memory */
+    env->others = file_pages(env);
 }

@@ -29,7 +29,7 @@ int cs_txn_commit(struct cs_txn *txn, struct cm_err *err)
 {
     int rc = mdb_txn_commit(txn->lmdb);
     txn->lmdb = NULL;
-    cs_env_used(txn->env, txn->write);
+    cs_env_look(txn->env);
     return rc == 0 ? 0 : cs_env_fail(txn->env, rc, "cannot save to the certificate store", err);
 }
 
@@ -45,7 +45,6 @@ void cs_txn_abort(struct cs_txn *txn)
         mdb_txn_abort(txn->lmdb);
     }
     txn->lmdb = NULL;
-    cs_env_used(env, false);
 }
 
 int cs_txn_get(struct cs_txn *txn, const struct cs_key *key, struct cs_slice *ret,
@@ -54,6 +53,7 @@ int cs_txn_get(struct cs_txn *txn, const struct cs_key *key, struct cs_slice *re
     MDB_val k = val_of(key), v;
     if (key->bad)
         return CM_ENOENT; /* longer than any stored key */
+    cs_env_step(txn->env);
     int rc = mdb_get(txn->lmdb, txn->env->dbi, &k, &v);
     if (rc == MDB_NOTFOUND)
         return CM_ENOENT;
@@ -70,6 +70,7 @@ int cs_txn_put(struct cs_txn *txn, const struct cs_key *key, size_t size, void *
     if (key->bad)
         return cm_fail(err, CM_ELIMIT, "a key of the certificate store is over %d bytes",
                        CS_KEY_MAX);
+    cs_env_step(txn->env);
     int rc = mdb_put(txn->lmdb, txn->env->dbi, &k, &v, MDB_RESERVE);
     if (rc != 0)
         return cs_env_fail(txn->env, rc, "cannot write to the certificate store", err);
@@ -80,6 +81,7 @@ int cs_txn_put(struct cs_txn *txn, const struct cs_key *key, size_t size, void *
 int cs_txn_del(struct cs_txn *txn, const struct cs_key *key, struct cm_err *err)
 {
     MDB_val k = val_of(key);
+    cs_env_step(txn->env);
     int rc = mdb_del(txn->lmdb, txn->env->dbi, &k, NULL);
     if (rc == MDB_NOTFOUND)
         return CM_ENOENT;
@@ -116,6 +118,7 @@ static int cursor_get(struct cs_cursor *cursor, MDB_val *k, MDB_cursor_op op,
                       struct cs_slice *ret_key, struct cs_slice *ret_value, struct cm_err *err)
 {
     MDB_val v;
+    cs_env_step(cursor->txn->env);
     int rc = mdb_cursor_get(cursor->lmdb, k, &v, op);
     if (rc == MDB_NOTFOUND)
         return CM_ENOENT;
