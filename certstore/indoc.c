@@ -118,6 +118,11 @@ static int read_revision(const json_t *doc, struct cs_indoc *in, struct cs_resul
     return 0;
 }
 
+size_t cs_doc_max(const char *id)
+{
+    return strcmp(id, "trust:root") == 0 ? CS_TRUST_MAX : CS_DOC_MAX;
+}
+
 int cs_indoc_read(const json_t *doc, bool policy, struct cs_indoc *ret, struct cs_result *result)
 {
     *ret = (struct cs_indoc){0};
@@ -139,8 +144,9 @@ int cs_indoc_read(const json_t *doc, bool policy, struct cs_indoc *ret, struct c
     if (ret->path_len > 0)
         cs_rev_format(&ret->path[0], result->rev);
     ret->text = cm_json_dump(ret->body, &ret->text_len);
-    if (ret->text_len > CS_DOC_MAX)
-        return cs_refuse(result, CM_ELIMIT, "document is over %u KiB", CS_DOC_MAX >> 10);
+    size_t max = cs_doc_max(ret->id);
+    if (ret->text_len > max)
+        return cs_refuse(result, CM_ELIMIT, "document is over %zu KiB", max >> 10);
     return 0;
 }
 

@@ -33,9 +33,10 @@ int cs_kv_put(struct cs_store *store, const char *table, const char *key, const 
     if (rc < 0)
         return rc;
     CM_AUTO_STR text = cm_json_dump(value, &len);
-    if (len > CS_DOC_MAX)
-        return cm_fail(err, CM_ELIMIT, "the value of %s/%s is over %u KiB", table, key,
-                       CS_DOC_MAX >> 10);
+    /* Trust roots are kept as they are: the present one, those before it, proposals. */
+    unsigned max = strncmp(key, "trust", 5) == 0 ? CS_TRUST_MAX + 1024u : CS_DOC_MAX;
+    if (len > max)
+        return cm_fail(err, CM_ELIMIT, "the value of %s/%s is over %u KiB", table, key, max >> 10);
     rc = cs_batch(store, err);
     if (rc < 0)
         return rc;

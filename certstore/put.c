@@ -6,7 +6,7 @@
 #include "base/core/mem.h"
 #include "certstore/internal.h"
 
-#define HASHED_MAX (CS_DOC_MAX * 6u + 256u) /* a body with every byte escaped, and its frame */
+#define HASHED_MAX (CS_TRUST_MAX * 6u + 256u) /* a body with every byte escaped, and its frame */
 
 /* The id of a new revision: first 16 bytes of the SHA-256 of [deleted, parent, body] in canonical
  * JSON, so that the same edit made twice is one revision. */

@@ -150,7 +150,7 @@ int cs_quarantine_add(struct cs_store *store, const json_t *doc, const char *pee
     CM_AUTO_JSON before = load(&store->txn, 'm', hash);
     CM_AUTO_JSON meta = describe(doc, peer, reason, cm_json_int(before, "count", 0) + 1);
     CM_AUTO_STR text = cm_json_dump(doc, &len);
-    int64_t size = len <= CS_DOC_MAX ? (int64_t)len : 0;
+    int64_t size = len <= cs_doc_max(cm_json_str_or(doc, "_id", "")) ? (int64_t)len : 0;
     rc = drop(store, hash, err);
     if (rc == 0)
         rc = make_room(store, size, err);

@@ -82,7 +82,7 @@ static const struct cs_member trust[] = {INT("version", COUNT_MAX),
                                          HEXES("root_signers", REQ, 32, 16),
                                          INT("threshold", 16),
                                          B64("recovery", 0, SPKI_MAX),
-                                         OBJECTS("servers", REQ, trust_server, 1000),
+                                         OBJECTS("servers", REQ, trust_server, 3000),
                                          END};
 
 #define ASKED_FIELDS                                                                               \

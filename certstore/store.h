@@ -14,9 +14,10 @@
 #include "base/core/err.h"
 #include "base/core/json.h"
 
-#define CS_ID_MAX          400          /* bytes of a document id (LMDB keys end at 511) */
-#define CS_REV_MAX         64           /* "N-" + 32 hex, or foreign text */
-#define CS_DOC_MAX         (256u << 10) /* bytes of one document's JSON */
+#define CS_ID_MAX          400           /* bytes of a document id (LMDB keys end at 511) */
+#define CS_REV_MAX         64            /* "N-" + 32 hex, or foreign text */
+#define CS_DOC_MAX         (256u << 10)  /* bytes of one document's JSON */
+#define CS_TRUST_MAX       (1900u << 10) /* of trust:root: 3,000 servers, and an agent's frame */
 #define CS_GENERATION_MAX  999999999999999LL
 #define CS_GENERATION_JUMP 10000 /* a peer may be so far ahead of what we know */
 #define CS_LEAVES_MAX      10    /* per document; beyond, the oldest non-effective is dropped */
@@ -26,6 +27,9 @@
 #define CS_KV_KEY_MAX      200
 
 struct cs_store;
+
+/* How many bytes the document with this id may have. */
+size_t cs_doc_max(const char *id);
 
 /* What the verify port says about one revision. */
 struct cs_verdict {

@@ -7,8 +7,8 @@
 #include "base/core/err.h"
 #include <jansson.h>
 
-#define KF_NAME_MAX    64 /* server names: 1-63 of a-z 0-9 . - */
-#define KF_SERVERS_MAX 3000
+#define KF_NAME_MAX    64   /* server names: 1-63 of a-z 0-9 . - */
+#define KF_SERVERS_MAX 3000 /* removed ones, too; their documents fit (CS_TRUST_MAX) */
 #define KF_TRUST_DAYS  30
 #define KF_KEY_ID_TEXT 33 /* 32 hex + NUL */
 #define KF_SPKI_HEX    65

@@ -3,7 +3,7 @@
 
 #include "certmgr/fleet/fleet.h"
 
-#define FLEET_TRUST_BODY (8u << 20) /* of a request or a reply of /trust */
+#define FLEET_TRUST_BODY (32u << 20) /* of a request or a reply of /trust: 17 large roots */
 
 /* Follows trust roots one after the other (at most 17); done gets the first refusal. */
 void fleet_follow_chain(struct fleet *fleet, const json_t *documents, fleet_done_fn done,

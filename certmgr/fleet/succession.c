@@ -255,6 +255,13 @@ void succession_look(struct succession *s)
     cm_timer_start(s->timer, 0);
 }
 
+void succession_free(struct succession *s)
+{
+    cm_timer_free(s->timer);
+    cm_free(s->after);
+    cm_free(s);
+}
+
 struct succession *succession_new(struct cm_loop *loop, struct cs_store *store, struct fleet *fleet,
                                   struct kf_agent agent)
 {

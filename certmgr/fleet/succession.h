@@ -18,5 +18,7 @@
 struct succession;
 struct succession *succession_new(struct cm_loop *loop, struct cs_store *store, struct fleet *fleet,
                                   struct kf_agent agent);
+/* Nothing may be open any more (tests; a front ends with its process). */
+void succession_free(struct succession *succession);
 /* At the start and after each new trust root; nothing happens on others than the manager. */
 void succession_look(struct succession *succession);
