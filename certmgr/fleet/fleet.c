@@ -212,6 +212,12 @@ static bool person_waits(const struct fleet *fleet)
            cm_json_time(kept, "at", 0) + RENEW_AFTER_MS > cm_now_ms();
 }
 
+static int64_t stored_version(const struct fleet *fleet)
+{
+    CM_AUTO_JSON body = cs_get_body(fleet->store, "trust:root");
+    return cm_json_int(body, "version", 0);
+}
+
 /* The agent may be ahead of the store (killed between signing and storing) or behind it (killed
  * between storing and pinning).  Only the manager, whose document it is, puts it into the store;
  * elsewhere the store gets it from upstream, with the manager's revision. */
@@ -229,6 +235,8 @@ static void on_agent_trust(void *arg, const json_t *reply, const struct cm_err *
         cm_log_err(CM_LOG_WARN, "fleet", &why);
     else if (version < kf_trust_version(fleet->trust))
         tell_agent(fleet);
+    else if (fleet_is_manager(fleet) && stored_version(fleet) < version)
+        fleet_store_trust(fleet, document, on_stored, NULL); /* promoted, and killed before this */
     cm_err_fini(&why);
 }
 
