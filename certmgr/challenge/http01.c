@@ -9,6 +9,7 @@
 #include "base/core/clock.h"
 #include "base/core/mem.h"
 #include "certmgr/challenge/answer.h"
+#include "certmgr/challenge/probe.h"
 
 #define TOKEN_MAX 255 /* base64url characters (reference/acme.md 3.1) */
 
@@ -59,6 +60,9 @@ char *ch_http01_lookup(struct cs_store *store, const char *token, int64_t now_ms
 {
     if (!token_ok(token))
         return NULL;
+    char *probe = ch_probe_answer(store, token);
+    if (probe)
+        return probe;
     /* More than one document can name a token (an old order's, not emptied yet): the live one
      * counts. */
     struct found found = {.token = token};

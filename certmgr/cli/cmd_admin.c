@@ -166,6 +166,38 @@ static int cmd_account_list(struct cli *cli)
     return CLI_OK;
 }
 
+static int cmd_account_budget(struct cli *cli)
+{
+    struct cli_option o[] = {{.name = NULL}};
+    CM_AUTO_JSON reply = NULL;
+    if (cli_options(cli, o) != 0 || cli->argc != 1)
+        return CLI_USAGE;
+    CM_AUTO_STR path = cm_asprintf("/accounts/%s/budget", cli->argv[0]);
+    int status = cli_api(cli, "GET", path, NULL, &reply);
+    if (status != CLI_OK)
+        return status;
+    if (cli->json) {
+        cli_print_json(reply);
+        return CLI_OK;
+    }
+    if (!cm_json_bool(reply, "known", false)) {
+        printf("No limits of this CA are known.\n");
+        return CLI_OK;
+    }
+    size_t i = 0;
+    json_t *row = NULL;
+    printf("%-8s %12s  %-24s  %s\n", "LIMIT", "LEFT", "NEXT", "SUBJECT");
+    json_array_foreach(cm_json_arr(reply, "limits"), i, row)
+    {
+        char left[48];
+        snprintf(left, sizeof(left), "%lld of %lld", (long long)cm_json_int(row, "left", 0),
+                 (long long)cm_json_int(row, "of", 0));
+        printf("%-8s %12s  %-24s  %s\n", cm_json_str_or(row, "limit", ""), left,
+               cm_json_str_or(row, "next_at", "now"), cm_json_str_or(row, "subject", ""));
+    }
+    return CLI_OK;
+}
+
 static int cmd_root_add(struct cli *cli)
 {
     struct cli_option o[] = {{.name = NULL}};
@@ -242,6 +274,7 @@ const struct cli_command cli_admin_commands[] = {
     {"account roll-over", "NAME", "give it another key", cmd_account_roll_over},
     {"account deactivate", "NAME", "for good, at the CA", cmd_account_deactivate},
     {"account delete", "NAME", "remove it here", cmd_account_delete},
+    {"account budget", "NAME", "what is left of the CA's limits", cmd_account_budget},
     {"root add", "FILE", "trusted root certificate (PEM)", cmd_root_add},
     {"settings", "[--account NAME …]", "show or change the form's defaults", cmd_settings},
     {"status", "", "this server: replication, peers, listeners", cmd_status},

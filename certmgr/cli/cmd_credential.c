@@ -168,6 +168,45 @@ static int cmd_request(struct cli *cli)
     return CLI_OK;
 }
 
+/* One finding, and its fix on the line below. */
+static void print_check(const json_t *row)
+{
+    const char *name = cm_json_str_or(row, "name", ""), *fix = cm_json_str(row, "fix");
+    printf("%-4s  %-9s  %s%s%s\n", cm_json_str_or(row, "result", ""),
+           cm_json_str_or(row, "what", ""), name, name[0] ? ": " : "",
+           cm_json_str_or(row, "text", ""));
+    if (fix)
+        printf("                 -> %s\n", fix);
+}
+
+static int cmd_check(struct cli *cli)
+{
+    struct cli_option options[] = {FIELD_OPTIONS,
+                                   {.name = "--credential"},
+                                   {.name = "--probe-dns", .flag = true},
+                                   {.name = NULL}};
+    CM_AUTO_JSON reply = NULL;
+    if (cli_options(cli, options) != 0 || cli->argc != 0)
+        return CLI_USAGE;
+    if (options[0].count == 0)
+        return cli_usage(cli, "name at least one host with -d");
+    CM_AUTO_JSON body = request_fields(options);
+    cm_json_set_str(body, "credential", cli_value(&options[FIELD_COUNT], NULL));
+    if (options[FIELD_COUNT + 1].count > 0)
+        cm_json_set_bool(body, "probe_dns", true);
+    int status = cli_api(cli, "POST", "/checks", body, &reply);
+    if (status != CLI_OK)
+        return status;
+    size_t i = 0;
+    json_t *row = NULL;
+    const char *result = cm_json_str_or(reply, "result", "");
+    if (cli->json)
+        cli_print_json(reply);
+    else
+        json_array_foreach(cm_json_arr(reply, "checks"), i, row) print_check(row);
+    return strcmp(result, "fail") == 0 ? CLI_FAILED : CLI_OK;
+}
+
 static void print_row(const json_t *c)
 {
     const json_t *names = cm_json_arr(c, "host_names");
@@ -388,6 +427,8 @@ static int cmd_change(struct cli *cli)
 
 const struct cli_command cli_credential_commands[] = {
     {"request", "-d NAME… -s SERVER… [--wait]", "submit a request", cmd_request},
+    {"check", "-d NAME… [--account A] [--probe-dns]", "what would a request meet? no CA is asked",
+     cmd_check},
     {"list", "[--view host|expiry|status|server]", "credentials", cmd_list},
     {"show", "ID", "one credential: status, certificate, receipts", cmd_show},
     {"log", "[--follow] ID", "its steps", cmd_log},

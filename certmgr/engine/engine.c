@@ -3,6 +3,7 @@
 #include "certmgr/engine/ca_op.h"
 #include "certmgr/engine/dns.h"
 #include "certmgr/engine/life.h"
+#include "certmgr/engine/preflight.h"
 
 #include <string.h>
 
@@ -143,6 +144,7 @@ void eng_free(struct engine *engine)
     eng_archive_stop(engine);
     eng_ari_stop(engine);
     eng_acts_stop(engine);
+    eng_preflights_stop(engine);
     intake_stop(engine);
     sched_stop(engine);
     eng_over_stop(engine);

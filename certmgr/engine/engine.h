@@ -143,6 +143,10 @@ json_t *eng_dns_test_view(struct engine *engine, const char *name);
  * nobody waits. */
 int eng_dns_go_on(struct engine *engine, const char *credential, const struct eng_actor *actor,
                   struct cm_err *err);
+/* What is left of the CA's limits: {known: bool, ca?, limits: [{limit: orders|domain|set|failed,
+ * subject, of, left, refill_s, next_at?, full_at?}]} of an account; without known limits an empty
+ * list (owned; NULL = no such account). */
+json_t *eng_budget_view(struct engine *engine, const char *account);
 /* Trusted root (manager): one PEM certificate. */
 void eng_root_put(struct engine *engine, const char *pem, eng_done_fn done, void *arg);
 /* Form defaults (manager): members of settings:global. */

@@ -75,9 +75,6 @@ void eng_budget_end(struct engine *engine, json_t *take_held, bool issued);
 /* The CA's check of a name failed. */
 void eng_budget_failed(struct engine *engine, const char *account, const char *directory,
                        const char *name);
-/* {known: bool, ca, limits: [{limit, subject, of, left, next_at, full_at}]} of an account; without
- * a row of the CA in ca_known.c no limits (owned; NULL = no such account). */
-json_t *eng_budget_view(struct engine *engine, const char *account);
 void eng_budget_sweep(struct engine *engine);
 
 /* The CA's Retry-After that was kept (job_budget.c) counts again after a restart. */

@@ -29,6 +29,7 @@
 struct job;
 struct eng_dns;
 struct eng_guard;
+struct preflight;
 struct eng_archiver;
 struct eng_ari;
 struct eng_act;
@@ -92,6 +93,7 @@ struct engine {
     int64_t last_step;
     struct eng_dns *dns;           /* dns.h */
     struct eng_guard *guard;       /* guard.h; NULL when this server does no work */
+    struct preflight *preflights;  /* under way */
     struct eng_archiver *archiver; /* archive.c; likewise */
     struct eng_ari *ari;           /* ari.c; likewise */
     struct eng_act *acts;          /* account_act.c: under way */

@@ -473,6 +473,16 @@ class Administration(unittest.TestCase):
         refused = call("DELETE", "/servers/{name}", 404, name="nobody")
         self.assertEqual(refused.json["type"], "urn:certmgr:problem:not_found")
 
+    def test_checks_and_budgets(self):  # test_preflight.py has what they find
+        report = call("POST", "/checks", 200, body={"host_names": ["checked.api.test"],
+                                                    "account": "pebble", "servers": ["alpha"]})
+        self.assertIn("name_ok", [row["id"] for row in report.json["checks"]])
+        call("POST", "/checks", 422, body={"host_names": ["-bad-.test"]})
+        call("POST", "/checks", 422, body={"host_names": ["a.test"], "colour": "red"})
+        budget, _ = fresh("/accounts/{name}/budget", name="pebble")
+        self.assertFalse(budget["known"])
+        call("GET", "/accounts/{name}/budget", 404, name="nobody")
+
     def test_roots_presets_status(self):
         call("POST", "/roots", 204, body={"pem": FLEET.pebble.root().read_text()})
         call("POST", "/roots", 422, body={"pem": "nothing", "colour": 1})

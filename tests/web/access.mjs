@@ -28,6 +28,10 @@ async function forms(person, language) {
   await page.locator("button.primary[type=submit]").click();
   await page.locator(".summary").waitFor();
   await person.axe(`refused form, ${language}`);
+  await person.fillForm("checked.example.test");
+  await page.locator("button[name=check]").click();
+  await page.locator("#check-result").waitFor();
+  await person.axe(`checked form, ${language}`);
   await person.open("/accounts/new?preset=other");
   await page.locator("#name").fill("x");
   await page.locator("#directory").fill("https://127.0.0.1/x");

@@ -40,6 +40,20 @@ async function refusals(person) {
   await person.shot("errors");
 }
 
+/* Check shows the form again with what was typed, and what it found. */
+async function check(person) {
+  const { page } = person;
+  await person.fillForm("web.example.test\n日本語.example.test");
+  await page.getByRole("button", { name: /^check$/i }).click();
+  await page.waitForSelector("#check-result");
+  const seen = await person.text();
+  assert.match(seen, /Result of the check/);
+  assert.match(seen, /xn--wgv71a119e\.example\.test/);
+  assert.equal(await page.locator("#host_names").inputValue(),
+    "web.example.test\n日本語.example.test");
+  await person.shot("checked");
+}
+
 async function issue(person) {
   const { page } = person;
   await person.fillForm("web.example.test\nwww.web.example.test\n日本語.example.test");
@@ -80,6 +94,7 @@ export async function run(browser, lab) {
   const person = await Person.come(browser, lab, { javaScriptEnabled: false });
   await setUp(person);
   await refusals(person);
+  await check(person);
   lab.issued = await issue(person);
   await lists(person);
   await person.open("/credentials");

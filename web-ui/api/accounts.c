@@ -28,6 +28,16 @@ void api_account(struct web_ctx *ctx)
         web_reply_status(ctx, 404);
 }
 
+void api_account_budget(struct web_ctx *ctx)
+{
+    json_t *budget = eng_budget_view(ctx->web->env.engine, ctx->param);
+
+    if (budget)
+        web_reply_json(ctx, 200, budget);
+    else
+        web_reply_status(ctx, 404);
+}
+
 struct put {
     struct web_ctx *ctx;
     bool creates;

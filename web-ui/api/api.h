@@ -6,6 +6,7 @@
 void api_requests(struct web_ctx *ctx);
 void api_requests_post(struct web_ctx *ctx);
 void api_request(struct web_ctx *ctx);
+void api_checks_post(struct web_ctx *ctx);
 
 void api_credentials(struct web_ctx *ctx);
 void api_credential(struct web_ctx *ctx);
@@ -24,6 +25,7 @@ void api_account(struct web_ctx *ctx);
 void api_account_put(struct web_ctx *ctx);
 void api_account_act(struct web_ctx *ctx);
 void api_account_delete(struct web_ctx *ctx);
+void api_account_budget(struct web_ctx *ctx);
 void api_presets(struct web_ctx *ctx);
 
 void api_dns_accounts(struct web_ctx *ctx);
@@ -64,6 +66,9 @@ struct api_member {
     enum api_type type;
     bool required;
 };
+/* Members of a request (requests.c). */
+extern const struct api_member api_request_members[];
+extern const size_t api_request_member_count;
 /* Is the body an object of these members only, each of its type?  If not, replies 422 with a JSON
  * pointer for each (ctx is gone then) and returns false. */
 bool api_body_ok(struct web_ctx *ctx, const struct api_member *members, size_t count);

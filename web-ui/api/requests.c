@@ -45,26 +45,29 @@ static void submitted(void *arg, const char *credential, const json_t *field_err
         api_submitted(ctx, answer);
 }
 
+const struct api_member api_request_members[] = {
+    {"host_names", API_TEXT_OR_TEXTS, true},
+    {"provider", API_TEXT, false},
+    {"account", API_TEXT, false},
+    {"key_type", API_TEXT, false},
+    {"servers", API_TEXTS, false},
+    {"keyring_file", API_TEXT, false},
+    {"target", API_TEXT, false},
+    {"renew_days", API_INT, false},
+    {"key_rollover", API_TEXT, false},
+    {"alternate_chain", API_TEXT, false},
+    {"challenge", API_TEXT, false},
+    {"profile", API_TEXT, false},
+    {"paused", API_BOOL, false},
+};
+const size_t api_request_member_count =
+    sizeof(api_request_members) / sizeof(api_request_members[0]);
+
 void api_requests_post(struct web_ctx *ctx)
 {
-    static const struct api_member members[] = {
-        {"host_names", API_TEXT_OR_TEXTS, true},
-        {"provider", API_TEXT, false},
-        {"account", API_TEXT, false},
-        {"key_type", API_TEXT, false},
-        {"servers", API_TEXTS, false},
-        {"keyring_file", API_TEXT, false},
-        {"target", API_TEXT, false},
-        {"renew_days", API_INT, false},
-        {"key_rollover", API_TEXT, false},
-        {"alternate_chain", API_TEXT, false},
-        {"challenge", API_TEXT, false},
-        {"profile", API_TEXT, false},
-        {"paused", API_BOOL, false},
-    };
     struct eng_actor actor = web_actor(ctx);
 
-    if (api_body_ok(ctx, members, sizeof(members) / sizeof(members[0])) && idempotency_begin(ctx))
+    if (api_body_ok(ctx, api_request_members, api_request_member_count) && idempotency_begin(ctx))
         eng_submit(ctx->web->env.engine, ctx->json, &actor, submitted, ctx);
 }
 

@@ -342,8 +342,10 @@ void account_form(struct web_ctx *ctx, int status, const struct account_form *fo
               NULL);
     html_leaf(&page, "a", web_msg(ctx, MSG_CANCEL), "class", "button", "href", "/accounts", NULL);
     html_raw(&page, "</div></form>");
-    if (form->account)
+    if (form->account) {
         acts_card(&draw);
+        account_budget(ctx, &page, cm_json_str_or(form->account, "name", ""));
+    }
     html_raw(&page, "</div>");
     web_page_end(ctx, &page);
     cm_buf_fini(&draw.value);

@@ -12,5 +12,7 @@ struct account_form {
 };
 /* Replies with the form.  Ends ctx. */
 void account_form(struct web_ctx *ctx, int status, const struct account_form *form);
+/* Limits of the CA, when some are known (account_budget.c). */
+void account_budget(struct web_ctx *ctx, struct cm_buf *page, const char *account);
 /* Badge for the state of its registration. */
 void account_status(const struct web_ctx *ctx, struct cm_buf *page, const json_t *account);

@@ -77,6 +77,8 @@ void page_credential_edit_post(struct web_ctx *ctx)
         web_reply_status(ctx, 400);
     else if (json_array_size(errors) > 0)
         show_again(ctx, 422, errors, NULL);
+    else if (web_form_get(&ctx->form, "check"))
+        credential_check(ctx, fields, read_credential);
     else
         eng_change(ctx->web->env.engine, ctx->param, fields, base, &actor, changed, ctx);
 }

@@ -9,6 +9,7 @@
 #include "base/core/num.h"
 #include "web-ui/field.h"
 #include "web-ui/html.h"
+#include "web-ui/pages/check_result.h"
 #include "web-ui/pages/choices.h"
 #include "web-ui/reply.h"
 #include "web-ui/shell.h"
@@ -203,6 +204,8 @@ static void buttons(struct web_ctx *ctx, struct cm_buf *page, bool edit, const c
     html_raw(page, "<div class=\"actions\">");
     html_leaf(page, "button", web_msg(ctx, edit ? MSG_F_SAVE : MSG_SUBMIT_REQUEST), "class",
               "primary", "type", "submit", NULL);
+    html_leaf(page, "button", web_msg(ctx, MSG_CHECK), "type", "submit", "name", "check", "value",
+              "1", NULL);
     html_leaf(page, "a", web_msg(ctx, MSG_CANCEL), "class", "button", "href", back, NULL);
     html_raw(page, "</div></form></div>");
 }
@@ -245,6 +248,7 @@ void credential_form(struct web_ctx *ctx, int status, const struct credential_fo
     html_leaf(&page, "h1", web_msg(ctx, title), NULL);
     if (wanted->err)
         web_notice(&page, "bad", wanted->err->what);
+    check_result(ctx, &page, wanted->report);
     if (!edit)
         html_leaf(&page, "p", web_msg(ctx, MSG_ADD_LEAD), "class", "lead", NULL);
     html_open(&page, "form", "method", "post", "action", edit ? action : "/credentials", NULL);

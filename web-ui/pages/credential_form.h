@@ -9,6 +9,7 @@ struct credential_form {
     const struct cm_err *err;      /* an edit conflict to tell, or NULL */
     const json_t *credential;      /* the one being edited (ctx->param), or NULL: a new one */
     const json_t *without;         /* names (ASCII) to leave out of it, or NULL */
+    const json_t *report;          /* of a check, or NULL */
 };
 /* The names that the last failure was about, when others remain without them; else NULL.  A form
  * without them can be offered (borrowed). */
@@ -19,3 +20,7 @@ void credential_form(struct web_ctx *ctx, int status, const struct credential_fo
 json_t *credential_form_fields(const struct web_ctx *ctx, bool edit, json_t *errors);
 /* Keeps the notes of a submission ("duplicate folded: …") for the credential's page. */
 void credential_notes(struct web *web, const char *credential, const json_t *notes);
+/* The button Check: looks at what was typed and shows the form again.  Ends ctx.  read: the
+ * credential being edited (ctx->param; owned, NULL = gone); NULL: a new one. */
+void credential_check(struct web_ctx *ctx, const json_t *fields,
+                      json_t *(*read)(const struct web_ctx *ctx));

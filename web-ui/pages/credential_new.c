@@ -68,6 +68,8 @@ void page_credential_post(struct web_ctx *ctx)
 
     if (json_array_size(errors) > 0)
         refuse(ctx, fields, errors);
+    else if (web_form_get(&ctx->form, "check"))
+        credential_check(ctx, fields, NULL);
     else
         eng_submit(ctx->web->env.engine, fields, &actor, submitted, ctx);
 }

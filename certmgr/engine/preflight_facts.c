@@ -1,0 +1,268 @@
+/* What a pre-flight check knows without asking anybody: names, duplicates, classes, limits, keys.
+ */
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/core/utf8.h"
+#include "base/net/hostname.h"
+#include "certmgr/acme/presets.h"
+#include "certmgr/engine/billing.h"
+#include "certmgr/engine/preflight_run.h"
+
+#define WEEK_MS (INT64_C(7) * 86400000)
+
+/* ---- rows ---------------------------------------------------------------------------------------
+ */
+
+static const struct {
+    const char *id, *what, *fix;
+} texts[] = {
+    {"name_ok", "name", NULL},
+    {"name_differs", "name", "Check the spelling: the certificate will be for the name read back."},
+    {"wildcard_base", "name", "Add the name without \"*.\" as well if it is to be served."},
+    {"set_exact", "set", "Change or renew that certificate instead of a second one."},
+    {"set_recent", "set",
+     "Use \"Retry\" or \"Renew\" only when it is really needed: the CA counts."},
+    {"billing_class", "billing", NULL},
+    {"billing_changed", "billing", "Leave the name out, or agree to the other class."},
+    {"key_type_wrong", "key_type",
+     "Choose the other kind of key, or an account at the other "
+     "directory of this CA."},
+    {"one_fate", "lifetime", "Put names that may go earlier into certificates of their own."},
+    {"profile_unknown", "directory", "Choose one of the profiles that the CA offers, or none."},
+    {"budget_ok", "budget", NULL},
+    {"budget_wait", "budget", "Wait: the request may be submitted and is held until then."},
+    {"directory_unread", "directory",
+     "Check the directory URL of the account and the way to the "
+     "CA (proxy, firewall)."},
+    {"challenge_ok", "challenge", NULL},
+    {"challenge_none", "challenge",
+     "Add a DNS account for this domain, or name the hosts one by "
+     "one."},
+    {"cname_ok", "cname", NULL},
+    {"cname_broken", "cname", "Correct the CNAME records of _acme-challenge."},
+    {"caa_ok", "caa", NULL},
+    {"caa_denied", "caa", "Add a CAA record for the CA, or choose another CA."},
+    {"caa_failed", "caa",
+     "Correct the DNS servers of the domain: CAs refuse while CAA cannot be "
+     "looked up."},
+    {"caa_unknown", "caa",
+     "The CA does not say which CAA names are its own: compare the records "
+     "with its documentation."},
+    {"address_ok", "address", NULL},
+    {"address_later", "address", NULL},
+    {"address_none", "address", "Make an A or AAAA record for the name."},
+    {"address_bad", "address",
+     "Let every address of the name lead to a server of the fleet on "
+     "port 80."},
+    {"address_no_route", "address", "Give this server IPv6, or look from another place."},
+    {"dns_probe_ok", "dns_probe", NULL},
+    {"dns_probe_bad", "dns_probe", "Look at the steps of the DNS account's test."},
+    {"time", "time", "Check again; when it stays slow, look at the name servers of the domain."},
+};
+
+void pf_row(json_t *rows, const char *name, const char *id, enum pf_result result, const char *fix,
+            const char *fmt, ...)
+{
+    static const char *const results[] = {"ok", "warn", "fail"};
+    char text[CM_ERR_TEXT_MAX];
+    va_list ap;
+    va_start(ap, fmt);
+    (void)vsnprintf(text, sizeof(text), fmt, ap);
+    va_end(ap);
+    cm_utf8_trim(text);
+    cm_utf8_fix(text);
+    json_t *row = json_object();
+    cm_json_set_str(row, "name", name);
+    for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+        if (strcmp(texts[i].id, id) != 0)
+            continue;
+        cm_json_set_str(row, "what", texts[i].what);
+        if (!fix || !*fix)
+            fix = texts[i].fix;
+    }
+    cm_json_set_str(row, "id", id);
+    cm_json_set_str(row, "result", results[result]);
+    cm_json_set_str(row, "text", text);
+    if (result != PF_OK)
+        cm_json_set_str(row, "fix", fix);
+    json_array_append_new(rows, row);
+}
+
+/* ---- names --------------------------------------------------------------------------------------
+ */
+
+static void name_row(struct preflight *pf, const char *typed, const char *ascii)
+{
+    char unicode[1024], back[HOSTNAME_MAX];
+    enum hostname_kind kind;
+    hostname_to_unicode(ascii, unicode, sizeof(unicode));
+    bool same = hostname_to_ascii(unicode, back, &kind, NULL) == 0 && strcmp(back, ascii) == 0;
+    bool plain = strcmp(unicode, ascii) == 0;
+    if (!same)
+        pf_row(pf->rows, ascii, "name_differs", PF_WARN, NULL,
+               "\"%s\" becomes %s, which reads "
+               "back as %s",
+               typed, ascii, unicode);
+    else if (plain)
+        pf_row(pf->rows, ascii, "name_ok", PF_OK, NULL, "%s", ascii);
+    else
+        pf_row(pf->rows, ascii, "name_ok", PF_OK, NULL, "\"%s\" is %s, and reads back as %s", typed,
+               ascii, unicode);
+}
+
+static void name_rows(struct preflight *pf)
+{
+    const json_t *typed = cm_json_arr(pf->fields, "host_names");
+    const json_t *ascii = cm_json_arr(pf->fields, "host_names_ascii");
+    for (size_t i = 0; i < json_array_size(ascii); i++) {
+        const char *name = json_string_value(json_array_get(ascii, i));
+        const char *given = json_string_value(json_array_get(typed, i));
+        name_row(pf, given ? given : name, name);
+        if (strncmp(name, "*.", 2) == 0 && !cm_json_has_str(ascii, name + 2))
+            pf_row(pf->rows, name, "wildcard_base", PF_WARN, NULL, "%s does not contain %s", name,
+                   name + 2);
+    }
+}
+
+/* ---- the same set -------------------------------------------------------------------------------
+ */
+
+struct same {
+    struct preflight *pf;
+    const char *wanted; /* eng_names_sorted() */
+    size_t seen;
+};
+
+/* www.example.com -> com.example.www, as CS_BY_HOST has it. */
+static void reversed(const char *name, char out[HOSTNAME_MAX + 1])
+{
+    size_t len = 0;
+    const char *end = name + strlen(name);
+    while (end > name) {
+        const char *label = end;
+        while (label > name && label[-1] != '.')
+            label--;
+        len += (size_t)snprintf(out + len, HOSTNAME_MAX + 1 - len, "%s%.*s", len ? "." : "",
+                                (int)(end - label), label);
+        end = label > name ? label - 1 : name;
+    }
+}
+
+static int on_same(void *arg, const char *key, const char *id)
+{
+    struct same *same = arg;
+    struct preflight *pf = same->pf;
+    const char *ulid = eng_id_name(id, "credential:");
+    (void)key;
+    if (++same->seen > PREFLIGHT_SCAN)
+        return 1;
+    if (!ulid || strcmp(ulid, pf->credential) == 0)
+        return 0;
+    CM_AUTO_JSON body = cs_peek_body(pf->engine->env.store, id);
+    CM_AUTO_STR set = eng_names_sorted(cm_json_arr(body, "host_names_ascii"));
+    const char *status = cm_json_str_or(body, "status", "");
+    if (strcmp(set, same->wanted) != 0 || eng_is_refused(body) || strcmp(status, "revoked") == 0 ||
+        strcmp(status, "archived") == 0)
+        return 0;
+    pf_row(pf->rows, "", "set_exact", PF_WARN, NULL,
+           "The credential %s has exactly these names already (%s)", ulid, status);
+    int64_t age = cm_now_ms() - cm_json_time(body, "issued_at", 0);
+    if (age >= 0 && age < WEEK_MS)
+        pf_row(pf->rows, "", "set_recent", PF_WARN, NULL,
+               "A certificate of exactly these names was issued %" PRId64 " hours ago",
+               age / 3600000);
+    return 1;
+}
+
+static void set_rows(struct preflight *pf)
+{
+    const json_t *names = cm_json_arr(pf->fields, "host_names_ascii");
+    const char *first = json_string_value(json_array_get(names, 0));
+    char key[HOSTNAME_MAX + 1] = "";
+    CM_AUTO_STR wanted = eng_names_sorted(names);
+    struct same same = {.pf = pf, .wanted = wanted};
+    if (!first)
+        return;
+    reversed(first, key);
+    cs_each(pf->engine->env.store, CS_BY_HOST, key, NULL, NULL, on_same, &same);
+}
+
+/* ---- the CA -------------------------------------------------------------------------------------
+ */
+
+static void billing_rows(struct preflight *pf, const json_t *names)
+{
+    CM_AUTO_JSON before = json_array();
+    enum billing_class last = BILLING_BASIC, now = billing_of(names);
+    const char *changer = NULL;
+    for (size_t i = 0; i < json_array_size(names); i++) {
+        if (i > 0)
+            last = billing_of(before);
+        json_array_append(before, json_array_get(names, i));
+        if (i > 0 && billing_of(before) != last)
+            changer = json_string_value(json_array_get(names, i));
+    }
+    pf_row(pf->rows, "", "billing_class", PF_OK, NULL, "The CA bills this as \"%s\"",
+           billing_text(now));
+    if (changer)
+        pf_row(pf->rows, changer, "billing_changed", PF_WARN, NULL,
+               "Adding %s changes the class of the certificate to \"%s\"", changer,
+               billing_text(now));
+}
+
+static void ca_rows(struct preflight *pf, const char *directory)
+{
+    const struct acme_preset *preset = acme_preset_of(directory);
+    const struct ca_known *known = ca_known(directory);
+    const json_t *names = cm_json_arr(pf->fields, "host_names_ascii");
+    const char *key = cm_json_str_or(pf->fields, "key_type", "");
+    bool rsa = strncmp(key, "RSA", 3) == 0;
+    if (preset && preset->key_type && rsa != (strcmp(preset->key_type, "RSA") == 0))
+        pf_row(pf->rows, "", "key_type_wrong", PF_FAIL, NULL,
+               "%s takes %s keys only at this directory, and %s was chosen", preset->title,
+               preset->key_type, key);
+    if (preset && preset->billing)
+        billing_rows(pf, names);
+    if (known && known->one_fate && json_array_size(names) > 1)
+        pf_row(pf->rows, "", "one_fate", PF_WARN, NULL,
+               "At this CA, taking one of the names away later revokes the whole certificate");
+}
+
+static void budget_row(struct preflight *pf, const char *directory)
+{
+    char text[BUDGET_TEXT_MAX], when[CM_TIME_TEXT];
+    struct eng_wish wish = {.account = pf->account->name,
+                            .directory = directory,
+                            .names = cm_json_arr(pf->fields, "host_names_ascii")};
+    int64_t until = eng_budget_ask(pf->engine, &wish, text);
+    cm_time_format(until, when);
+    if (until > cm_now_ms())
+        pf_row(pf->rows, "", "budget_wait", PF_WARN, NULL,
+               "The order would wait for the CA's limit until %s: %s", when, text);
+    else if (ca_known(directory))
+        pf_row(pf->rows, "", "budget_ok", PF_OK, NULL, "The CA's limits leave room for the order");
+}
+
+void pf_facts(struct preflight *pf)
+{
+    const char *directory = cm_json_str_or(pf->account->body, "directory", "");
+    name_rows(pf);
+    set_rows(pf);
+    ca_rows(pf, directory);
+    budget_row(pf, directory);
+}
+
+void pf_directory_facts(struct preflight *pf, const struct acme_directory *directory)
+{
+    const char *profile = cm_json_str(pf->fields, "profile");
+    if (directory && directory->caa_identities) {
+        json_decref(pf->identities);
+        pf->identities = json_deep_copy(directory->caa_identities);
+    }
+    if (directory && profile && !json_object_get(directory->profiles, profile))
+        pf_row(pf->rows, "", "profile_unknown", PF_FAIL, NULL,
+               "The CA does not offer the profile \"%.64s\"", profile);
+}

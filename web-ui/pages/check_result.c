@@ -1,0 +1,144 @@
+/*
+ * The findings of a check.  The engine's sentence is shown as it is, marked as English; the fix is
+ * in the language of the page, and what the engine adds to it (a host, a record) below.
+ */
+#include "web-ui/pages/check_result.h"
+
+#include <string.h>
+
+#include "web-ui/html.h"
+#include "web-ui/widget.h"
+
+static const struct {
+    const char *id;
+    enum web_msg fix;
+} fixes[] = {
+    {"name_differs", MSG_FIX_NAME_DIFFERS},
+    {"wildcard_base", MSG_FIX_WILDCARD_BASE},
+    {"set_exact", MSG_FIX_SET_EXACT},
+    {"set_recent", MSG_FIX_SET_RECENT},
+    {"billing_changed", MSG_FIX_BILLING_CHANGED},
+    {"key_type_wrong", MSG_FIX_KEY_TYPE_WRONG},
+    {"one_fate", MSG_FIX_ONE_FATE},
+    {"profile_unknown", MSG_FIX_PROFILE_UNKNOWN},
+    {"budget_wait", MSG_FIX_BUDGET_WAIT},
+    {"directory_unread", MSG_FIX_DIRECTORY_UNREAD},
+    {"challenge_none", MSG_FIX_CHALLENGE_NONE},
+    {"cname_broken", MSG_FIX_CNAME_BROKEN},
+    {"caa_denied", MSG_FIX_CAA_DENIED},
+    {"caa_failed", MSG_FIX_CAA_FAILED},
+    {"caa_unknown", MSG_FIX_CAA_UNKNOWN},
+    {"address_none", MSG_FIX_ADDRESS_NONE},
+    {"address_bad", MSG_FIX_ADDRESS_BAD},
+    {"address_no_route", MSG_FIX_ADDRESS_NO_ROUTE},
+    {"dns_probe_bad", MSG_FIX_DNS_PROBE_BAD},
+    {"time", MSG_FIX_TIME},
+};
+
+static const struct {
+    const char *what;
+    enum web_msg label;
+} subjects[] = {
+    {"name", MSG_CHECK_NAME},           {"set", MSG_CHECK_SET},
+    {"billing", MSG_CHECK_BILLING},     {"key_type", MSG_F_KEY_TYPE},
+    {"lifetime", MSG_CHECK_LIFETIME},   {"budget", MSG_CHECK_BUDGET},
+    {"directory", MSG_CHECK_DIRECTORY}, {"challenge", MSG_CHECK_CHALLENGE},
+    {"cname", MSG_CHECK_CNAME},         {"caa", MSG_CHECK_CAA},
+    {"address", MSG_CHECK_ADDRESS},     {"dns_probe", MSG_CHECK_DNS_PROBE},
+    {"time", MSG_CHECK_TIME},
+};
+
+static enum web_msg fix_of(const char *id)
+{
+    for (size_t i = 0; i < sizeof(fixes) / sizeof(fixes[0]); i++)
+        if (strcmp(fixes[i].id, id) == 0)
+            return fixes[i].fix;
+    return MSG_NONE;
+}
+
+static const char *label_of(const struct web_ctx *ctx, const char *what)
+{
+    for (size_t i = 0; i < sizeof(subjects) / sizeof(subjects[0]); i++)
+        if (strcmp(subjects[i].what, what) == 0)
+            return web_msg(ctx, subjects[i].label);
+    return what;
+}
+
+static void badge(const struct web_ctx *ctx, struct cm_buf *page, const char *result)
+{
+    bool ok = strcmp(result, "ok") == 0, bad = strcmp(result, "fail") == 0;
+
+    html_open(page, "span", "class",
+              ok    ? "badge tone-ok"
+              : bad ? "badge tone-bad"
+                    : "badge tone-warn",
+              NULL);
+    web_icon(page, ok ? "ok" : bad ? "bad" : "warn");
+    html_text(page, web_msg(ctx, ok ? MSG_CHECK_OK : bad ? MSG_CHECK_FAIL : MSG_CHECK_WARN));
+    html_close(page, "span");
+}
+
+/* The engine's own words, when they say more than the sentence of the page. */
+static void fix_part(struct web_ctx *ctx, struct cm_buf *page, const json_t *row)
+{
+    const char *own = cm_json_str(row, "fix");
+    enum web_msg fix = fix_of(cm_json_str_or(row, "id", ""));
+
+    if (!own)
+        return;
+    html_raw(page, "<p><strong>");
+    html_text(page, web_msg(ctx, MSG_CHECK_FIX));
+    html_raw(page, "</strong> ");
+    if (fix != MSG_NONE)
+        html_text(page, web_msg(ctx, fix));
+    html_raw(page, "</p>");
+    if (fix == MSG_NONE || strcmp(own, web_text(WEB_EN, fix)) != 0)
+        html_leaf(page, "p", own, "lang", "en", NULL);
+}
+
+static void result_row(struct web_ctx *ctx, struct cm_buf *page, const json_t *row)
+{
+    html_raw(page, "<tr><td>");
+    badge(ctx, page, cm_json_str_or(row, "result", ""));
+    html_raw(page, "</td><td>");
+    html_text(page, label_of(ctx, cm_json_str_or(row, "what", "")));
+    html_raw(page, "</td><td>");
+    html_leaf(page, "p", cm_json_str_or(row, "text", ""), "lang", "en", NULL);
+    fix_part(ctx, page, row);
+    html_raw(page, "</td></tr>");
+}
+
+void check_result(struct web_ctx *ctx, struct cm_buf *page, const json_t *report)
+{
+    static const char *const order[] = {"fail", "warn", "ok"};
+    static const enum web_msg columns[] = {MSG_CHECK_RESULT, MSG_CHECK_WHAT, MSG_CHECK_FOUND};
+    const char *result = cm_json_str_or(report, "result", "");
+    bool ok = strcmp(result, "ok") == 0, bad = strcmp(result, "fail") == 0;
+    size_t i;
+    json_t *row;
+
+    if (!report)
+        return;
+    html_raw(page, "<section class=\"card\" id=\"check-result\">");
+    html_leaf(page, "h2", web_msg(ctx, MSG_CHECK_TITLE), NULL);
+    web_notice(page,
+               ok    ? "ok"
+               : bad ? "bad"
+                     : "warn",
+               web_msg(ctx, ok    ? MSG_CHECK_ALL_OK
+                            : bad ? MSG_CHECK_SOME_FAIL
+                                  : MSG_CHECK_SOME_WARN));
+    web_table_frame(page, web_msg(ctx, MSG_CHECK_TITLE));
+    html_raw(page, "<table class=\"list\"><thead><tr>");
+    for (i = 0; i < sizeof(columns) / sizeof(columns[0]); i++)
+        html_leaf(page, "th", web_msg(ctx, columns[i]), "scope", "col", NULL);
+    html_raw(page, "</tr></thead><tbody>");
+    for (size_t k = 0; k < sizeof(order) / sizeof(order[0]); k++) {
+        json_array_foreach(cm_json_arr(report, "checks"), i, row)
+        {
+            if (strcmp(cm_json_str_or(row, "result", ""), order[k]) == 0)
+                result_row(ctx, page, row);
+        }
+    }
+    html_raw(page, "</tbody></table></div></section>");
+}

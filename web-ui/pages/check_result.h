@@ -1,0 +1,7 @@
+/* What a pre-flight check found (certmgr/engine/preflight.h), as a part of the form's page. */
+#pragma once
+
+#include "web-ui/ctx.h"
+
+/* NULL report: nothing.  Failures first, then warnings, then what is fine. */
+void check_result(struct web_ctx *ctx, struct cm_buf *page, const json_t *report);
