@@ -179,7 +179,7 @@ class DehydratedDns(DnsPeer):
 
 # name: (program, class, lanes: its best)
 PEERS = {"lego, rfc2136": ("lego", LegoRfc2136, 100), "lego, exec": ("lego", LegoExec, 100),
-         "uacme": ("uacme", UacmeDns, 8), "certbot": ("certbot", CertbotDns, 4),
+         "uacme": ("uacme", UacmeDns, 100), "certbot": ("certbot", CertbotDns, 4),
          "dehydrated": ("dehydrated", DehydratedDns, 8)}
 
 

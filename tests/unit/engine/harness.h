@@ -30,6 +30,7 @@ struct h_ca {
     bool wrong_key;     /* leaf for another key */
     bool hold_finalize; /* finalize never answers */
     long life_s;
+    long shift_s; /* leaves are made so much later than it is */
     bool eab_required;
     json_t *eab;                /* the binding of the last registration (owned), or NULL */
     unsigned revocations;       /* asked for */

@@ -175,8 +175,8 @@ static char *issue(struct h_ca *ca, size_t number)
     {
         cm_buf_printf(&sans, "%sDNS:%s", i ? "," : "", json_string_value(name));
     }
-    X509 *leaf = make_cert("leaf", key, "Test Middle", ca->keys.middle_key, cm_buf_str(&sans), -60,
-                           ca->life_s);
+    X509 *leaf = make_cert("leaf", key, "Test Middle", ca->keys.middle_key, cm_buf_str(&sans),
+                           ca->shift_s - 60, ca->shift_s + ca->life_s);
     CM_AUTO_STR pem = cert_pem(leaf);
     char *chain = cm_asprintf("%s%s", pem, ca->keys.middle);
     X509_free(leaf);
