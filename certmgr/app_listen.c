@@ -82,10 +82,12 @@ static int configure(struct app_listeners *all, const char *name, struct http_li
     if (strcmp(name, "ui") == 0) {
         opts->tls = all->ui_tls;
         opts->limit = web_limit;
+        opts->too_large = web_too_large;
         opts->handler = web_handle;
         opts->arg = s->web;
     } else if (strcmp(name, "api") == 0) {
         opts->limit = web_limit;
+        opts->too_large = web_too_large;
         opts->handler = web_handle;
         opts->arg = s->web;
     } else if (strcmp(name, "challenge") == 0) {

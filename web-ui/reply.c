@@ -176,6 +176,7 @@ static const char *problem_name(int status)
         {405, "method_not_allowed"},
         {409, "conflict"},
         {412, "precondition_failed"},
+        {413, "too_large"},
         {415, "media_type"},
         {421, "not_the_manager"},
         {422, "invalid"},

@@ -139,6 +139,8 @@ static enum web_msg status_words(int status)
         return MSG_HTTP_405;
     case 409:
         return MSG_HTTP_409;
+    case 413:
+        return MSG_HTTP_413;
     case 415:
         return MSG_HTTP_415;
     case 422:

@@ -248,3 +248,12 @@ void web_handle(void *arg, struct http_exchange *ex)
         web_reply_status(ctx, 404);
     }
 }
+
+void web_too_large(void *arg, struct http_exchange *ex)
+{
+    struct web *web = arg;
+    struct web_ctx *ctx = web_ctx_new(web, ex);
+
+    identify(ctx);
+    web_reply_status(ctx, 413);
+}

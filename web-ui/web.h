@@ -45,6 +45,7 @@ void web_free(struct web *web);
 /* For the UI listener (TLS) and the Unix socket alike: a Unix client whose uid is 0 or our own is
  * the administrator "root" without a session. */
 int64_t web_limit(void *web, const struct http_request *req); /* http_limit_fn */
+void web_too_large(void *web, struct http_exchange *ex);      /* http_handler_fn */
 void web_handle(void *web, struct http_exchange *ex);         /* http_handler_fn */
 
 /* Makes a one-time set-up token (valid 24 h) in the store; *ret (cm_free) = the token. Commits are

@@ -215,6 +215,19 @@ static void dispatch(struct http_conn *conn)
     conn->listener->opts.handler(conn->listener->opts.arg, ex);
 }
 
+static void refuse_body(struct http_conn *conn)
+{
+    if (conn->listener->opts.too_large == NULL) {
+        http_ex_refuse(conn, 413, "the body is larger than allowed here");
+        return;
+    }
+    conn->close_after = true; /* the body may be on its way */
+    conn->ex->req.body = "";
+    conn->state = CONN_BUSY;
+    cm_timer_stop(conn->deadline);
+    conn->listener->opts.too_large(conn->listener->opts.arg, conn->ex);
+}
+
 /* The head is complete: is this request, with a body of this size, wanted at all? */
 static void admit(struct http_conn *conn)
 {
@@ -229,7 +242,7 @@ static void admit(struct http_conn *conn)
         return;
     }
     if (head->content_length > allowed || head->content_length > HTTP_BODY_MAX) {
-        http_ex_refuse(conn, 413, "the body is larger than allowed here");
+        refuse_body(conn);
         return;
     }
     if (head->content_length == 0) {

@@ -51,6 +51,9 @@ struct http_listen_opts {
     struct tls_server *tls; /* NULL = plain; borrowed, outlives the listener */
     http_limit_fn limit;    /* NULL = no bodies */
     http_handler_fn handler;
+    /* The body is larger than allowed and is not read: replies 413, at once; the connection ends
+     * with that.  NULL = a line of text. */
+    http_handler_fn too_large;
     void *arg;
     int conns_max, conns_per_addr;                           /* 0 = the defaults above */
     int handshake_ms, header_ms, body_ms, idle_ms, write_ms; /* 0 = defaults (tests lower them) */

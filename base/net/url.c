@@ -180,7 +180,9 @@ static int decode_part(const char *text, size_t len, char *out, struct cm_err *e
             c = ' ';
         }
         if (c == '\0')
-            return cm_fail(err, CM_EMALF, "the query or form holds a NUL byte");
+            return cm_fail(
+                err, CM_EMALF,
+                "a field holds a NUL byte, which no text has: take it out and send it again");
         out[n++] = c;
     }
     out[n] = '\0';

@@ -47,8 +47,12 @@ static struct http_listener *listen_on(struct rig *rig, const char *address)
 {
     struct http_listener *listener = NULL;
     struct cm_err err = CM_ERR_INIT;
-    struct http_listen_opts opts = {
-        .address = address, .fd = -1, .limit = web_limit, .handler = web_handle, .arg = rig->web};
+    struct http_listen_opts opts = {.address = address,
+                                    .fd = -1,
+                                    .limit = web_limit,
+                                    .handler = web_handle,
+                                    .too_large = web_too_large,
+                                    .arg = rig->web};
 
     if (http_listen(rig->loop, &opts, &listener, &err) < 0)
         fail_msg("http_listen %s: %s", address, err.what);

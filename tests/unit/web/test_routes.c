@@ -325,9 +325,43 @@ static void test_hsts_on_tls(void **state)
     rig_stop(&rig);
 }
 
+/* Too much, and what no text has: an ordinary page that says so, the API's words in the API. */
+static void test_forms_that_cannot_be_taken(void **state)
+{
+    struct rig rig;
+    struct reply reply;
+
+    (void)state;
+    rig_start(&rig);
+    rig_sign_in(&rig);
+    CM_AUTO_STR headers =
+        cm_asprintf("%sContent-Type: application/x-www-form-urlencoded\r\n", rig.cookie);
+    CM_AUTO_STR huge = cm_malloc(300001);
+    memset(huge, 'a', 300000);
+    huge[300000] = '\0';
+    rig_send(&rig, false, "POST", "/login", headers, huge, &reply);
+    assert_status(&reply, 413);
+    assert_has(&reply, "<html lang=\"en\">");
+    assert_has(&reply, "This is more than can be taken at once");
+    assert_has(&reply, "nothing was changed");
+    assert_has(&reply, "Content-Security-Policy: ");
+    reply_fini(&reply);
+    rig_send(&rig, false, "POST", "/api/v1/settings", headers, huge, &reply);
+    assert_status(&reply, 413);
+    assert_has(&reply, "application/problem+json");
+    reply_fini(&reply);
+    rig_post(&rig, "/login", "name=a%00b&password=x", &reply);
+    assert_true(reply.status >= 400 && reply.status < 500);
+    assert_has(&reply, "<html lang=\"en\">");
+    assert_has(&reply, "a field holds a NUL byte");
+    reply_fini(&reply);
+    rig_stop(&rig);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_forms_that_cannot_be_taken),
         cmocka_unit_test(test_matching),
         cmocka_unit_test(test_wrong_methods),
         cmocka_unit_test(test_login_wall),
