@@ -130,6 +130,52 @@ static void invite_form(struct web_ctx *ctx, struct cm_buf *page, const char *na
     html_raw(page, "</form></section>");
 }
 
+static void fact(struct web_ctx *ctx, struct cm_buf *page, enum web_msg name, const char *value)
+{
+    html_leaf(page, "dt", web_msg(ctx, name), NULL);
+    html_leaf(page, "dd", value, NULL);
+}
+
+/* Who signs changes of the fleet, and which change waits for them. */
+static void signers_html(struct web_ctx *ctx, struct cm_buf *page)
+{
+    const struct web_power *power = &ctx->web->env.power;
+    CM_AUTO_JSON view = power->show ? power->show(power->arg) : NULL;
+    const json_t *proposal = cm_json_obj(view, "proposal");
+    struct cm_buf names;
+    size_t i;
+    json_t *name;
+
+    if (!view)
+        return;
+    cm_buf_init(&names, 4096);
+    json_array_foreach(cm_json_arr(view, "signers"), i, name)
+    {
+        if (i > 0)
+            cm_buf_puts(&names, ", ");
+        cm_buf_puts(&names, json_string_value(name));
+    }
+    CM_AUTO_STR threshold = cm_asprintf("%lld", (long long)cm_json_int(view, "threshold", 1));
+
+    html_raw(page, "<section class=\"card\" aria-labelledby=\"signers-title\">");
+    html_leaf(page, "h2", web_msg(ctx, MSG_TRUST_SIGNERS), "id", "signers-title", NULL);
+    html_raw(page, "<dl class=\"facts\">");
+    fact(ctx, page, MSG_TRUST_SIGNERS, cm_buf_str(&names));
+    fact(ctx, page, MSG_TRUST_RULE, threshold);
+    if (proposal) {
+        CM_AUTO_STR waits = cm_asprintf("%s (%lld/%lld)", cm_json_str_or(proposal, "what", ""),
+                                        (long long)cm_json_int(proposal, "have", 0),
+                                        (long long)cm_json_int(proposal, "need", 0));
+
+        fact(ctx, page, MSG_TRUST_WAITS, waits);
+    }
+    html_raw(page, "</dl>");
+    if (proposal)
+        html_leaf(page, "p", web_msg(ctx, MSG_TRUST_HOW), "class", "hint", NULL);
+    html_raw(page, "</section>");
+    cm_buf_fini(&names);
+}
+
 static void render(struct web_ctx *ctx, int status, const char *name, const json_t *errors)
 {
     struct cm_buf page;
@@ -141,6 +187,7 @@ static void render(struct web_ctx *ctx, int status, const char *name, const json
     html_raw(&page, "</div>");
     list_html(ctx, &page);
     invite_form(ctx, &page, name, errors);
+    signers_html(ctx, &page);
     web_page_end(ctx, &page);
     web_reply_html(ctx, status, &page);
 }

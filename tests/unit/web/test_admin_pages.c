@@ -3,6 +3,32 @@
 
 #include "web-ui/pages/choices.h"
 #include "web-ui/presets.h"
+#include "web-ui/ctx.h"
+
+static json_t *two_signers(void *arg)
+{
+    (void)arg;
+    return json_pack("{s:i, s:[s,s], s:{s:s, s:i, s:i}}", "threshold", 2, "signers", "alpha",
+                     "beta", "proposal", "what", "<b>another role", "have", 1, "need", 2);
+}
+
+static void test_root_signers(void **state)
+{
+    struct rig rig;
+    struct reply reply;
+
+    (void)state;
+    rig_start(&rig);
+    rig_sign_in(&rig);
+    rig.web->env.power = (struct web_power){.show = two_signers};
+    rig_get(&rig, "/servers", &reply);
+    assert_has(&reply, "<dd>alpha, beta</dd>");
+    assert_has(&reply, "<dd>2</dd>");
+    assert_has(&reply, "&lt;b&gt;another role (1/2)");
+    assert_has(&reply, "certmgr trust sign FILE");
+    reply_fini(&reply);
+    rig_stop(&rig);
+}
 
 static void test_servers(void **state)
 {
@@ -299,10 +325,11 @@ static void test_sessions(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_servers),      cmocka_unit_test(test_server_removal),
-        cmocka_unit_test(test_account_list), cmocka_unit_test(test_account_presets),
-        cmocka_unit_test(test_account_new),  cmocka_unit_test(test_account_edit),
-        cmocka_unit_test(test_settings),     cmocka_unit_test(test_sessions),
+        cmocka_unit_test(test_root_signers),    cmocka_unit_test(test_servers),
+        cmocka_unit_test(test_server_removal),  cmocka_unit_test(test_account_list),
+        cmocka_unit_test(test_account_presets), cmocka_unit_test(test_account_new),
+        cmocka_unit_test(test_account_edit),    cmocka_unit_test(test_settings),
+        cmocka_unit_test(test_sessions),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
