@@ -1,9 +1,9 @@
 /* Pages of administration: servers, ACME accounts, settings, sessions. */
 #include "tests/unit/web/rig.h"
 
+#include "web-ui/ctx.h"
 #include "web-ui/pages/choices.h"
 #include "web-ui/presets.h"
-#include "web-ui/ctx.h"
 
 static json_t *two_signers(void *arg)
 {
