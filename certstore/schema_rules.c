@@ -209,6 +209,19 @@ static const struct cs_member binding[] = {LINE("kid", REQ, 255), TIME("at", 0),
 static const struct cs_member rollover[] = {B64("sealed_key", REQ, SEALED_MAX), ANY("jwk", 4096),
                                             B64URL("thumbprint", REQ, 64), TIME("at", 0), END};
 
+/* Bound to another account at the CA since: the keys that it had. */
+static const struct cs_member former_key[] = {B64("sealed_key", REQ, SEALED_MAX),
+                                              B64URL("thumbprint", 0, 64),
+                                              LINE("kid", 0, URL_MAX),
+                                              LINE("eab_kid", 0, 255),
+                                              LINE("by", 0, 256),
+                                              TIME("at", REQ),
+                                              END};
+
+/* The CA wants its new terms agreed to (RFC 8555 7.3.3). */
+static const struct cs_member new_terms[] = {TIME("at", REQ), LINE("page", 0, URL_MAX),
+                                             LINE("url", 0, URL_MAX), END};
+
 static const struct cs_member account[] = {LINE("directory", REQ, URL_MAX),
                                            LINES("contacts", 320, 10),
                                            OBJECT("terms_agreed", 0, agreed),
@@ -219,6 +232,8 @@ static const struct cs_member account[] = {LINE("directory", REQ, URL_MAX),
                                            LINE("kid", 0, URL_MAX),
                                            OBJECT("eab", 0, binding),
                                            OBJECT("rollover", 0, rollover),
+                                           OBJECTS("former", 0, former_key, 3),
+                                           OBJECT("new_terms", 0, new_terms),
                                            WORD("status", REQ, account_states),
                                            OBJECT("error", 0, error_object),
                                            BOOL("self_check"),

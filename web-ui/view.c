@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/core/mem.h"
+#include "certmgr/acme/presets.h"
 #include "certmgr/engine/engine.h"
 #include "certmgr/fleet/fleet.h"
 
@@ -24,6 +25,26 @@ static int collect_id(void *arg, const char *key, const char *id)
 
 /* An account as shown: its name instead of document id and signature, no sealed key, no binding
  * that waits to be sent. */
+/* Former keys: whose they were, not themselves. */
+static void without_keys(json_t *view)
+{
+    json_t *list = json_array();
+    size_t i;
+    json_t *former;
+
+    json_array_foreach(cm_json_arr(view, "former"), i, former)
+    {
+        json_t *copy = json_copy(former);
+
+        json_object_del(copy, "sealed_key");
+        json_array_append_new(list, copy);
+    }
+    if (json_array_size(list) > 0)
+        cm_json_set(view, "former", list);
+    else
+        json_decref(list);
+}
+
 static json_t *account_view(json_t *take_body)
 {
     const char *id = cm_json_str_or(take_body, "_id", "account:");
@@ -39,9 +60,14 @@ static json_t *account_view(json_t *take_body)
         cm_json_set(view, "rollover", json_pack("{s:O?}", "at", json_object_get(rollover, "at")));
     json_object_del(view, "sealed_key");
     json_object_del(view, "signature");
+    without_keys(view);
     if (cm_json_obj(view, "eab")) {
         json_t *eab = json_copy(json_object_get(view, "eab"));
 
+        int64_t end = acme_binding_end(cm_json_str(view, "directory"), cm_json_time(eab, "at", 0));
+
+        if (end && !cm_json_str(view, "kid")) /* once registered, it has served its purpose */
+            cm_json_set_time(eab, "ends_at", end);
         json_object_del(eab, "jws");
         cm_json_set(view, "eab", eab);
     }

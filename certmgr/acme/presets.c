@@ -95,6 +95,13 @@ unsigned acme_reasons(const char *directory)
     return preset ? preset->reasons : ACME_REASONS_ANY;
 }
 
+int64_t acme_binding_end(const char *directory, int64_t at_ms)
+{
+    const struct acme_preset *preset = acme_preset_of(directory);
+    return preset && preset->eab_days && at_ms > 0 ? at_ms + preset->eab_days * INT64_C(86400000)
+                                                   : 0;
+}
+
 /* ---- reasons of a revocation (RFC 5280 5.3.1) ------------------------------------------------ */
 
 static const struct {

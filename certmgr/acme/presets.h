@@ -42,6 +42,9 @@ const struct acme_preset *acme_preset_of(const char *directory);
 /* Reasons that may be given at this directory; ACME_REASONS_ANY when it is unknown. */
 unsigned acme_reasons(const char *directory);
 
+/* When a binding's key that was received at_ms is of no use any more; 0 = no limit known. */
+int64_t acme_binding_end(const char *directory, int64_t at_ms);
+
 /* Revocation reasons by number or name ("keyCompromise", "superseded", …; letters' case and
  * hyphens do not matter).  -1 = none of them. */
 int acme_reason_parse(const char *text);

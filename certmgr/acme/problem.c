@@ -83,6 +83,17 @@ static void keep_document(struct cm_err *err, const json_t *problem)
     cm_json_set_bool(err->problem, "shortened", true);
 }
 
+static void first_link(void *arg, const char *target);
+
+/* The new terms stand in a header field only: kept beside what the CA's document says. */
+static void keep_terms(struct cm_err *err, const char *headers)
+{
+    char terms[ACME_TEXT_MAX] = "";
+    acme_link_each(headers, "terms-of-service", first_link, terms);
+    if (terms[0] != '\0' && acme_problem_is(err->problem, "userActionRequired"))
+        cm_json_set_str(err->problem, "terms", terms);
+}
+
 static void first_link(void *arg, const char *target)
 {
     char *out = arg;
@@ -197,8 +208,10 @@ int acme_problem_fail(struct cm_err *err, const json_t *problem, int status, con
     add_algorithms(err, problem);
     add_pages(err, problem, headers);
     cm_err_hint(err, "%s: %s", row->who, row->hint);
-    if (problem)
+    if (problem) {
         keep_document(err, problem);
+        keep_terms(err, headers);
+    }
     int64_t after = acme_retry_after(headers, cm_now_ms());
     if (after > 0)
         err->next_attempt_ms = after;

@@ -100,21 +100,56 @@ static int cmd_account_add(struct cli *cli)
     return status;
 }
 
+#define ACCOUNT_NAME_BAD "an account name has letters, digits, dots, hyphens, underscores"
+
+static bool account_name_ok(const char *name)
+{
+    return name[strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+                             "0123456789._-")] == '\0';
+}
+
 static int account_act(struct cli *cli, const char *act)
 {
     struct cli_option o[] = {{.name = NULL}};
     if (cli_options(cli, o) != 0 || cli->argc != 1)
         return CLI_USAGE;
     const char *name = cli->argv[0];
-    if (strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-") !=
-        strlen(name))
-        return cli_usage(cli, "an account name has letters, digits, dots, hyphens, underscores");
+    if (!account_name_ok(name))
+        return cli_usage(cli, ACCOUNT_NAME_BAD);
     CM_AUTO_STR path = cm_asprintf("/accounts/%s%s", name, act ? "/act" : "");
     CM_AUTO_JSON body = act ? json_pack("{s:s}", "act", act) : NULL;
     int status = cli_api(cli, act ? "POST" : "DELETE", path, body, NULL);
     if (status == CLI_OK && !cli->json)
         printf("%s: done\n", name);
     return status;
+}
+
+static int cmd_account_rebind(struct cli *cli)
+{
+    struct cli_option o[] = {{.name = "--eab-kid"}, {.name = "--eab-hmac-file"}, {.name = NULL}};
+    char *hmac = NULL;
+    if (cli_options(cli, o) != 0 || cli->argc != 1)
+        return CLI_USAGE;
+    const char *name = cli->argv[0];
+    if (!account_name_ok(name))
+        return cli_usage(cli, ACCOUNT_NAME_BAD);
+    if (o[0].count == 0 || o[1].count == 0)
+        return cli_usage(cli, "--eab-kid and --eab-hmac-file of the other CA account are missing");
+    if (read_secret(cli, cli_value(&o[1], ""), &hmac) != CLI_OK)
+        return CLI_FAILED;
+    CM_AUTO_STR path = cm_asprintf("/accounts/%s/act", name);
+    CM_AUTO_JSON body = json_pack("{s:s, s:s, s:s}", "act", "rebind", "eab_kid",
+                                  cli_value(&o[0], ""), "eab_hmac", hmac);
+    cm_free_secret(hmac, strlen(hmac));
+    int status = cli_api(cli, "POST", path, body, NULL);
+    if (status == CLI_OK && !cli->json)
+        printf("%s: has another key; it is registered with the binding at the next order\n", name);
+    return status;
+}
+
+static int cmd_account_agree(struct cli *cli)
+{
+    return account_act(cli, "agree");
 }
 
 static int cmd_account_update(struct cli *cli)
@@ -272,6 +307,8 @@ const struct cli_command cli_admin_commands[] = {
     {"account update", "NAME", "tell the CA its contacts", cmd_account_update},
     {"account find", "NAME", "look it up at the CA by its key", cmd_account_find},
     {"account roll-over", "NAME", "give it another key", cmd_account_roll_over},
+    {"account rebind", "NAME --eab-kid KID …", "bind it to another CA account", cmd_account_rebind},
+    {"account agree", "NAME", "to the CA's new terms", cmd_account_agree},
     {"account deactivate", "NAME", "for good, at the CA", cmd_account_deactivate},
     {"account delete", "NAME", "remove it here", cmd_account_delete},
     {"account budget", "NAME", "what is left of the CA's limits", cmd_account_budget},

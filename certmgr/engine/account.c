@@ -5,10 +5,17 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/net/url.h"
+#include "certmgr/acme/presets.h"
+
+#define TERMS_URL_MAX 2000
+
 /* Directory cache and nonces outlive a changed account document, for its URL stays the same. */
-static struct acme_ca *ca_for(struct engine *engine, const char *name, const char *directory)
+/* Another key is another account at the CA: it shares no account URL with the former one. */
+static struct acme_ca *ca_for(struct engine *engine, const char *name, const json_t *body)
 {
-    CM_AUTO_STR key = cm_asprintf("%s\n%s", name, directory);
+    const char *directory = cm_json_str(body, "directory");
+    CM_AUTO_STR key = cm_asprintf("%s\n%s\n%s", name, directory, cm_json_str(body, "thumbprint"));
     for (struct eng_ca *ca = engine->cas; ca; ca = ca->next)
         if (strcmp(ca->key, key) == 0)
             return ca->ca;
@@ -18,6 +25,14 @@ static struct acme_ca *ca_for(struct engine *engine, const char *name, const cha
     engine->cas = ca;
     eng_budget_floor(engine, name, directory, ca->ca);
     return ca->ca;
+}
+
+/* The CA's key for the binding has run out before the account was registered with it. */
+static bool binding_is_late(const json_t *body)
+{
+    const json_t *eab = cm_json_obj(body, "eab");
+    int64_t end = acme_binding_end(cm_json_str(body, "directory"), cm_json_time(eab, "at", 0));
+    return !cm_json_str(body, "kid") && cm_json_obj(eab, "jws") && end != 0 && end <= cm_now_ms();
 }
 
 static int check_account(const char *name, const json_t *body, struct cm_err *err)
@@ -30,6 +45,20 @@ static int check_account(const char *name, const json_t *body, struct cm_err *er
         rc = cm_fail(err, CM_EHUMAN,
                      "Nobody has agreed to the CA's terms of service for the account \"%s\"", name);
         cm_err_hint(err, "Agree to the terms in the account");
+    } else if (cm_json_obj(body, "new_terms")) {
+        rc = cm_fail(err, CM_EHUMAN,
+                     "The CA has changed its terms of service, and nobody has agreed to them for "
+                     "the account \"%s\"",
+                     name);
+        cm_err_hint(err, "Operator: open the page that the CA points to, agree to the new terms in "
+                         "the account, then start again.");
+    } else if (binding_is_late(body)) {
+        rc = cm_fail(err, CM_EHUMAN,
+                     "The binding (EAB) of the account \"%s\" was not used in time: it is of no "
+                     "use any more",
+                     name);
+        cm_err_hint(err, "Operator: ask the reseller for a new key identifier and HMAC key, save "
+                         "them in the account, then start again.");
     } else if (strcmp(cm_json_str_or(body, "status", ""), "deactivated") == 0) {
         rc = cm_fail(err, CM_EHUMAN, "The ACME account \"%s\" was deactivated at the CA", name);
         cm_err_hint(err, "Choose another account: a deactivated one is never of use again");
@@ -65,7 +94,7 @@ int eng_account_get(struct engine *engine, const char *name, struct eng_account 
                                         .next = engine->accounts,
                                         .name = cm_strdup(name),
                                         .body = body,
-                                        .ca = ca_for(engine, name, cm_json_str(body, "directory"))};
+                                        .ca = ca_for(engine, name, body)};
         engine->accounts = account;
     }
     account->refs++;
@@ -118,4 +147,43 @@ void eng_accounts_free(struct engine *engine)
         cm_free(ca->key);
         cm_free(ca);
     }
+}
+
+/* ---- new terms (RFC 8555 7.3.3) ------------------------------------------------------------ */
+
+static int edit_terms(void *arg, json_t *body, struct cm_err *err)
+{
+    const json_t *terms = arg;
+    (void)err;
+    if (!json_object_get(body, "serial") || cm_json_obj(body, "new_terms"))
+        return 1; /* gone, or another order was refused first */
+    json_object_set(body, "new_terms", (json_t *)(uintptr_t)terms);
+    return 0;
+}
+
+static void on_terms(void *arg, const struct cs_doc *doc, const struct cm_err *err)
+{
+    (void)doc;
+    if (err)
+        cm_log_err(CM_LOG_WARN, "engine", err); /* the next refusal says it again */
+    json_decref(arg);
+}
+
+/* Links for people: a CA's text becomes one only when it is a URL. */
+static void take_url(json_t *out, const char *member, const char *text)
+{
+    struct url url;
+    if (text && strlen(text) < TERMS_URL_MAX && url_parse(text, &url, NULL) == 0)
+        cm_json_set_str(out, member, text);
+}
+
+void eng_account_new_terms(struct engine *engine, const char *name, const json_t *problem)
+{
+    char id[CS_ID_MAX + 1];
+    json_t *terms = json_object();
+    snprintf(id, sizeof(id), "account:%s", name);
+    cm_json_set_time(terms, "at", cm_now_ms());
+    take_url(terms, "page", cm_json_str(problem, "instance"));
+    take_url(terms, "url", cm_json_str(problem, "terms"));
+    eng_edit(engine, id, "account", edit_terms, on_terms, terms);
 }

@@ -25,7 +25,7 @@ struct eng_act {
     void *arg;
 };
 
-static const char *const words[] = {"update", "find", "roll-over", "deactivate", "delete"};
+static const char *const words[] = {"update", "find", "roll-over", "deactivate", "delete", "agree"};
 
 int eng_account_act_parse(const char *word)
 {
@@ -105,6 +105,25 @@ static int edit_gone(void *arg, json_t *body, struct cm_err *err)
     if (!json_object_get(body, "serial"))
         return cm_fail(err, CM_ENOENT, "There is no ACME account \"%s\"", act->name);
     eng_tombstone(body);
+    return 0;
+}
+
+/* What was agreed to, by whom and when (reference/acme.md A7); the CA learns of it on its own page
+ * (RFC 8555 7.3.3). */
+static int edit_agreed(void *arg, json_t *body, struct cm_err *err)
+{
+    const struct eng_act *act = arg;
+    const json_t *terms = cm_json_obj(body, "new_terms");
+    if (!terms)
+        return cm_fail(err, CM_ECONFLICT, "The CA has not asked for new terms to be agreed to");
+    const char *former = cm_json_str_or(cm_json_obj(body, "terms_agreed"), "url", "");
+    json_t *agreed = json_object();
+    cm_json_set_str(agreed, "by", act->who);
+    cm_json_set_time(agreed, "at", cm_now_ms());
+    cm_json_set_str(agreed, "url",
+                    cm_json_str_or(terms, "url", cm_json_str_or(terms, "page", former)));
+    cm_json_set(body, "terms_agreed", agreed);
+    json_object_del(body, "new_terms");
     return 0;
 }
 
@@ -393,11 +412,16 @@ static void remove_account(struct eng_act *act)
     cm_loop_defer(act->engine->env.loop, on_deferred, act);
 }
 
+static void agree(struct eng_act *act)
+{
+    edit(act, edit_agreed, on_published);
+}
+
 void eng_account_act(struct engine *engine, const char *name, enum eng_account_act kind,
                      const struct eng_actor *actor, eng_done_fn done, void *arg)
 {
-    static void (*const run[])(struct eng_act *) = {update, look_up, roll_over, deactivate,
-                                                    remove_account};
+    static void (*const run[])(struct eng_act *) = {update,     look_up,        roll_over,
+                                                    deactivate, remove_account, agree};
     struct eng_act *act = cm_calloc(1, sizeof(*act));
     *act = (struct eng_act){.engine = engine,
                             .name = cm_strdup(name),

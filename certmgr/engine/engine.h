@@ -110,12 +110,18 @@ enum eng_account_act {
     ACCOUNT_ROLL_OVER,  /* another key; goes on where it was when it was begun before */
     ACCOUNT_DEACTIVATE, /* for good: the CA refuses it from then on */
     ACCOUNT_DELETE,     /* only here; refused while a credential uses it */
+    ACCOUNT_AGREE,      /* to the new terms that the CA has asked for (new_terms) */
 };
 /* done when the CA has answered and the account says so. */
 void eng_account_act(struct engine *engine, const char *name, enum eng_account_act act,
                      const struct eng_actor *actor, eng_done_fn done, void *arg);
-/* "update", "find", "roll-over", "deactivate", "delete"; -1 = another word. */
+/* "update", "find", "roll-over", "deactivate", "delete", "agree"; -1 = another word. */
 int eng_account_act_parse(const char *word);
+/* Binds the account to another account at the CA: another key, which is registered with this
+ * binding at next use.  Former key and URL are kept in the document (former, sealed). */
+void eng_account_rebind(struct engine *engine, const char *name, const char *eab_kid,
+                        const char *eab_hmac, const struct eng_actor *actor, eng_done_fn done,
+                        void *arg);
 /* DNS account document (manager): fields {name, kind, provider (kind recipe), options {name: text
  * or integer}, secrets {name: text; "" keeps what is there}, domains [typed…] or text, enabled,
  * propagation {authoritative, resolvers, fixed_s, limit_s}, resolvers}.  Members that are not given

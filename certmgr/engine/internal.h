@@ -40,7 +40,7 @@ struct eng_over;
  * engine. */
 struct eng_ca {
     struct eng_ca *next;
-    char *key; /* "account\ndirectory" */
+    char *key; /* "account\ndirectory\nthumbprint" */
     struct acme_ca *ca;
 };
 
@@ -168,6 +168,8 @@ int eng_account_get(struct engine *engine, const char *name, struct eng_account 
 void eng_account_unref(struct eng_account *account);
 /* As orders and other requests take it; its texts are the account's. */
 struct acme_account eng_account_acme(const struct eng_account *account);
+/* userActionRequired: no order is made by the account until its new terms are agreed to. */
+void eng_account_new_terms(struct engine *engine, const char *name, const json_t *problem);
 void eng_account_changed(struct engine *engine, const char *name);
 void eng_accounts_free(struct engine *engine);
 struct kf_roots *eng_roots(struct engine *engine); /* all root: documents */

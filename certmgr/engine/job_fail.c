@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "certmgr/acme/problem.h"
 #include "certmgr/acme/retry.h"
 #include "certmgr/engine/dns.h"
 
@@ -127,6 +128,8 @@ void job_fail(struct job *job, const struct cm_err *err)
     if (why.retry == CM_RETRY_NONE)
         why.retry = why.code == CM_EHUMAN ? CM_RETRY_CONFIGURATION : CM_RETRY_TRANSIENT;
     job->floor_ms = why.next_attempt_ms;
+    if (job->account && acme_problem_is(why.problem, "userActionRequired"))
+        eng_account_new_terms(job->engine, job->account->name, why.problem);
     job_budget_over(job, &why);
     if (!keeps_order(job))
         job_challenge_empty(job, NULL, NULL);

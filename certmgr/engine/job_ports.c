@@ -179,6 +179,9 @@ static int edit_account(void *arg, json_t *body, struct cm_err *err)
     if (!call->job)
         return 1;
     const char *kid = json_string_value(call->value);
+    if (!json_equal(json_object_get(body, "thumbprint"),
+                    json_object_get(call->job->account->body, "thumbprint")))
+        return 1; /* it has got another key: this is not its URL */
     if (strcmp(cm_json_str_or(body, "kid", ""), kid) == 0 &&
         strcmp(cm_json_str_or(body, "status", ""), "valid") == 0)
         return 1; /* another order of the account was first */

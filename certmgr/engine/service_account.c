@@ -23,6 +23,7 @@
 #define DIRECTORY_MS    10000
 #define DIRECTORY_BYTES (64u << 10)
 #define URL_TEXT_MAX    1000
+#define FORMER_MAX      3 /* keys kept of former accounts */
 
 struct account_put {
     struct engine *engine;
@@ -35,6 +36,7 @@ struct account_put {
     char *new_account;
     bool registered; /* the CA knows the present key */
     bool bound;      /* a binding for it is stored */
+    bool rebind;     /* another key takes the place of the present one */
     char *eab_kid, *eab_hmac;
     json_t *binding; /* signed */
     struct cm_err err;
@@ -168,8 +170,9 @@ static int check_eab(struct account_put *put, const json_t *fields)
         return 0;
     if (put->registered)
         return cm_fail(&put->err, CM_EINVAL,
-                       "eab_kid: the account is registered at the CA already, and its binding "
-                       "cannot be changed: make an account under another name");
+                       "eab_kid: the account is registered at the CA already: the stored account "
+                       "is in use, and another binding is not sent; bind it to another CA account "
+                       "(account rebind), or make an account under another name");
     put->eab_kid = cm_strdup(kid);
     put->eab_hmac = cm_strdup(hmac);
     return 0;
@@ -216,6 +219,28 @@ static void on_published(void *arg, const struct cs_doc *doc, const struct cm_er
     put_end(arg, err);
 }
 
+/* The newest come first; certificates of a former account may still have to be revoked by it. */
+static void keep_former(const struct account_put *put, json_t *body)
+{
+    json_t *list = json_array(), *former = json_object();
+    static const char *const parts[] = {"sealed_key", "thumbprint", "kid"};
+    for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++)
+        if (json_object_get(body, parts[i]))
+            json_object_set(former, parts[i], json_object_get(body, parts[i]));
+    cm_json_set_str(former, "eab_kid", cm_json_str(cm_json_obj(body, "eab"), "kid"));
+    cm_json_set_str(former, "by", put->who);
+    cm_json_set_time(former, "at", cm_now_ms());
+    json_array_append_new(list, former);
+    size_t i;
+    json_t *older;
+    json_array_foreach(cm_json_arr(body, "former"), i, older)
+    {
+        if (json_array_size(list) < FORMER_MAX)
+            json_array_append(list, older);
+    }
+    cm_json_set(body, "former", list);
+}
+
 static int edit_account(void *arg, json_t *body, struct cm_err *err)
 {
     struct account_put *put = arg;
@@ -224,13 +249,21 @@ static int edit_account(void *arg, json_t *body, struct cm_err *err)
     if (!put->key && (moved || !cm_json_str(body, "sealed_key")))
         return cm_fail(err, CM_ECONFLICT, "The account \"%s\" was changed at the same time",
                        put->name);
-    if (put->key && (moved || !cm_json_str(body, "sealed_key"))) {
+    if (put->rebind && (moved || !cm_json_str(body, "sealed_key") || cm_json_obj(body, "rollover")))
+        return cm_fail(err, CM_ECONFLICT, "The account \"%s\" was changed at the same time",
+                       put->name);
+    if (put->rebind)
+        keep_former(put, body);
+    if (put->key && (put->rebind || moved || !cm_json_str(body, "sealed_key"))) {
         static const char *const parts[] = {"sealed_key", "jwk", "thumbprint"};
         for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++)
             json_object_set(body, parts[i], json_object_get(put->key, parts[i]));
         json_object_del(body, "kid");
         json_object_del(body, "error");
-        json_object_del(body, "terms_agreed");
+        if (!put->rebind) { /* the terms are the CA's */
+            json_object_del(body, "terms_agreed");
+            json_object_del(body, "new_terms");
+        }
         json_object_del(body, "eab");
         json_object_del(body, "rollover");
         cm_json_set_str(body, "status", "new");
@@ -325,7 +358,7 @@ static void want_key(struct account_put *put)
     snprintf(id, sizeof(id), "account:%s", put->name);
     CM_AUTO_JSON body = cs_get_body(engine->env.store, id);
     const char *directory = cm_json_str_or(put->members, "directory", "");
-    if (body && cm_json_str(body, "sealed_key") &&
+    if (!put->rebind && body && cm_json_str(body, "sealed_key") &&
         strcmp(cm_json_str_or(body, "directory", ""), directory) == 0) {
         want_binding(put, cm_json_obj(body, "jwk"));
         return;
@@ -427,5 +460,51 @@ void eng_account_put(struct engine *engine, const json_t *fields, const struct e
         cm_loop_defer(engine->env.loop, on_refused, put);
         return;
     }
+    want_directory(put);
+}
+
+/* ---- another account at the CA (reference/acme.md A5) ------------------------------------------
+ */
+
+static int check_rebind(struct account_put *put, const json_t *body)
+{
+    if (!put->engine->env.manager)
+        return cm_fail(&put->err, CM_EDENIED, "ACME accounts are kept on the manager");
+    if (!body)
+        return cm_fail(&put->err, CM_ENOENT, "There is no ACME account \"%s\"", put->name);
+    if (!*put->eab_kid || !*put->eab_hmac)
+        return cm_fail(&put->err, CM_EINVAL,
+                       "%s: give the key identifier and the HMAC key of the other CA account",
+                       *put->eab_kid ? "eab_hmac" : "eab_kid");
+    if (!cm_json_str(body, "sealed_key") || cm_json_obj(body, "rollover"))
+        return cm_fail(&put->err, CM_ECONFLICT,
+                       "The account \"%s\" is being given another key: let that end first",
+                       put->name);
+    return 0;
+}
+
+void eng_account_rebind(struct engine *engine, const char *name, const char *eab_kid,
+                        const char *eab_hmac, const struct eng_actor *actor, eng_done_fn done,
+                        void *arg)
+{
+    struct account_put *put = cm_calloc(1, sizeof(*put));
+    *put = (struct account_put){.engine = engine,
+                                .name = cm_strdup(name),
+                                .members = json_object(),
+                                .who = cm_strdup(actor->who),
+                                .eab_kid = cm_strdup(eab_kid ? eab_kid : ""),
+                                .eab_hmac = cm_strdup(eab_hmac ? eab_hmac : ""),
+                                .rebind = true,
+                                .done = done,
+                                .arg = arg};
+    engine->refs++;
+    CM_AUTO_STR id = cm_asprintf("account:%s", name);
+    CM_AUTO_JSON body = eng_short_name_ok(name) ? cs_get_body(engine->env.store, id) : NULL;
+    if (check_rebind(put, body) != 0) {
+        cm_loop_defer(engine->env.loop, on_refused, put);
+        return;
+    }
+    cm_json_set_str(put->members, "directory", cm_json_str(body, "directory"));
+    cm_json_set_str(put->members, "ca_pem", cm_json_str(body, "ca_pem"));
     want_directory(put);
 }

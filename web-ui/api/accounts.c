@@ -100,20 +100,28 @@ void api_account_put(struct web_ctx *ctx)
 
 void api_account_act(struct web_ctx *ctx)
 {
-    static const struct api_member members[] = {{"act", API_TEXT, true}};
+    static const struct api_member members[] = {
+        {"act", API_TEXT, true}, {"eab_kid", API_TEXT, false}, {"eab_hmac", API_TEXT, false}};
     struct eng_actor actor = web_actor(ctx);
     struct cm_err err = CM_ERR_INIT;
     int act;
 
-    if (!api_body_ok(ctx, members, 1))
+    if (!api_body_ok(ctx, members, sizeof(members) / sizeof(members[0])))
         return;
+    if (strcmp(cm_json_str(ctx->json, "act"), "rebind") == 0) {
+        eng_account_rebind(ctx->web->env.engine, ctx->param, cm_json_str(ctx->json, "eab_kid"),
+                           cm_json_str(ctx->json, "eab_hmac"), &actor, api_done, ctx);
+        return;
+    }
     act = eng_account_act_parse(cm_json_str(ctx->json, "act"));
     if (act >= 0 && act != ACCOUNT_DELETE) {
         eng_account_act(ctx->web->env.engine, ctx->param, (enum eng_account_act)act, &actor,
                         api_done, ctx);
         return;
     }
-    cm_fail(&err, CM_EINVAL, "act: choose update, find, roll-over or deactivate");
+    cm_fail(&err, CM_EINVAL,
+            "act: choose update, find, roll-over, deactivate, agree or "
+            "rebind");
     api_refused(ctx, &err);
     cm_err_fini(&err);
 }

@@ -129,12 +129,29 @@ static void acted(void *arg, const struct cm_err *err)
         web_reply_redirect(ctx, "/accounts");
 }
 
+static void rebind(struct web_ctx *ctx, const struct eng_actor *actor)
+{
+    CM_AUTO_JSON errors = json_array();
+    CM_AUTO_JSON account = web_account(ctx->web->env.store, ctx->param);
+    struct account_form form = {.account = account, .errors = errors};
+
+    if (web_form_get(&ctx->form, "confirm") || !account) {
+        eng_account_rebind(ctx->web->env.engine, ctx->param, web_form_text(&ctx->form, "eab_kid"),
+                           web_form_text(&ctx->form, "eab_hmac"), actor, acted, ctx);
+        return;
+    }
+    web_field_fail(errors, "confirm", web_msg(ctx, MSG_A_REBIND_NEEDED));
+    account_form(ctx, 422, &form);
+}
+
 void page_account_act_post(struct web_ctx *ctx)
 {
     struct eng_actor actor = web_actor(ctx);
     int act = eng_account_act_parse(web_form_get(&ctx->form, "act"));
 
-    if (act < 0)
+    if (strcmp(web_form_text(&ctx->form, "act"), "rebind") == 0)
+        rebind(ctx, &actor);
+    else if (act < 0)
         web_reply_status(ctx, 404);
     else
         eng_account_act(ctx->web->env.engine, ctx->param, (enum eng_account_act)act, &actor, acted,

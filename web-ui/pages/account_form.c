@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/core/clock.h"
 #include "base/core/mem.h"
 #include "base/net/url.h"
 #include "web-ui/field.h"
@@ -221,7 +222,10 @@ static void binding_card(struct draw *draw)
     static const struct row hmac = {"eab_hmac",          "password", MSG_A_EAB_HMAC,
                                     MSG_A_EAB_HMAC_HINT, 0,          false};
     struct web_ctx *ctx = draw->ctx;
-    const char *bound = cm_json_str(cm_json_obj(draw->form->account, "eab"), "kid");
+    const json_t *eab = cm_json_obj(draw->form->account, "eab");
+    const char *bound = cm_json_str(eab, "kid");
+    const char *end = cm_json_str(eab, "ends_at");
+    bool registered = cm_json_str(draw->form->account, "kid") != NULL;
 
     html_raw(draw->page, "<fieldset class=\"card\">");
     html_leaf(draw->page, "legend", web_msg(ctx, MSG_A_BINDING), NULL);
@@ -231,10 +235,27 @@ static void binding_card(struct draw *draw)
         html_text(draw->page, web_msg(ctx, MSG_A_BOUND_BY));
         html_raw(draw->page, " ");
         html_leaf(draw->page, "strong", bound, NULL);
+        html_raw(draw->page, " · ");
+        html_text(draw->page, web_msg(ctx, MSG_A_BOUND_AT));
+        html_raw(draw->page, " ");
+        web_time(ctx, draw->page, cm_json_str(eab, "at"));
         html_raw(draw->page, "</p>");
     }
-    one_field(draw, &kid);
-    one_field(draw, &hmac);
+    if (end) {
+        bool late = cm_json_time(eab, "ends_at", 0) <= cm_now_ms();
+
+        html_open(draw->page, "p", "class", late ? "field-error" : "hint", NULL);
+        html_text(draw->page, web_msg(ctx, late ? MSG_A_BOUND_LATE : MSG_A_BOUND_ENDS));
+        html_raw(draw->page, " ");
+        web_time(ctx, draw->page, end);
+        html_raw(draw->page, "</p>");
+    }
+    if (registered) {
+        html_leaf(draw->page, "p", web_msg(ctx, MSG_A_EAB_IN_USE), "class", "hint", NULL);
+    } else {
+        one_field(draw, &kid);
+        one_field(draw, &hmac);
+    }
     html_raw(draw->page, "</fieldset>");
 }
 
@@ -275,6 +296,73 @@ static void hidden(struct draw *draw)
                   cm_json_str(form->account, "name"), NULL);
 }
 
+/* A form that does one thing with the account at hand. */
+static void act_form(struct draw *draw)
+{
+    struct cm_buf action;
+
+    cm_buf_init(&action, 2048);
+    cm_buf_puts(&action, "/accounts/");
+    url_encode(&action, cm_json_str_or(draw->form->account, "name", ""));
+    cm_buf_puts(&action, "/act");
+    html_open(draw->page, "form", "method", "post", "action", cm_buf_str(&action), NULL);
+    web_page_token(draw->ctx, draw->page);
+    cm_buf_fini(&action);
+}
+
+static void link_to(struct draw *draw, enum web_msg label, const char *url)
+{
+    if (!url)
+        return;
+    html_raw(draw->page, "<p>");
+    html_text(draw->page, web_msg(draw->ctx, label));
+    html_raw(draw->page, ": ");
+    html_leaf(draw->page, "a", url, "href", url, "rel", "noreferrer", NULL);
+    html_raw(draw->page, "</p>");
+}
+
+static void new_terms_card(struct draw *draw)
+{
+    struct web_ctx *ctx = draw->ctx;
+    struct cm_buf *page = draw->page;
+    const json_t *terms = cm_json_obj(draw->form->account, "new_terms");
+
+    if (!terms)
+        return;
+    html_raw(page, "<section class=\"card tone-bad\" aria-labelledby=\"terms-title\">");
+    html_leaf(page, "h2", web_msg(ctx, MSG_A_NEW_TERMS), "id", "terms-title", NULL);
+    html_leaf(page, "p", web_msg(ctx, MSG_A_NEW_TERMS_LEAD), NULL);
+    link_to(draw, MSG_A_NEW_TERMS_PAGE, cm_json_str(terms, "page"));
+    link_to(draw, MSG_A_NEW_TERMS_URL, cm_json_str(terms, "url"));
+    act_form(draw);
+    html_leaf(page, "button", web_msg(ctx, MSG_A_NEW_TERMS_AGREE), "type", "submit", "name", "act",
+              "value", "agree", NULL);
+    html_raw(page, "</form></section>");
+}
+
+static void rebind_card(struct draw *draw)
+{
+    static const struct row kid = {"eab_kid", NULL, MSG_A_EAB_KID, MSG_A_EAB_KID_HINT, 0, true};
+    static const struct row hmac = {"eab_hmac",          "password", MSG_A_EAB_HMAC,
+                                    MSG_A_EAB_HMAC_HINT, 0,          true};
+    struct web_ctx *ctx = draw->ctx;
+    struct cm_buf *page = draw->page;
+
+    if (!cm_json_str(draw->form->account, "kid"))
+        return;
+    html_raw(page, "<section class=\"card\" aria-labelledby=\"rebind-title\">");
+    html_leaf(page, "h2", web_msg(ctx, MSG_A_REBIND), "id", "rebind-title", NULL);
+    html_leaf(page, "p", web_msg(ctx, MSG_A_REBIND_LEAD), "class", "hint", NULL);
+    act_form(draw);
+    one_field(draw, &kid);
+    one_field(draw, &hmac);
+    web_field_errors(page, "confirm", draw->form->errors);
+    web_field_check(ctx, page, "confirm", "1", MSG_A_REBIND_SURE, false);
+    html_leaf(page, "button", web_msg(ctx, MSG_A_REBIND), "class", "danger", "type", "submit",
+              "name", "act", "value", "rebind", NULL);
+    html_raw(page, "</form></section>");
+}
+
 /* What can be done with it at its CA, and its removal. */
 static void acts_card(struct draw *draw)
 {
@@ -288,24 +376,18 @@ static void acts_card(struct draw *draw)
                 {"deactivate", MSG_A_ACT_DEACTIVATE, true},
                 {"delete", MSG_A_ACT_DELETE, true}};
     struct web_ctx *ctx = draw->ctx;
-    struct cm_buf *page = draw->page, action;
+    struct cm_buf *page = draw->page;
 
-    cm_buf_init(&action, 2048);
-    cm_buf_puts(&action, "/accounts/");
-    url_encode(&action, cm_json_str_or(draw->form->account, "name", ""));
-    cm_buf_puts(&action, "/act");
     html_raw(page, "<section class=\"card\" aria-labelledby=\"acts-title\">");
     html_leaf(page, "h2", web_msg(ctx, MSG_A_ACTS), "id", "acts-title", NULL);
     html_leaf(page, "p", web_msg(ctx, MSG_A_ACTS_LEAD), "class", "hint", NULL);
-    html_open(page, "form", "method", "post", "action", cm_buf_str(&action), NULL);
-    web_page_token(ctx, page);
+    act_form(draw);
     html_raw(page, "<div class=\"actions\">");
     for (size_t i = 0; i < sizeof(acts) / sizeof(acts[0]); i++)
         html_leaf(page, "button", web_msg(ctx, acts[i].label), "class",
                   acts[i].danger ? "danger" : "", "type", "submit", "name", "act", "value",
                   acts[i].act, NULL);
     html_raw(page, "</div></form></section>");
-    cm_buf_fini(&action);
 }
 
 void account_form(struct web_ctx *ctx, int status, const struct account_form *form)
@@ -327,6 +409,7 @@ void account_form(struct web_ctx *ctx, int status, const struct account_form *fo
     html_raw(&page, "</p>");
     html_leaf(&page, "h1", title, NULL);
     state_of(&draw);
+    new_terms_card(&draw);
     html_leaf(&page, "p", web_msg(ctx, form->account ? MSG_A_EDIT_LEAD : MSG_A_ADD_LEAD), "class",
               "lead", NULL);
     if (!form->account)
@@ -343,6 +426,7 @@ void account_form(struct web_ctx *ctx, int status, const struct account_form *fo
     html_leaf(&page, "a", web_msg(ctx, MSG_CANCEL), "class", "button", "href", "/accounts", NULL);
     html_raw(&page, "</div></form>");
     if (form->account) {
+        rebind_card(&draw);
         acts_card(&draw);
         account_budget(ctx, &page, cm_json_str_or(form->account, "name", ""));
     }

@@ -17,6 +17,7 @@ void account_status(const struct web_ctx *ctx, struct cm_buf *page, const json_t
     const char *status = cm_json_str_or(account, "status", "new");
     bool valid = strcmp(status, "valid") == 0;
     bool over = strcmp(status, "deactivated") == 0;
+    bool terms = cm_json_obj(account, "new_terms") != NULL;
     bool bad = over || strcmp(status, "error") == 0;
 
     html_open(page, "span", "class",
@@ -29,6 +30,13 @@ void account_status(const struct web_ctx *ctx, struct cm_buf *page, const json_t
                                  : over ? MSG_A_OVER
                                  : bad  ? MSG_A_ERROR
                                         : MSG_A_NEW));
+    html_close(page, "span");
+    if (!terms)
+        return;
+    html_raw(page, " ");
+    html_open(page, "span", "class", "badge tone-bad", NULL);
+    web_icon(page, "bad");
+    html_text(page, web_msg(ctx, MSG_A_TERMS_CHANGED));
     html_close(page, "span");
 }
 

@@ -289,6 +289,7 @@ static void pages_for_people(void **state)
     acme_problem_fail(&err, p, 403, head, ACME_ABOUT_ACCOUNT, "the new order");
     assert_string_equal(err.cause[2], "The CA points to https://ca.test/agree");
     assert_string_equal(err.cause[3], "The terms of service are at https://ca.test/terms");
+    assert_string_equal(cm_json_str(err.problem, "terms"), "https://ca.test/terms");
     json_object_del(p, "instance");
     acme_problem_fail(&err, p, 403, head, ACME_ABOUT_ACCOUNT, "the new order");
     assert_string_equal(err.cause[2], "The terms of service are at https://ca.test/terms");

@@ -66,9 +66,13 @@ static void new_order(struct h_ca *ca, struct http_exchange *ex, const json_t *p
         if (ca->retry_after)
             http_ex_header(ex, "Retry-After", ca->retry_after);
         CM_AUTO_STR type = cm_asprintf("urn:ietf:params:acme:error:%s", ca->refuse_type);
-        reply_json(ca, ex, 403,
-                   json_pack("{s:s,s:s,s:i}", "type", type, "detail", "not today", "status", 403),
-                   NULL);
+        json_t *refusal =
+            json_pack("{s:s,s:s,s:i}", "type", type, "detail", "not today", "status", 403);
+        if (strcmp(ca->refuse_type, "userActionRequired") == 0) { /* RFC 8555 7.3.3 */
+            cm_json_set_str(refusal, "instance", "https://ca.example/agree");
+            http_ex_header(ex, "Link", "<https://ca.example/terms-2>;rel=\"terms-of-service\"");
+        }
+        reply_json(ca, ex, 403, refusal, NULL);
         return;
     }
     json_t *order = json_object(), *names = json_array();

@@ -7,6 +7,8 @@
 
 int eng_account_act_parse(const char *word)
 {
+    if (word && strcmp(word, "agree") == 0)
+        return ACCOUNT_AGREE;
     return word && strcmp(word, "update") == 0 ? ACCOUNT_UPDATE : -1;
 }
 
@@ -15,4 +17,13 @@ void eng_account_act(struct engine *engine, const char *name, enum eng_account_a
 {
     doubles.base_serial = act;
     eng_retry(engine, name, actor, done, arg);
+}
+
+void eng_account_rebind(struct engine *engine, const char *name, const char *eab_kid,
+                        const char *eab_hmac, const struct eng_actor *actor, eng_done_fn done,
+                        void *arg)
+{
+    eng_retry(engine, name, actor, done, arg);
+    json_decref(doubles.fields);
+    doubles.fields = json_pack("{s:s?,s:s?}", "eab_kid", eab_kid, "eab_hmac", eab_hmac);
 }
