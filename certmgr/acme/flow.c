@@ -93,6 +93,7 @@ void acme_new_order_begin(struct acme_order *o)
     char now[CM_TIME_TEXT];
     cm_time_format(cm_now_ms(), now);
     acme_state_set(o, "kid", json_string(o->kid));
+    acme_state_set(o, "left", NULL); /* the CA may give them to this order */
     acme_state_set(o, "ordering_at", json_string(now));
     acme_go(o, STEP_NEW_ORDER);
 }

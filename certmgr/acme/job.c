@@ -65,6 +65,15 @@ bool acme_order_in_use(const struct acme_order *o, const char *order_url)
     return false;
 }
 
+bool acme_authz_in_use(const char *url)
+{
+    for (const struct acme_order *o = live; o; o = o->next_live) {
+        if (cm_json_has_str(cm_json_arr(o->state, "authorizations"), url))
+            return true;
+    }
+    return false;
+}
+
 /* ---- port calls ----------------------------------------------------------------------------- */
 
 static void on_http(void *arg, const struct acme_http_res *res)

@@ -123,6 +123,7 @@ struct acme_order {
     json_t *tokens;      /* being gathered */
     json_t *to_answer;   /* challenge URLs */
     json_t *order_error; /* problem of the failed order, or NULL */
+    json_t *open;        /* authorizations seen to be pending by what looks at a failed order */
     json_t *lookup;      /* order URLs of the account */
     char *lookup_url;
     unsigned lookup_pages, lookup_reads;

@@ -14,7 +14,8 @@
  * 10 download         the chain
  *
  * Saved state: {"directory","names","kid","step","ordering_at","order_url","authorizations",
- * "finalize","certificate","expires_at","tokens","answered","csr","replaces_refused"}.  After a
+ * "finalize","certificate","expires_at","tokens","answered","csr","replaces_refused","left"}; left:
+ * authorizations of the order dropped last that may be pending still, until the next one.  After a
  * crash the CA's order object decides where to go on; the state only says which order it is.
  */
 #include "certmgr/acme/order.h"
@@ -78,6 +79,8 @@ void acme_state_drop_order(struct acme_order *o)
     static const char *const keys[] = {"ordering_at", "order_url",   "authorizations",
                                        "finalize",    "certificate", "expires_at",
                                        "tokens",      "answered",    "csr"};
+    json_t *urls = cm_json_arr(o->state, "authorizations");
+    acme_state_set(o, "left", urls ? json_incref(urls) : NULL);
     for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++)
         acme_state_set(o, keys[i], NULL);
 }
@@ -213,6 +216,7 @@ void acme_order_free(struct acme_order *o)
     json_decref(o->tokens);
     json_decref(o->to_answer);
     json_decref(o->order_error);
+    json_decref(o->open);
     json_decref(o->lookup);
     cm_free(o);
 }

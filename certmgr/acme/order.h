@@ -80,6 +80,10 @@ struct acme_ca;
 struct acme_ca *acme_ca_new(const char *directory);
 void acme_ca_free(struct acme_ca *ca);
 
+/* Does an order of this process work with this authorization?  (A CA may give one to two orders.)
+ */
+bool acme_authz_in_use(const char *url);
+
 struct acme_order;
 /* chain: {"chain": PEM, "alternates": [URL…]}, NULL with err.  err carries CA problem, retry class
  * and next_attempt_ms floor.  The saved state is up to date when this is called. */

@@ -172,8 +172,11 @@ void acme_answer_react(struct acme_order *o)
 
 void acme_diagnose_enter(struct acme_order *o)
 {
-    if (o->index == 0)
+    if (o->index == 0) {
         cm_err_fini(&o->err); /* the failures of the names gather in it */
+        json_decref(o->open);
+        o->open = json_array();
+    }
     const char *url = json_string_value(json_array_get(authorizations(o), o->index));
     if (url)
         acme_request(o, url, "");
@@ -209,6 +212,7 @@ static void judge(struct acme_order *o)
     if (o->err.code == 0)
         acme_problem_fail(&o->err, o->order_error, 0, NULL, ACME_ABOUT_CHALLENGE,
                           o->order_error ? "the order" : "the order and gave no reason");
+    acme_state_set(o, "authorizations", json_incref(o->open));
     acme_state_drop_order(o);
     acme_give_up(o);
 }
@@ -219,9 +223,12 @@ void acme_diagnose_react(struct acme_order *o)
     /* What cannot be read is passed over: the other names still tell something. */
     if (o->reply.err.code == 0 && o->reply.status == 200 &&
         acme_authz_parse(o->reply.json, o->names, o->lab_http, o->ports.challenge_type,
-                         o->ports.arg, &authz, NULL) == 0 &&
-        authz.status != ACME_VALID && authz.status != ACME_PENDING)
-        note_failure(o, &authz);
+                         o->ports.arg, &authz, NULL) == 0) {
+        if (authz.status == ACME_PENDING)
+            json_array_append(o->open, json_array_get(authorizations(o), o->index));
+        else if (authz.status != ACME_VALID)
+            note_failure(o, &authz);
+    }
     o->index++;
     if (o->index >= json_array_size(authorizations(o)))
         judge(o);

@@ -24,5 +24,10 @@ struct eng_op *eng_op_new(struct engine *engine, const struct eng_op_spec *spec,
                           void *arg, struct cm_err *err);
 /* account_act.c: ends what the engine's people asked of CAs. */
 void eng_acts_stop(struct engine *engine);
+/* left.c: gives up the authorizations that the job's failed order has left open at the CA, later
+ * and as far as it goes; nobody waits for it.  The job may go. */
+struct job;
+void eng_left(const struct job *job);
+void eng_lefts_stop(struct engine *engine);
 /* Ends it before its end: done is not called.  NULL allowed. */
 void eng_op_free(struct eng_op *op);

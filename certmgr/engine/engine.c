@@ -145,6 +145,7 @@ void eng_free(struct engine *engine)
     eng_ari_stop(engine);
     eng_acts_stop(engine);
     eng_preflights_stop(engine);
+    eng_lefts_stop(engine);
     intake_stop(engine);
     sched_stop(engine);
     eng_over_stop(engine);

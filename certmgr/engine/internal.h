@@ -24,6 +24,7 @@
 #define ENG_SELF_CHECK_MS   60000
 #define ENG_INTAKES_MAX     64   /* requests being answered at a time */
 #define ENG_RUNNING_MS      1000 /* a job that lasts longer says so in its credential */
+#define ENG_LEFTS_MAX       8    /* failed orders whose rest is given up at a time */
 #define ENG_AGENT_AWAY_MS   2000 /* pause before work goes on when the agent is away */
 
 struct job;
@@ -33,6 +34,7 @@ struct preflight;
 struct eng_archiver;
 struct eng_ari;
 struct eng_act;
+struct eng_left;
 struct eng_holder;
 struct eng_over;
 
@@ -97,6 +99,7 @@ struct engine {
     struct eng_archiver *archiver; /* archive.c; likewise */
     struct eng_ari *ari;           /* ari.c; likewise */
     struct eng_act *acts;          /* account_act.c: under way */
+    struct eng_left *lefts;        /* left.c: under way */
     struct eng_holder *holders;    /* holder.c */
     struct eng_over *over;         /* over.c; NULL when this server is held */
 };

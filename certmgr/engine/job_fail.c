@@ -10,6 +10,7 @@
 
 #include "certmgr/acme/problem.h"
 #include "certmgr/acme/retry.h"
+#include "certmgr/engine/ca_op.h"
 #include "certmgr/engine/dns.h"
 
 static void write_failure(struct job *job, const struct cm_err *unused);
@@ -103,6 +104,7 @@ static void on_failed(void *arg, const struct cs_doc *doc, const struct cm_err *
     if (!keeps_order(job) || call->err.next_attempt_ms > cm_now_ms() + DNS_KEEP_MS)
         eng_dns_release(engine, job->ulid);
     job_call_free(call);
+    eng_left(job);
     job_over(job);
 }
 

@@ -24,8 +24,11 @@ struct h_ca {
     unsigned accounts, new_orders, finalized, downloads, answered;
     /* knobs */
     bool fail_validation;
-    unsigned refuse_orders;  /* newOrder is refused so often */
-    const char *refuse_type; /* with this problem */
+    bool fail_one;     /* … of the name answered first alone; the others stay pending */
+    unsigned given_up; /* authorizations deactivated */
+    const char *refuse_giving_up; /* with this problem */
+    unsigned refuse_orders;       /* newOrder is refused so often */
+    const char *refuse_type;      /* with this problem */
     const char *retry_after;
     bool wrong_key;     /* leaf for another key */
     bool hold_finalize; /* finalize never answers */

@@ -98,6 +98,8 @@ static json_t *authz_view(struct h_ca *ca, size_t number, size_t index)
     const char *status = cm_json_str(order, "status");
     bool valid = strcmp(status, "ready") == 0 || strcmp(status, "valid") == 0;
     bool invalid = strcmp(status, "invalid") == 0;
+    if (invalid && ca->fail_one && index > 0)
+        invalid = false;
     const char *state = valid ? "valid" : invalid ? "invalid" : "pending";
     json_t *challenge = json_pack("{s:s,s:s}", "type", "http-01", "status", state);
     cm_json_set(challenge, "url", json_sprintf("%s/chal/%zu-%zu", ca->base, number, index));
@@ -243,6 +245,18 @@ static void revoke_cert(struct h_ca *ca, struct http_exchange *ex, const json_t 
     reply_json(ca, ex, 200, json_object(), NULL);
 }
 
+static void give_up(struct h_ca *ca, struct http_exchange *ex, const json_t *payload)
+{
+    if (ca->refuse_giving_up) {
+        CM_AUTO_STR type = cm_asprintf("urn:ietf:params:acme:error:%s", ca->refuse_giving_up);
+        reply_json(ca, ex, 403, json_pack("{s:s,s:i}", "type", type, "status", 403), NULL);
+        return;
+    }
+    assert_string_equal(cm_json_str_or(payload, "status", ""), "deactivated");
+    ca->given_up++;
+    reply_json(ca, ex, 200, json_pack("{s:s}", "status", "deactivated"), NULL);
+}
+
 static size_t number_in(const char *path, size_t *ret_index)
 {
     unsigned long number, index = 0;
@@ -283,6 +297,8 @@ static void handle(void *arg, struct http_exchange *ex)
         revoke_cert(ca, ex, payload);
     else if (strncmp(path, "/order/", 7) == 0)
         reply_json(ca, ex, 200, order_view(ca, number), NULL);
+    else if (strncmp(path, "/authz/", 7) == 0 && json_object_get(payload, "status"))
+        give_up(ca, ex, payload);
     else if (strncmp(path, "/authz/", 7) == 0)
         reply_json(ca, ex, 200, authz_view(ca, number, index), NULL);
     else if (strncmp(path, "/chal/", 6) == 0)

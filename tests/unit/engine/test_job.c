@@ -235,6 +235,43 @@ static void a_failed_validation_empties_the_challenge(void **state)
     assert_null(cm_json_str(cm_json_obj(order, "acme"), "order_url"));
 }
 
+static bool given_up_two(struct h *h)
+{
+    return h->ca.given_up >= 2 && has_step(h, "2 authorizations of the failed order");
+}
+
+/* RFC 8555 7.5.2: one name fails, the two others would stay pending at the CA. */
+static void what_a_failed_order_leaves_open_is_given_up(void **state)
+{
+    struct h *h = *state;
+    h_account(h);
+    h->ca.fail_validation = h->ca.fail_one = true;
+    assert_int_equal(h_submit(h, h_fields("a.example.com b.example.com c.example.com")), 0);
+    json_decref(h_status(h, "error"));
+    h_until(h, given_up_two, "two authorizations to be given up");
+    h_turns(h, 50);
+    assert_int_equal(h->ca.given_up, 2); /* not the invalid one */
+    assert_null(h->engine->lefts);
+}
+
+static void a_refusal_to_give_up_ends_it(void **state)
+{
+    struct h *h = *state;
+    h_account(h);
+    h->ca.fail_validation = h->ca.fail_one = true;
+    h->ca.refuse_giving_up = "unauthorized";
+    assert_int_equal(h_submit(h, h_fields("a.example.com b.example.com c.example.com")), 0);
+    json_decref(h_status(h, "error"));
+    h_until(h, is_idle, "the job to end");
+    h_turns(h, 300);
+    assert_int_equal(h->ca.given_up, 0);
+    assert_null(h->engine->lefts);
+    assert_false(has_step(h, "given up at the CA"));
+    CM_AUTO_JSON body = h_body(h, "credential", h->credential); /* what is told is why it failed */
+    CM_AUTO_STR error = cm_json_dump(cm_json_obj(body, "error"), NULL);
+    assert_non_null(strstr(error, "wrong answer"));
+}
+
 static void a_failed_renewal_keeps_what_serves(void **state)
 {
     struct h *h = *state;
@@ -524,6 +561,8 @@ int main(void)
         H_TEST(a_refused_order_is_an_error_with_a_next_attempt),
         H_TEST(retry_after_is_a_floor),
         H_TEST(a_failed_validation_empties_the_challenge),
+        H_TEST(what_a_failed_order_leaves_open_is_given_up),
+        H_TEST(a_refusal_to_give_up_ends_it),
         H_TEST(a_failed_renewal_keeps_what_serves),
         H_TEST(a_short_life_shortens_the_pause),
         H_TEST(the_end_is_told_and_attempts_go_on),
