@@ -90,7 +90,7 @@ static const struct cs_member trust[] = {INT("version", COUNT_MAX),
         LABEL("key_type", 0), HOSTS("servers", 0, SERVERS_MAX), LABEL("keyring_file", 0),          \
         LABEL("target", 0), INT("renew_days", DAYS_MAX), LABEL("key_rollover", 0),                 \
         LINE("alternate_chain", 0, 255), WORD("challenge", 0, challenge_choices),                  \
-        LINE("profile", 0, 64), BOOL("paused")
+        LINE("profile", 0, 64), BOOL("profile_required"), BOOL("paused")
 
 static const struct cs_member request_fields[] = {ASKED_FIELDS, END};
 

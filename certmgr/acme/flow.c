@@ -87,10 +87,42 @@ void acme_read_order_react(struct acme_order *o)
 
 /* ---- a new order ---------------------------------------------------------------------------- */
 
+/* A profile that the CA does not (or no longer) list is never sent: it would only be refused.
+ * False: nothing is ordered. */
+static bool profile_settled(struct acme_order *o)
+{
+    const json_t *listed = o->ca->directory.profiles;
+    if (!o->profile || json_object_get(listed, o->profile))
+        return true;
+    if (!o->profile_required) {
+        acme_log(o, CM_LOG_INFO,
+                 "The CA does not list the profile \"%s\"; ordering without a profile", o->profile);
+        return true;
+    }
+    cm_fail(&o->err, CM_EHUMAN, "The CA does not list the profile \"%s\", which is required",
+            o->profile);
+    o->err.retry = CM_RETRY_CONFIGURATION;
+    const char *key;
+    json_t *value;
+    json_object_foreach((json_t *)(uintptr_t)listed, key, value)
+    {
+        char name[ACME_TEXT_MAX];
+        acme_text(key, name);
+        cm_err_cause(&o->err, "It lists \"%.64s\"", name);
+    }
+    cm_err_hint(&o->err,
+                "Nothing was ordered. Operator: choose another profile of the CA, or let the "
+                "certificate be ordered without one when it is missing.");
+    acme_give_up(o);
+    return false;
+}
+
 /* The intent is saved first: drive() saves a changed state before it enters the step. */
 void acme_new_order_begin(struct acme_order *o)
 {
     char now[CM_TIME_TEXT];
+    if (!profile_settled(o))
+        return;
     cm_time_format(cm_now_ms(), now);
     acme_state_set(o, "kid", json_string(o->kid));
     acme_state_set(o, "left", NULL); /* the CA may give them to this order */
@@ -131,7 +163,9 @@ void acme_new_order_enter(struct acme_order *o)
         json_array_append_new(ids, acme_ident_json(json_string_value(name)));
     }
     cm_json_set(payload, "identifiers", ids);
-    cm_json_set_str(payload, "profile", o->profile);
+    if (o->profile &&
+        (o->profile_required || json_object_get(o->ca->directory.profiles, o->profile)))
+        cm_json_set_str(payload, "profile", o->profile);
     if (wants_replaces(o))
         cm_json_set_str(payload, "replaces", o->replaces);
     CM_AUTO_STR text = cm_json_dump(payload, NULL);

@@ -95,7 +95,8 @@ struct acme_order {
     json_t *eab; /* or NULL */
     json_t *names;
     bool terms_agreed, lab_http;
-    char *profile, *replaces;   /* wishes, or NULL */
+    char *profile, *replaces; /* wishes, or NULL */
+    bool profile_required;
     struct acme_op_request *op; /* a job that is no order (op.c), else NULL */
 
     json_t *state; /* what save() gets */

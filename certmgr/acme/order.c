@@ -188,6 +188,7 @@ static void take_text(char **place, const char *text)
 void acme_order_wish(struct acme_order *o, const struct acme_order_wish *wish)
 {
     take_text(&o->profile, wish->profile);
+    o->profile_required = wish->profile_required;
     take_text(&o->replaces, wish->replaces);
 }
 

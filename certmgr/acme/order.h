@@ -97,9 +97,11 @@ struct acme_order *acme_order_new(struct acme_ca *ca, const struct acme_account 
                                   struct cm_err *err);
 /* What an order may ask for besides names; copied.  Called right after acme_order_new(). */
 struct acme_order_wish {
-    const char *profile;  /* of the CA's directory, or NULL */
-    const char *replaces; /* certID (RFC 9773 4.1) of the certificate being renewed, or NULL; sent
-                           * only to a CA with renewalInfo, and left out when the CA refuses it */
+    const char
+        *profile; /* of the CA's directory, or NULL; one that it does not list is never sent */
+    bool profile_required; /* not listed: the run fails before it orders; else it is left out */
+    const char *replaces;  /* certID (RFC 9773 4.1) of the certificate being renewed, or NULL; sent
+                            * only to a CA with renewalInfo, and left out when the CA refuses it */
 };
 void acme_order_wish(struct acme_order *order, const struct acme_order_wish *wish);
 /* Drops the job; pending port callbacks are ignored; done is not called. */

@@ -106,17 +106,25 @@ static int follow(struct cli *cli, const char *ulid)
     {.name = "--domain", .short_name = "-d"}, {.name = "--server", .short_name = "-s"},            \
         {.name = "--account"}, {.name = "--key-type"}, {.name = "--keyring-file"},                 \
         {.name = "--target"}, {.name = "--renew-days"}, {.name = "--key-rollover"},                \
-        {.name = "--alternate-chain"}, {.name = "--challenge"},                                    \
+        {.name = "--alternate-chain"}, {.name = "--challenge"}, {.name = "--profile"},             \
     {                                                                                              \
-        .name = "--profile"                                                                        \
+        .name = "--profile-required"                                                               \
     }
-#define FIELD_COUNT 11
+#define FIELD_COUNT 12
+
+/* Any other word goes to the server as it is, which refuses it. */
+static json_t *yes_or_no(const char *word)
+{
+    bool yes = strcmp(word, "yes") == 0, no = strcmp(word, "no") == 0;
+    return yes || no ? json_boolean(yes) : json_string(word);
+}
 
 static json_t *request_fields(const struct cli_option *o)
 {
     static const char *const member[FIELD_COUNT] = {
-        "host_names", "servers",      "account",         "key_type",  "keyring_file", "target",
-        "renew_days", "key_rollover", "alternate_chain", "challenge", "profile"};
+        "host_names",      "servers",   "account",    "key_type",
+        "keyring_file",    "target",    "renew_days", "key_rollover",
+        "alternate_chain", "challenge", "profile",    "profile_required"};
     json_t *body = json_object();
     int64_t days = 0;
     for (size_t i = 0; i < FIELD_COUNT; i++) {
@@ -127,6 +135,8 @@ static json_t *request_fields(const struct cli_option *o)
         else if (strcmp(member[i], "renew_days") == 0 &&
                  cm_num_i64(o[i].value[0], 0, INT32_MAX, &days) == 0)
             cm_json_set_int(body, member[i], days);
+        else if (strcmp(member[i], "profile_required") == 0)
+            cm_json_set(body, member[i], yes_or_no(cli_value(&o[i], "")));
         else
             cm_json_set_str(body, member[i], cli_value(&o[i], ""));
     }

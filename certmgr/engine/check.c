@@ -222,9 +222,13 @@ static void check_challenge(struct eng_check *check)
         eng_check_error(check, "challenge", type, "the challenge is http-01 or tls-alpn-01");
 }
 
-/* A name the CA's directory lists ("shortlived"); optional. */
+/* A name the CA's directory lists ("shortlived"), and whether it may be left out when the CA does
+ * not list it; both optional. */
 static void check_profile(struct eng_check *check)
 {
+    const json_t *required = json_object_get(check->in, "profile_required");
+    if (required && !json_is_boolean(required) && !json_is_null(required))
+        eng_check_error(check, "profile_required", NULL, "profile_required is true or false");
     const json_t *value = json_object_get(check->in, "profile");
     const char *name = json_string_value(value);
     if (!value || json_is_null(value) || (name && !*name))
@@ -235,7 +239,9 @@ static void check_profile(struct eng_check *check)
         good = name[i] > ' ' && name[i] < 0x7f;
     if (good)
         cm_json_set_str(check->out, "profile", name);
-    else
+    if (good && json_is_true(json_object_get(check->in, "profile_required")))
+        cm_json_set_bool(check->out, "profile_required", true);
+    if (!good)
         eng_check_error(check, "profile", NULL,
                         "a profile is named as in the CA's directory: at most %d ASCII characters "
                         "without blanks",

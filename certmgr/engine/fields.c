@@ -9,7 +9,8 @@
 static const char *const asked[] = {"host_names", "host_names_ascii", "provider", "account",
                                     "key_type",   "servers",          "target",   "keyring_file",
                                     "renew_days", "key_rollover"};
-static const char *const optional[] = {"alternate_chain", "challenge", "profile", "paused"};
+static const char *const optional[] = {"alternate_chain", "challenge", "profile",
+                                       "profile_required", "paused"};
 /* A key is made for its names, type and servers (it is sealed to them). */
 static const char *const of_key[] = {"host_names_ascii", "key_type", "servers"};
 static const char *const of_order[] = {"provider", "account", "alternate_chain", "profile"};

@@ -288,6 +288,8 @@ void job_order_start(struct job *job)
                                cm_json_obj(job->order, "acme"), job->engine->env.lab_http, &ports,
                                on_order, job, &err);
     struct acme_order_wish wish = {.profile = cm_json_str(job->credential, "profile"),
+                                   .profile_required =
+                                       cm_json_bool(job->credential, "profile_required", false),
                                    .replaces = cm_json_str(job->order, "replaces")};
     if (job->acme)
         acme_order_wish(job->acme, &wish);

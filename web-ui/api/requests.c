@@ -58,6 +58,7 @@ const struct api_member api_request_members[] = {
     {"alternate_chain", API_TEXT, false},
     {"challenge", API_TEXT, false},
     {"profile", API_TEXT, false},
+    {"profile_required", API_BOOL, false},
     {"paused", API_BOOL, false},
 };
 const size_t api_request_member_count =

@@ -128,10 +128,10 @@ static void challenge_part(struct form *form)
     web_field_select(form->ctx, form->page, &field, options, 3);
 }
 
-static bool is_paused(const struct form *form)
+static bool is_on(const struct form *form, const char *member)
 {
-    return form->posted ? web_form_get(form->posted, "paused") != NULL
-                        : cm_json_bool(form->credential, "paused", false);
+    return form->posted ? web_form_get(form->posted, member) != NULL
+                        : cm_json_bool(form->credential, member, false);
 }
 
 static void provider_part(struct form *form)
@@ -162,7 +162,10 @@ static void provider_part(struct form *form)
     challenge_part(form);
     web_field(form->ctx, form->page, &profile);
     web_field(form->ctx, form->page, &chain);
-    html_raw(form->page, "</div></fieldset>");
+    html_raw(form->page, "</div>");
+    web_field_check(form->ctx, form->page, "profile_required", "1", MSG_F_PROFILE_REQUIRED,
+                    is_on(form, "profile_required"));
+    html_raw(form->page, "</fieldset>");
 }
 
 static void deploy_part(struct form *form)
@@ -195,7 +198,7 @@ static void deploy_part(struct form *form)
     web_field(ctx, form->page, &renew);
     html_raw(form->page, "</div>");
     if (form->credential)
-        web_field_check(ctx, form->page, "paused", "1", MSG_F_PAUSED, is_paused(form));
+        web_field_check(ctx, form->page, "paused", "1", MSG_F_PAUSED, is_on(form, "paused"));
     html_raw(form->page, "</fieldset>");
 }
 
@@ -283,6 +286,9 @@ json_t *credential_form_fields(const struct web_ctx *ctx, bool edit, json_t *err
         if (value && (*value || i == 0 || edit)) /* "" takes an optional one away */
             cm_json_set_str(fields, texts[i], value);
     }
+    if (edit || web_form_get(&ctx->form, "profile_required"))
+        cm_json_set_bool(fields, "profile_required",
+                         web_form_get(&ctx->form, "profile_required") != NULL);
     cm_json_set(fields, "servers", web_form_words(&ctx->form, "servers"));
     if (*days && cm_num_i64(days, 1, ENG_RENEW_DAYS_MAX, &number) == 0)
         cm_json_set_int(fields, "renew_days", number);

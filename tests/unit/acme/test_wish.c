@@ -11,7 +11,8 @@
 #include "base/core/mem.h"
 #include "tests/unit/acme/fake_ca.h"
 
-#define ARI "{\"renewalInfo\":\"" FAKE_BASE "/ari\"}"
+#define PROFILES "\"meta\":{\"profiles\":{\"shortlived\":\"6 days\",\"classic\":\"90 days\"}}"
+#define ARI      "{\"renewalInfo\":\"" FAKE_BASE "/ari\"," PROFILES "}"
 
 struct orders {
     char sent[4][1024]; /* payloads of newOrder */
@@ -57,7 +58,7 @@ static void sent_when_set(void **state)
     /* not to a CA without ARI (RFC 9773 5) */
     struct orders plain = {.count = 0};
     begin(&f, &plain, &wish);
-    f.directory_more = NULL;
+    f.directory_more = "{" PROFILES "}";
     fake_issue(&f, 1);
     assert_non_null(strstr(plain.sent[0], "profile"));
     assert_null(strstr(plain.sent[0], "replaces"));
@@ -96,6 +97,50 @@ static void replaces_refused(void **state)
         assert_string_equal(cm_json_str(f.saved, "replaces_refused"), "aki.serial");
         fake_fini(&f);
     }
+}
+
+/* A profile that the CA does not list: preferred, it is left out. */
+static void an_unknown_profile_is_left_out(void **state)
+{
+    (void)state;
+    static const char *const directories[] = {ARI, NULL};
+    for (size_t i = 0; i < 2; i++) {
+        struct fake f;
+        struct orders orders = {.count = 0};
+        struct acme_order_wish wish = {.profile = "tlsclient"};
+        begin(&f, &orders, &wish);
+        f.directory_more = directories[i];
+        fake_issue(&f, 1);
+        assert_int_equal(orders.count, 1);
+        assert_null(strstr(orders.sent[0], "profile"));
+        assert_non_null(strstr(cm_buf_str(&f.log), "does not list the profile \"tlsclient\""));
+        fake_fini(&f);
+    }
+}
+
+/* Required, it ends the run before anything is ordered; once it is listed all goes on. */
+static void a_required_profile_is_had_or_nothing(void **state)
+{
+    (void)state;
+    struct fake f;
+    struct orders orders = {.count = 0};
+    struct acme_order_wish wish = {.profile = "tlsclient", .profile_required = true};
+    begin(&f, &orders, &wish);
+    fake_start(&f, 1);
+    fake_run(&f);
+    assert_true(f.done);
+    assert_null(f.chain);
+    assert_int_equal(orders.count, 0);
+    assert_int_equal(f.err.code, CM_EHUMAN);
+    assert_int_equal(f.err.retry, CM_RETRY_CONFIGURATION);
+    assert_non_null(strstr(f.err.what, "\"tlsclient\""));
+    assert_int_equal(f.err.cause_count, 2);
+    assert_null(cm_json_str(f.saved, "ordering_at"));
+    wish.profile = "classic";
+    fake_restart(&f);
+    fake_issue(&f, 1);
+    assert_non_null(strstr(orders.sent[0], "\"profile\":\"classic\""));
+    fake_fini(&f);
 }
 
 /* A refusal of anything else is no matter of `replaces`. */
@@ -168,6 +213,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(sent_when_set),
+        cmocka_unit_test(an_unknown_profile_is_left_out),
+        cmocka_unit_test(a_required_profile_is_had_or_nothing),
         cmocka_unit_test(replaces_refused),
         cmocka_unit_test(other_refusals_stay),
         cmocka_unit_test(mixed_in_one_order),

@@ -30,6 +30,7 @@ static const struct row rows[] = {
     {"challenge", "7", "challenge", "tls-alpn-01"},
     {"profile", "\"short lived\"", "profile", "directory"},
     {"profile", "[]", "profile", "directory"},
+    {"profile_required", "\"yes\"", "profile_required", "true or false"},
     {"alternate_chain", "\"a\\nb\"", "alternate_chain", "common name"},
     {"paused", "\"yes\"", "paused", "true or false"},
     {"key_rollover", "\"never\"", "key_rollover", "every_renewal"},
@@ -105,6 +106,7 @@ static void addresses_are_names(void **state)
     CM_AUTO_JSON fields = h_fields("192.0.2.1 2001:DB8:0::1, [2001:db8::1] www.example.com");
     cm_json_set_str(fields, "challenge", "tls-alpn-01");
     cm_json_set_str(fields, "profile", "shortlived");
+    cm_json_set_bool(fields, "profile_required", true);
     CM_AUTO_JSON out = check(h, json_incref(fields), 0, NULL);
     const json_t *ascii = cm_json_arr(out, "host_names_ascii");
     assert_int_equal(json_array_size(ascii), 3);
@@ -112,6 +114,7 @@ static void addresses_are_names(void **state)
     assert_string_equal(json_string_value(json_array_get(ascii, 1)), "2001:db8::1");
     assert_string_equal(cm_json_str(out, "challenge"), "tls-alpn-01");
     assert_string_equal(cm_json_str(out, "profile"), "shortlived");
+    assert_true(cm_json_bool(out, "profile_required", false));
 }
 
 static void names_are_split_converted_and_folded(void **state)

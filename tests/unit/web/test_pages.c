@@ -512,7 +512,7 @@ static void test_edit(void **state)
         "base_serial=77&host_names=a.example%0Ab.example&provider=acme&account=pebble"
         "&key_type=P-384&keyring_file=a.kyr&target=&alternate_chain=&renew_days=9"
         "&key_rollover=every_renewal&paused=1&servers=alpha.example.net"
-        "&challenge=tls-alpn-01&profile=shortlived";
+        "&challenge=tls-alpn-01&profile=shortlived&profile_required=1";
     struct rig rig;
     struct reply reply;
 
@@ -543,6 +543,7 @@ static void test_edit(void **state)
     assert_string_equal(cm_json_str(doubles.fields, "key_rollover"), "every_renewal");
     assert_string_equal(cm_json_str(doubles.fields, "challenge"), "tls-alpn-01");
     assert_string_equal(cm_json_str(doubles.fields, "profile"), "shortlived");
+    assert_true(cm_json_bool(doubles.fields, "profile_required", false));
     assert_string_equal(cm_json_str(doubles.fields, "target"), ""); /* taken away */
     assert_int_equal(cm_json_int(doubles.fields, "renew_days", 0), 9);
     reply_fini(&reply);
