@@ -35,4 +35,8 @@ int kf_chain_check(const char *pem, size_t len, const json_t *names_ascii, const
 /* The name (CN, else O) of the root that a chain leads to: the issuer of its topmost certificate.
  */
 int kf_chain_top(const char *pem, size_t len, char out[256], struct cm_err *err);
+/* hex SHA-256 of the root that a chain leads to: the trusted (or system) one, else the self-signed
+ * end that came with it.  CM_ENOENT: neither is there. */
+int kf_chain_root(const char *pem, size_t len, const struct kf_roots *roots, char out[65],
+                  struct cm_err *err);
 int kf_cert_info(const char *pem, struct kf_cert_info *ret, struct cm_err *err);

@@ -187,3 +187,22 @@ int kf_chain_top(const char *pem, size_t len, char out[256], struct cm_err *err)
     kf_cert_info_fini(&info);
     return rc;
 }
+
+int kf_chain_root(const char *pem, size_t len, const struct kf_roots *roots, char out[65],
+                  struct cm_err *err)
+{
+    KF_AUTO(x509_stack) STACK_OF(X509) *certs = NULL;
+    struct kf_cert_info info = {0};
+    int rc = kf_pem_certs(pem, len, KF_CHAIN_MAX, &certs, err);
+    if (rc < 0)
+        return rc;
+    X509 *top = sk_X509_value(certs, sk_X509_num(certs) - 1);
+    KF_AUTO(x509) X509 *root = kf_roots_search(roots, top);
+    if (!root && !self_signed(top))
+        return cm_fail(err, CM_ENOENT, "the root of the chain was not found");
+    rc = kf_x509_info(root ? root : top, &info, err);
+    if (rc == 0)
+        rc = cm_strcpy(out, 65, info.fingerprint);
+    kf_cert_info_fini(&info);
+    return rc;
+}

@@ -56,9 +56,9 @@ static void finish(struct acme_order *o, const char *chain)
     acme_finish(o, result);
 }
 
-static bool is_wanted(const struct acme_order *o, const char *chain)
+static bool is_wanted(const struct acme_order *o, const char *chain, size_t index)
 {
-    return !o->ports.wanted || o->ports.wanted(o->ports.arg, chain);
+    return !o->ports.wanted || o->ports.wanted(o->ports.arg, chain, index);
 }
 
 static void take_default(struct acme_order *o)
@@ -80,7 +80,7 @@ static void take_default(struct acme_order *o)
     o->index = 0;
     cm_json_set_str(o->value, "chain", reply->body);
     cm_json_set(o->value, "alternates", a.urls);
-    if (is_wanted(o, reply->body)) {
+    if (is_wanted(o, reply->body, 0)) {
         finish(o, NULL);
     } else if (json_array_size(a.urls) > 0) {
         acme_log(o, CM_LOG_INFO, "Looking at the CA's %zu alternate chain%s",
@@ -97,7 +97,7 @@ static void take_alternate(struct acme_order *o)
     const struct acme_reply *reply = &o->reply;
     bool usable = reply->err.code == 0 && reply->status >= 200 && reply->status < 300 &&
                   acme_chain_check(reply->body, reply->body_len, NULL) == 0;
-    if (usable && is_wanted(o, reply->body)) {
+    if (usable && is_wanted(o, reply->body, o->index + 1)) {
         finish(o, reply->body);
         return;
     }

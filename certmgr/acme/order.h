@@ -60,8 +60,9 @@ struct acme_ports {
      * that outlives the order).  Asked at once, more than once.  NULL = http-01 for all. */
     const char *(*challenge_type)(void *arg, const char *name);
     /* Is this downloaded chain (strict PEM) the one that is wished for?  When not, the CA's
-     * alternate ones are tried.  NULL = the default chain is fine. */
-    bool (*wanted)(void *arg, const char *chain_pem);
+     * alternate ones are tried: index 0 = the default one, 1 = the first alternate, in the CA's
+     * order.  NULL = the default chain is fine. */
+    bool (*wanted)(void *arg, const char *chain_pem, size_t index);
     /* One line of the step log shown to people. */
     void (*log)(void *arg, int level, const char *text);
 };

@@ -186,27 +186,69 @@ static void check_target(struct eng_check *check)
                         "begins with a letter or digit");
 }
 
-/* The name of a root, as people know it ("ISRG Root X2"); optional. */
-static void check_chain(struct eng_check *check)
+/* "sha256:" and 64 digits, as tools print them (colons, capitals), to the small form. */
+static bool fingerprint_form(const char *typed, char out[CM_SHA256_HEX])
 {
-    const json_t *value = json_object_get(check->in, "alternate_chain");
-    const char *name = json_string_value(value);
-    if (!value || json_is_null(value) || (name && !name[strspn(name, " ")]))
-        return;
-    size_t len = name ? strlen(name) : 0;
+    uint8_t raw[32];
+    size_t len = 0;
+    for (const char *at = typed; *at; at++) {
+        if (*at == ':' || *at == ' ')
+            continue;
+        if (len + 1 >= CM_SHA256_HEX)
+            return false;
+        out[len++] = *at;
+    }
+    out[len] = '\0';
+    if (len + 1 != CM_SHA256_HEX || cm_hex_decode(out, raw, sizeof(raw)) != 0)
+        return false;
+    cm_hex(raw, sizeof(raw), out);
+    return true;
+}
+
+static bool printable(const char *text, size_t len)
+{
     bool good = len > 0 && len <= CHAIN_NAME_MAX;
     for (size_t i = 0; good && i < len; i++)
-        good = (unsigned char)name[i] >= ' ' && name[i] != 0x7f;
-    if (!good) {
+        good = (unsigned char)text[i] >= ' ' && text[i] != 0x7f;
+    return good;
+}
+
+/* The name of a root as people know it ("ISRG Root X2"), its fingerprint ("sha256:…") or the place
+ * of the chain ("#1"); optional. */
+static void check_chain(struct eng_check *check)
+{
+    static const char sha256[] = ENG_CHAIN_SHA256;
+    const json_t *value = json_object_get(check->in, "alternate_chain");
+    const char *name = json_string_value(value);
+    char fingerprint[CM_SHA256_HEX];
+    int64_t number;
+    if (!value || json_is_null(value) || (name && !name[strspn(name, " ")]))
+        return;
+    name = name ? name + strspn(name, " ") : "";
+    size_t len = strlen(name);
+    if (!printable(name, len)) {
         eng_check_error(check, "alternate_chain", NULL,
                         "the root of a chain is named by its common name, at most %d bytes",
                         CHAIN_NAME_MAX);
         return;
     }
-    size_t from = strspn(name, " ");
     while (name[len - 1] == ' ')
         len--;
-    json_object_set_new(check->out, "alternate_chain", json_stringn(name + from, len - from));
+    CM_AUTO_STR text = cm_strndup(name, len);
+    if (strncasecmp(text, sha256, strlen(sha256)) == 0) {
+        if (fingerprint_form(text + strlen(sha256), fingerprint))
+            json_object_set_new(check->out, "alternate_chain",
+                                json_sprintf("%s%s", sha256, fingerprint));
+        else
+            eng_check_error(check, "alternate_chain", text,
+                            "after sha256: come the 64 hexadecimal digits of the root's "
+                            "fingerprint");
+    } else if (text[0] == '#' && cm_num_i64(text + 1, 0, ENG_CHAIN_LAST, &number) != 0) {
+        eng_check_error(check, "alternate_chain", text,
+                        "a chain is numbered from #0 (the CA's default) to #%d", ENG_CHAIN_LAST);
+    } else {
+        cm_json_set_str(check->out, "alternate_chain", text);
+    }
 }
 
 /* How names are proved that no DNS account covers; optional, else the account's choice. */

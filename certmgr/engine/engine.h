@@ -52,12 +52,12 @@ struct eng_actor {
 
 /* Checks the form's fields without writing.  fields: {host_names: [typed…] or one text separated by
  * blanks, commas or lines, provider, account, key_type, servers: [..], keyring_file, target,
- * renew_days, key_rollover, alternate_chain (CN of the root that the chain is to lead to;
- * optional), challenge ("http-01" or "tls-alpn-01"; optional, else the account's), profile (of the
- * CA; optional), profile_required (bool; optional), paused (optional)}; missing ones take the
- * defaults of settings:global. *ret_fields (owned): normalised, with host_names_ascii; *ret_errors
- * (owned): [{"field","value"?,"message"}], empty when fine; *ret_notes (owned): [text] such as
- * "duplicate folded: www.example.com".  Never fails. */
+ * renew_days, key_rollover, alternate_chain (CN or "sha256:HEX" of the root that the chain is to
+ * lead to, or "#1"; optional), challenge ("http-01" or "tls-alpn-01"; optional, else the
+ * account's), profile (of the CA; optional), profile_required (bool; optional), paused (optional)};
+ * missing ones take the defaults of settings:global. *ret_fields (owned): normalised, with
+ * host_names_ascii; *ret_errors (owned): [{"field","value"?,"message"}], empty when fine;
+ * *ret_notes (owned): [text] such as "duplicate folded: www.example.com".  Never fails. */
 void eng_check(struct engine *engine, const json_t *fields, json_t **ret_fields,
                json_t **ret_errors, json_t **ret_notes);
 

@@ -22,10 +22,12 @@
 #define ENG_FILE_NAME_MAX   64         /* bytes of a keyring file name */
 #define ENG_ROOTS_MAX       (4u << 20) /* bytes of all root: documents' PEM */
 #define ENG_SELF_CHECK_MS   60000
-#define ENG_INTAKES_MAX     64   /* requests being answered at a time */
-#define ENG_RUNNING_MS      1000 /* a job that lasts longer says so in its credential */
-#define ENG_LEFTS_MAX       8    /* failed orders whose rest is given up at a time */
-#define ENG_AGENT_AWAY_MS   2000 /* pause before work goes on when the agent is away */
+#define ENG_INTAKES_MAX     64        /* requests being answered at a time */
+#define ENG_RUNNING_MS      1000      /* a job that lasts longer says so in its credential */
+#define ENG_CHAIN_SHA256    "sha256:" /* alternate_chain: what follows is a root's fingerprint */
+#define ENG_CHAIN_LAST      8         /* alternate_chain: "#8" at most (ACME_ALTERNATES_MAX) */
+#define ENG_LEFTS_MAX       8         /* failed orders whose rest is given up at a time */
+#define ENG_AGENT_AWAY_MS   2000      /* pause before work goes on when the agent is away */
 
 struct job;
 struct eng_dns;

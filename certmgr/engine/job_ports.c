@@ -9,6 +9,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "base/core/num.h"
 #include "keyfile/cert.h"
 
 #define SEND_MS 30000
@@ -254,18 +255,27 @@ static void wait(void *arg, int64_t ms, acme_tick_fn done, void *done_arg)
     cm_timer_start(call->timer, ms);
 }
 
-/* The credential names the root of the chain that it wants. */
-static bool wanted(void *arg, const char *chain_pem)
+/* The credential names the root of the chain that it wants, gives its fingerprint ("sha256:…") or
+ * the chain's place in the CA's offer ("#1"); check.c has brought the last two into this form. */
+static bool wanted(void *arg, const char *chain_pem, size_t index)
 {
     struct job *job = arg;
-    const char *name = cm_json_str(job->credential, "alternate_chain");
-    char root[256];
-    if (!name)
+    const char *wish = cm_json_str(job->credential, "alternate_chain");
+    char root[256], fingerprint[CM_SHA256_HEX] = "";
+    if (!wish)
         return true;
     if (kf_chain_top(chain_pem, strlen(chain_pem), root, NULL) != 0)
         return false;
-    eng_step(job->engine, job->ulid, CM_LOG_INFO, "A chain of the CA leads to \"%s\"", root);
-    return strcasecmp(root, name) == 0;
+    bool known =
+        kf_chain_root(chain_pem, strlen(chain_pem), eng_roots(job->engine), fingerprint, NULL) == 0;
+    eng_step(job->engine, job->ulid, CM_LOG_INFO, "A chain of the CA leads to \"%s\" (#%zu, %s%s)",
+             root, index, known ? ENG_CHAIN_SHA256 : "root certificate not found", fingerprint);
+    if (strncmp(wish, ENG_CHAIN_SHA256, strlen(ENG_CHAIN_SHA256)) == 0)
+        return known && strcmp(fingerprint, wish + strlen(ENG_CHAIN_SHA256)) == 0;
+    int64_t number = 0;
+    if (wish[0] == '#' && cm_num_i64(wish + 1, 0, ENG_CHAIN_LAST, &number) == 0)
+        return index == (size_t)number;
+    return strcasecmp(root, wish) == 0;
 }
 
 static const char *challenge_type(void *arg, const char *name)

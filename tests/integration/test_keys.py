@@ -173,6 +173,10 @@ class Chains(unittest.TestCase):
             issuer = subprocess.run(["openssl", "x509", "-noout", "-issuer"], input=last,
                                     capture_output=True, text=True, check=True).stdout
             self.assertIn(root, issuer)
+        numbered = request("numbered.keys.example", "--alternate-chain", "#2",
+                           "--keyring-file", "numbered.kyr")
+        FLEET.manager.wait_issued(numbered)
+        self.assertEqual(self.roots(numbered)[-1], wanted)
 
 
 if __name__ == "__main__":

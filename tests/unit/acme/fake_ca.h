@@ -91,6 +91,7 @@ struct fake {
     const char *token;                                  /* instead of a good one */
     const char *cert_links;                             /* Link lines of the certificate */
     const char *cert_body;
+    size_t shown;       /* number of the chain that the port saw last, in the CA's order */
     const char *wanted; /* the chain that is wished for has this text; NULL = any */
     bool eab_required;
     json_t *eab; /* borrowed: the account's binding */

@@ -213,9 +213,10 @@ static void port_wait(void *arg, int64_t ms, acme_tick_fn done, void *done_arg)
     enqueue(f, e);
 }
 
-static bool port_wanted(void *arg, const char *chain_pem)
+static bool port_wanted(void *arg, const char *chain_pem, size_t index)
 {
-    const struct fake *f = arg;
+    struct fake *f = arg;
+    f->shown = index;
     return strstr(chain_pem, f->wanted) != NULL;
 }
 

@@ -84,6 +84,7 @@ static void the_wished_chain_is_found(void **state)
     f.wanted = "VGhpcmQ=";
     fake_issue(&f, 1);
     assert_string_equal(cm_json_str(f.chain, "chain"), PEM("VGhpcmQ="));
+    assert_int_equal(f.shown, 3); /* two that cannot be had count */
     assert_int_equal(f.finalized, 1);
     assert_non_null(strstr(cm_buf_str(&f.log), "Alternate chain 1 could not be downloaded"));
     assert_non_null(strstr(cm_buf_str(&f.log), "Alternate chain 2 could not be downloaded"));

@@ -26,6 +26,9 @@ static const struct row rows[] = {
     {"account", "\"fresh\"", "account", "terms of service"},
     {"key_type", "\"RSA-512\"", "key_type", "P-256, P-384, RSA-2048, RSA-3072 or RSA-4096"},
     {"alternate_chain", "7", "alternate_chain", "common name"},
+    {"alternate_chain", "\"#9\"", "alternate_chain", "#0"},
+    {"alternate_chain", "\"#\"", "alternate_chain", "#0"},
+    {"alternate_chain", "\"sha256:12\"", "alternate_chain", "64 hexadecimal"},
     {"challenge", "\"dns-01\"", "challenge", "tls-alpn-01"},
     {"challenge", "7", "challenge", "tls-alpn-01"},
     {"profile", "\"short lived\"", "profile", "directory"},
@@ -115,6 +118,23 @@ static void addresses_are_names(void **state)
     assert_string_equal(cm_json_str(out, "challenge"), "tls-alpn-01");
     assert_string_equal(cm_json_str(out, "profile"), "shortlived");
     assert_true(cm_json_bool(out, "profile_required", false));
+}
+
+static void chains_are_named_in_three_ways(void **state)
+{
+    static const char *const names[][2] = {
+        {" ISRG Root X2 ", "ISRG Root X2"},
+        {" #1 ", "#1"},
+        {"SHA256:AB:CD:0000000000000000000000000000000000000000000000000000:00:00:00:EF",
+         "sha256:abcd0000000000000000000000000000000000000000000000000000000000ef"}};
+    struct h *h = *state;
+    h_account(h);
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        CM_AUTO_JSON fields = h_fields("www.example.com");
+        cm_json_set_str(fields, "alternate_chain", names[i][0]);
+        CM_AUTO_JSON out = check(h, json_incref(fields), 0, NULL);
+        assert_string_equal(cm_json_str(out, "alternate_chain"), names[i][1]);
+    }
 }
 
 static void names_are_split_converted_and_folded(void **state)
@@ -299,6 +319,7 @@ int main(void)
         H_TEST(each_mistake_is_told_at_its_field),
         H_TEST(all_mistakes_are_told_at_once),
         H_TEST(addresses_are_names),
+        H_TEST(chains_are_named_in_three_ways),
         H_TEST(names_are_split_converted_and_folded),
         H_TEST(thirty_names_and_not_one_more),
         H_TEST(a_duplicate_server_is_folded),

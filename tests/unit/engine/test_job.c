@@ -129,6 +129,32 @@ static void a_missing_root_is_yellow_and_said(void **state)
     assert_null(json_object_get(body, "root"));
 }
 
+/* The default chain is the one whose root has this fingerprint, and not alternate #1. */
+static void a_chain_is_chosen_by_fingerprint_or_number(void **state)
+{
+    struct h *h = *state;
+    struct kf_cert_info root;
+    h_account(h);
+    eng_root_put(h->engine, h->ca.keys.root, h_on_done, h);
+    assert_int_equal(h_done(h), 0);
+    assert_int_equal(kf_cert_info(h->ca.keys.root, &root, NULL), 0);
+    json_t *fields = h_fields("www.example.com");
+    json_object_set_new(fields, "alternate_chain", json_sprintf("SHA256:%s", root.fingerprint));
+    assert_int_equal(h_submit(h, fields), 0);
+    json_decref(h_status(h, "issued"));
+    assert_true(has_step(h, "leads to \"Test Root\" (#0, sha256:"));
+    assert_false(has_step(h, "default one is used"));
+    h_until(h, is_idle, "the job to end");
+    kf_cert_info_fini(&root);
+
+    fields = h_fields("first.example.com");
+    cm_json_set_str(fields, "alternate_chain", "#1");
+    cm_json_set_str(fields, "keyring_file", "first.kyr");
+    assert_int_equal(h_submit(h, fields), 0);
+    json_decref(h_status(h, "issued"));
+    assert_true(has_step(h, "default one is used"));
+}
+
 static void renewal_keeps_key_and_request(void **state)
 {
     struct h *h = *state;
@@ -556,6 +582,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         H_TEST(issues_and_writes_all_documents),
         H_TEST(a_missing_root_is_yellow_and_said),
+        H_TEST(a_chain_is_chosen_by_fingerprint_or_number),
         H_TEST(renewal_keeps_key_and_request),
         H_TEST(rollover_makes_the_next_generation),
         H_TEST(a_refused_order_is_an_error_with_a_next_attempt),

@@ -107,6 +107,25 @@ static void names_the_root_that_it_leads_to(void **state)
     REFUSED(kf_chain_top("", 0, name, &f.err), CM_EMALF, "no certificate", f.err);
 }
 
+static void finds_the_fingerprint_of_the_root(void **state)
+{
+    (void)state;
+    char found[65];
+    struct kf_cert_info root;
+    OK(kf_cert_info(f.ca.root, &root, &f.err), f.err);
+    CM_AUTO_STR chain = cm_asprintf("%s%s", f.leaf, f.ca.middle);
+    CM_AUTO_STR whole = cm_asprintf("%s%s", chain, f.ca.root);
+    struct kf_roots *roots = kf_roots_new(f.ca.root);
+    OK(kf_chain_root(chain, strlen(chain), roots, found, &f.err), f.err);
+    assert_string_equal(found, root.fingerprint);
+    kf_roots_free(roots);
+    OK(kf_chain_root(whole, strlen(whole), NULL, found, &f.err), f.err);
+    assert_string_equal(found, root.fingerprint);
+    REFUSED(kf_chain_root(chain, strlen(chain), NULL, found, &f.err), CM_ENOENT, "not found",
+            f.err);
+    kf_cert_info_fini(&root);
+}
+
 /* The second certificate of a CA is checked against what was found good with the first. */
 static void knows_the_end_of_a_chain(void **state)
 {
@@ -297,6 +316,7 @@ int main(void)
         cmocka_unit_test(describes_a_leaf),
         cmocka_unit_test(splits_and_finds_the_root),
         cmocka_unit_test(names_the_root_that_it_leads_to),
+        cmocka_unit_test(finds_the_fingerprint_of_the_root),
         cmocka_unit_test(knows_the_end_of_a_chain),
         cmocka_unit_test(forgets_the_oldest_end),
         cmocka_unit_test(refuses_other_text),
