@@ -262,7 +262,10 @@ void pf_directory_facts(struct preflight *pf, const struct acme_directory *direc
         json_decref(pf->identities);
         pf->identities = json_deep_copy(directory->caa_identities);
     }
-    if (directory && profile && !json_object_get(directory->profiles, profile))
-        pf_row(pf->rows, "", "profile_unknown", PF_FAIL, NULL,
-               "The CA does not offer the profile \"%.64s\"", profile);
+    if (!directory || !profile || json_object_get(directory->profiles, profile))
+        return;
+    bool required = cm_json_bool(pf->fields, "profile_required", false);
+    pf_row(pf->rows, "", "profile_unknown", required ? PF_FAIL : PF_WARN, NULL,
+           "The CA does not offer the profile \"%.64s\"%s", profile,
+           required ? ", which is required" : "; it would be left out");
 }

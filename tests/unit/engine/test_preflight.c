@@ -97,13 +97,19 @@ static void names_go_round_and_the_directory_is_read(void **state)
     assert_int_equal(h->ca.accounts, 0);
 }
 
-static void a_profile_the_ca_does_not_offer_fails(void **state)
+/* Required it fails; preferred it would be left out. */
+static void a_profile_the_ca_does_not_offer(void **state)
 {
     struct h *h = *state;
     h_account(h);
     json_t *fields = h_fields("www.example.com");
     cm_json_set_str(fields, "profile", "nosuch");
+    json_t *required = json_deep_copy(fields);
+    cm_json_set_bool(required, "profile_required", true);
     assert_int_equal(check(h, fields), 0);
+    assert_string_equal(cm_json_str_or(report, "result", ""), "warn");
+    assert_non_null(strstr(text("profile_unknown"), "\"nosuch\"; it would be left out"));
+    assert_int_equal(check(h, required), 0);
     assert_string_equal(cm_json_str_or(report, "result", ""), "fail");
     assert_non_null(strstr(text("profile_unknown"), "nosuch"));
     assert_non_null(cm_json_str(row("profile_unknown"), "fix"));
@@ -246,7 +252,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(names_go_round_and_the_directory_is_read),
-        TEST(a_profile_the_ca_does_not_offer_fails),
+        TEST(a_profile_the_ca_does_not_offer),
         TEST(a_ca_that_is_away_is_told),
         TEST(kind_of_key_and_class_of_known_cas),
         TEST(names_of_one_fate),
