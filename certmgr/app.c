@@ -387,6 +387,7 @@ static void make_servers(struct app *app)
                           .engine = app->engine,
                           .fleet = app->fleet,
                           .self = app->config->name,
+                          .socket_group = app->config->socket_group[0] != '\0',
                           .ui_url = app->ui_url,
                           .status = port_status,
                           .status_arg = app,

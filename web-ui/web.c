@@ -4,6 +4,8 @@
  */
 #include "web-ui/web.h"
 
+#include <pwd.h>
+#include <stdio.h>
 #include <string.h>
 #include <strings.h>
 #include <unistd.h>
@@ -78,7 +80,20 @@ int64_t web_limit(void *arg, const struct http_request *req)
     return route && route->body != BODY_NONE ? (int64_t)route->body_max : WEB_FORM_MAX;
 }
 
-/* A Unix socket client that is root or ourselves is the administrator "root". */
+/* Who it was stands in requests and the log, so that a group's members are told apart. */
+static void name_member(struct web_ctx *ctx, uint32_t uid)
+{
+    struct passwd entry;
+    struct passwd *found = NULL;
+    char names[4096];
+
+    if (getpwuid_r(uid, &entry, names, sizeof(names), &found) != 0 || !found ||
+        cm_strcpy(ctx->session.user, sizeof(ctx->session.user), found->pw_name) < 0)
+        snprintf(ctx->session.user, sizeof(ctx->session.user), "uid %u", (unsigned)uid);
+}
+
+/* A Unix socket client that is root or ourselves is the administrator "root"; with socket_group,
+ * the socket's mode has let nobody but its members connect. */
 static void identify(struct web_ctx *ctx)
 {
     const struct http_request *req = ctx->req;
@@ -91,6 +106,10 @@ static void identify(struct web_ctx *ctx)
         ctx->session.valid = true;
         ctx->session.root = true;
         (void)cm_strcpy(ctx->session.user, sizeof(ctx->session.user), "root");
+    } else if (ctx->web->env.socket_group && req->peer_uid != (uint32_t)-1) {
+        ctx->session.valid = true;
+        ctx->session.root = true;
+        name_member(ctx, req->peer_uid);
     }
 }
 

@@ -28,6 +28,8 @@ struct web_env {
     struct fleet *fleet;
     const char *self;
     const char *ui_url; /* "https://host:8443" of this server */
+    bool
+        socket_group; /* the API's socket belongs to a group: who can connect is an administrator */
     /* {pull, push, peers, listeners: [...]} for the status page (owned result); may be NULL */
     json_t *(*status)(void *arg);
     void *status_arg;
@@ -43,7 +45,7 @@ struct web;
 struct web *web_new(const struct web_env *env);
 void web_free(struct web *web);
 /* For the UI listener (TLS) and the Unix socket alike: a Unix client whose uid is 0 or our own is
- * the administrator "root" without a session. */
+ * the administrator "root" without a session; so is, by name, everybody of the socket's group. */
 int64_t web_limit(void *web, const struct http_request *req); /* http_limit_fn */
 void web_too_large(void *web, struct http_exchange *ex);      /* http_handler_fn */
 void web_handle(void *web, struct http_exchange *ex);         /* http_handler_fn */

@@ -1,6 +1,7 @@
 """Rights: as root, front and agent run as the users of the configuration; otherwise it is said."""
 
 import os
+import socket
 import subprocess
 import unittest
 from pathlib import Path
@@ -16,7 +17,8 @@ def setUpModule():
     os.chmod(FLEET.directory, 0o755)
     for server in FLEET.server.values():
         if os.geteuid() == 0:
-            server.extra = "[process]\nfront_user = nobody\nagent_user = daemon\n"
+            server.extra = ("[process]\nfront_user = nobody\nagent_user = daemon\n"
+                            "socket_group = games\n")
             server.targets.clear()
             subprocess.run(["chown", "daemon", str(server.data)], check=True)
             server.target()
@@ -53,6 +55,36 @@ class Users(unittest.TestCase):
         read = subprocess.run(["cat", str(state / "agent/seal.key")], capture_output=True,
                               user=front, group=65534, extra_groups=[], check=False)
         self.assertNotEqual(read.returncode, 0, "the front's user cannot read the seal key")
+
+    @unittest.skipIf(os.geteuid() != 0, "only root becomes somebody else")
+    def test_the_group_of_the_socket(self):
+        """Its members are administrators under their own name; nobody else can connect."""
+        import grp
+        import pwd
+        member, group = pwd.getpwnam("man").pw_uid, grp.getgrnam("games").gr_gid
+        sock = FLEET.manager.root / "run/certmgr/certmgr.sock"
+
+        def connect(gid):
+            child = os.fork()
+            if child == 0:
+                status = 1
+                try:
+                    os.setgroups([])
+                    os.setgid(gid)
+                    os.setuid(member)
+                    with socket.socket(socket.AF_UNIX) as s:
+                        s.connect(str(sock))
+                        s.sendall(b"GET /api/v1/status HTTP/1.1\r\nHost: localhost\r\n"
+                                  b"Connection: close\r\n\r\n")
+                        status = 0 if s.recv(64).startswith(b"HTTP/1.1 200") else 3
+                except PermissionError:
+                    status = 2
+                finally:
+                    os._exit(status)
+            return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+        self.assertEqual(connect(group), 0, "a member is answered")
+        self.assertEqual(connect(pwd.getpwnam("man").pw_gid), 2, "a stranger cannot connect")
 
     def test_main_path_with_these_rights(self):
         credential = FLEET.manager.json("request", "-d", "rights.users.example", "-s", "bravo")
