@@ -510,7 +510,7 @@ class Administration(unittest.TestCase):
 
     def test_store_and_hold(self):
         self.assertEqual(call("GET", "/store", 200).json["scrub"]["problems"], [])
-        rows = call("GET", "/store?state=true", 200).json["state"]
+        rows = call("GET", "/store", 200, query={"state": "true"}).json["state"]
         self.assertIn("trust", [row["type"] for row in rows])
         call("POST", "/store/scrub", 204)
         self.assertIn("on hold", call("POST", "/hold/release", 404).json["detail"])
@@ -523,6 +523,21 @@ class Administration(unittest.TestCase):
         call("PUT", "/recovery-key", 422, body={}, unix=True)
         same = {"spki": copied["recovery"]}
         self.assertGreater(call("PUT", "/recovery-key", 200, body=same, unix=True).json["version"], 0)
+
+    def test_trust(self):
+        """Changes that the manager alone may sign; hand-overs are in test_manager_loss.py."""
+        trust = call("GET", "/trust", 200).json
+        self.assertEqual(trust["threshold"], 1)
+        call("PATCH", "/servers/{name}", 422, name="bravo", body={"role": "king"})
+        call("PATCH", "/servers/{name}", 204, name="bravo", body={"role": "standby", "url":
+             f"https://{FLEET.server['bravo'].address}:8444"})
+        self.assertEqual(len(call("GET", "/trust", 200).json["signers"]), 2)
+        call("PATCH", "/servers/{name}", 204, name="bravo", body={"role": "server"})
+        call("PUT", "/trust/threshold", 422, body={"threshold": 0})
+        call("PUT", "/trust/threshold", 204, body={"threshold": 1})
+        call("POST", "/trust/signatures", 403, body={"document": {}})
+        self.assertGreater(call("GET", "/trust", 200).json["version"], trust["version"])
+        call("POST", "/manager/promote", 403, body={})
 
     def test_setup_links_and_sessions(self):
         call("POST", "/setup-links", 403)
