@@ -90,7 +90,8 @@ static const struct cs_member trust[] = {INT("version", COUNT_MAX),
         LABEL("key_type", 0), HOSTS("servers", 0, SERVERS_MAX), LABEL("keyring_file", 0),          \
         LABEL("target", 0), INT("renew_days", DAYS_MAX), LABEL("key_rollover", 0),                 \
         LINE("alternate_chain", 0, 255), WORD("challenge", 0, challenge_choices),                  \
-        LINE("profile", 0, 64), BOOL("profile_required"), BOOL("paused")
+        LINE("profile", 0, 64), BOOL("profile_required"), BOOL("paused"),                          \
+        LINES("fallback_accounts", 63, 3)
 
 static const struct cs_member request_fields[] = {ASKED_FIELDS, END};
 
@@ -118,6 +119,8 @@ static const struct cs_member request[] = {LABEL("action", REQ),
 
 static const struct cs_member health[] = {WORD("color", REQ, colors), TEXTS("causes", 1024, 50),
                                           END};
+
+static const struct cs_member fallback[] = {LABEL("account", REQ), INT("failures", COUNT_MAX), END};
 
 static const struct cs_member waits_for[] = {LINE("text", REQ, 512), TIME("until", REQ), END};
 
@@ -167,6 +170,7 @@ static const struct cs_member credential[] = {ASKED_FIELDS,
                                               OBJECT("issued_by", 0, issued_by),
                                               BOOL("leaving"),
                                               OBJECT("waits_for", 0, waits_for),
+                                              OBJECT("fallback", 0, fallback),
                                               INT("attempts", COUNT_MAX),
                                               END};
 

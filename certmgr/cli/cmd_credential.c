@@ -107,10 +107,11 @@ static int follow(struct cli *cli, const char *ulid)
         {.name = "--account"}, {.name = "--key-type"}, {.name = "--keyring-file"},                 \
         {.name = "--target"}, {.name = "--renew-days"}, {.name = "--key-rollover"},                \
         {.name = "--alternate-chain"}, {.name = "--challenge"}, {.name = "--profile"},             \
+        {.name = "--fallback-account"},                                                            \
     {                                                                                              \
         .name = "--profile-required"                                                               \
     }
-#define FIELD_COUNT 12
+#define FIELD_COUNT 13
 
 /* Any other word goes to the server as it is, which refuses it. */
 static json_t *yes_or_no(const char *word)
@@ -122,15 +123,15 @@ static json_t *yes_or_no(const char *word)
 static json_t *request_fields(const struct cli_option *o)
 {
     static const char *const member[FIELD_COUNT] = {
-        "host_names",      "servers",   "account",    "key_type",
-        "keyring_file",    "target",    "renew_days", "key_rollover",
-        "alternate_chain", "challenge", "profile",    "profile_required"};
+        "host_names", "servers",           "account",         "key_type",        "keyring_file",
+        "target",     "renew_days",        "key_rollover",    "alternate_chain", "challenge",
+        "profile",    "fallback_accounts", "profile_required"};
     json_t *body = json_object();
     int64_t days = 0;
     for (size_t i = 0; i < FIELD_COUNT; i++) {
         if (o[i].count == 0)
             continue;
-        if (i < 2)
+        if (i < 2 || strcmp(member[i], "fallback_accounts") == 0)
             cm_json_set(body, member[i], list_of(&o[i]));
         else if (strcmp(member[i], "renew_days") == 0 &&
                  cm_num_i64(o[i].value[0], 0, INT32_MAX, &days) == 0)

@@ -392,8 +392,9 @@ static int on_credential(void *arg, const char *key, const char *id)
     struct users *users = arg;
     (void)key;
     CM_AUTO_JSON body = cs_peek_body(users->engine->env.store, id);
-    if (strcmp(cm_json_str_or(body, "account", ""), users->account) == 0 &&
-        strcmp(cm_json_str_or(body, "status", ""), "archived") != 0)
+    bool uses = strcmp(cm_json_str_or(body, "account", ""), users->account) == 0 ||
+                cm_json_has_str(cm_json_arr(body, "fallback_accounts"), users->account);
+    if (uses && strcmp(cm_json_str_or(body, "status", ""), "archived") != 0)
         users->count++;
     return 0;
 }

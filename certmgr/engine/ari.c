@@ -76,7 +76,7 @@ static bool serves(const json_t *body)
 static bool has_info(struct engine *engine, const json_t *body)
 {
     struct eng_account *account;
-    if (eng_account_get(engine, cm_json_str_or(body, "account", ""), &account, NULL) != 0)
+    if (eng_account_get(engine, eng_issuer_account(body), &account, NULL) != 0)
         return false;
     const struct acme_directory *directory = acme_ca_directory(account->ca);
     bool has = !directory->loaded || directory->renewal_info;
@@ -257,7 +257,7 @@ static void begin(struct eng_ari *ari, const char *ulid)
     (void)cm_strcpy(check->ulid, sizeof(check->ulid), ulid);
     if (kf_ari_id(chain, strlen(chain), certid, &err) == 0) {
         CM_AUTO_STR tail = cm_asprintf("/%s", certid);
-        struct eng_op_spec spec = {.account = cm_json_str_or(body, "account", ""),
+        struct eng_op_spec spec = {.account = eng_issuer_account(body),
                                    .request = {.kind = ACME_OP_GET,
                                                .member = "renewalInfo",
                                                .url = tail,

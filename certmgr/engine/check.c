@@ -290,6 +290,41 @@ static void check_profile(struct eng_check *check)
                         PROFILE_NAME_MAX);
 }
 
+/* Whose CAs are asked when the first one fails; optional, in this order. */
+static void check_fallback(struct eng_check *check)
+{
+    const json_t *value = json_object_get(check->in, "fallback_accounts");
+    if (!value || json_is_null(value))
+        return;
+    CM_AUTO_JSON typed = eng_split(value);
+    if (!typed || json_array_size(typed) > ENG_FALLBACK_MAX) {
+        eng_check_error(check, "fallback_accounts", NULL, "give up to %d names of ACME accounts",
+                        ENG_FALLBACK_MAX);
+        return;
+    }
+    CM_AUTO_JSON out = json_array();
+    size_t i;
+    json_t *item;
+    json_array_foreach(typed, i, item)
+    {
+        const char *name = json_string_value(item);
+        CM_AUTO_STR id = cm_asprintf("account:%.64s", name);
+        CM_AUTO_JSON account =
+            eng_short_name_ok(name) ? cs_peek_body(check->engine->env.store, id) : NULL;
+        if (!account)
+            eng_check_error(check, "fallback_accounts", name, "there is no ACME account \"%.63s\"",
+                            name);
+        else if (cm_json_has_str(out, name) ||
+                 strcmp(name, cm_json_str_or(check->out, "account", "")) == 0)
+            eng_check_error(check, "fallback_accounts", name,
+                            "the account \"%.63s\" is named twice", name);
+        else
+            json_array_append(out, item);
+    }
+    if (json_array_size(out) > 0)
+        json_object_set(check->out, "fallback_accounts", out);
+}
+
 static void check_paused(struct eng_check *check)
 {
     const json_t *value = json_object_get(check->in, "paused");
@@ -328,6 +363,7 @@ void eng_check_for(struct engine *engine, const char *credential, const json_t *
     check_chain(&check);
     check_challenge(&check);
     check_profile(&check);
+    check_fallback(&check);
     check_paused(&check);
     eng_check_file(&check); /* last: it needs names, servers and target */
     json_decref(check.defaults);

@@ -9,11 +9,12 @@
 static const char *const asked[] = {"host_names", "host_names_ascii", "provider", "account",
                                     "key_type",   "servers",          "target",   "keyring_file",
                                     "renew_days", "key_rollover"};
-static const char *const optional[] = {"alternate_chain", "challenge", "profile",
-                                       "profile_required", "paused"};
+static const char *const optional[] = {"alternate_chain",  "challenge", "profile",
+                                       "profile_required", "paused",    "fallback_accounts"};
 /* A key is made for its names, type and servers (it is sealed to them). */
 static const char *const of_key[] = {"host_names_ascii", "key_type", "servers"};
 static const char *const of_order[] = {"provider", "account", "alternate_chain", "profile"};
+static const char *const of_account[] = {"account", "fallback_accounts"};
 static const char *const of_place[] = {"keyring_file", "target"};
 
 static bool differ(const json_t *a, const json_t *b, const char *const *members, size_t count)
@@ -45,6 +46,8 @@ void eng_fields_take(json_t *body, const json_t *fields)
 {
     if (body == fields)
         return;
+    if (differ(body, fields, of_account, COUNT(of_account)))
+        json_object_del(body, "fallback"); /* another choice begins anew */
     for (size_t i = 0; i < COUNT(asked); i++) {
         json_t *value = json_object_get(fields, asked[i]);
         if (value)

@@ -244,7 +244,7 @@ static struct eng_ca_guard *open_breaker(struct engine *engine, const json_t *cr
         any = any || guard->ca[i].breaker.open_ms != 0;
     if (!any)
         return NULL;
-    CM_AUTO_STR id = cm_asprintf("account:%s", cm_json_str_or(credential, "account", ""));
+    CM_AUTO_STR id = cm_asprintf("account:%s", eng_turn_account(credential));
     CM_AUTO_JSON account = cs_peek_body(engine->env.store, id);
     struct eng_ca_guard *ca = ca_of(guard, cm_json_str_or(account, "directory", ""), false);
     return ca && ca->breaker.open_ms != 0 ? ca : NULL;

@@ -96,7 +96,7 @@ static void begin(struct eng_holder *holder, const json_t *body)
     struct cm_err err = CM_ERR_INIT;
     CM_AUTO_STR payload = eng_revoke_payload(body);
     CM_AUTO_JSON verb = eng_revoke_signer(body);
-    struct eng_op_spec spec = {.account = cm_json_str_or(body, "account", ""),
+    struct eng_op_spec spec = {.account = eng_issuer_account(body),
                                .request = {.kind = ACME_OP_JWK,
                                            .member = "revokeCert",
                                            .payload = payload,

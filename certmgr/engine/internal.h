@@ -21,6 +21,7 @@
 #define ENG_NAMES_TYPED_MAX 1000       /* names looked at before a request is refused as a whole */
 #define ENG_FILE_NAME_MAX   64         /* bytes of a keyring file name */
 #define ENG_ROOTS_MAX       (4u << 20) /* bytes of all root: documents' PEM */
+#define ENG_FALLBACK_MAX    3          /* accounts besides the first */
 #define ENG_SELF_CHECK_MS   60000
 #define ENG_INTAKES_MAX     64        /* requests being answered at a time */
 #define ENG_RUNNING_MS      1000      /* a job that lasts longer says so in its credential */
@@ -166,6 +167,14 @@ bool eng_key_differs(const json_t *a, const json_t *b);   /* takes another key *
 bool eng_order_differs(const json_t *a, const json_t *b); /* takes another certificate */
 bool eng_place_differs(const json_t *a, const json_t *b); /* takes another keyring file */
 void eng_place_take(json_t *keyfile, const json_t *credential);
+
+/* ---- fallback.c ---- */
+/* The account that the next attempt is made by: `account`, or one of `fallback_accounts`. */
+const char *eng_turn_account(const json_t *credential);
+/* The account that the present certificate was issued to: revocation and renewal information. */
+const char *eng_issuer_account(const json_t *credential);
+/* A run has failed: true = the next one is at another CA, which need not wait for this one. */
+bool eng_turn_failed(json_t *credential, enum cm_retry class);
 
 /* ---- account.c, roots.c ---- */
 int eng_account_get(struct engine *engine, const char *name, struct eng_account **ret,

@@ -253,12 +253,17 @@ void job_begin(struct job *job)
         job->order = json_object();
     job->renewal = cm_json_str(job->credential, "chain") != NULL;
     eng_steps_trim(engine, job->ulid);
+    const char *turn = eng_turn_account(job->credential);
+    if (strcmp(cm_json_str_or(job->order, "account", turn), turn) != 0)
+        json_object_del(job->order, "acme"); /* begun at another CA, which has failed */
+    if (strcmp(cm_json_str_or(job->credential, "account", ""), turn) != 0)
+        eng_step(engine, job->ulid, CM_LOG_WARN, "This attempt is made by the account \"%s\"",
+                 turn);
     if (eng_order_open(job->order))
         eng_step(engine, job->ulid, CM_LOG_INFO, "Going on with the open order");
     else if (job->renewal)
         eng_step(engine, job->ulid, CM_LOG_INFO, "Renewal (%s)", plan.why);
-    if (eng_account_get(engine, cm_json_str_or(job->credential, "account", ""), &job->account,
-                        &err) != 0) {
+    if (eng_account_get(engine, turn, &job->account, &err) != 0) {
         job_fail(job, &err);
         cm_err_fini(&err);
         return;
@@ -284,6 +289,7 @@ void job_order_start(struct job *job)
     struct acme_account account = eng_account_acme(job->account);
     struct acme_ports ports = job_ports(job);
     struct cm_err err = CM_ERR_INIT;
+    cm_json_set_str(job->order, "account", job->account->name); /* saved with the order's state */
     job->acme = acme_order_new(job->account->ca, &account, cm_json_arr(job->order, "names"),
                                cm_json_obj(job->order, "acme"), job->engine->env.lab_http, &ports,
                                on_order, job, &err);

@@ -58,7 +58,12 @@ static int edit_failed(void *arg, json_t *body, struct cm_err *err)
         return 1;
     struct cm_err *why = &call->err;
     why->attempts = (unsigned)cm_json_int(body, "attempts", 0) + 1;
-    why->next_attempt_ms = next_attempt(call->job, body, why);
+    /* Another CA is asked soon: what this one asked for is not meant for it. */
+    if (eng_turn_failed(body, why->retry) && !job_is_outdated(call->job, body))
+        why->next_attempt_ms =
+            acme_next_attempt_ms(cm_now_ms(), 1, CM_RETRY_TRANSIENT, eng_seed(call->job->ulid), 0);
+    else
+        why->next_attempt_ms = next_attempt(call->job, body, why);
     cm_json_set_str(body, "status", "error");
     json_object_del(body, "waits_for");
     cm_json_set_int(body, "attempts", why->attempts);

@@ -103,6 +103,7 @@ static int edit_credential(void *arg, json_t *body, struct cm_err *err)
     json_object_del(body, "ari");
     json_object_del(body, "revocation"); /* of the former certificate */
     json_object_del(body, "waits_for");
+    json_object_del(body, "fallback"); /* the next renewal begins with the first account */
     json_object_update(body, call->value);
     int64_t next = eng_plan_renewal(body);
     if (outdated) {

@@ -101,7 +101,7 @@ static const char *request_ulid(const json_t *request)
 
 static const char *refusal_of(struct engine *engine, const json_t *body, const json_t *wish)
 {
-    CM_AUTO_STR id = cm_asprintf("account:%s", cm_json_str_or(body, "account", ""));
+    CM_AUTO_STR id = cm_asprintf("account:%s", eng_issuer_account(body));
     CM_AUTO_JSON account = cs_peek_body(engine->env.store, id);
     int64_t reason = cm_json_int(wish, "reason", 0);
     if (!cm_json_str(body, "chain"))

@@ -192,7 +192,7 @@ static bool start(struct job *job, enum acme_op_kind kind, struct cm_err *err)
     CM_AUTO_STR payload = eng_revoke_payload(job->credential);
     CM_AUTO_JSON verb = kind == ACME_OP_JWK ? eng_revoke_signer(job->credential) : NULL;
     struct eng_op_spec spec = {
-        .account = cm_json_str_or(job->credential, "account", ""),
+        .account = eng_issuer_account(job->credential),
         .credential = job->ulid,
         .request = {.kind = kind,
                     .member = "revokeCert",

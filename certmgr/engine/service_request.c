@@ -152,7 +152,7 @@ void eng_change(struct engine *engine, const char *credential, const json_t *fie
 static int check_revocation(struct engine *engine, const json_t *body, json_t *revoke,
                             struct cm_err *err)
 {
-    CM_AUTO_STR id = cm_asprintf("account:%s", cm_json_str_or(body, "account", ""));
+    CM_AUTO_STR id = cm_asprintf("account:%s", eng_issuer_account(body));
     CM_AUTO_JSON account = cs_peek_body(engine->env.store, id);
     const char *status = cm_json_str_or(body, "status", "");
     int64_t reason = cm_json_int(revoke, "reason", 0);

@@ -60,6 +60,7 @@ const struct api_member api_request_members[] = {
     {"profile", API_TEXT, false},
     {"profile_required", API_BOOL, false},
     {"paused", API_BOOL, false},
+    {"fallback_accounts", API_TEXTS, false},
 };
 const size_t api_request_member_count =
     sizeof(api_request_members) / sizeof(api_request_members[0]);

@@ -25,6 +25,7 @@ struct form {
     json_t *values;           /* of that, or the defaults */
     json_t *chosen;           /* names */
     char number[24];          /* renew_days as text */
+    char accounts[256];
 };
 
 static const char *value_of(struct form *form, const char *name)
@@ -38,6 +39,19 @@ static const char *value_of(struct form *form, const char *name)
         snprintf(form->number, sizeof(form->number), "%" PRId64,
                  (int64_t)json_integer_value(value));
         return form->number;
+    }
+    if (strcmp(name, "fallback_accounts") == 0 && json_is_array(value)) {
+        size_t i, at = 0;
+        json_t *item;
+
+        form->accounts[0] = '\0';
+        json_array_foreach(value, i, item)
+        {
+            if (at < sizeof(form->accounts))
+                at += (size_t)snprintf(form->accounts + at, sizeof(form->accounts) - at, "%s%s",
+                                       i ? " " : "", json_string_value(item));
+        }
+        return form->accounts;
     }
     return json_is_string(value) ? json_string_value(value) : "";
 }
@@ -144,6 +158,14 @@ static void provider_part(struct form *form)
                               .autocomplete = "off",
                               .errors = form->errors};
 
+    struct web_field fallback = {.name = "fallback_accounts",
+                                 .label = MSG_F_FALLBACK,
+                                 .hint = MSG_F_FALLBACK_HINT,
+                                 .value = value_of(form, "fallback_accounts"),
+                                 .names = true,
+                                 .autocomplete = "off",
+                                 .errors = form->errors};
+
     struct web_field profile = {.name = "profile",
                                 .label = MSG_F_PROFILE,
                                 .hint = MSG_F_PROFILE_HINT,
@@ -157,6 +179,7 @@ static void provider_part(struct form *form)
     html_raw(form->page, "<div class=\"columns\">");
     choice_provider(form->ctx, form->page, value_of(form, "provider"), form->errors);
     choice_account(form->ctx, form->page, value_of(form, "account"), false, form->errors);
+    web_field(form->ctx, form->page, &fallback);
     choice_key_type(form->ctx, form->page, value_of(form, "key_type"), form->errors);
     rollover_part(form);
     challenge_part(form);
@@ -290,6 +313,8 @@ json_t *credential_form_fields(const struct web_ctx *ctx, bool edit, json_t *err
         cm_json_set_bool(fields, "profile_required",
                          web_form_get(&ctx->form, "profile_required") != NULL);
     cm_json_set(fields, "servers", web_form_words(&ctx->form, "servers"));
+    if (*web_form_text(&ctx->form, "fallback_accounts") || edit)
+        cm_json_set(fields, "fallback_accounts", web_form_words(&ctx->form, "fallback_accounts"));
     if (*days && cm_num_i64(days, 1, ENG_RENEW_DAYS_MAX, &number) == 0)
         cm_json_set_int(fields, "renew_days", number);
     else if (*days)
