@@ -214,7 +214,7 @@ static void open_all(struct h *h)
     struct cm_err err = CM_ERR_INIT;
     CM_AUTO_STR dir = cm_asprintf("%s/store", h->dir);
     struct cs_opts opts = {.dir = dir,
-                           .map_size = 64u << 20,
+                           .map_size = 512u << 20, /* sparse; a year of a thousand credentials */
                            .create = true,
                            .policy = true,
                            .verify = verify,
