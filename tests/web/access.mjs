@@ -28,7 +28,8 @@ async function forms(person, language) {
   await page.locator("button.primary[type=submit]").click();
   await page.locator(".summary").waitFor();
   await person.axe(`refused form, ${language}`);
-  await person.fillForm("checked.example.test");
+  await person.fillForm("checked.example.test", ["bravo"], "checked.kyr");
+  await page.locator("#account").selectOption("pebble");
   await page.locator("button[name=check]").click();
   await page.locator("#check-result").waitFor();
   await person.axe(`checked form, ${language}`);
