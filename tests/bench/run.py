@@ -26,7 +26,7 @@ from measure import Cpu, Memory, spread  # noqa: E402
 from ours import lab  # noqa: E402
 
 BASE = 61000  # above the ports that the system gives to clients; Pebble takes base … base + 55
-PROXY_PORT = 60990
+PROXY_PORT = 61090
 HTTP_PORT = 5180
 NET = 121  # 127.0.0.NET …: our servers; the webroot of the others is one below
 CELL_TIMEOUT = 300
