@@ -123,7 +123,6 @@ static int check_secrets(struct dns_put *put, const json_t *secrets)
 /* Another enabled account that names this domain, or NULL. */
 static const char *claimed_by(const struct dns_put *put, const char *domain)
 {
-    CM_AUTO_JSON same = json_pack("[s]", domain);
     for (struct eng_dns_account *at = put->engine->dns->accounts; at; at = at->next) {
         if (strcmp(at->name, put->name) != 0 &&
             cm_json_has_str(cm_json_arr(at->body, "domains_ascii"), domain))
