@@ -79,7 +79,7 @@ static int check_file_system(const char *dir, struct cm_err *err)
     /* Magic numbers have 32 bits; f_type is signed. */
     const char *name = cs_fs_refused((unsigned long)fs.f_type & 0xffffffffUL);
     if (name) {
-        cm_fail(err, CM_EINVAL, "%s lies on a network file system (%s)", dir, name);
+        cm_fail(err, CM_EINVAL, "%s lies on a network file system: %s", dir, name);
         cm_err_hint(err, "Keep the store on a local disk; use \"certmgr backup\" for copies.");
         return CM_EINVAL;
     }

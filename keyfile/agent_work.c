@@ -19,7 +19,7 @@ struct kfa_work {
     pthread_cond_t more;
     /* under lock */
     struct kfa_job *quick, **quick_end; /* EC keys: never behind RSA keys, which take seconds */
-    struct kfa_job *todo, **todo_end;
+    struct kfa_job *slow, **slow_end;
     struct kfa_job *done, **done_end;
     size_t count; /* pushed and not popped */
     bool stop;
@@ -90,10 +90,10 @@ static struct kfa_job *take(struct kfa_job **head, struct kfa_job ***end)
     return job;
 }
 
-static struct kfa_job *take_todo(struct kfa_work *w)
+static struct kfa_job *take_next(struct kfa_work *w)
 {
     struct kfa_job *job = take(&w->quick, &w->quick_end);
-    return job ? job : take(&w->todo, &w->todo_end);
+    return job ? job : take(&w->slow, &w->slow_end);
 }
 
 static void *work(void *arg)
@@ -102,7 +102,7 @@ static void *work(void *arg)
     const uint64_t one = 1;
     pthread_mutex_lock(&w->lock);
     while (!w->stop) {
-        struct kfa_job *job = take_todo(w);
+        struct kfa_job *job = take_next(w);
         if (!job) {
             pthread_cond_wait(&w->more, &w->lock);
             continue;
@@ -123,7 +123,7 @@ int kfa_work_new(struct kfa_work **ret, struct cm_err *err)
     struct kfa_work *w = cm_calloc(1, sizeof(*w));
     *ret = NULL;
     w->quick_end = &w->quick;
-    w->todo_end = &w->todo;
+    w->slow_end = &w->slow;
     w->done_end = &w->done;
     w->fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     if (w->fd < 0) {
@@ -156,7 +156,7 @@ void kfa_work_free(struct kfa_work *w)
     pthread_cond_signal(&w->more);
     pthread_mutex_unlock(&w->lock);
     pthread_join(w->thread, NULL);
-    for (struct kfa_job *job = take_todo(w); job; job = take_todo(w))
+    for (struct kfa_job *job = take_next(w); job; job = take_next(w))
         kfa_job_free(job);
     for (struct kfa_job *job = take(&w->done, &w->done_end); job;
          job = take(&w->done, &w->done_end))
@@ -174,7 +174,7 @@ int kfa_work_push(struct kfa_work *w, struct kfa_job *job, struct cm_err *err)
     if (!full) {
         bool quick = job->type == KF_KEY_P256 || job->type == KF_KEY_P384;
         w->count++;
-        append(quick ? &w->quick_end : &w->todo_end, job);
+        append(quick ? &w->quick_end : &w->slow_end, job);
         pthread_cond_signal(&w->more);
     }
     pthread_mutex_unlock(&w->lock);
