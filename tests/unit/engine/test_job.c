@@ -532,51 +532,6 @@ static void a_restart_at_any_moment_ends_in_one_certificate(void **state)
     assert_int_equal(json_array_size(cm_json_arr(challenge, "tokens")), 0);
 }
 
-/* ---- many
- * --------------------------------------------------------------------------------------------- */
-
-#define MANY 60
-
-static bool many_issued(struct h *h)
-{
-    return h->ca.downloads >= MANY && is_idle(h);
-}
-
-static bool all_places_taken(struct h *h)
-{
-    CM_AUTO_JSON status = eng_status(h->engine);
-    return cm_json_int(status, "jobs", 0) == ENG_JOBS_NEAR &&
-           cm_json_int(status, "waiting", 0) == MANY - ENG_JOBS_NEAR;
-}
-
-/* Those that ended in one commit are looked at a turn later. */
-static bool next_is_planned(struct h *h)
-{
-    CM_AUTO_JSON status = eng_status(h->engine);
-    return cm_json_int(status, "jobs", -1) == 0 && cm_json_int(status, "waiting", -1) == 0 &&
-           cm_json_time(status, "next_due_at", 0) > cm_now_ms();
-}
-
-static void more_requests_than_places_wait_their_turn(void **state)
-{
-    struct h *h = *state;
-    h_account(h);
-    h->away = 10000; /* every job stops at its key and keeps its place */
-    h->away_op = "key.create";
-    for (int i = 0; i < MANY; i++) {
-        CM_AUTO_STR name = cm_asprintf("www%d.example.com", i);
-        assert_int_equal(h_submit(h, h_fields(name)), 0);
-    }
-    h_until(h, all_places_taken, "all places taken and a queue");
-    h_turns(h, 50);
-    assert_true(all_places_taken(h));
-    h->away = 0;
-    h_until(h, many_issued, "all certificates");
-    assert_int_equal(h->ca.new_orders, MANY);
-    assert_int_equal(h->ca.accounts, 1);
-    h_until(h, next_is_planned, "the renewals to be planned");
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -601,7 +556,6 @@ int main(void)
         H_TEST(an_agent_away_in_mid_order_resumes_the_order),
         H_TEST(an_open_order_is_finished_after_a_restart),
         H_TEST(a_restart_at_any_moment_ends_in_one_certificate),
-        H_TEST(more_requests_than_places_wait_their_turn),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
