@@ -16,11 +16,13 @@
 #include <unistd.h>
 
 #include "base/core/clock.h"
+#include "base/core/file.h"
 #include "base/core/mem.h"
 #include "base/core/num.h"
 #include "tests/fault/model.h"
 
 #define ROUNDS_MAX 100000
+#define TELL_EVERY 500
 #define KILL_MS    12 /* after the first acknowledgement, at most */
 
 /* ---- child ---- */
@@ -86,47 +88,111 @@ static int64_t run_and_kill(const char *dir, const struct model *m, int64_t done
     return acknowledged;
 }
 
-int main(int argc, char **argv)
+/* ---- the run: kept beside the store, so that one of hours may be ended and gone on with ---- */
+
+struct run {
+    int64_t seed, rounds, round, mark, after_ack;
+    const char *kept;     /* directory of --keep, or NULL */
+    char *dir, *progress; /* of the store; file of --keep */
+};
+
+static void read_progress(struct run *run)
 {
-    int64_t rounds = 500, seed = cm_now_ms(), mark = 0, kills_after_ack = 0;
-    for (int i = 1; i + 1 < argc; i += 2) {
-        int64_t *value = strcmp(argv[i], "--rounds") == 0 ? &rounds
-                         : strcmp(argv[i], "--seed") == 0 ? &seed
-                                                          : NULL;
-        if (!value || cm_num_i64(argv[i + 1], 1, INT64_MAX, value) < 0)
-            die("usage: kill_store [--rounds N] [--seed N]", NULL);
+    int64_t *const value[] = {&run->seed, &run->round, &run->mark, &run->after_ack};
+    FILE *file = fopen(run->progress, "r");
+    char line[64];
+    for (size_t i = 0; file && i < sizeof(value) / sizeof(value[0]); i++) {
+        if (!fgets(line, sizeof(line), file))
+            die("the progress file is damaged", NULL);
+        line[strcspn(line, "\n")] = '\0';
+        if (cm_num_i64(line, 0, INT64_MAX, value[i]) < 0)
+            die("the progress file is damaged", NULL);
+    }
+    if (file)
+        fclose(file);
+}
+
+static void write_progress(const struct run *run)
+{
+    CM_AUTO_STR text = cm_asprintf("%" PRId64 "\n%" PRId64 "\n%" PRId64 "\n%" PRId64 "\n",
+                                   run->seed, run->round, run->mark, run->after_ack);
+    if (run->kept && cm_file_write(run->progress, text, strlen(text), 0600, NULL) < 0)
+        die("the progress file cannot be written", NULL);
+}
+
+/* The kernel keeps what a killed process wrote: memory is as good as a disk here, and faster. */
+static void open_run(struct run *run)
+{
+    const char *tmp = access("/dev/shm", W_OK) == 0 ? "/dev/shm" : getenv("TMPDIR");
+    if (!run->kept) {
+        run->dir = cm_asprintf("%s/kill-store-XXXXXX", tmp ? tmp : "/tmp");
+        if (!mkdtemp(run->dir))
+            die("mkdtemp", NULL);
+        return;
+    }
+    run->dir = cm_asprintf("%s/store", run->kept);
+    run->progress = cm_asprintf("%s/progress", run->kept);
+    if (cm_dir_make(run->kept, 0700, NULL) < 0 || cm_dir_make(run->dir, 0700, NULL) < 0)
+        die("the directory of --keep cannot be made", NULL);
+    read_progress(run);
+}
+
+static void arguments(int argc, char **argv, struct run *run)
+{
+    for (int i = 1; i < argc; i += 2) {
+        const char *value = i + 1 < argc ? argv[i + 1] : "";
+        if (strcmp(argv[i], "--keep") == 0 && *value)
+            run->kept = value;
+        else if ((strcmp(argv[i], "--rounds") != 0 ||
+                  cm_num_i64(value, 1, ROUNDS_MAX, &run->rounds) < 0) &&
+                 (strcmp(argv[i], "--seed") != 0 ||
+                  cm_num_i64(value, 1, INT64_MAX, &run->seed) < 0))
+            die("usage: kill_store [--rounds N] [--seed N] [--keep DIR]", NULL);
     }
     const char *asked = getenv("CERTMGR_FAULT_KILLS");
-    if (asked && cm_num_i64(asked, 1, ROUNDS_MAX, &rounds) < 0)
+    if (asked && cm_num_i64(asked, 1, ROUNDS_MAX, &run->rounds) < 0)
         die("CERTMGR_FAULT_KILLS is a number", NULL);
-    if (rounds > ROUNDS_MAX)
-        rounds = ROUNDS_MAX;
-    /* The kernel keeps what a killed process wrote: memory is as good as a disk here, and faster.
-     */
-    const char *tmp = access("/dev/shm", W_OK) == 0 ? "/dev/shm" : getenv("TMPDIR");
-    char *dir = cm_asprintf("%s/kill-store-XXXXXX", tmp ? tmp : "/tmp");
-    if (!mkdtemp(dir))
-        die("mkdtemp", NULL);
-    printf("seed %" PRId64 ", %" PRId64 " kills\n", seed, rounds);
-    fflush(stdout);
-    struct model model = {.seed = mix((uint64_t)seed)};
-    int64_t round = 0;
-    for (; round < rounds && problems == 0; round++) {
-        int64_t acknowledged =
-            run_and_kill(dir, &model, mark, mix((uint64_t)seed + (uint64_t)round));
-        kills_after_ack += acknowledged > 0;
-        problems += model_examine(dir, &model, mark, acknowledged, false, &mark);
-    }
+}
+
+static void tell(const struct run *run)
+{
     printf("%" PRId64 " kills, %" PRId64 " of them after an acknowledgement, %" PRId64
            " operations, %u problems\n",
-           round, kills_after_ack, mark, problems);
+           run->round, run->after_ack, run->mark, problems);
+    fflush(stdout);
+}
+
+int main(int argc, char **argv)
+{
+    struct run run = {.rounds = 500, .seed = cm_now_ms()};
+    arguments(argc, argv, &run);
+    open_run(&run);
+    printf("seed %" PRId64 ", %" PRId64 " kills%s\n", run.seed, run.rounds,
+           run.round > 0 ? ", gone on with" : "");
+    fflush(stdout);
+    struct model model = {.seed = mix((uint64_t)run.seed)};
+    if (run.round > 0) /* the model again from the first operation */
+        problems += model_examine(run.dir, &model, 0, run.mark, false, &run.mark);
+    while (run.round < run.rounds && problems == 0) {
+        int64_t acknowledged =
+            run_and_kill(run.dir, &model, run.mark, mix((uint64_t)run.seed + (uint64_t)run.round));
+        run.after_ack += acknowledged > 0;
+        problems += model_examine(run.dir, &model, run.mark, acknowledged, false, &run.mark);
+        run.round++;
+        write_progress(&run);
+        if (run.round % TELL_EVERY == 0)
+            tell(&run);
+    }
+    tell(&run);
     /* A run whose children never wrote anything proves nothing. */
-    if (kills_after_ack * 2 < rounds)
+    if (run.after_ack * 2 < run.round)
         die("most children died before their first commit", NULL);
-    if (problems == 0)
-        remove_store(dir);
-    else
-        fprintf(stderr, "the store is left in %s; repeat with --seed %" PRId64 "\n", dir, seed);
-    cm_free(dir);
+    if (problems == 0 && !run.kept)
+        remove_store(run.dir);
+    else if (problems > 0)
+        fprintf(stderr, "the store is left in %s; repeat with --seed %" PRId64 "\n", run.dir,
+                run.seed);
+    cm_free(run.dir);
+    cm_free(run.progress);
     return problems == 0 ? 0 : 1;
 }
