@@ -8,6 +8,8 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -71,6 +73,68 @@ static void test_not_asked(void **state)
     assert_int_equal(setenv("CERTMGR_STEPS", dir, 1), 0);
 }
 
+#ifdef CM_CRASH_POINTS
+static void write_file(const char *name, const char *text)
+{
+    CM_AUTO_STR path = cm_asprintf("%s/%s", dir, name);
+    assert_int_equal(cm_file_write(path, text, strlen(text), 0600, NULL), 0);
+}
+
+/* A process with a second one in its session passes steps; nobody of them is left afterwards. */
+static int end_of_session(void)
+{
+    int status = 0, alive[2];
+    char byte;
+    assert_int_equal(pipe(alive), 0);
+    pid_t pid = fork();
+    if (pid == 0) {
+        close(alive[0]);
+        prctl(PR_SET_NAME, "certmgr-test");
+        setsid();
+        if (fork() == 0) {
+            pause();
+            _exit(0);
+        }
+        cm_step("one");
+        cm_step_file("/some/where/two", "after");
+        cm_step("one");
+        kill(0, SIGTERM); /* not killed: the other one ends, too */
+        _exit(0);
+    }
+    close(alive[1]);
+    assert_int_equal(read(alive[0], &byte, 1), 0);
+    close(alive[0]);
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    return WIFSIGNALED(status) ? WTERMSIG(status) : 0;
+}
+
+static void expect_trace(const char *wanted)
+{
+    char *text;
+    size_t len;
+    CM_AUTO_STR path = cm_asprintf("%s/trace", dir);
+    assert_int_equal(cm_file_read(path, 4096, &text, &len, NULL), 0);
+    assert_string_equal(text, wanted);
+    cm_free(text);
+    write_file("trace", "");
+}
+
+static void test_session(void **state)
+{
+    (void)state;
+    write_file("trace", "");
+    write_file("two.after", "session");
+    assert_int_equal(end_of_session(), SIGKILL);
+    expect_trace("one\ntwo.after\n");
+    assert_true(was_hit("two.after"));
+    write_file("one", "session 2");
+    assert_int_equal(end_of_session(), SIGKILL);
+    expect_trace("one\ntwo.after\none\n");
+    assert_int_equal(end_of_session(), SIGTERM);
+    expect_trace("one\ntwo.after\none\n");
+}
+#endif
+
 static int make_dir(void **state)
 {
     (void)state;
@@ -79,7 +143,8 @@ static int make_dir(void **state)
 
 static int remove_dir(void **state)
 {
-    static const char *const names[] = {"here", "here.hit", "there"};
+    static const char *const names[] = {"here",  "here.hit", "there",
+                                        "trace", "one.hit",  "two.after.hit"};
     (void)state;
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
         CM_AUTO_STR path = cm_asprintf("%s/%s", dir, names[i]);
@@ -93,6 +158,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_kills_once),
         cmocka_unit_test(test_not_asked),
+#ifdef CM_CRASH_POINTS
+        cmocka_unit_test(test_session),
+#endif
     };
     return cmocka_run_group_tests(tests, make_dir, remove_dir);
 }
