@@ -125,6 +125,7 @@ static const struct cs_member fallback[] = {LABEL("account", REQ), INT("failures
 static const struct cs_member waits_for[] = {LINE("text", REQ, 512), TIME("until", REQ), END};
 
 static const char *const signers[] = {"account", "key", NULL};
+static const char *const publications[] = {"ocsp", "crl", NULL};
 static const struct cs_member revocation[] = {INT("reason", 10),
                                               WORD("signer", 0, signers),
                                               WORD("after", 0, afterwards),
@@ -132,6 +133,7 @@ static const struct cs_member revocation[] = {INT("reason", 10),
                                               LINE("asked_by", 0, 256),
                                               TIME("asked_at", 0),
                                               TIME("revoked_at", 0),
+                                              WORDS("published", 0, publications, 2),
                                               HOST("holder", 0),
                                               INT("asked", COUNT_MAX),
                                               END};

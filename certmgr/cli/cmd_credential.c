@@ -293,6 +293,16 @@ static void print_error(const json_t *error)
     print_line("  next attempt:", cm_json_str(error, "next_attempt_at"));
 }
 
+static void print_revocation(const json_t *revocation)
+{
+    print_line("revoked at:", cm_json_str(revocation, "revoked_at"));
+    if (revocation == NULL)
+        return;
+    printf("%-22s %lld\n", "  reason:", (long long)cm_json_int(revocation, "reason", 0));
+    print_line("  signed by:", cm_json_str(revocation, "signer"));
+    print_list("  published by:", cm_json_arr(revocation, "published"));
+}
+
 /* The command that asks for a certificate without the names that failed; nobody runs it but a
  * person. */
 static void print_without(const char *id, const json_t *c)
@@ -337,6 +347,7 @@ static void print_view(const char *id, const json_t *view)
     print_line("not before:", cm_json_str(c, "not_before"));
     print_line("not after:", cm_json_str(c, "not_after"));
     print_line("SHA-256:", cm_json_str(c, "fingerprint"));
+    print_revocation(cm_json_obj(c, "revocation"));
     print_error(cm_json_obj(c, "error"));
     print_without(id, c);
     size_t i = 0;

@@ -5,6 +5,7 @@
 
 #include "certmgr/acme/presets.h"
 #include "certmgr/acme/retry.h"
+#include "keyfile/published.h"
 
 /* ---- states ------------------------------------------------------------------------------------
  */
@@ -60,6 +61,18 @@ bool eng_is_gone(const struct engine *engine, const char *ulid)
     return gone;
 }
 
+/* How clients learn of it: some CAs answer by OCSP, some keep nothing but a list. */
+static json_t *published(const char *chain)
+{
+    unsigned told = kf_told(chain, strlen(chain));
+    json_t *words = json_array();
+    if (told & KF_TOLD_OCSP)
+        json_array_append_new(words, json_string("ocsp"));
+    if (told & KF_TOLD_CRL)
+        json_array_append_new(words, json_string("crl"));
+    return words;
+}
+
 int eng_revoked(json_t *body, int64_t now_ms)
 {
     const json_t *present = cm_json_obj(body, "revocation");
@@ -67,6 +80,7 @@ int eng_revoked(json_t *body, int64_t now_ms)
         return 1;
     json_t *revocation = json_copy((json_t *)(uintptr_t)present);
     cm_json_set_time(revocation, "revoked_at", now_ms);
+    cm_json_set(revocation, "published", published(cm_json_str_or(body, "chain", "")));
     json_object_del(revocation, "asked");
     cm_json_set(body, "revocation", revocation);
     const char *after = cm_json_str_or(revocation, "after", "keep");

@@ -130,6 +130,35 @@ static void order_rule(const struct subject *s)
         cm_json_set_int(c, "attempts", attempts);
 }
 
+/* A certificate that somebody wants revoked and that is still valid. */
+static void revoke_rule(const struct subject *s)
+{
+    const json_t *error = cm_json_obj(s->credential, "error");
+    const json_t *revocation = cm_json_obj(s->credential, "revocation");
+    size_t holders = json_array_size(cm_json_arr(s->credential, "servers"));
+    bool unheard = cm_json_int(revocation, "asked", 0) > (int64_t)holders; /* all of them, once */
+    bool stolen = cm_json_int(revocation, "reason", 0) == 1;               /* keyCompromise */
+    char key[NOTICE_KEY_MAX];
+    if (!error && !unheard)
+        return;
+    snprintf(key, sizeof(key), "revoke:%s", s->ulid);
+    json_t *c = add(s->open, key, "revocation_failed", stolen ? LEVEL_CRITICAL : LEVEL_OPEN);
+    if (!c)
+        return;
+    set_text(c, "title", cm_asprintf("Revocation of %s failed", s->name));
+    set_where(s, c, NULL);
+    if (error) {
+        set_error(c, error);
+    } else {
+        cm_json_set_str(c, "what", "No server with the key has sent the revocation to the CA");
+        cm_json_set_str(c, "hint",
+                        "Look whether certmgr runs on the servers with access and reaches the CA");
+        cm_json_set_time(c, "next_at", cm_json_time(s->credential, "next_action_at", 0));
+    }
+    cm_json_set_time(c, "since", cm_json_time(revocation, "asked_at", 0));
+    cm_json_set_int(c, "attempts", cm_json_int(s->credential, "attempts", 0));
+}
+
 static int renewal_level(const struct subject *s, bool automatic, int64_t point)
 {
     int64_t now = s->rules->now_ms;
@@ -296,6 +325,10 @@ void notice_rules_credential(const struct notice_rules *rules, const json_t *cre
     if (status_is(&s, away))
         return;
     read_name(&s);
+    if (strcmp(s.status, "revoke_pending") == 0) {
+        revoke_rule(&s);
+        return;
+    }
     s.serves = cm_json_str(credential, "chain") && s.not_after > s.not_before;
     order_rule(&s);
     if (!s.serves)

@@ -97,32 +97,41 @@ def subproblems(reasons, **kw):
                   members={"subproblems": subs}, **kw)
 
 
-# The error table of JPRS's manual and the types that came later: what asks for it, HTTP status, and
-# how a client has to go on. "challenge": the CA's verdict on a name.
+# The error table of JPRS's manual and the types that came later: what asks for it, HTTP status, how a
+# client has to go on, and the manual's words (%s: what it was about). "challenge": the CA's verdict
+# on a name.
 ROWS = (
-    ("badCSR", "finalize", 400, "permanent"),
-    ("badPublicKey", "newAccount", 400, "configuration"),
-    ("caa", "challenge", 403, "configuration"),
-    ("connection", "challenge", 400, "transient"),
-    ("dns", "challenge", 400, "transient"),
-    ("tls", "challenge", 400, "transient"),
-    ("incorrectResponse", "challenge", 400, "transient"),
-    ("unauthorized", "challenge", 403, "configuration"),
-    ("unauthorized", "newOrder", 401, "configuration"),
-    ("externalAccountRequired", "newAccount", 400, "configuration"),
-    ("invalidContact", "newAccount", 400, "configuration"),
-    ("unsupportedContact", "newAccount", 400, "configuration"),
-    ("malformed", "newAccount", 400, "permanent"),
-    ("malformed", "newOrder", 400, "permanent"),
-    ("malformed", "newOrder", 405, "permanent"),
-    ("malformed", "newOrder", 415, "permanent"),
-    ("rejectedIdentifier", "newOrder", 400, "permanent"),
-    ("unsupportedIdentifier", "newOrder", 400, "permanent"),
-    ("serverInternal", "newOrder", 500, "transient"),
-    ("compound", "newOrder", 400, "transient"),
-    ("invalidProfile", "newOrder", 400, "configuration"),
-    ("conflict", "newOrder", 409, "transient"),
-    ("agreementRequired", "newAccount", 403, "configuration"),
+    ("badCSR", "finalize", 400, "permanent", "The CSR is unacceptable"),
+    ("badPublicKey", "newAccount", 400, "configuration",
+     "The JWS was signed by a public key the server does not support"),
+    ("caa", "challenge", 403, "configuration",
+     "CAA records forbid the CA from issuing a certificate"),
+    ("connection", "challenge", 400, "transient",
+     "The server could not connect to validation target : [%s]"),
+    ("dns", "challenge", 400, "transient", None),
+    ("tls", "challenge", 400, "transient", None),
+    ("incorrectResponse", "challenge", 400, "transient", None),
+    ("unauthorized", "challenge", 403, "configuration", None),
+    ("unauthorized", "newOrder", 401, "configuration", "The client lacks sufficient authorization"),
+    ("externalAccountRequired", "newAccount", 400, "configuration",
+     "The request must include a value for the externalAccountBinding field"),
+    ("invalidContact", "newAccount", 400, "configuration",
+     "A contact URL for an account was invalid: [%s]"),
+    ("unsupportedContact", "newAccount", 400, "configuration",
+     "A contact URL for an account used an unsupported protocol scheme: [%s]"),
+    ("malformed", "newAccount", 400, "permanent", "Please agree to the term of service."),
+    ("malformed", "newOrder", 400, "permanent", "The FQDN is invalid: [%s]"),
+    ("malformed", "newOrder", 405, "permanent", "The HTTP method is invalid: [%s]"),
+    ("malformed", "newOrder", 415, "permanent", "The content-type is invalid: [%s]"),
+    ("rejectedIdentifier", "newOrder", 400, "permanent",
+     "The server will not issue certificates for the identifier"),
+    ("unsupportedIdentifier", "newOrder", 400, "permanent",
+     "An identifier is of an unsupported type"),
+    ("serverInternal", "newOrder", 500, "transient", "The server experienced an internal error"),
+    ("compound", "newOrder", 400, "transient", None),
+    ("invalidProfile", "newOrder", 400, "configuration", None),
+    ("conflict", "newOrder", 409, "transient", None),
+    ("agreementRequired", "newAccount", 403, "configuration", None),
 )
 
 

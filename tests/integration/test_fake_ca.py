@@ -410,9 +410,9 @@ class Explained(FakeCase):
     def test_every_row_of_the_decoder(self):
         """Each type of JPRS's table where a CA would send it, and what was tried after it."""
         runs = []
-        for i, (kind, asked, status, retry) in enumerate(faults.ROWS):
+        for i, (kind, asked, status, retry, words) in enumerate(faults.ROWS):
             run = Run(f"row{i}")
-            detail = f"{kind} <b>%s</b> {i}"
+            detail = (words or f"{kind} [%s]").replace("%s", f"<b>%s</b> {i}")
             if asked == "challenge":
                 run.case.verdict = (kind, detail)
             else:

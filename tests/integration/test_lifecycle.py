@@ -105,6 +105,11 @@ class Revocation(unittest.TestCase):
         revoked = wait_status(credential, "revoked")
         self.assertEqual(at_ca(view), ("Revoked", 4))
         self.assertEqual(revoked["revocation"]["signer"], "account")
+        self.assertEqual(revoked["revocation"]["published"], [])  # Pebble's leaves name no place
+        shown = MANAGER.cli("show", credential).stdout
+        self.assertIn("revoked at:", shown)
+        self.assertIn("The CA has revoked the certificate. Reason: superseded.",
+                      user().get(f"/credentials/{credential}").text)
         self.assertNotIn("next_action_at", revoked)
         done = MANAGER.cli("revoke", credential, check=False)
         self.assertNotEqual(done.returncode, 0)
@@ -292,6 +297,25 @@ class Accounts(unittest.TestCase):
         MANAGER.cli("account", "delete", "living")
         with self.assertRaises(urllib.error.HTTPError):
             self.document("living")
+
+    def test_contacts(self):
+        """Changed here, then told to the CA (RFC 8555 7.3.2)."""
+        case = FAKE.case("contacts")
+
+        def contact(mail):
+            MANAGER.cli("account", "add", "contacts", "--directory", case.url, "--agree-tos",
+                        "--contact", mail, "--ca-bundle", FAKE.issuer.ca, "--http-port", HTTP_PORT)
+        contact("first@example.com")
+        MANAGER.cli("root", "add", FAKE.issuer.root)
+        self.issue("contacts")
+        account = next(iter(case.accounts.values()))
+        self.assertEqual(account.contact, ["mailto:first@example.com"])
+        contact("second@example.com")
+        MANAGER.cli("account", "update", "contacts")
+        self.assertEqual(account.contact, ["mailto:second@example.com"])
+        MANAGER.cli("account", "deactivate", "contacts")
+        self.assertEqual(account.status, "deactivated")
+        self.assertEqual((len(case.accounts), case.violations), (1, []))
 
     def test_rollover_goes_on_after_a_kill(self):
         """The answer of the key change is lost, or the change itself, and the server is killed."""

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/core/mem.h"
+#include "certmgr/acme/presets.h"
 #include "certmgr/engine/plan.h"
 #include "web-ui/credential.h"
 #include "web-ui/html.h"
@@ -189,12 +190,34 @@ static void without_link(const struct show *show)
               NULL);
 }
 
+/* That it went well, and how clients hear of it. */
+static void revoked_note(const struct show *show)
+{
+    const json_t *revocation = cm_json_obj(show->credential, "revocation");
+    const json_t *published = cm_json_arr(revocation, "published");
+    const char *reason = acme_reason_name((int)cm_json_int(revocation, "reason", 0));
+    bool ocsp = cm_json_has_str(published, "ocsp"), crl = cm_json_has_str(published, "crl");
+
+    if (!cm_json_str(revocation, "revoked_at"))
+        return;
+    html_raw(show->page, "<div class=\"notice tone-info\">");
+    web_icon(show->page, "ok");
+    html_raw(show->page, "<p>");
+    web_sentence(show->page, show->ctx->lang, ocsp || crl ? MSG_RV_DONE : MSG_RV_DONE_PLAIN,
+                 reason ? reason : "?",
+                 ocsp && crl ? "OCSP, CRL"
+                 : ocsp      ? "OCSP"
+                             : "CRL");
+    html_raw(show->page, "</p></div>");
+}
+
 static void messages(const struct show *show)
 {
     struct web_ctx *ctx = show->ctx;
     const json_t *error = cm_json_obj(show->credential, "error");
 
     web_next(ctx, show->page, show->view);
+    revoked_note(show);
     text_list(show, json_object_get(ctx->web->notes, ctx->param), "info");
     web_health_causes(ctx, show->page, cm_json_obj(show->credential, "health"));
     if (error) {

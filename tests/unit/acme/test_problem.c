@@ -62,8 +62,8 @@ static void every_type_has_words(void **state)
     }
 }
 
-/* Every row of the error table of JPRS's manual: type, status, who must act, how it is tried again
- * (reference/acme.md 1.8). */
+/* Every row of the error table of JPRS's manual with the words it prints there, and the types that
+ * came later: type, status, who must act, how it is tried again; the words stay as they are. */
 static void jprs_rows(void **state)
 {
     (void)state;
@@ -73,52 +73,101 @@ static void jprs_rows(void **state)
         enum acme_about about;
         const char *who;
         enum cm_retry retry;
+        const char *words;
     } rows[] = {
-        {"accountDoesNotExist", 400, ACME_ABOUT_ORDER, "CertMgr", CM_RETRY_REPAIR},
-        {"alreadyRevoked", 400, ACME_ABOUT_ANY, "Nobody", CM_RETRY_NONE},
-        {"alreadyRevoked", 409, ACME_ABOUT_ANY, "Nobody", CM_RETRY_NONE},
-        {"badCSR", 400, ACME_ABOUT_ORDER, "Operator", CM_RETRY_PERMANENT},
-        {"badNonce", 400, ACME_ABOUT_ORDER, "CertMgr", CM_RETRY_REPAIR},
-        {"badPublicKey", 400, ACME_ABOUT_ACCOUNT, "Operator", CM_RETRY_CONFIGURATION},
-        {"badSignatureAlgorithm", 400, ACME_ABOUT_ACCOUNT, "Operator", CM_RETRY_CONFIGURATION},
-        {"badRevocationReason", 400, ACME_ABOUT_ANY, "Operator", CM_RETRY_CONFIGURATION},
-        {"caa", 403, ACME_ABOUT_ORDER, "Owner of the DNS zone", CM_RETRY_CONFIGURATION},
-        {"connection", 400, ACME_ABOUT_CHALLENGE, "Owner of the web server", CM_RETRY_TRANSIENT},
-        {"dns", 400, ACME_ABOUT_CHALLENGE, "Owner of the DNS zone", CM_RETRY_TRANSIENT},
-        {"tls", 400, ACME_ABOUT_CHALLENGE, "Owner of the web server", CM_RETRY_TRANSIENT},
+        {"accountDoesNotExist", 400, ACME_ABOUT_ORDER, "CertMgr", CM_RETRY_REPAIR,
+         "The request specified an account that does not exist"},
+        {"alreadyRevoked", 400, ACME_ABOUT_ANY, "Nobody", CM_RETRY_NONE,
+         "The request specified a certificate to be revoked that has already been revoked: [1a2b]"},
+        {"alreadyRevoked", 409, ACME_ABOUT_ANY, "Nobody", CM_RETRY_NONE,
+         "certificate has already been revoked"},
+        {"badCSR", 400, ACME_ABOUT_ORDER, "Operator", CM_RETRY_PERMANENT,
+         "The CSR is unacceptable"},
+        {"badNonce", 400, ACME_ABOUT_ORDER, "CertMgr", CM_RETRY_REPAIR,
+         "The client sent an unacceptable anti-replay nonce"},
+        {"badPublicKey", 400, ACME_ABOUT_ACCOUNT, "Operator", CM_RETRY_CONFIGURATION,
+         "The JWS was signed by a public key the server does not support"},
+        {"badRevocationReason", 400, ACME_ABOUT_ANY, "Operator", CM_RETRY_CONFIGURATION,
+         "The revocation reason provided is not allowed by the server: [6]"},
+        {"badSignatureAlgorithm", 400, ACME_ABOUT_ACCOUNT, "Operator", CM_RETRY_CONFIGURATION,
+         "The JWS was signed with an algorithm the server does not support: [ES512]"},
+        {"caa", 403, ACME_ABOUT_ORDER, "Owner of the DNS zone", CM_RETRY_CONFIGURATION,
+         "CAA records forbid the CA from issuing a certificate"},
+        {"connection", 400, ACME_ABOUT_CHALLENGE, "Owner of the web server", CM_RETRY_TRANSIENT,
+         "The server could not connect to validation target : [a.example]"},
+        {"dns", 400, ACME_ABOUT_CHALLENGE, "Owner of the DNS zone", CM_RETRY_TRANSIENT,
+         "DNS problem: NXDOMAIN looking up A for a.example"},
+        {"tls", 400, ACME_ABOUT_CHALLENGE, "Owner of the web server", CM_RETRY_TRANSIENT,
+         "remote error: tls: handshake failure"},
         {"incorrectResponse", 400, ACME_ABOUT_CHALLENGE, "Owner of the web server",
-         CM_RETRY_TRANSIENT},
+         CM_RETRY_TRANSIENT, "The response received didn't match"},
         {"unauthorized", 403, ACME_ABOUT_CHALLENGE, "Owner of the web server",
-         CM_RETRY_CONFIGURATION},
-        {"unauthorized", 401, ACME_ABOUT_ORDER, "Operator", CM_RETRY_CONFIGURATION},
-        {"externalAccountRequired", 400, ACME_ABOUT_ACCOUNT, "Operator", CM_RETRY_CONFIGURATION},
-        {"invalidContact", 400, ACME_ABOUT_ACCOUNT, "Operator", CM_RETRY_CONFIGURATION},
-        {"unsupportedContact", 400, ACME_ABOUT_ACCOUNT, "Operator", CM_RETRY_CONFIGURATION},
-        {"malformed", 400, ACME_ABOUT_ACCOUNT, "Operator", CM_RETRY_PERMANENT},
-        {"malformed", 400, ACME_ABOUT_ORDER, "Operator", CM_RETRY_PERMANENT},
-        {"malformed", 405, ACME_ABOUT_ORDER, "The makers of CertMgr", CM_RETRY_PERMANENT},
-        {"malformed", 415, ACME_ABOUT_ORDER, "The makers of CertMgr", CM_RETRY_PERMANENT},
-        {"orderNotReady", 403, ACME_ABOUT_ORDER, "CertMgr", CM_RETRY_REPAIR},
-        {"rejectedIdentifier", 400, ACME_ABOUT_ORDER, "Operator", CM_RETRY_PERMANENT},
-        {"unsupportedIdentifier", 400, ACME_ABOUT_ORDER, "Operator", CM_RETRY_PERMANENT},
-        {"serverInternal", 500, ACME_ABOUT_ORDER, "The CA", CM_RETRY_TRANSIENT},
-        {"rateLimited", 429, ACME_ABOUT_ORDER, "CertMgr", CM_RETRY_TRANSIENT},
-        {"userActionRequired", 403, ACME_ABOUT_ORDER, "Operator", CM_RETRY_CONFIGURATION},
-        {"compound", 400, ACME_ABOUT_ORDER, "Operator", CM_RETRY_TRANSIENT},
-        {"alreadyReplaced", 409, ACME_ABOUT_ORDER, "CertMgr", CM_RETRY_REPAIR},
-        {"invalidProfile", 400, ACME_ABOUT_ORDER, "Operator", CM_RETRY_CONFIGURATION},
-        {"conflict", 409, ACME_ABOUT_ORDER, "CertMgr", CM_RETRY_TRANSIENT},
-        {"agreementRequired", 403, ACME_ABOUT_ACCOUNT, "Operator", CM_RETRY_CONFIGURATION},
+         CM_RETRY_CONFIGURATION, "Invalid response from http://a.example/"},
+        {"unauthorized", 401, ACME_ABOUT_ORDER, "Operator", CM_RETRY_CONFIGURATION,
+         "The client lacks sufficient authorization"},
+        {"externalAccountRequired", 400, ACME_ABOUT_ACCOUNT, "Operator", CM_RETRY_CONFIGURATION,
+         "The request must include a value for the externalAccountBinding field"},
+        {"invalidContact", 400, ACME_ABOUT_ACCOUNT, "Operator", CM_RETRY_CONFIGURATION,
+         "A contact URL for an account was invalid: [mailto:]"},
+        {"unsupportedContact", 400, ACME_ABOUT_ACCOUNT, "Operator", CM_RETRY_CONFIGURATION,
+         "A contact URL for an account used an unsupported protocol scheme: [tel:+81]"},
+        {"malformed", 400, ACME_ABOUT_ORDER, "Operator", CM_RETRY_PERMANENT,
+         "The request information is invalid"},
+        {"malformed", 400, ACME_ABOUT_ACCOUNT, "Operator", CM_RETRY_PERMANENT,
+         "Unable to create account"},
+        {"malformed", 400, ACME_ABOUT_ACCOUNT, "Operator", CM_RETRY_PERMANENT,
+         "The contact information is invalid:"},
+        {"malformed", 400, ACME_ABOUT_ACCOUNT, "Operator", CM_RETRY_PERMANENT,
+         "Please agree to the term of service."},
+        {"malformed", 400, ACME_ABOUT_ORDER, "Operator", CM_RETRY_PERMANENT,
+         "The FQDN is invalid: [a_b.example]"},
+        {"malformed", 400, ACME_ABOUT_ORDER, "Operator", CM_RETRY_PERMANENT,
+         "Validity period of application has been expired"},
+        {"malformed", 400, ACME_ABOUT_CHALLENGE, "Operator", CM_RETRY_PERMANENT,
+         "Validity period of application has been expired"},
+        {"malformed", 400, ACME_ABOUT_ORDER, "Operator", CM_RETRY_PERMANENT,
+         "Unable to accept order"},
+        {"malformed", 400, ACME_ABOUT_CHALLENGE, "Operator", CM_RETRY_PERMANENT,
+         "Unable to accept order"},
+        {"malformed", 400, ACME_ABOUT_ANY, "Operator", CM_RETRY_PERMANENT,
+         "The certificate does not exist: [1a2b]"},
+        {"malformed", 405, ACME_ABOUT_ORDER, "The makers of CertMgr", CM_RETRY_PERMANENT,
+         "The HTTP method is invalid: [GET]"},
+        {"malformed", 415, ACME_ABOUT_ORDER, "The makers of CertMgr", CM_RETRY_PERMANENT,
+         "The content-type is invalid: [text/plain]"},
+        {"orderNotReady", 403, ACME_ABOUT_ORDER, "CertMgr", CM_RETRY_REPAIR,
+         "The request attempted to finalize an order that is not ready to be finalized"},
+        {"rejectedIdentifier", 400, ACME_ABOUT_ORDER, "Operator", CM_RETRY_PERMANENT,
+         "The server will not issue certificates for the identifier"},
+        {"unsupportedIdentifier", 400, ACME_ABOUT_ORDER, "Operator", CM_RETRY_PERMANENT,
+         "An identifier is of an unsupported type"},
+        {"serverInternal", 500, ACME_ABOUT_ORDER, "The CA", CM_RETRY_TRANSIENT,
+         "The server experienced an internal error"},
+        {"rateLimited", 429, ACME_ABOUT_ORDER, "CertMgr", CM_RETRY_TRANSIENT,
+         "too many certificates (5) already issued for this exact set"},
+        {"userActionRequired", 403, ACME_ABOUT_ORDER, "Operator", CM_RETRY_CONFIGURATION,
+         "Terms of service have changed"},
+        {"compound", 400, ACME_ABOUT_ORDER, "Operator", CM_RETRY_TRANSIENT,
+         "Some of the identifiers requested were rejected"},
+        {"alreadyReplaced", 409, ACME_ABOUT_ORDER, "CertMgr", CM_RETRY_REPAIR,
+         "cannot indicate an order replaces certificate, which already has a replacement order"},
+        {"invalidProfile", 400, ACME_ABOUT_ORDER, "Operator", CM_RETRY_CONFIGURATION,
+         "The request specified an unrecognized profile"},
+        {"conflict", 409, ACME_ABOUT_ORDER, "CertMgr", CM_RETRY_TRANSIENT,
+         "another request is in progress"},
+        {"agreementRequired", 403, ACME_ABOUT_ACCOUNT, "Operator", CM_RETRY_CONFIGURATION,
+         "Provided account did not agree to the terms of service"},
     };
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         struct cm_err err = CM_ERR_INIT;
-        json_t *p = problem(rows[i].type, "the words of the CA");
+        json_t *p = problem(rows[i].type, rows[i].words);
+        CM_AUTO_STR said = cm_asprintf("The CA says: %s", rows[i].words);
         acme_problem_fail(&err, p, rows[i].status, NULL, rows[i].about, "the thing");
         assert_int_equal(err.retry, rows[i].retry);
         assert_int_equal(strncmp(err.hint, rows[i].who, strlen(rows[i].who)), 0);
         assert_true(strlen(err.hint) > strlen(rows[i].who) + 20); /* and what to do */
         assert_non_null(strstr(err.what, rows[i].type));
-        assert_string_equal(err.cause[1], "The CA says: the words of the CA");
+        assert_string_equal(err.cause[1], said);
         assert_true(json_equal(err.problem, p));
         cm_err_fini(&err);
         json_decref(p);

@@ -160,6 +160,51 @@ static void a_past_window_renews_now_and_only_once(void **state)
     h_turns(h, 100);
     assert_int_equal(h->ca.downloads, 2);
     assert_true(renew_at(h) > cm_now_ms() + 23 * HOUR);
+    /* … and the question is about the new one: the replaced one is asked for no more. */
+    chain = cm_json_str(second, "chain");
+    assert_int_equal(kf_ari_id(chain, strlen(chain), id, NULL), 0);
+    assert_string_equal(h->ca.ari_id, id);
+}
+
+/* Only when the directory has renewalInfo. */
+static void a_ca_without_it_is_not_asked(void **state)
+{
+    struct h *h = *state;
+    h_account(h);
+    json_decref(h_issue(h, "a.example"));
+    h_turns(h, 50);
+    CM_AUTO_JSON none = row(h);
+    assert_null(none);
+    h_restart(h);
+    h_turns(h, 50);
+    assert_int_equal(h->ca.ari_asks, 0);
+}
+
+static bool is_forgotten(struct h *h)
+{
+    CM_AUTO_JSON due = row(h);
+    return due == NULL;
+}
+
+static void nobody_asks_after_the_end(void **state)
+{
+    struct h *h = *state;
+    answer(h, window(24 * HOUR, 25 * HOUR, NULL));
+    h_account(h);
+    CM_AUTO_JSON body = h_issue(h, "a.example");
+    h_turns(h, 20);
+    ask_now(h);
+    unsigned asks = h->ca.ari_asks;
+    /* A second after its end, with no job to renew it. */
+    CM_AUTO_JSON paused = h_body(h, "credential", h->credential);
+    cm_json_set_bool(paused, "paused", true);
+    h_put(h, json_incref(paused));
+    cm_clock_fake(cm_json_time(body, "not_after", 0) + 1000, -1);
+    eng_ari_stop(h->engine);
+    eng_ari_start(h->engine);
+    h_until(h, is_forgotten, "the row to go");
+    h_turns(h, 50);
+    assert_int_equal(h->ca.ari_asks, asks);
 }
 
 static void never_of_what_does_not_serve(void **state)
@@ -216,6 +261,8 @@ int main(void)
         H_TEST(a_failure_changes_nothing),
         H_TEST(a_past_window_renews_now_and_only_once),
         H_TEST(never_of_what_does_not_serve),
+        H_TEST(a_ca_without_it_is_not_asked),
+        H_TEST(nobody_asks_after_the_end),
         H_TEST(replaces_what_this_account_issued),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

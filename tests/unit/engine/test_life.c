@@ -135,6 +135,19 @@ static void falls_back_to_the_key(void **state)
     assert_null(cm_json_str(body, "csr")); /* a compromised key is not used again */
 }
 
+/* The account is not at that CA (any more): RFC 8555 7.6 lets the certificate's key speak. */
+static void an_unknown_account_is_no_obstacle(void **state)
+{
+    struct h *h = *state;
+    h_account(h);
+    json_decref(h_issue(h, "a.example"));
+    h->ca.refuse_account = "accountDoesNotExist";
+    ask_revoke(h, 5, false, "keep");
+    CM_AUTO_JSON body = h_status(h, "revoked");
+    assert_true(h->ca.revoked_by_key);
+    assert_string_equal(cm_json_str(cm_json_obj(body, "revocation"), "signer"), "key");
+}
+
 static void asks_one_holder_after_the_other(void **state)
 {
     struct h *h = *state;
@@ -283,6 +296,7 @@ int main(void)
         H_TEST(a_failure_is_told_and_tried_again),
         H_TEST(refuses_what_cannot_be),
         H_TEST(falls_back_to_the_key),
+        H_TEST(an_unknown_account_is_no_obstacle),
         H_TEST(asks_one_holder_after_the_other),
         H_TEST(revokes_and_removes),
         H_TEST(archives),

@@ -68,6 +68,56 @@ static void test_order_between(void **state)
     assert_int_equal(json_object_size(none), 0);
 }
 
+static json_t *to_revoke(int reason)
+{
+    json_t *c = failed(credential("issued", 10), 1);
+    cm_json_set_str(c, "status", "revoke_pending");
+    cm_json_set(c, "revocation", json_pack("{s:i}", "reason", reason));
+    cm_json_set_time(json_object_get(c, "revocation"), "asked_at", NOW - HOUR);
+    return c;
+}
+
+/* A revocation that fails; its renewal and deployment are nobody's concern any more. */
+static void test_revocation(void **state)
+{
+    (void)state;
+    CM_AUTO_JSON open = judge_at(NOW, to_revoke(4), json_array(), NULL);
+    const json_t *c = json_object_get(open, KEY("revoke"));
+    assert_int_equal(json_object_size(open), 1);
+    assert_string_equal(cm_json_str(c, "kind"), "revocation_failed");
+    assert_string_equal(cm_json_str(c, "severity"), "warning");
+    assert_string_equal(cm_json_str(c, "title"), "Revocation of www.例え.jp failed");
+    assert_string_equal(cm_json_str(c, "what"), "The CA refused the order");
+    assert_string_equal(cm_json_str(c, "path"), "/credentials/" ULID);
+    assert_int_equal(cm_json_time(c, "since", 0), NOW - HOUR);
+    CM_AUTO_JSON stolen = judge_at(NOW, to_revoke(1), json_array(), NULL);
+    assert_string_equal(level_text(stolen, KEY("revoke")), "3");
+    /* Under way: nothing to tell, until every holder was asked in vain. */
+    json_t *asked = to_revoke(0);
+    json_object_del(asked, "error");
+    size_t holders = json_array_size(cm_json_arr(asked, "servers"));
+    cm_json_set_int(json_object_get(asked, "revocation"), "asked", (int64_t)holders);
+    CM_AUTO_JSON none = judge_at(NOW, json_deep_copy(asked), json_array(), NULL);
+    assert_int_equal(json_object_size(none), 0);
+    cm_json_set_int(json_object_get(asked, "revocation"), "asked", (int64_t)holders + 1);
+    CM_AUTO_JSON unheard = judge_at(NOW, asked, json_array(), NULL);
+    c = json_object_get(unheard, KEY("revoke"));
+    assert_non_null(strstr(cm_json_str(c, "what"), "No server with the key"));
+}
+
+/* RFC 9773 4.2: the reason that the CA gives is for people. */
+static void test_the_ca_explains(void **state)
+{
+    (void)state;
+    json_t *c = credential("issued", 10);
+    cm_json_set(c, "ari", json_pack("{s:s}", "explanation_url", "https://ca.example/why"));
+    CM_AUTO_JSON open = judge_at(NOW, c, served(), NULL);
+    const json_t *told = json_object_get(open, KEY("ari"));
+    assert_string_equal(cm_json_str(told, "kind"), "ca_explains");
+    assert_non_null(strstr(cm_json_str(told, "what"), "https://ca.example/why"));
+    assert_int_equal(json_object_size(open), 1);
+}
+
 static void test_more_names(void **state)
 {
     (void)state;
@@ -310,6 +360,8 @@ int main(void)
         cmocka_unit_test(test_order),
         cmocka_unit_test(test_order_between),
         cmocka_unit_test(test_more_names),
+        cmocka_unit_test(test_revocation),
+        cmocka_unit_test(test_the_ca_explains),
         cmocka_unit_test(test_renewal_levels),
         cmocka_unit_test(test_look_times),
         cmocka_unit_test(test_renewal_late_point),
