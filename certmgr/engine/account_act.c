@@ -8,6 +8,7 @@
  */
 #include <string.h>
 
+#include "base/core/step.h"
 #include "certmgr/acme/header.h"
 #include "certmgr/engine/ca_op.h"
 #include "certmgr/engine/life.h"
@@ -52,6 +53,8 @@ static void act_end(struct eng_act *act, const struct cm_err *err)
                words[act->kind], act->who, failed ? ": " : "", failed ? err->what : "");
     if (act->done)
         act->done(act->arg, failed ? err : NULL);
+    if (act->kind == ACCOUNT_ROLL_OVER)
+        eng_resume_later(act->engine, act->name);
     eng_unref(act->engine);
     json_decref(act->made);
     cm_err_fini(&act->err);
@@ -169,6 +172,14 @@ static int edit_drop(void *arg, json_t *body, struct cm_err *err)
 static void edit(struct eng_act *act, eng_edit_fn fn, cs_published_fn done)
 {
     eng_edit(act->engine, act->id, "account", fn, done, act);
+}
+
+bool eng_account_busy(const struct engine *engine, const char *name)
+{
+    for (const struct eng_act *act = engine->acts; act; act = act->next)
+        if (strcmp(act->name, name) == 0)
+            return true;
+    return false;
 }
 
 /* What waits for a CA ends; what waits for agent or store ends by itself and finds the engine dead.
@@ -290,6 +301,7 @@ static void on_changed(void *arg, const struct acme_op_reply *reply, const struc
 {
     struct eng_act *act = arg;
     act->op = NULL;
+    cm_step("rollover.answered");
     if (!err) {
         prove(act);
     } else if (is_final(reply)) {
@@ -318,14 +330,33 @@ static void change_key(struct eng_act *act)
             verb, on_changed);
 }
 
+/* The CA does not know the key that signed.  Any other refusal (429, say) tells nothing about it:
+ * a change with the old key then could be answered "malformed", and the only good key dropped. */
+static bool is_unknown(const struct acme_op_reply *reply)
+{
+    return reply->status >= 400 && reply->status < 500 &&
+           (acme_problem_is(reply->json, "malformed") ||
+            acme_problem_is(reply->json, "unauthorized") ||
+            acme_problem_is(reply->json, "accountDoesNotExist"));
+}
+
+static void on_swapped(void *arg, const struct cs_doc *doc, const struct cm_err *err)
+{
+    struct eng_act *act = arg;
+    (void)doc;
+    cm_step("rollover.swapped");
+    act_end(act, err);
+}
+
 static void on_proved(void *arg, const struct acme_op_reply *reply, const struct cm_err *err)
 {
     struct eng_act *act = arg;
     act->op = NULL;
+    cm_step("rollover.asked");
     if (!err)
-        edit(act, edit_swap, on_published);
-    else if (!act->proved_old && reply->status >= 400 && reply->status < 500)
-        change_key(act); /* it does not know the new key: the change never came through */
+        edit(act, edit_swap, on_swapped);
+    else if (!act->proved_old && is_unknown(reply))
+        change_key(act); /* the change never came through */
     else
         act_end(act, err);
 }
@@ -350,6 +381,7 @@ static void on_journalled(void *arg, const struct cs_doc *doc, const struct cm_e
 {
     struct eng_act *act = arg;
     (void)doc;
+    cm_step("rollover.journalled");
     if (err || act->engine->dead)
         act_end(act, err);
     else
@@ -363,6 +395,7 @@ static void on_made(void *arg, const json_t *reply, const struct cm_err *err)
         act_end(act, err);
         return;
     }
+    cm_step("rollover.made");
     act->made = json_deep_copy(reply);
     edit(act, edit_journal, on_journalled);
 }
@@ -431,6 +464,7 @@ void eng_account_act(struct engine *engine, const char *name, enum eng_account_a
                             .kind = kind,
                             .done = done,
                             .arg = arg};
+    bool busy = kind == ACCOUNT_ROLL_OVER && eng_account_busy(engine, name);
     engine->refs++;
     act->next = engine->acts;
     engine->acts = act;
@@ -442,6 +476,9 @@ void eng_account_act(struct engine *engine, const char *name, enum eng_account_a
     else if (kind == ACCOUNT_ROLL_OVER && !cm_json_str(account, "kid"))
         cm_fail(&act->err, CM_ECONFLICT, "The account \"%s\" is not registered at its CA yet",
                 name);
+    else if (busy)
+        cm_fail(&act->err, CM_ECONFLICT,
+                "Something else is being done for the account \"%s\": let that end first", name);
     if (act->err.code != 0)
         cm_loop_defer(engine->env.loop, on_deferred, act);
     else

@@ -24,6 +24,13 @@ struct eng_op *eng_op_new(struct engine *engine, const struct eng_op_spec *spec,
                           void *arg, struct cm_err *err);
 /* account_act.c: ends what the engine's people asked of CAs. */
 void eng_acts_stop(struct engine *engine);
+/* Is something of this account under way at its CA? */
+bool eng_account_busy(const struct engine *engine, const char *name);
+/* account_resume.c: goes on with changes of account keys that did not end. */
+void eng_resume_start(struct engine *engine);
+void eng_resume_stop(struct engine *engine);
+/* One has ended, or not: when the account's journal is still there, it is tried again later. */
+void eng_resume_later(struct engine *engine, const char *account);
 /* left.c: gives up the authorizations that the job's failed order has left open at the CA, later
  * and as far as it goes; nobody waits for it.  The job may go. */
 struct job;

@@ -118,6 +118,7 @@ struct engine *eng_new(const struct eng_env *env)
         intake_start(engine);
         eng_archive_start(engine);
         eng_ari_start(engine);
+        eng_resume_start(engine);
     } else if (!engine->env.manager && !engine->env.held) {
         eng_holder_start(engine);
     }
@@ -143,6 +144,7 @@ void eng_free(struct engine *engine)
     eng_holder_stop(engine);
     eng_archive_stop(engine);
     eng_ari_stop(engine);
+    eng_resume_stop(engine);
     eng_acts_stop(engine);
     eng_preflights_stop(engine);
     eng_lefts_stop(engine);

@@ -40,6 +40,7 @@ struct eng_act;
 struct eng_left;
 struct eng_holder;
 struct eng_over;
+struct eng_resume;
 
 /* The CA side shared by an account's orders (directory cache, nonces); lives as long as the
  * engine. */
@@ -103,6 +104,7 @@ struct engine {
     struct eng_ari *ari;           /* ari.c; likewise */
     struct eng_act *acts;          /* account_act.c: under way */
     struct eng_left *lefts;        /* left.c: under way */
+    struct eng_resume *resume;     /* account_resume.c; NULL when this server does no work */
     struct eng_holder *holders;    /* holder.c */
     struct eng_over *over;         /* over.c; NULL when this server is held */
 };

@@ -330,8 +330,9 @@ class Accounts(unittest.TestCase):
             before = self.document(name)
             self.assertIn("rollover", before)  # both keys are there
             MANAGER.kill()
-            MANAGER.start()
-            MANAGER.cli("account", "roll-over", name)
+            MANAGER.start()  # nobody asks for it again
+            lab.wait_for("the end of the change",
+                         lambda: "rollover" not in self.document(name), 30)
             after = self.document(name)
             self.assertEqual(after["thumbprint"], before["rollover"]["thumbprint"])
             self.assertNotIn("rollover", after)
