@@ -4,12 +4,14 @@
  */
 #include <string.h>
 
+#include "base/core/clock.h"
 #include "base/core/json.h"
 #include "base/core/mem.h"
 #include "certmgr/engine/engine.h"
 #include "certmgr/engine/told.h"
 
-#define CAUSES_MAX 50 /* as many as a document may have */
+#define ENDED      "the certificate has expired" /* told.c knows it */
+#define CAUSES_MAX 50                            /* as many as a document may have */
 
 struct look {
     struct cs_store *store;
@@ -40,6 +42,15 @@ static int on_part(void *arg, const char *key, const char *id)
     return json_array_size(look->causes) >= CAUSES_MAX;
 }
 
+/* The end passed while an order was under way (a person's DNS records, a slow CA): its own end will
+ * write what people must see now. */
+static bool ended_unwritten(const json_t *credential, const char *color)
+{
+    int64_t end = cm_json_time(credential, "not_after", 0);
+    return cm_json_str(credential, "chain") && end != 0 && end <= cm_now_ms() &&
+           strcmp(color, "red") != 0;
+}
+
 json_t *eng_health(struct cs_store *store, const char *ulid, const json_t *credential)
 {
     const json_t *written = cm_json_obj(credential, "health");
@@ -63,6 +74,11 @@ json_t *eng_health(struct cs_store *store, const char *ulid, const json_t *crede
                         .told = told};
     cs_each(store, CS_BY_CREDENTIAL, ulid, NULL, NULL, on_part, &look);
     bool failed = json_array_size(causes) > before;
+    if (ended_unwritten(credential, color)) {
+        json_array_insert_new(causes, 0, json_string(ENDED));
+        json_array_insert_new(told, 0, eng_told(ENDED));
+        color = "red";
+    }
     cm_json_set_str(health, "color", failed && strcmp(color, "green") == 0 ? "yellow" : color);
     cm_json_set(health, "causes", causes);
     cm_json_set(health, "told", told);

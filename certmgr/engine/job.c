@@ -235,7 +235,8 @@ void job_begin(struct job *job)
     struct cm_err err = CM_ERR_INIT;
     job->credential = cs_get_body(engine->env.store, job->id);
     job->order = cs_kv_get(engine->env.store, "order", job->ulid);
-    struct plan plan = eng_plan(job->credential, job->order, cm_now_ms());
+    struct plan plan = job->only_end ? eng_plan_held(job->credential)
+                                     : eng_plan(job->credential, job->order, cm_now_ms());
     if (!job->credential || plan.action == PLAN_NOTHING || plan.when_ms > cm_now_ms()) {
         job_over(job);
         return;

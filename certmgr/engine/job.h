@@ -54,6 +54,7 @@ struct job {
     json_t *places;      /* choose.c: {name: what was found} */
     json_t *held;        /* of the CA's limits (guard.h), or NULL */
     bool renewal;
+    bool only_end;   /* the renewal is held back; that the certificate ended is told */
     bool ending;     /* the outcome is being written */
     unsigned writes; /* documents of the end still on their way */
     struct cm_err err;

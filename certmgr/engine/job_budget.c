@@ -194,7 +194,10 @@ void job_budget_over(struct job *job, const struct cm_err *why)
     if (!job->account)
         return;
     const char *directory = cm_json_str(job->account->body, "directory");
-    if (job->renewal)
+    /* One credential that fails again and again says nothing about its CA: its first failure counts
+     * for all until it is issued. */
+    bool again = why && cm_json_int(job->credential, "attempts", 0) > 0;
+    if (job->renewal && !again)
         eng_guard_ended(job->engine, directory, why == NULL);
     if (!why)
         return;

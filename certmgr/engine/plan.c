@@ -169,6 +169,13 @@ static int64_t untold_end(const json_t *credential)
     return told ? 0 : cm_json_time(credential, "not_after", 0);
 }
 
+struct plan eng_plan_held(const json_t *credential)
+{
+    int64_t end = untold_end(credential);
+    return end == 0 ? make(PLAN_NOTHING, 0, "held back")
+                    : make(PLAN_EXPIRE, end, "its renewal is held back");
+}
+
 struct plan eng_plan(const json_t *credential, const json_t *order, int64_t now_ms)
 {
     const char *status = cm_json_str_or(credential, "status", "");

@@ -25,6 +25,10 @@ struct plan {
  * anything of that happens, or that nobody renews: PLAN_EXPIRE at its end, once. */
 struct plan eng_plan(const json_t *credential, const json_t *order, int64_t now_ms);
 
+/* What is left to do for a credential whose renewal is held back (engine/guard.h): PLAN_EXPIRE at
+ * the end of a certificate whose end has not been told yet, else PLAN_NOTHING. */
+struct plan eng_plan_held(const json_t *credential);
+
 /* Renewal point: renew_days before not_after, but at the earliest when a third of the life is left
  * (a 6-day certificate with "30 days" would be renewed without end; reference/acme.md N1, 2.3),
  * and earlier than that by up to 1/60 of the life, a day at most, decided by the ULID, so that a

@@ -148,9 +148,15 @@ static void look_at(struct engine *engine, const char *ulid)
         arm(engine, plan.when_ms);
         return;
     }
-    if (!eng_guard_may(engine, body, &plan))
-        return; /* held back; sched_again() finds it */
+    bool held = !eng_guard_may(engine, body, &plan); /* sched_again() finds it */
+    if (held) {
+        plan = eng_plan_held(body);
+        if (plan.action == PLAN_NOTHING || plan.when_ms > cm_now_ms() ||
+            !eng_guard_may(engine, body, &plan))
+            return;
+    }
     struct job *job = job_new(engine, ulid);
+    job->only_end = held;
     engine->job[engine->job_count++] = job;
     job_begin(job);
 }

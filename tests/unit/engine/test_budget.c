@@ -357,6 +357,57 @@ static bool clock_is_believed(struct h *h)
     return json_array_size(alarms) == 0;
 }
 
+static int64_t wanted_attempts;
+
+static bool has_attempts(struct h *h)
+{
+    CM_AUTO_JSON body = h_body(h, "credential", h->credential);
+    return cm_json_int(body, "attempts", 0) >= wanted_attempts;
+}
+
+static void one_credential_that_fails_again_and_again_holds_nobody_back(void **state)
+{
+    struct h *h = *state;
+    h_account(h);
+    CM_AUTO_JSON body = h_issue(h, "www.example.com");
+    h_until(h, is_idle, "the end");
+    struct plan plan = due_plan();
+    h->ca.refuse_orders = 100;
+    h->ca.refuse_type = "serverInternal";
+    for (wanted_attempts = 1; wanted_attempts <= BREAKER_LEAST + 1; wanted_attempts++) {
+        edit(h, make_due);
+        h_until(h, has_attempts, "the failure");
+        h_until(h, is_idle, "its end");
+        assert_true(eng_guard_may(h->engine, body, &plan));
+    }
+}
+
+static int make_ended(void *arg, json_t *body, struct cm_err *err)
+{
+    (void)arg;
+    (void)err;
+    cm_json_set_time(body, "not_after", cm_now_ms() - 1000);
+    return 0;
+}
+
+static void the_end_is_told_while_the_renewal_is_held_back(void **state)
+{
+    struct h *h = *state;
+    h_account(h);
+    json_decref(h_issue(h, "www.example.com"));
+    h_until(h, is_idle, "the end");
+    CM_AUTO_STR url = cm_asprintf("%s/dir", h->ca.base);
+    for (int i = 0; i < BREAKER_LEAST; i++)
+        eng_guard_ended(h->engine, url, false);
+    unsigned orders = h->ca.new_orders;
+    edit(h, make_due);
+    edit(h, make_ended);
+    CM_AUTO_JSON ended = h_status(h, "expired");
+    assert_string_equal(cm_json_str(cm_json_obj(ended, "health"), "color"), "red");
+    h_turns(h, 100);
+    assert_int_equal(h->ca.new_orders, orders);
+}
+
 static void a_clock_that_disagrees_with_the_ca_holds_renewals_back(void **state)
 {
     struct h *h = *state;
@@ -409,6 +460,8 @@ int main(void)
         TEST(a_week_later_it_is_no_loop),
         TEST(the_cas_pause_survives_a_restart),
         TEST(when_many_renewals_fail_the_others_wait),
+        TEST(one_credential_that_fails_again_and_again_holds_nobody_back),
+        TEST(the_end_is_told_while_the_renewal_is_held_back),
         TEST(a_clock_that_disagrees_with_the_ca_holds_renewals_back),
         TEST(a_jump_of_the_clock_asks_the_ca),
     };

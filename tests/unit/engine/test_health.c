@@ -85,6 +85,22 @@ static void red_stays_red(void **state)
     assert_string_equal(shown(h), "red\nended\nthe deployment on bravo failed: no disk");
 }
 
+static void an_end_that_is_not_written_yet_is_shown(void **state)
+{
+    struct h *h = *state;
+    issued(h, "yellow", json_pack("[s]", "the order waits for records"));
+    json_t *body = h_body(h, "credential", h->credential);
+    cm_json_set_time(body, "not_after", cm_now_ms() - 1000);
+    CM_AUTO_JSON health = eng_health(h->store, h->credential, body);
+    assert_string_equal(cm_json_str(health, "color"), "red");
+    const json_t *causes = cm_json_arr(health, "causes"), *told = cm_json_arr(health, "told");
+    assert_string_equal(json_string_value(json_array_get(causes, 0)),
+                        "the certificate has expired");
+    assert_string_equal(cm_json_str(json_array_get(told, 0), "code"), "expired");
+    assert_int_equal(json_array_size(causes), 2);
+    json_decref(body);
+}
+
 static void without_certificate_there_is_none(void **state)
 {
     struct h *h = *state;
@@ -100,6 +116,7 @@ int main(void)
         H_TEST(a_failed_deployment_is_yellow_and_named),
         H_TEST(only_servers_with_access_count),
         H_TEST(red_stays_red),
+        H_TEST(an_end_that_is_not_written_yet_is_shown),
         H_TEST(without_certificate_there_is_none),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
