@@ -1,10 +1,13 @@
 """A proxy in front of Pebble that sees every request, can act at a chosen one, or loses some."""
 
+import base64
 import http.client
 import http.server
+import json
 import ssl
 import threading
 import time
+import urllib.parse
 
 KINDS = {"/dir": "directory", "/nonce-plz": "newNonce", "/sign-me-up": "newAccount",
          "/order-plz": "newOrder", "/my-order": "order", "/finalize-order": "finalize",
@@ -16,6 +19,39 @@ def kind_of(path):
     return next((kind for prefix, kind in KINDS.items() if path.startswith(prefix)), "other")
 
 
+def payload_of(body):
+    """What a JWS says, or {}."""
+    text = json.loads(body or b"{}").get("payload", "")
+    return json.loads(base64.urlsafe_b64decode(text + "==") or b"{}") if text else {}
+
+
+class Owners:
+    """Which order a request belongs to: the CA's replies name the URLs of each order's parts."""
+
+    def __init__(self):
+        self.of = {}  # path -> names of the order, a frozenset
+
+    @staticmethod
+    def path(url):
+        return urllib.parse.urlsplit(url).path
+
+    def find(self, kind, path, body):
+        if kind == "newOrder":
+            return frozenset(n["value"] for n in payload_of(body).get("identifiers", []))
+        return self.of.get(path)
+
+    def learn(self, kind, names, reply, data):
+        """From a good reply to a request of the order with these names."""
+        if names is None or kind == "certificate" or not data.startswith(b"{"):
+            return
+        said = json.loads(data)
+        parts = [*said.get("authorizations", []), said.get("finalize"), said.get("certificate"),
+                 reply.getheader("Location") if kind == "newOrder" else None,
+                 *(c.get("url") for c in said.get("challenges", []))]
+        for url in filter(None, parts):
+            self.of[self.path(url)] = names
+
+
 class FaultProxy:
     """Pebble builds its URLs from the Host header, so clients stay on the proxy."""
 
@@ -24,6 +60,7 @@ class FaultProxy:
         self.url = f"https://127.0.0.1:{port}/dir"
         self.counts = {}           # kind -> requests forwarded
         self.accepted = {}         # kind -> those the CA took (a refused nonce is none)
+        self.answered = {}         # names of an order -> the challenges that the CA was told to check
         self.rules = []            # [kind, after_kind, action]: run once, before the request is sent on
         self.seen = []             # kinds in order
         self.life = 0              # raised when Pebble was started anew
@@ -35,6 +72,10 @@ class FaultProxy:
         # (dropped, not sent on) or "lost" (sent on, the reply dropped)
         self.weather = None
         self.weathered = {}        # what it did how often
+        # before(kind, names) is asked about each request, names being those of its order or None,
+        # after(kind, names) about each good reply; they may take their time; True drops it
+        self.guard = None
+        self.owners = Owners()
         self.lock = threading.Lock()
         self.server = None
 
@@ -96,7 +137,11 @@ class FaultProxy:
                     action()
                     self.close_connection = True
                     return
-                self.forward(body, proxy._weather(kind, self.command))
+                guard, names = proxy.guard, proxy.owners.find(kind, self.path, body)
+                if guard and guard.before(kind, names):
+                    self.close_connection = True
+                    return
+                self.forward(body, proxy._weather(kind, self.command), guard, names)
 
             def finish(self):
                 super().finish()
@@ -107,6 +152,8 @@ class FaultProxy:
                 """The connection to Pebble that belongs to this one of the client."""
                 if self.upstream is None or self.life != proxy.life:
                     self.life = proxy.life
+                    if self.upstream:
+                        self.upstream.close()
                     self.upstream = http.client.HTTPSConnection(
                         "127.0.0.1", proxy.pebble.port, context=proxy.context, timeout=60)
                 return self.upstream
@@ -117,7 +164,7 @@ class FaultProxy:
                 self.send_header("Content-Length", "0")
                 self.end_headers()
 
-            def forward(self, body, weather):
+            def forward(self, body, weather, guard, names):
                 if weather == "busy":
                     return self.busy()
                 if weather == "unreached":
@@ -134,9 +181,13 @@ class FaultProxy:
                     kind = kind_of(self.path)
                     with proxy.lock:
                         proxy.accepted[kind] = proxy.accepted.get(kind, 0) + 1
+                    proxy.owners.learn(kind, names, reply, data)
+                    if kind == "challenge":
+                        proxy.answered.setdefault(names, set()).add(self.path)
                     action = proxy._take_late_rule(kind)
                     if action is not None:
                         action()
+                    if action is not None or (guard and guard.after(kind, names)):
                         self.close_connection = True
                         return None
                 time.sleep(proxy.hold)

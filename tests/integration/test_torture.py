@@ -1,147 +1,76 @@
 """Everything at once, and kill -9 at each saved step: every certificate is issued, once.
 
-Cells: share of refused nonces x authorizations that are valid already x challenge x key x names x
-binding (EAB) x the moment of the kill. Real Pebble behind a proxy that counts, real BIND behind a
-relay. Pebble is started anew for each setting of the first two and of the binding; all cells of a
-batch run at the same time, and one of them meets the kill. Cells that no CA offers (addresses by
-dns-01, wildcards by anything else) are left out by rule.
+Share of refused nonces x authorizations that are valid already x binding (EAB): a setting, for which
+Pebble is started anew. Challenge x key x names: a cell. Each cell meets each kill of
+lab_torture.KILLS: the cells of a challenge run together as a batch, are held at the step until all
+are there, and killed; who was not there in time is in another round. What cannot be is said, with
+its reason.
 
-In CI a sample of about a minute from a printed seed (CERTMGR_SEED repeats it); CERTMGR_TORTURE=all
-runs every cell with every kill, and CERTMGR_TORTURE=nonces,reuse,eab (such as 50,100,1) the cells of
-one setting; kills may follow ("50,100,1,finalize lost,set lost").
+In CI a sample of less than a minute from a printed seed (CERTMGR_SEED repeats it). CERTMGR_TORTURE=
+all runs everything, CERTMGR_TORTURE=nonces,reuse,eab (such as 50,100,1) one setting; kills may follow
+("50,100,1,finalize lost,set lost"). The batches are numbered: CERTMGR_TORTURE_FROM=n goes on there,
+with the same seed in the same way. CERTMGR_TORTURE_GO_ON=1 counts failed batches and goes on.
 """
 
-import base64
 import itertools
 import os
 import random
-import shutil
-import signal
 import subprocess
-import tempfile
-import threading
 import time
+import traceback
 import unittest
 from collections import namedtuple
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import lab
-from fault_proxy import FaultProxy
-from lab_dns import Named
+from lab_torture import DNS_KILLS, KILLS, NET, WEB, ZONE, Kill, Torture
 
-NET, PORT = "127.0.31", 13100
-PROXY_PORT, NAMED_PORT, HTTP_PORT, TLS_PORT = 13107, 13070, 13080, 13443
-ZONE, WEB = "torture.test", "torture.example"
 WHAT = os.environ.get("CERTMGR_TORTURE", "")
+FROM = int(os.environ.get("CERTMGR_TORTURE_FROM", 1))
+GO_ON = os.environ.get("CERTMGR_TORTURE_GO_ON") == "1"
 SEED = int(os.environ.get("CERTMGR_SEED", time.time()))
-SAMPLE_S = 60       # no batch of the sample begins later
-SAMPLE_CELLS = 6    # in one batch of it
+SAMPLE_S = 40       # no batch of the sample begins later
+SAMPLE_CELLS = 4    # in one batch of it
 PATIENCE_S = 300    # of one batch
+ROUNDS = 6          # until each cell of a batch was at the step
 
 Setting = namedtuple("Setting", "reject reuse eab")
 Cell = namedtuple("Cell", "challenge key names")
+Order = namedtuple("Order", "cell number names ident")
 NONCES, REUSE = (0, 5, 50, 90), (0, 100)
 CHALLENGES, KEYS = ("http-01", "dns-01", "tls-alpn-01"), ("P-256", "RSA-2048")
 NAMES = ("one", "wildcard", "thirty", "idn", "ip")
-# What is under way when the kill comes: the request does not get through, or its reply gets lost.
-# The states saved around them are those of certmgr/acme/order.c and the journal of TXT values.
-KILLS = tuple(f"{kind} {fate}" for kind, fates in (
-    ("newAccount", ("unreached", "lost")), ("newOrder", ("unreached", "lost")),
-    ("authorization", ("unreached",)), ("set", ("unreached", "lost")),
-    ("challenge", ("unreached", "lost")), ("order", ("unreached",)),
-    ("finalize", ("unreached", "lost")), ("certificate", ("unreached", "lost")),
-    ("remove", ("unreached", "lost"))) for fate in fates)
-DNS_KILLS = {"set": b"\0\x10\0\x01", "remove": b"\0\x10\0\xfe"}  # TXT, class IN or NONE (RFC 2136 2.5)
-DICE = random.Random(SEED)
 LAB = None
 
 
-def possible(cell):
-    if cell.names == "wildcard":
-        return cell.challenge == "dns-01"
-    return cell.names != "ip" or cell.challenge != "dns-01"
+def impossible(cell, kill=None, reuse=0):
+    """Why this cannot be, or None."""
+    kind = kill.split()[0] if kill else None
+    if cell.names == "wildcard" and cell.challenge != "dns-01":
+        return "wildcards are proved by dns-01 alone"
+    if cell.names == "ip" and cell.challenge == "dns-01":
+        return "addresses are not proved by dns-01 (RFC 8738 7)"
+    if kind in DNS_KILLS and cell.challenge != "dns-01":
+        return "no TXT value is written for this challenge"
+    if reuse and kind == "newAccount":
+        return "a new account has no valid authorization"
+    if reuse and kind in ("challenge", "ready", *DNS_KILLS) and not half_proved(cell):
+        return "every authorization is valid already"
+    return None
+
+
+def half_proved(cell):
+    """With reuse, half of the names of these have a valid authorization; of the others all."""
+    return cell.names in ("wildcard", "thirty")
 
 
 CELLS = [cell for cell in map(Cell._make, itertools.product(CHALLENGES, KEYS, NAMES))
-         if possible(cell)]
+         if not impossible(cell)]
 SETTINGS = list(map(Setting._make, itertools.product(NONCES, REUSE, (False, True))))
-PAIRS = itertools.chain(([f"{NET}.{i}"] for i in range(10, 255)),
-                        ([f"{NET}.{i}", f"{NET}.{k}"] for i in range(10, 255)
-                         for k in range(i + 1, 255)))  # never the same set twice
+ADDRESSES = itertools.chain(([f"{NET}.{i}"] for i in range(10, 255)),
+                            ([f"{NET}.{i}", f"{NET}.{k}"] for i in range(10, 255)
+                             for k in range(i + 1, 255)))  # never the same set twice
 NUMBERS = itertools.count(1)
-
-
-class Torture:
-    def __init__(self):
-        self.directory = d = Path(tempfile.mkdtemp(prefix="certmgr-torture-"))
-        self.pebble = lab.Pebble(d / "ca", HTTP_PORT, PORT, tls_port=TLS_PORT)
-        self.pebble.admin_port = PORT + 1
-        self.named = Named(d, f"{NET}.2", NAMED_PORT, zones=[ZONE],
-                           forwarder=self.pebble.resolver)
-        self.asked = f"127.0.0.1:{self.named.own_port}"
-        self.proxy = FaultProxy(self.pebble, PROXY_PORT)
-        self.account, self.accounts = None, 0
-        self.server = lab.Server(d, "alpha", f"{NET}.1", self.pebble, ui_port=13444,
-                                 replication_port=13445, challenge_port=HTTP_PORT,
-                                 directory_url=self.proxy.url).target()
-        self.server.tls_challenge_port = TLS_PORT
-        # every address of the net is this server's: so many certificates for addresses
-        self.server.extra = ("[server]\nchallenge_address = 0.0.0.0\n"
-                             "tls_challenge_address = 0.0.0.0\n"
-                             f"[network]\ndns_port = {NAMED_PORT}\n")
-
-    def start(self):
-        self.pebble._certificate()
-        self.named.start()
-        self.proxy.start()
-        # only what the DNS account writes and looks at goes through the relay
-        self.pebble.resolver, forwarded = self.asked, self.pebble.resolver
-        self.server.init().start()
-        self.pebble.resolver = forwarded
-        secret = self.directory / "tsig"
-        secret.write_text(self.named.secret + "\n")
-        self.server.cli("dns", "add", "bind", "--kind", "rfc2136", "-d", ZONE, "--option",
-                        f"server={self.named.server}", "--option",
-                        f"key_name={self.named.key_name}", "--option", "ttl=1", "--secret-file",
-                        f"tsig_secret={secret}", "--limit", "60")
-        return self
-
-    def stop(self):
-        self.proxy.gate.set()
-        self.server.stop()
-        self.proxy.stop()
-        self.pebble.stop()
-        self.named.stop()
-        shutil.rmtree(self.directory, ignore_errors=True)
-
-    def setting(self, setting):
-        """A new Pebble, and an account at it."""
-        self.pebble.stop()
-        self.pebble.env = {"GOMAXPROCS": "1", "PEBBLE_VA_NOSLEEP": "1",
-                           "PEBBLE_WFE_NONCEREJECT": str(setting.reject),
-                           "PEBBLE_AUTHZREUSE": str(setting.reuse),
-                           "PEBBLE_WFE_ORDERS_PER_PAGE": "25"}
-        hmac = os.urandom(32)
-        self.accounts += 1
-        kid, self.account = f"kid-{self.accounts}", f"torture{self.accounts}"
-        text = base64.urlsafe_b64encode(hmac).decode().rstrip("=")
-        self.pebble.settings = {"externalAccountBindingRequired": setting.eab,
-                                "externalAccountMACKeys": {kid: text} if setting.eab else {}}
-        self.pebble.start(self.server.address, dns_server=self.asked)
-        self.proxy.life += 1
-        words = ["--eab-kid", kid, "--eab-hmac-file", "-"] if setting.eab else []
-        self.server.cli("account", "add", self.account, "--directory", self.proxy.url,
-                        "--agree-tos", "--contact", "admin@example.com", "--ca-bundle",
-                        self.pebble.ca, "--http-port", HTTP_PORT, "--tls-port", TLS_PORT, *words,
-                        stdin=text)
-        self.server.cli("root", "add", self.pebble.root())
-
-    def values(self):
-        """TXT records of the zone, as a transfer shows them."""
-        out = lab.run(["dig", f"@{self.named.address}", "-p", str(NAMED_PORT), "+noall", "+answer",
-                       "-t", "AXFR", ZONE])
-        return [line for line in out.splitlines() if "\tTXT\t" in line or " TXT " in line]
 
 
 def setUpModule():
@@ -159,102 +88,110 @@ def tearDownModule():
 def names_of(cell, number):
     domain = ZONE if cell.challenge == "dns-01" else WEB
     return {"one": lambda: [f"c{number}.{domain}"],
-            "wildcard": lambda: [f"w{number}.{domain}", f"*.w{number}.{domain}"],
-            "thirty": lambda: [f"n{i}.t{number}.{domain}" for i in range(30)],
-            "idn": lambda: [f"日本語{number}.{domain}"],
-            "ip": lambda: next(PAIRS)}[cell.names]()
+            "wildcard": lambda: [f"c{number}.{domain}", f"*.c{number}.{domain}"],
+            "thirty": lambda: [f"n{i}.c{number}.{domain}" for i in range(30)],
+            "idn": lambda: [f"日本語.c{number}.{domain}"],
+            "ip": lambda: next(ADDRESSES)}[cell.names]()
 
 
-class Kill:
-    """kill -9 of the front, or of all processes, at one moment of one of the orders."""
-
-    def __init__(self, point, everything):
-        self.kind, self.fate = point.split()
-        self.everything, self.done, self.struck = everything, False, False
-        LAB.named.relay.fate = lambda message: None
-        if self.kind in DNS_KILLS:
-            LAB.named.relay.fate = self.look
-        elif self.fate == "lost":
-            LAB.proxy.after(self.kind, self.strike)
-        else:
-            LAB.proxy.before(self.kind, self.strike)
-
-    def look(self, message):
-        """An UPDATE (opcode 5) that sets or removes a TXT value."""
-        if self.struck or message[2] >> 3 & 15 != 5 or DNS_KILLS[self.kind] not in message:
-            return None
-        self.struck = True
-        if self.fate == "unreached":
-            self.strike()
-        else:  # named does it meanwhile; the relay keeps its answer
-            threading.Timer(0.02, self.strike).start()
-        return self.fate
-
-    def strike(self):
-        if self.everything:
-            LAB.server.kill()
-        else:
-            os.kill(LAB.server.pid_of("front-process"), signal.SIGKILL)
-        self.done = True
+def ascii_names(names):
+    return frozenset(n if n.isascii() else n.encode("idna").decode() for n in names)
 
 
 class Cells(unittest.TestCase):
-    def submit(self, cells):
-        """All requests are handed in before the first one reaches the CA."""
-        orders = []
-        for cell in cells:
-            number = next(NUMBERS)
-            fields = {"host_names": names_of(cell, number), "account": LAB.account,
-                      "provider": "acme", "key_type": cell.key, "servers": ["alpha"],
-                      "keyring_file": f"c{number}.kyr"}
+    def submit(self, wanted):
+        """[(cell, number, names)]: all are handed in before the first one reaches the CA."""
+        def post(one):
+            cell, number, names = one
+            fields = {"host_names": names, "account": LAB.account, "provider": "acme",
+                      "key_type": cell.key, "servers": ["alpha"], "keyring_file": f"c{number}.kyr"}
             if cell.challenge != "dns-01":  # that is where the zone's names go by themselves
                 fields["challenge"] = cell.challenge
-            orders.append((cell, number, fields))
-
-        def post(order):
-            status, _, body = LAB.server.api("POST", "/requests", order[2])
+            status, _, body = LAB.server.api("POST", "/requests", fields)
             if status >= 300:
-                raise lab.LabError(f"{order[0]}: {status} {body}")
-            return body["credential"]
+                raise lab.LabError(f"{cell}: {status} {body}")
+            return Order(cell, number, names, body["credential"])
         with ThreadPoolExecutor(4) as pool:
-            return [(cell, number, fields["host_names"], ident) for (cell, number, fields), ident
-                    in zip(orders, pool.map(post, orders))]
+            return list(pool.map(post, wanted))
 
-    def batch(self, setting, cells, kill):
-        begun = time.monotonic()
+    def prime(self, wanted):
+        """Gets the CA to take the names, or half of them, for proved: by a certificate for them."""
+        names, first = [], wanted[0][0]
+        for cell, _, its in wanted:
+            names += its[::2] if half_proved(cell) else its
+        LAB.proxy.guard = None
+        LAB.named.relay.fate = lambda _: None
+        orders = [order for n in range(0, len(names), 30) for order in self.submit(
+            [(first._replace(key="P-256"), next(NUMBERS), names[n:n + 30])])]
+        self.wait_all(orders, "names proved before")
+        self.no_values("names proved before")
+
+    def batch(self, setting, cells, kill, said, dice):
+        """The cells with this kill, in rounds until each was at the step; returns the rounds."""
+        for round_no in range(1, ROUNDS + 1):
+            hit = self.round(setting, cells, kill, said, dice)
+            missed = [cell for cell in cells if cell not in hit] if kill else []
+            if not missed:
+                return round_no
+            cells = missed
+        return self.fail(f"{said}: never at the step: {missed}")
+
+    def round(self, setting, cells, kill, said, dice):
+        wanted = [(cell, number, names_of(cell, number))
+                  for cell, number in zip(cells, NUMBERS)]
+        if setting.reuse and LAB.proved:
+            self.prime(wanted)
         LAB.proxy.gate.clear()
         with LAB.proxy.lock:
-            LAB.proxy.counts, LAB.proxy.accepted = {}, {}
-        orders = self.submit(cells)
-        strike = Kill(kill, DICE.random() < 0.3) if kill else None
+            LAB.proxy.counts, LAB.proxy.accepted, LAB.proxy.answered = {}, {}, {}
+        made = len(LAB.issued())
+        strike = Kill(LAB, kill, {ascii_names(names): f"c{number}"
+                                  for _, number, names in wanted}, dice.random() < 0.3)
+        strike.place()
+        orders = self.submit(wanted)
         LAB.proxy.gate.set()
-        said = f"{tuple(setting)} {kill or 'no kill'}, {len(cells)} cells (seed {SEED})"
-        if strike:
-            lab.wait_for(f"the kill: {said}", lambda: strike.done, PATIENCE_S)
-            if strike.everything:
-                LAB.server.process.child.wait()
-                LAB.server.start()
-            else:
-                LAB.server.ready()
+        hit = strike.strike(PATIENCE_S, said)
         self.wait_all(orders, said)
-        ran = f"{said}\naccepted {LAB.proxy.accepted} of {LAB.proxy.counts}"
-        # Who kills the only server while the CA looks at it makes an order fail: another is made.
-        lost = self.failed_orders(orders)
-        if LAB.proxy.accepted["newOrder"] != len(orders) + lost or \
-                LAB.proxy.accepted["finalize"] != len(orders):
-            self.fail(f"one certificate each, {lost} orders failed: {ran}\n{self.stories(orders)}")
+        self.one_certificate_each(orders, LAB.issued()[made:], said)
         for order in orders:
-            with self.subTest(said, cell=order[0], credential=order[3]):
-                self.check(*order)
-        lab.wait_for(f"TXT values to go: {said}", lambda: LAB.values() == [], 60, 0.2)
-        print(f"{said[:-1]}, {time.monotonic() - begun:.1f} s, "
-              f"{sum(LAB.proxy.counts.values())} requests)", flush=True)
+            with self.subTest(said, cell=order.cell, credential=order.ident):
+                self.check(order)
+        self.no_values(said)
+        if setting.reuse and LAB.proved:
+            self.as_many_proofs(orders, said)
+        return {order.cell for order in orders if ascii_names(order.names) in hit}
+
+    def one_certificate_each(self, orders, made, said):
+        """By the CA's own count. Who kills the only server while the CA looks at it makes an order
+        fail, and another is made: that is the only reason for one."""
+        made = [LAB.proxy.owners.of.get(f"/my-order/{number}") for number in made]
+        twice = {tuple(sorted(n))[0]: made.count(n) for n in made if n and made.count(n) > 1}
+        lost, accepted = self.failed_orders(orders), LAB.proxy.accepted
+        if twice or len(made) != len(orders) or \
+                {ascii_names(order.names) for order in orders} != set(made) or \
+                accepted["newOrder"] != len(orders) + lost or accepted["finalize"] != len(orders):
+            self.fail(f"one certificate each, {lost} orders failed: {said}\n{len(made)} made, "
+                      f"{twice} more than once; accepted {accepted} of {LAB.proxy.counts}\n"
+                      f"{self.stories(orders)}")
+
+    def as_many_proofs(self, orders, said):
+        """The CA did take those for proved that were: no challenge of theirs was answered."""
+        if self.failed_orders(orders):
+            return
+        for cell, _, names, _ in orders:
+            told = LAB.proxy.answered.get(ascii_names(names), ())
+            self.assertEqual(len(told), len(names[1::2]) if half_proved(cell) else 0,
+                             f"{said}: {cell}")
+
+    @staticmethod
+    def no_values(said):
+        lab.wait_for(f"TXT values to go: {said}", lambda: LAB.values() == [], 120, 0.2)
 
     @staticmethod
     def failed_orders(orders):
         words = ("The earlier order has failed; making a new one", "Failed: The CA's check of")
         return sum(step["text"].startswith(words) for order in orders
-                   for step in LAB.server.show(order[3])["steps"])
+                   for step in LAB.server.show(order.ident)["steps"])
 
     @staticmethod
     def stories(orders):
@@ -268,7 +205,7 @@ class Cells(unittest.TestCase):
         return "\n".join(out)
 
     def wait_all(self, orders, said):
-        ids = {order[3] for order in orders}
+        ids = {order.ident for order in orders}
 
         def all_issued():
             try:
@@ -287,17 +224,16 @@ class Cells(unittest.TestCase):
                 f"{[s['text'] for s in v['steps'][-6:]]}" for v in views) +
                 f"\n{LAB.server.tail()}") from None
 
-    def check(self, cell, number, names, ident):
-        view = LAB.server.api("GET", f"/credentials/{ident}")[2]
-        credential = view["credential"]
-        want = sorted(n.encode("idna").decode() if not n.isascii() else n for n in names)
-        self.assertEqual(sorted(credential["san"]), want)
+    def check(self, order):
+        cell, number, names, ident = order
+        credential = LAB.server.api("GET", f"/credentials/{ident}")[2]["credential"]
+        self.assertEqual(sorted(credential["san"]), sorted(ascii_names(names)))
         self.assertNotIn("error", credential)
         self.assertEqual(credential["key_type"], cell.key)
         lab.wait_for("an empty challenge document", lambda: not LAB.server.api(
-            "GET", f"/credentials/{ident}")[2].get("challenge"), 30)
+            "GET", f"/credentials/{ident}")[2].get("challenge"), 60)
         folder = LAB.server.data / f"c{number}"
-        lab.wait_for(f"{folder}", lambda: (folder / "privkey.pem").exists(), 60)
+        lab.wait_for(f"{folder}", lambda: (folder / "privkey.pem").exists(), 120)
 
         def public(*args):
             return subprocess.run(["openssl", *map(str, args)], capture_output=True,
@@ -313,36 +249,90 @@ class Cells(unittest.TestCase):
         else:
             self.sample()
 
-    def whole(self):
-        """Every cell with every kill, a setting after the other."""
+    @staticmethod
+    def plan():
+        """Every (setting, challenge, kill, cells), in order; prints what cannot be."""
         settings, kills = SETTINGS, (None, *KILLS)
         if WHAT != "all":
             reject, reuse, eab, *chosen = WHAT.split(",")
             settings = [Setting(int(reject), int(reuse), eab == "1")]
             kills = chosen or kills
-        for setting in settings:
-            for kill in kills:
-                if LAB.account is None or kill is None or kill.startswith("newAccount"):
-                    LAB.setting(setting)  # a fresh account
-                self.batch(setting, CELLS, kill)
+        # a kill while the account is made needs a new account, and leaves one for those after it
+        kills = sorted(kills, key=lambda kill: not (kill or "").startswith("newAccount"))
+        plan, left = [], {}  # (what, why) -> cells
+        for cell in map(Cell._make, itertools.product(CHALLENGES, KEYS[:1], NAMES)):
+            if impossible(cell):
+                left.setdefault(("any", impossible(cell)), []).append(cell)
+        for setting, kill, challenge in itertools.product(settings, kills, CHALLENGES):
+            cells = []
+            for cell in (c for c in CELLS if c.challenge == challenge):
+                why = impossible(cell, kill, setting.reuse)
+                if why:
+                    left.setdefault((f"kill at {kill}, reuse {setting.reuse} %", why), []).append(cell)
+                else:
+                    cells.append(cell)
+            if cells:
+                plan.append((setting, challenge, kill, cells))
+        for (what, why), cells in sorted(left.items()):
+            print(f"impossible: {what}, {', '.join(sorted({f'{c[0]} {c[2]}' for c in cells}))}: {why}")
+        return plan
+
+    def whole(self):
+        """Every cell with every kill, a setting after the other."""
+        plan = self.plan()
+        total = sum(len(cells) for *_, cells in plan)
+        print(f"{len(plan)} batches, {total} combinations; from batch {FROM}", flush=True)
+        now, failed, passed, begun = None, [], 0, time.monotonic()
+        for number, (setting, challenge, kill, cells) in enumerate(plan, 1):
+            if number < FROM:
+                continue
+            said = f"[{number}/{len(plan)}] {tuple(setting)} {challenge} {kill or 'no kill'}"
+            rounds, start = 0, time.monotonic()
+            try:
+                if setting != now or (kill or "").startswith("newAccount"):
+                    self.begin(setting, kill)
+                    now = setting
+                rounds = self.batch(setting, cells, kill, f"{said} (seed {SEED})",
+                                    random.Random(f"{SEED} {number}"))
+                passed += len(cells)
+            except (AssertionError, lab.LabError, OSError):
+                if not GO_ON:
+                    raise
+                failed.append(number)
+                now = None  # the next one begins afresh
+                traceback.print_exc()
+                LAB.proxy.gate.set()
+            print(f"{said}, {len(cells)} cells, {rounds} rounds, {time.monotonic() - start:.1f} s; "
+                  f"{passed} combinations passed, {len(failed)} batches failed, "
+                  f"{time.monotonic() - begun:.0f} s", flush=True)
+        self.assertEqual(failed, [], f"seed {SEED}")
+
+    @staticmethod
+    def begin(setting, kill):
+        LAB.setting(setting)
+        LAB.proved = not (kill or "").startswith("newAccount")
 
     def sample(self):
-        """Settings, cells and kills by the dice; each kind of kill before one comes twice."""
+        """Settings, cells and kills by the dice; each kill comes before one comes twice."""
+        dice = random.Random(SEED)
         end = time.monotonic() + SAMPLE_S
-        kills = DICE.sample(KILLS, len(KILLS))
-        settings = DICE.sample(SETTINGS, len(SETTINGS))
+        kills = dice.sample(KILLS, len(KILLS))
+        settings = dice.sample(SETTINGS, len(SETTINGS))
         while time.monotonic() < end and kills:
             setting = settings.pop()
-            LAB.setting(setting)
-            for kill in [kills.pop() for _ in range(min(4, len(kills)))]:
+            self.begin(setting, None)
+            for kill in [kills.pop() for _ in range(min(2 if setting.reject == 90 else 5, len(kills)))]:
                 if kill.startswith("newAccount"):
-                    LAB.setting(setting)
-                # thirty names at nine of ten refused nonces take more than the sample's minute
-                cells = DICE.sample([c for c in CELLS if setting.reject < 90 or
-                                     c.names != "thirty"], SAMPLE_CELLS)
-                if kill.split()[0] in DNS_KILLS:
-                    cells[0] = DICE.choice([c for c in CELLS if c.challenge == "dns-01"])
-                self.batch(setting, cells, kill)
+                    self.begin(setting, kill)
+                # thirty names at nine of ten refused nonces take more than the sample's time
+                cells = [c for c in CELLS if (setting.reject < 90 or c.names != "thirty") and
+                         not impossible(c, kill, setting.reuse and LAB.proved)]
+                cells = dice.sample(cells, min(SAMPLE_CELLS, len(cells)))
+                said = f"{tuple(setting)} {kill}, {len(cells)} cells (seed {SEED})"
+                start = time.monotonic()
+                self.batch(setting, cells, kill, said, dice)
+                print(f"{said}, {time.monotonic() - start:.1f} s", flush=True)
+                LAB.proved = True
                 if time.monotonic() > end:
                     break
 

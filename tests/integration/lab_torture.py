@@ -1,0 +1,199 @@
+"""What the torture needs: a CA that can be made awkward, a name server, one server, and the kill.
+
+The kill comes when every order of a batch stands at the same saved step: the proxy (for the CA) or
+the relay (for the name server) keeps the orders there, one after the other, until all have come.
+"""
+
+import base64
+import os
+import re
+import shutil
+import signal
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+import lab
+from fault_proxy import FaultProxy
+from lab_dns import Named
+
+NET, PORT = "127.0.31", 13100
+PROXY_PORT, NAMED_PORT, HTTP_PORT, TLS_PORT = 13107, 13070, 13080, 13443
+ZONE, WEB = "torture.test", "torture.example"
+# What is under way when the kill comes: the request does not get through, or its reply gets lost.
+# The states saved around them are those of certmgr/acme/order.c and the journal of TXT values;
+# "ready" and "valid" are the polls of the order before and after finalize.
+KILLS = tuple(f"{kind} {fate}" for kind, fates in (
+    ("newAccount", ("unreached", "lost")), ("newOrder", ("unreached", "lost")),
+    ("authorization", ("unreached",)), ("set", ("unreached", "lost")),
+    ("challenge", ("unreached", "lost")), ("ready", ("unreached",)),
+    ("finalize", ("unreached", "lost")), ("valid", ("unreached",)),
+    ("certificate", ("unreached", "lost")), ("remove", ("unreached", "lost"))) for fate in fates)
+DNS_KILLS = {"set": b"\0\x10\0\x01", "remove": b"\0\x10\0\xfe"}  # TXT, class IN or NONE (RFC 2136 2.5)
+QUIET_S = 3  # no further order has come to the step for so long: it is struck with those that have
+ISSUED = re.compile(r"Issued certificate serial (\w+) for order (\S+)")
+
+
+class Kill:
+    """kill -9 of the front, or of all processes, with these orders at this step.
+
+    orders: {names: label}; a label is in all names of its order.  A guard of the proxy; None as the
+    point: nobody is killed."""
+
+    def __init__(self, torture, point, orders, everything=False):
+        self.torture, self.orders, self.everything = torture, orders, everything
+        self.kind, self.fate = point.split() if point else (None, None)
+        self.wanted = 1 if self.kind == "newAccount" else len(orders)
+        self.at, self.finalized = {}, set()  # names -> what is held there
+        self.last, self.struck = time.monotonic(), threading.Event()
+        self.lock = threading.Lock()
+
+    def place(self):
+        self.torture.proxy.guard = self
+        self.torture.named.relay.fate = self.look if self.kind in DNS_KILLS else lambda _: None
+
+    def _comes(self, who, what):
+        """Is this the first thing of an order at the step?"""
+        with self.lock:
+            if self.struck.is_set() or who in self.at:
+                return False
+            self.at[who], self.last = what, time.monotonic()
+            return True
+
+    def _hold(self, who):
+        if not self._comes(who, True):
+            return False
+        self.struck.wait()
+        return True
+
+    def _named(self, kind, names):
+        """The step's name, when it is this one and of one of these orders (or of the account)."""
+        if kind == "order":
+            kind = "valid" if names in self.finalized else "ready"
+        return kind == self.kind and (kind == "newAccount" or names in self.orders)
+
+    def before(self, kind, names):
+        return self.fate == "unreached" and self._named(kind, names) and self._hold(names)
+
+    def after(self, kind, names):
+        held = self.fate == "lost" and self._named(kind, names) and self._hold(names)
+        if kind == "finalize":
+            self.finalized.add(names)
+        return held
+
+    def look(self, message):
+        """The fate of an UPDATE (opcode 5) that sets or removes a TXT value: the first one of each
+        order is dropped, or named does it and the answer is dropped; also when it comes again."""
+        end = message.find(DNS_KILLS[self.kind])
+        if message[2] >> 3 & 15 != 5 or end < 0 or self.struck.is_set():
+            return None
+        who = next((names for names, label in self.orders.items()
+                    if bytes([len(label)]) + label.encode() in message), None)
+        if who is None:
+            return None
+        record = message[12:end]  # the names of zone and record; the value has a fixed length
+        value = message[end + 4:end + 55]
+        self._comes(who, (record, value))
+        return self.fate if self.at.get(who) == (record, value) else None
+
+    def strike(self, patience, said):
+        """Waits for the orders, then kills; returns the names of those that stood at the step."""
+        if self.kind is None:
+            return set()
+        lab.wait_for(f"the kill: {said}", lambda: len(self.at) >= self.wanted or (
+            self.at and time.monotonic() - self.last > QUIET_S), patience)
+        if self.fate == "lost" and self.kind in DNS_KILLS:
+            time.sleep(0.05)  # named has the last one meanwhile
+        with self.lock:
+            hit = set(self.at)
+            if self.everything:
+                self.torture.server.kill()
+            else:
+                os.kill(self.torture.server.pid_of("front-process"), signal.SIGKILL)
+            self.struck.set()
+        if self.everything:
+            self.torture.server.process.child.wait()
+            self.torture.server.start()
+        else:
+            self.torture.server.ready()
+        return set(self.orders) if self.kind == "newAccount" else hit
+
+
+class Torture:
+    def __init__(self):
+        self.directory = d = Path(tempfile.mkdtemp(prefix="certmgr-torture-"))
+        self.pebble = lab.Pebble(d / "ca", HTTP_PORT, PORT, tls_port=TLS_PORT)
+        self.pebble.admin_port = PORT + 1
+        self.named = Named(d, f"{NET}.2", NAMED_PORT, zones=[ZONE],
+                           forwarder=self.pebble.resolver)
+        self.asked = f"127.0.0.1:{self.named.own_port}"
+        self.proxy = FaultProxy(self.pebble, PROXY_PORT)
+        self.account, self.accounts = None, 0
+        self.primed = {}  # (challenge, key) -> names with a valid authorization of this account
+        self.server = lab.Server(d, "alpha", f"{NET}.1", self.pebble, ui_port=13444,
+                                 replication_port=13445, challenge_port=HTTP_PORT,
+                                 directory_url=self.proxy.url).target()
+        self.server.tls_challenge_port = TLS_PORT
+        # every address of the net is this server's: so many certificates for addresses
+        self.server.extra = ("[server]\nchallenge_address = 0.0.0.0\n"
+                             "tls_challenge_address = 0.0.0.0\n"
+                             f"[network]\ndns_port = {NAMED_PORT}\n")
+
+    def start(self):
+        self.pebble._certificate()
+        self.named.start()
+        self.proxy.start()
+        # only what the DNS account writes and looks at goes through the relay
+        self.pebble.resolver, forwarded = self.asked, self.pebble.resolver
+        self.server.init().start()
+        self.pebble.resolver = forwarded
+        secret = self.directory / "tsig"
+        secret.write_text(self.named.secret + "\n")
+        self.server.cli("dns", "add", "bind", "--kind", "rfc2136", "-d", ZONE, "--option",
+                        f"server={self.named.server}", "--option",
+                        f"key_name={self.named.key_name}", "--option", "ttl=1", "--secret-file",
+                        f"tsig_secret={secret}", "--limit", "60")
+        return self
+
+    def stop(self):
+        self.proxy.gate.set()
+        self.server.stop()
+        self.proxy.stop()
+        self.pebble.stop()
+        self.named.stop()
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+    def setting(self, setting):
+        """A new Pebble, and an account at it."""
+        self.pebble.stop()
+        self.pebble.env = {"GOMAXPROCS": "1", "PEBBLE_VA_NOSLEEP": "1",
+                           "PEBBLE_WFE_NONCEREJECT": str(setting.reject),
+                           "PEBBLE_AUTHZREUSE": str(setting.reuse),
+                           "PEBBLE_WFE_ORDERS_PER_PAGE": "25"}
+        hmac = os.urandom(32)
+        self.accounts += 1
+        self.primed = {}
+        kid, self.account = f"kid-{self.accounts}", f"torture{self.accounts}"
+        text = base64.urlsafe_b64encode(hmac).decode().rstrip("=")
+        self.pebble.settings = {"externalAccountBindingRequired": setting.eab,
+                                "externalAccountMACKeys": {kid: text} if setting.eab else {}}
+        self.pebble.start(self.server.address, dns_server=self.asked)
+        self.proxy.life += 1
+        words = ["--eab-kid", kid, "--eab-hmac-file", "-"] if setting.eab else []
+        self.server.cli("account", "add", self.account, "--directory", self.proxy.url,
+                        "--agree-tos", "--contact", "admin@example.com", "--ca-bundle",
+                        self.pebble.ca, "--http-port", HTTP_PORT, "--tls-port", TLS_PORT, *words,
+                        stdin=text)
+        self.server.cli("root", "add", self.pebble.root())
+
+    def issued(self):
+        """Every certificate that this Pebble says it made: the path of its order, of each one."""
+        log = self.directory / "ca/pebble.log"
+        return [found[2] for found in ISSUED.finditer(log.read_text(errors="replace"))]
+
+    def values(self):
+        """TXT records of the zone, as a transfer shows them."""
+        out = lab.run(["dig", f"@{self.named.address}", "-p", str(NAMED_PORT), "+noall", "+answer",
+                       "-t", "AXFR", ZONE])
+        return [line for line in out.splitlines() if "\tTXT\t" in line or " TXT " in line]
