@@ -19,6 +19,7 @@
 #include "base/core/json.h"
 #include "base/core/mem.h"
 #include "certstore/store.h"
+#include "tests/unit/scratch.h"
 
 #define ULID_A "01J00000000000000000000000"
 #define ULID_B "01J00000000000000000000001"
@@ -96,10 +97,8 @@ static inline void rig_open_with(struct rig *rig, cs_sign_fn sign)
 
 static inline void rig_open(struct rig *rig, bool policy)
 {
-    const char *tmp = getenv("TMPDIR");
     *rig = (struct rig){.policy = policy};
-    snprintf(rig->dir, sizeof(rig->dir), "%s/cs-test-XXXXXX", tmp ? tmp : "/tmp");
-    assert_non_null(mkdtemp(rig->dir));
+    assert_non_null(scratch_dir(rig->dir, sizeof(rig->dir), "cs-test"));
     rig_open_with(rig, NULL);
 }
 

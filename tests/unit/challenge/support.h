@@ -21,6 +21,7 @@
 #include "base/core/json.h"
 #include "base/core/mem.h"
 #include "certmgr/challenge/challenge.h"
+#include "tests/unit/scratch.h"
 
 #define UNUSED __attribute__((unused))
 
@@ -36,8 +37,8 @@
 
 static inline char *temp_dir(void)
 {
-    char name[] = "/tmp/challenge-test-XXXXXX";
-    assert_non_null(mkdtemp(name));
+    char name[96];
+    assert_non_null(scratch_dir(name, sizeof(name), "challenge-test"));
     return cm_strdup(name);
 }
 

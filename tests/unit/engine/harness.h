@@ -32,6 +32,7 @@ struct h_ca {
     const char *retry_after;
     bool wrong_key;     /* leaf for another key */
     bool hold_finalize; /* finalize never answers */
+    bool forgets;       /* an order is dropped when its chain has been read */
     long life_s;
     long shift_s; /* leaves are made so much later than it is */
     bool eab_required;

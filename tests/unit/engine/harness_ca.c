@@ -308,6 +308,8 @@ static void handle(void *arg, struct http_exchange *ex)
     else if (strncmp(path, "/cert/", 6) == 0) {
         CM_AUTO_STR chain = issue(ca, number);
         ca->downloads++;
+        if (ca->forgets)
+            json_array_set_new(ca->orders, number, json_null());
         http_ex_header(ex, "Replay-Nonce", "nonce-cert");
         http_ex_reply(ex, 200, "application/pem-certificate-chain", chain, strlen(chain));
     } else

@@ -27,6 +27,7 @@
 #include "keyfile/agent_impl.h"
 #include "keyfile/identity.h"
 #include "keyfile/pkey.h"
+#include "tests/unit/scratch.h"
 
 #define DAY_MS     (24LL * 3600 * 1000)
 #define ULID       "01ARZ3NDEKTSV4RRFFQ69G5FAV"
@@ -171,9 +172,9 @@ static inline json_t *must(json_t *take_reply)
 
 static inline void server_init(struct server *s, const char *name)
 {
-    char dir[] = "/tmp/fleet-test-XXXXXX";
+    char dir[96];
     *s = (struct server){.name = name};
-    assert_non_null(mkdtemp(dir));
+    assert_non_null(scratch_dir(dir, sizeof(dir), "fleet-test"));
     s->dir = cm_strdup(dir);
     snprintf(s->config.dir, sizeof(s->config.dir), "%s/agent", dir);
     s->loop = cm_loop_new();

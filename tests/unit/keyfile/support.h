@@ -33,6 +33,7 @@
 #include "keyfile/seal.h"
 #include "keyfile/trust.h"
 #include "keyfile/trust_build.h"
+#include "tests/unit/scratch.h"
 
 /* Runs expr (returning 0) and prints the error object when it fails. */
 #define OK(expr, err)                                                                              \
@@ -59,8 +60,8 @@
 
 static inline char *temp_dir(void)
 {
-    char name[] = "/tmp/keyfile-test-XXXXXX";
-    assert_non_null(mkdtemp(name));
+    char name[96];
+    assert_non_null(scratch_dir(name, sizeof(name), "keyfile-test"));
     return cm_strdup(name);
 }
 

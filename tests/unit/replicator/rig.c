@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/core/mem.h"
+#include "tests/unit/scratch.h"
 
 #define TOY_GOOD "Z29vZA"
 #define TOY_BAD  "YmFk"
@@ -220,10 +221,8 @@ static void open_store(struct node *node)
 
 void node_start(struct rig *rig, struct node *node, const char *name, bool lab)
 {
-    const char *tmp = getenv("TMPDIR");
     *node = (struct node){.rig = rig, .name = name, .lab = lab, .address = "127.0.0.1:0"};
-    snprintf(node->dir, sizeof(node->dir), "%s/rp-test-XXXXXX", tmp ? tmp : "/tmp");
-    assert_non_null(mkdtemp(node->dir));
+    assert_non_null(scratch_dir(node->dir, sizeof(node->dir), "rp-test"));
     open_store(node);
     node_listen(node);
 }

@@ -11,6 +11,8 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "tests/unit/scratch.h"
+
 #define WAIT_TURNS 15000 /* a millisecond each */
 
 static void verify(void *arg, const json_t *body, bool deleted, struct cs_verdict *ret)
@@ -74,8 +76,7 @@ void rig_start(struct rig *rig)
     char address[256];
 
     memset(rig, 0, sizeof(*rig));
-    snprintf(rig->dir, sizeof(rig->dir), "/tmp/web-rig-XXXXXX");
-    assert_non_null(mkdtemp(rig->dir));
+    assert_non_null(scratch_dir(rig->dir, sizeof(rig->dir), "web-rig"));
     snprintf(rig->socket, sizeof(rig->socket), "%s/ui.sock", rig->dir);
     rig->loop = cm_loop_new();
     doubles_start(rig->loop);

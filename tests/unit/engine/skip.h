@@ -1,0 +1,10 @@
+/*
+ * Time that nobody waits for: while nothing happens, the clocks of this program run ahead to what
+ * is due next.  Pauses of seconds (a poll, the key agent's absence) take milliseconds, and what
+ * would wait for ever fails as soon.  For tests whose peers are all in the same loop.
+ */
+#pragma once
+
+#include <stdbool.h>
+
+void skip_waits(bool wanted);
