@@ -164,3 +164,18 @@ int cli_api(struct cli *cli, const char *method, const char *path, const json_t 
     cm_loop_free(a.loop);
     return finish(cli, &a, ret);
 }
+
+int cli_get(struct cli *cli, const char *path, json_t **ret)
+{
+    struct cli_option none[] = {{.name = NULL}};
+    CM_AUTO_JSON reply = NULL;
+    *ret = NULL;
+    if (cli_options(cli, none) != 0 || cli->argc != 0)
+        return CLI_USAGE;
+    int status = cli_api(cli, "GET", path, NULL, &reply);
+    if (status == CLI_OK && cli->json)
+        cli_print_json(reply);
+    if (status == CLI_OK && !cli->json)
+        *ret = json_incref(reply);
+    return status;
+}

@@ -179,17 +179,10 @@ static int cmd_account_delete(struct cli *cli)
 
 static int cmd_account_list(struct cli *cli)
 {
-    struct cli_option o[] = {{.name = NULL}};
     CM_AUTO_JSON reply = NULL;
-    if (cli_options(cli, o) != 0 || cli->argc != 0)
-        return CLI_USAGE;
-    int status = cli_api(cli, "GET", "/accounts", NULL, &reply);
-    if (status != CLI_OK)
+    int status = cli_get(cli, "/accounts", &reply);
+    if (!reply)
         return status;
-    if (cli->json) {
-        cli_print_json(reply);
-        return CLI_OK;
-    }
     size_t i = 0;
     json_t *a = NULL;
     printf("%-20s %-8s %s\n", "NAME", "STATUS", "DIRECTORY");
@@ -284,17 +277,10 @@ static int cmd_settings(struct cli *cli)
 
 static int cmd_status(struct cli *cli)
 {
-    struct cli_option o[] = {{.name = NULL}};
     CM_AUTO_JSON reply = NULL;
-    if (cli_options(cli, o) != 0 || cli->argc != 0)
-        return CLI_USAGE;
-    int status = cli_api(cli, "GET", "/status", NULL, &reply);
-    if (status != CLI_OK)
+    int status = cli_get(cli, "/status", &reply);
+    if (!reply)
         return status;
-    if (cli->json) {
-        cli_print_json(reply);
-        return CLI_OK;
-    }
     char *text = json_dumps(reply, JSON_INDENT(2));
     printf("%s\n", text != NULL ? text : "");
     cm_free(text);

@@ -209,16 +209,10 @@ static void print_domains(const json_t *account)
 
 static int cmd_list(struct cli *cli)
 {
-    struct cli_option o[] = {{.name = NULL}};
     CM_AUTO_JSON reply = NULL;
-    if (cli_options(cli, o) != 0 || cli->argc != 0)
-        return CLI_USAGE;
-    int status = cli_api(cli, "GET", "/dns-accounts", NULL, &reply);
-    if (status != CLI_OK || cli->json) {
-        if (status == CLI_OK)
-            cli_print_json(reply);
+    int status = cli_get(cli, "/dns-accounts", &reply);
+    if (!reply)
         return status;
-    }
     cli_clean(reply);
     size_t i;
     json_t *a;
@@ -352,16 +346,11 @@ static int cmd_lint(struct cli *cli)
 
 static int cmd_providers(struct cli *cli)
 {
-    struct cli_option o[] = {{.name = NULL}};
     CM_AUTO_JSON reply = NULL;
     size_t i = 0;
     json_t *recipe = NULL;
-    if (cli_options(cli, o) != 0 || cli->argc != 0)
-        return CLI_USAGE;
-    int status = cli_api(cli, "GET", "/dns-providers", NULL, &reply);
-    if (status == CLI_OK && cli->json)
-        cli_print_json(reply);
-    if (status != CLI_OK || cli->json)
+    int status = cli_get(cli, "/dns-providers", &reply);
+    if (!reply)
         return status;
     json_array_foreach(cm_json_arr(reply, "recipes"), i, recipe)
     {

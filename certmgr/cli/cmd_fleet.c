@@ -144,17 +144,10 @@ static int cmd_server_add(struct cli *cli)
 
 static int cmd_server_list(struct cli *cli)
 {
-    struct cli_option options[] = {{.name = NULL}};
     CM_AUTO_JSON reply = NULL;
-    if (cli_options(cli, options) != 0 || cli->argc != 0)
-        return CLI_USAGE;
-    int status = cli_api(cli, "GET", "/servers", NULL, &reply);
-    if (status != CLI_OK)
+    int status = cli_get(cli, "/servers", &reply);
+    if (!reply)
         return status;
-    if (cli->json) {
-        cli_print_json(reply);
-        return CLI_OK;
-    }
     size_t i = 0;
     json_t *server = NULL;
     printf("%-24s %-10s %-20s %s\n", "NAME", "STATE", "ROLES", "URL");

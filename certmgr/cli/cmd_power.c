@@ -72,17 +72,10 @@ static int cmd_promote(struct cli *cli)
 
 static int cmd_trust_show(struct cli *cli)
 {
-    struct cli_option options[] = {{.name = NULL}};
     CM_AUTO_JSON reply = NULL;
-    if (cli_options(cli, options) != 0 || cli->argc != 0)
-        return CLI_USAGE;
-    int status = cli_api(cli, "GET", "/trust", NULL, &reply);
-    if (status != CLI_OK)
+    int status = cli_get(cli, "/trust", &reply);
+    if (!reply)
         return status;
-    if (cli->json) {
-        cli_print_json(reply);
-        return CLI_OK;
-    }
     size_t i = 0;
     json_t *name = NULL;
     const json_t *proposal = cm_json_obj(reply, "proposal");

@@ -97,17 +97,10 @@ static int cmd_upstream_set(struct cli *cli)
 
 static int cmd_upstream_show(struct cli *cli)
 {
-    struct cli_option o[] = {{.name = NULL}};
     CM_AUTO_JSON reply = NULL;
-    if (cli_options(cli, o) != 0 || cli->argc != 0)
-        return CLI_USAGE;
-    int status = cli_api(cli, "GET", "/upstream", NULL, &reply);
-    if (status != CLI_OK)
+    int status = cli_get(cli, "/upstream", &reply);
+    if (!reply)
         return status;
-    if (cli->json) {
-        cli_print_json(reply);
-        return CLI_OK;
-    }
     printf("upstream        %s\n", cm_json_str_or(reply, "kind", ""));
     if (cm_json_str(reply, "url"))
         printf("URL             %s\n", cm_json_str(reply, "url"));
@@ -174,19 +167,12 @@ static void print_peer(const json_t *row)
 
 static int cmd_replication_status(struct cli *cli)
 {
-    struct cli_option o[] = {{.name = NULL}};
     CM_AUTO_JSON reply = NULL;
     size_t i = 0;
     json_t *row = NULL;
-    if (cli_options(cli, o) != 0 || cli->argc != 0)
-        return CLI_USAGE;
-    int status = cli_api(cli, "GET", "/replication", NULL, &reply);
-    if (status != CLI_OK)
+    int status = cli_get(cli, "/replication", &reply);
+    if (!reply)
         return status;
-    if (cli->json) {
-        cli_print_json(reply);
-        return CLI_OK;
-    }
     const json_t *upstream = cm_json_obj(reply, "upstream");
     int64_t refused = cm_json_int(cm_json_obj(reply, "refused"), "count", 0);
     printf("upstream: %s %s\n", cm_json_str_or(upstream, "kind", ""),
@@ -211,19 +197,12 @@ static int cmd_replication_status(struct cli *cli)
 
 static int cmd_replication_refused(struct cli *cli)
 {
-    struct cli_option o[] = {{.name = NULL}};
     CM_AUTO_JSON reply = NULL;
     size_t i = 0;
     json_t *row = NULL;
-    if (cli_options(cli, o) != 0 || cli->argc != 0)
-        return CLI_USAGE;
-    int status = cli_api(cli, "GET", "/quarantine", NULL, &reply);
-    if (status != CLI_OK)
+    int status = cli_get(cli, "/quarantine", &reply);
+    if (!reply)
         return status;
-    if (cli->json) {
-        cli_print_json(reply);
-        return CLI_OK;
-    }
     json_array_foreach(cm_json_arr(reply, "quarantine"), i, row)
     {
         printf("%s %s\n  from %s, %s, %lld times: %s\n", cm_json_str_or(row, "id", ""),
