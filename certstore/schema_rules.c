@@ -142,6 +142,10 @@ static const struct cs_member revocation[] = {INT("reason", 10),
 static const struct cs_member ari[] = {TIME("window_start", 0), TIME("window_end", 0),
                                        TIME("renew_at", 0),     LINE("explanation_url", 0, URL_MAX),
                                        TIME("renewed_at", 0),   END};
+/* When servers serve the certificate from, and why then. */
+static const char *const activations[] = {"delay", "ocsp", "not_before", "good", "limit", NULL};
+static const struct cs_member activation[] = {TIME("from", REQ), WORD("by", REQ, activations),
+                                              LINE("url", 0, 512), END};
 static const struct cs_member issued_by[] = {LABEL("account", 0), LINE("directory", 0, URL_MAX),
                                              END};
 
@@ -169,6 +173,7 @@ static const struct cs_member credential[] = {ASKED_FIELDS,
                                               TIME("next_action_at", 0),
                                               OBJECT("revocation", 0, revocation),
                                               OBJECT("ari", 0, ari),
+                                              OBJECT("activation", 0, activation),
                                               OBJECT("issued_by", 0, issued_by),
                                               BOOL("leaving"),
                                               OBJECT("waits_for", 0, waits_for),
@@ -189,6 +194,7 @@ static const struct cs_member keyfile[] = {ULID("credential", REQ),
                                            PEM("root", 0, CERT_MAX),
                                            HEX("fingerprint", 0, 64),
                                            TIME("not_after", 0),
+                                           TIME("serve_from", 0),
                                            END};
 
 static const struct cs_member token[] = {
@@ -224,6 +230,8 @@ static const struct cs_member former_key[] = {B64("sealed_key", REQ, SEALED_MAX)
                                               TIME("at", REQ),
                                               END};
 
+static const char *const activation_modes[] = {"at_once", "delay", "ocsp", NULL};
+
 /* The CA wants its new terms agreed to (RFC 8555 7.3.3). */
 static const struct cs_member new_terms[] = {TIME("at", REQ), LINE("page", 0, URL_MAX),
                                              LINE("url", 0, URL_MAX), END};
@@ -246,6 +254,8 @@ static const struct cs_member account[] = {LINE("directory", REQ, URL_MAX),
                                            INT("http_port", 65535),
                                            INT("tls_port", 65535),
                                            WORD("challenge", 0, challenge_choices),
+                                           WORD("activation", 0, activation_modes),
+                                           INT("activation_s", 86400),
                                            END};
 
 static const struct cs_member settings[] = {LABEL("provider", 0),

@@ -11,7 +11,9 @@
 #include "keyfile/pem.h"
 #include "keyfile/roots_impl.h"
 
-#define NOT_BEFORE_SKEW (3600 * 1000) /* our clock may be that much behind the CA's */
+/* A certificate that begins later is served from then on; one that begins later than this says
+ * that a clock is wrong. */
+#define NOT_BEFORE_AHEAD (INT64_C(31) * 86400 * 1000)
 
 void kf_chain_fini(struct kf_chain *chain)
 {
@@ -71,7 +73,7 @@ static int check_leaf(X509 *leaf, const json_t *names, const char *spki, int64_t
         cm_time_format(info->not_after_ms, when);
         return cm_fail(err, CM_EMALF, "certificate expired at %s", when);
     }
-    if (info->not_before_ms > now_ms + NOT_BEFORE_SKEW) {
+    if (info->not_before_ms > now_ms + NOT_BEFORE_AHEAD) {
         cm_time_format(info->not_before_ms, when);
         return cm_fail(err, CM_EMALF, "certificate is not valid before %s; check the clock", when);
     }

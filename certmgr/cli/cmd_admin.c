@@ -63,10 +63,12 @@ static int cmd_account_add(struct cli *cli)
                              {.name = "--eab-hmac-file"},
                              {.name = "--challenge"},
                              {.name = "--tls-port"},
+                             {.name = "--activation"},
+                             {.name = "--activation-seconds"},
                              {.name = NULL}};
     CM_AUTO_STR pem = NULL;
     char *hmac = NULL;
-    int64_t port = 80, tls_port = 443;
+    int64_t port = 80, tls_port = 443, activation_s = 0;
     if (cli_options(cli, o) != 0 || cli->argc != 1)
         return CLI_USAGE;
     if (o[0].count == 0)
@@ -75,6 +77,8 @@ static int cmd_account_add(struct cli *cli)
         return cli_usage(cli, "--http-port takes 1 to 65535");
     if (cm_num_i64(cli_value(&o[9], "443"), 1, 65535, &tls_port) != 0)
         return cli_usage(cli, "--tls-port takes 1 to 65535");
+    if (cm_num_i64(cli_value(&o[11], "0"), 0, 86400, &activation_s) != 0)
+        return cli_usage(cli, "--activation-seconds takes 0 to 86400");
     if (o[3].count > 0 && read_pem(cli, cli_value(&o[3], ""), &pem) != CLI_OK)
         return CLI_FAILED;
     if (o[7].count > 0 && read_secret(cli, cli_value(&o[7], ""), &hmac) != CLI_OK)
@@ -88,6 +92,9 @@ static int cmd_account_add(struct cli *cli)
     if (o[9].count > 0)
         cm_json_set_int(body, "tls_port", tls_port);
     cm_json_set_str(body, "challenge", cli_value(&o[8], NULL));
+    cm_json_set_str(body, "activation", cli_value(&o[10], NULL));
+    if (o[11].count > 0)
+        cm_json_set_int(body, "activation_s", activation_s);
     cm_json_set_str(body, "ca_pem", pem);
     cm_json_set_str(body, "eab_kid", cli_value(&o[6], NULL));
     cm_json_set_str(body, "eab_hmac", hmac);

@@ -283,6 +283,23 @@ static void print_line(const char *label, const char *value)
         printf("%-22s %s\n", label, value);
 }
 
+/* From when on servers serve it. */
+static void print_activation(const json_t *activation)
+{
+    static const struct {
+        const char *by, *why;
+    } words[] = {{"delay", "as the account says"},
+                 {"ocsp", "at the latest; the CA's OCSP responder is being asked"},
+                 {"not_before", "it begins then"},
+                 {"good", "the CA's OCSP responder said good"},
+                 {"limit", "the CA's OCSP responder had not said good by then"}};
+    const char *by = cm_json_str_or(activation, "by", "");
+    for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
+        if (strcmp(words[i].by, by) == 0)
+            printf("%-22s %s (%s)\n", "in force from:", cm_json_str_or(activation, "from", "-"),
+                   words[i].why);
+}
+
 static void print_error(const json_t *error)
 {
     if (error == NULL)
@@ -346,6 +363,7 @@ static void print_view(const char *id, const json_t *view)
     print_line("issuer:", cm_json_str(c, "issuer"));
     print_line("not before:", cm_json_str(c, "not_before"));
     print_line("not after:", cm_json_str(c, "not_after"));
+    print_activation(cm_json_obj(c, "activation"));
     print_line("SHA-256:", cm_json_str(c, "fingerprint"));
     print_revocation(cm_json_obj(c, "revocation"));
     print_error(cm_json_obj(c, "error"));

@@ -34,6 +34,7 @@ struct deployer {
     size_t place_count;
     json_t *inbox; /* {ulid: true} changed documents to look at */
     json_t *retry; /* {ulid: wall clock ms} */
+    json_t *holds; /* dep_hold.h */
     struct cm_timer *inbox_timer, *retry_timer;
 };
 

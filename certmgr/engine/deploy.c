@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "certmgr/engine/dep_hold.h"
 #include "certmgr/engine/dep_run.h"
 
 #define INBOX_BATCH   50    /* documents read per loop turn */
@@ -35,6 +36,17 @@ static json_t *read_document(const struct deployer *deployer, const char *ulid)
     return NULL; /* silence never undeploys: what is there stays */
 }
 
+/* Not in force yet: what is deployed stays, and this comes again at its time. */
+static bool is_held(struct deployer *deployer, const char *ulid, const json_t *document)
+{
+    int64_t until = dep_hold(deployer->holds, ulid, document, cm_now_ms(), cm_mono_ms());
+    if (until == 0)
+        return false;
+    json_object_set_new(deployer->retry, ulid, json_integer(until));
+    arm_retry(deployer);
+    return true;
+}
+
 static void pump(struct dep_place *place)
 {
     struct deployer *deployer = place->deployer;
@@ -46,8 +58,10 @@ static void pump(struct dep_place *place)
         (void)cm_strcpy(ulid, sizeof(ulid), json_object_iter_key(first));
         json_object_del(place->queue, ulid);
         json_t *document = read_document(deployer, ulid);
-        if (!document)
+        if (!document || is_held(deployer, ulid, document)) {
+            json_decref(document);
             continue;
+        }
         CM_AUTO_STR id = cm_asprintf("receipt:%s:%s", deployer->env.self, ulid);
         dep_run_start(place, ulid, document, cs_get_body(deployer->env.store, id));
     }
@@ -208,6 +222,7 @@ struct deployer *dep_new(const struct eng_env *env, struct engine *engine,
     deployer->wire = *wire;
     deployer->inbox = json_object();
     deployer->retry = json_object();
+    deployer->holds = json_object();
     deployer->inbox_timer = cm_timer_new(env->loop, on_inbox, deployer);
     deployer->retry_timer = cm_timer_new(env->loop, on_retry, deployer);
     deployer->place = cm_calloc(target_count ? target_count : 1, sizeof(*deployer->place));
@@ -244,5 +259,6 @@ void dep_free(struct deployer *deployer)
     cm_timer_free(deployer->retry_timer);
     json_decref(deployer->inbox);
     json_decref(deployer->retry);
+    json_decref(deployer->holds);
     cm_free(deployer);
 }

@@ -1,4 +1,5 @@
 /* The engine's life, and what it does when a document changes. */
+#include "certmgr/engine/activation.h"
 #include "certmgr/engine/ari.h"
 #include "certmgr/engine/ca_op.h"
 #include "certmgr/engine/dns.h"
@@ -86,6 +87,7 @@ static void on_change(void *arg, const char *id)
             sched_touch(engine, name);
             eng_archive_look(engine, name);
             eng_ari_look(engine, name);
+            eng_activation_look(engine, name);
         } else if (!engine->env.manager && !engine->env.held) {
             eng_holder_look(engine, name);
         }
@@ -119,6 +121,7 @@ struct engine *eng_new(const struct eng_env *env)
         eng_archive_start(engine);
         eng_ari_start(engine);
         eng_resume_start(engine);
+        eng_activation_start(engine);
     } else if (!engine->env.manager && !engine->env.held) {
         eng_holder_start(engine);
     }
@@ -145,6 +148,7 @@ void eng_free(struct engine *engine)
     eng_archive_stop(engine);
     eng_ari_stop(engine);
     eng_resume_stop(engine);
+    eng_activation_stop(engine);
     eng_acts_stop(engine);
     eng_preflights_stop(engine);
     eng_lefts_stop(engine);

@@ -15,11 +15,12 @@
 #include "keyfile/port.h"
 #include "keyfile/trust.h"
 
-#define ENG_NAMES_MAX      30
-#define ENG_RENEW_DAYS_MAX 365
-#define ENG_JOBS_NEAR      48  /* orders open at a time; more, the farther away the CA is … */
-#define ENG_JOBS_MAX       128 /* … up to so many (pace.h) */
-#define ENG_STEPS_SHOWN    500 /* newest step-log lines kept per credential */
+#define ENG_NAMES_MAX        30
+#define ENG_RENEW_DAYS_MAX   365
+#define ENG_ACTIVATION_MAX_S 86400 /* longest wait until a new certificate is served */
+#define ENG_JOBS_NEAR        48    /* orders open at a time; more, the farther away the CA is … */
+#define ENG_JOBS_MAX         128   /* … up to so many (pace.h) */
+#define ENG_STEPS_SHOWN      500   /* newest step-log lines kept per credential */
 
 /* Everything the engine needs from its surroundings; pointers outlive the engine. */
 struct eng_env {
@@ -97,7 +98,8 @@ void eng_revoke(struct engine *engine, const char *credential, const struct eng_
 void eng_put_away(struct engine *engine, const char *credential, bool remove,
                   const struct eng_actor *actor, eng_done_fn done, void *arg);
 /* ACME account document (manager): fields {name, directory, contacts: [mail…], terms_agreed: bool,
- * ca_pem, self_check, http_port, tls_port, challenge ("http-01" or "tls-alpn-01"), eab_kid,
+ * ca_pem, self_check, http_port, tls_port, challenge ("http-01" or "tls-alpn-01"), activation and
+ * activation_s (activation.h), eab_kid,
  * eab_hmac (external account binding; the HMAC key is used at once and not kept)}; the key is made
  * by the agent; registration happens at first use. An existing account of that name keeps its key
  * when the directory is the same. */

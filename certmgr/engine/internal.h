@@ -37,6 +37,7 @@ struct preflight;
 struct eng_archiver;
 struct eng_ari;
 struct eng_act;
+struct eng_waits;
 struct eng_left;
 struct eng_holder;
 struct eng_over;
@@ -102,6 +103,7 @@ struct engine {
     struct preflight *preflights;  /* under way */
     struct eng_archiver *archiver; /* archive.c; likewise */
     struct eng_ari *ari;           /* ari.c; likewise */
+    struct eng_waits *waits;       /* activation_ask.c: responders being asked */
     struct eng_act *acts;          /* account_act.c: under way */
     struct eng_left *lefts;        /* left.c: under way */
     struct eng_resume *resume;     /* account_resume.c; NULL when this server does no work */

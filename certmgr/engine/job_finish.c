@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "base/net/hostname.h"
+#include "certmgr/engine/activation.h"
 #include "certmgr/engine/ari.h"
 #include "certmgr/engine/dns.h"
 #include "certmgr/engine/life.h"
@@ -43,7 +44,7 @@ static json_t *health_of(const struct kf_chain *chain)
 }
 
 /* What the credential takes over from the order and the chain. */
-static json_t *outcome(const struct job *job, const struct kf_chain *chain)
+static json_t *outcome(const struct job *job, const struct kf_chain *chain, json_t *activation)
 {
     static const char *const from_order[] = {"sealed_key", "public_key_sha256", "csr",
                                              "key_generation"};
@@ -65,12 +66,15 @@ static json_t *outcome(const struct job *job, const struct kf_chain *chain)
                 json_pack("{s:s,s:s}", "account", job->account->name, "directory",
                           cm_json_str_or(job->account->body, "directory", "")));
     cm_json_set(out, "ari", eng_ari_left(job->order, cm_now_ms()));
+    if (activation)
+        json_object_set(out, "activation", activation);
     cm_json_set(out, "health", health_of(chain));
     cm_json_set_int(out, "attempts", 0);
     return out;
 }
 
-static json_t *keyfile_members(const struct job *job, const struct kf_chain *chain)
+static json_t *keyfile_members(const struct job *job, const struct kf_chain *chain,
+                               const json_t *activation)
 {
     static const char *const from_order[] = {"sealed_key", "public_key_sha256", "key_generation",
                                              "servers"};
@@ -84,6 +88,7 @@ static json_t *keyfile_members(const struct job *job, const struct kf_chain *cha
     cm_json_set_str(out, "root", chain->root);
     cm_json_set_str(out, "fingerprint", chain->info.fingerprint);
     cm_json_set_time(out, "not_after", chain->info.not_after_ms);
+    eng_activation_place(out, activation);
     return out;
 }
 
@@ -101,6 +106,7 @@ static int edit_credential(void *arg, json_t *body, struct cm_err *err)
     json_object_del(body, "root"); /* of the former chain */
     json_object_del(body, "error");
     json_object_del(body, "ari");
+    json_object_del(body, "activation");
     json_object_del(body, "revocation"); /* of the former certificate */
     json_object_del(body, "waits_for");
     json_object_del(body, "fallback"); /* the next renewal begins with the first account */
@@ -130,6 +136,7 @@ static int edit_keyfile(void *arg, json_t *body, struct cm_err *err)
         return 1; /* written before a crash */
     CM_AUTO_JSON credential = cs_get_body(call->job->engine->env.store, call->job->id);
     json_object_del(body, "root");
+    json_object_del(body, "serve_from");
     json_object_update(body, call->value);
     eng_place_take(body, credential); /* it may have been changed since the job began */
     return 0;
@@ -179,12 +186,20 @@ static struct job_call *write_call(struct job *job, json_t *take_value)
 static void write_all(struct job *job, const struct kf_chain *chain)
 {
     CM_AUTO_STR keyfile = cm_asprintf("keyfile:%s", job->ulid);
+    CM_AUTO_JSON activation =
+        eng_activation_of(job->account->body, job->credential, chain, cm_now_ms());
+    if (activation)
+        eng_step(job->engine, job->ulid, CM_LOG_INFO, "In force from %s%s; servers wait till then",
+                 cm_json_str_or(activation, "from", ""),
+                 strcmp(cm_json_str_or(activation, "by", ""), "ocsp") == 0
+                     ? " at the latest, or when the CA's OCSP responder says good"
+                     : "");
     job->ending = true;
     /* All calls are counted before the first answer can come (none comes from inside). */
     eng_edit(job->engine, job->id, "credential", edit_credential, on_written,
-             write_call(job, outcome(job, chain)));
+             write_call(job, outcome(job, chain, activation)));
     eng_edit(job->engine, keyfile, "keyfile", edit_keyfile, on_written,
-             write_call(job, keyfile_members(job, chain)));
+             write_call(job, keyfile_members(job, chain, activation)));
     const char *old = cm_json_str(job->credential, "fingerprint");
     if (old && cm_json_str(job->credential, "chain") && strcmp(old, chain->info.fingerprint) != 0)
         eng_archive(job->engine, job->ulid, job->credential,

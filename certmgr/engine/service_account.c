@@ -18,6 +18,7 @@
 #include "base/net/hostname.h"
 #include "base/net/url.h"
 #include "certmgr/acme/proof.h"
+#include "certmgr/engine/activation.h"
 
 #define CONTACTS_MAX    6 /* the strictest CA known takes six (reference/acme.md 1.8) */
 #define DIRECTORY_MS    10000
@@ -207,6 +208,8 @@ static int check_fields(struct account_put *put, const json_t *fields)
         rc = check_port(put, fields, "tls_port", 443);
     if (rc == 0)
         rc = check_challenge(put, json_object_get(fields, "challenge"));
+    if (rc == 0)
+        rc = eng_activation_check(fields, put->members, err);
     return rc != 0 ? rc : check_eab(put, fields);
 }
 
@@ -277,6 +280,10 @@ static int edit_account(void *arg, json_t *body, struct cm_err *err)
         json_object_del(body, "error");
     }
     json_object_del(body, "ca_pem");
+    if (!put->rebind) {
+        json_object_del(body, "activation");
+        json_object_del(body, "activation_s");
+    }
     json_object_update(body, put->members);
     if (put->agreed && !cm_json_obj(body, "terms_agreed")) {
         json_t *agreed = json_object();

@@ -259,11 +259,15 @@ static bool receipt_done(const struct subject *s, const json_t *receipt)
 }
 
 /* The deployment of this certificate is due: after the last change of the document (a server may
- * have been added long after the issuance; a serial is the wall clock of the writing). */
+ * have been added long after the issuance; a serial is the wall clock of the writing), and not
+ * before the certificate is in force. */
 static int64_t deploy_due(const struct subject *s)
 {
     int64_t issued = cm_json_time(s->credential, "issued_at", 0);
     int64_t written = cm_json_int(s->credential, "serial", 0);
+    int64_t from = cm_json_time(cm_json_obj(s->credential, "activation"), "from", 0);
+    if (from > issued)
+        issued = from;
     return (issued > written ? issued : written) + s->rules->deploy_after_ms;
 }
 

@@ -5,6 +5,9 @@
     responder.late = 2.0                   # seconds from the first question about a certificate on
                                            # which it is "unknown"; None = for ever
     responder.revoked.add(serial)          # upper-case hexadecimal, as openssl writes it
+    responder.fault = "unauthorized"       # or "tryLater", "broken", "huge", "error": instead of an
+                                           # answer
+    responder.slow = 0.5                   # seconds before each reply
     responder.asked                        # [(seconds since start, serial, answer)…]
 
 The openssl tool makes the answers. Standard library only.
@@ -19,12 +22,18 @@ import time
 from pathlib import Path
 
 
+# OCSPResponse of a status and nothing else (RFC 6960 4.2.1), and what is none.
+FAULTS = {"unauthorized": (200, b"\x30\x03\x0a\x01\x06"), "tryLater": (200, b"\x30\x03\x0a\x01\x03"),
+          "broken": (200, b"\x30\x82\x01\x00\x0a\x01"), "huge": (200, b"\x30" * (1 << 20)),
+          "error": (503, b"<html>busy</html>")}
+
+
 class Responder:
     def __init__(self, directory, port, issuer):
         self.directory, self.port, self.issuer = Path(directory), port, issuer
         self.directory.mkdir(parents=True, exist_ok=True)
         self.url = f"http://127.0.0.1:{port}/"
-        self.late = 0.0
+        self.late, self.slow, self.fault = 0.0, 0.0, None
         self.revoked, self.first, self.asked = set(), {}, []
         self.began = time.monotonic()
         self.lock = threading.Lock()
@@ -63,14 +72,22 @@ class Responder:
                            check=True)
             return (d / "answer").read_bytes()
 
+    def reply(self, question):
+        if self.fault:
+            with self.lock:
+                self.asked.append((time.monotonic() - self.began, "", self.fault))
+            return FAULTS[self.fault]
+        return 200, self.answer(question)
+
     def start(self):
         responder = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
             def do_POST(self):
                 question = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-                body = responder.answer(question)
-                self.send_response(200)
+                time.sleep(responder.slow)
+                status, body = responder.reply(question)
+                self.send_response(status)
                 self.send_header("Content-Type", "application/ocsp-response")
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()

@@ -66,12 +66,13 @@ static void put_done(void *arg, const struct cm_err *err)
 void api_account_put(struct web_ctx *ctx)
 {
     static const struct api_member members[] = {
-        {"name", API_TEXT, false},      {"directory", API_TEXT, true},
-        {"contacts", API_TEXTS, false}, {"terms_agreed", API_BOOL, false},
-        {"ca_pem", API_TEXT, false},    {"self_check", API_BOOL, false},
-        {"http_port", API_INT, false},  {"eab_kid", API_TEXT, false},
-        {"eab_hmac", API_TEXT, false},  {"tls_port", API_INT, false},
-        {"challenge", API_TEXT, false},
+        {"name", API_TEXT, false},        {"directory", API_TEXT, true},
+        {"contacts", API_TEXTS, false},   {"terms_agreed", API_BOOL, false},
+        {"ca_pem", API_TEXT, false},      {"self_check", API_BOOL, false},
+        {"http_port", API_INT, false},    {"eab_kid", API_TEXT, false},
+        {"eab_hmac", API_TEXT, false},    {"tls_port", API_INT, false},
+        {"challenge", API_TEXT, false},   {"activation", API_TEXT, false},
+        {"activation_s", API_INT, false},
     };
     struct eng_actor actor = web_actor(ctx);
     CM_AUTO_STR id = cm_asprintf("account:%s", ctx->param);

@@ -3,6 +3,7 @@
 
 #include "base/core/mem.h"
 #include "base/core/num.h"
+#include "certmgr/engine/engine.h"
 #include "web-ui/field.h"
 #include "web-ui/pages/account_form.h"
 #include "web-ui/pages/pages.h"
@@ -34,7 +35,8 @@ static json_t *fields_of(const struct web_ctx *ctx, json_t *errors)
     const struct web_form *form = &ctx->form;
     const char *port = web_form_text(form, "http_port");
     const char *tls_port = web_form_text(form, "tls_port");
-    int64_t number = 80, tls_number = 443;
+    const char *wait = web_form_text(form, "activation_s");
+    int64_t number = 80, tls_number = 443, wait_s = 0;
     json_t *fields = json_object();
 
     if (!*web_form_text(form, "name"))
@@ -45,6 +47,10 @@ static json_t *fields_of(const struct web_ctx *ctx, json_t *errors)
         web_field_fail(errors, "http_port", web_msg(ctx, MSG_A_PORT_BAD));
     if (*tls_port && cm_num_i64(tls_port, 1, 65535, &tls_number) < 0)
         web_field_fail(errors, "tls_port", web_msg(ctx, MSG_A_TLS_PORT_BAD));
+    if (*wait && cm_num_i64(wait, 0, ENG_ACTIVATION_MAX_S, &wait_s) < 0)
+        web_field_fail(errors, "activation_s", web_msg(ctx, MSG_A_ACTIVATION_BAD));
+    if (!wait_s && strcmp(web_form_text(form, "activation"), "delay") == 0)
+        web_field_fail(errors, "activation_s", web_msg(ctx, MSG_A_ACTIVATION_NEEDED));
     if (!web_form_get(form, "terms_agreed"))
         web_field_fail(errors, "terms_agreed", web_msg(ctx, MSG_A_TERMS_NEEDED));
     cm_json_set_str(fields, "name", web_form_text(form, "name"));
@@ -62,6 +68,10 @@ static json_t *fields_of(const struct web_ctx *ctx, json_t *errors)
     cm_json_set_int(fields, "tls_port", tls_number);
     if (*web_form_text(form, "challenge"))
         cm_json_set_str(fields, "challenge", web_form_text(form, "challenge"));
+    if (*web_form_text(form, "activation"))
+        cm_json_set_str(fields, "activation", web_form_text(form, "activation"));
+    if (wait_s > 0)
+        cm_json_set_int(fields, "activation_s", wait_s);
     return fields;
 }
 

@@ -198,6 +198,28 @@ static void challenge_field(struct draw *draw)
     web_field_select(draw->ctx, draw->page, &field, options, sizeof(options) / sizeof(options[0]));
 }
 
+/* From when on servers serve what this CA issues; of the CA's preset where nothing is chosen. */
+static void activation_card(struct draw *draw)
+{
+    static const struct row wait = {"activation_s",          "number", MSG_A_ACTIVATION_S,
+                                    MSG_A_ACTIVATION_S_HINT, 0,        false};
+    const struct web_option options[] = {{"", web_msg(draw->ctx, MSG_A_ACTIVATION_CA)},
+                                         {"at_once", web_msg(draw->ctx, MSG_A_ACTIVATION_AT_ONCE)},
+                                         {"ocsp", web_msg(draw->ctx, MSG_A_ACTIVATION_OCSP)},
+                                         {"delay", web_msg(draw->ctx, MSG_A_ACTIVATION_DELAY)}};
+    struct web_field field = {.name = "activation",
+                              .label = MSG_A_ACTIVATION,
+                              .hint = MSG_A_ACTIVATION_HINT,
+                              .value = value_of(draw, "activation"),
+                              .errors = draw->form->errors};
+
+    html_raw(draw->page, "<fieldset class=\"card\">");
+    html_leaf(draw->page, "legend", web_msg(draw->ctx, MSG_A_ACTIVATION_TITLE), NULL);
+    web_field_select(draw->ctx, draw->page, &field, options, sizeof(options) / sizeof(options[0]));
+    one_field(draw, &wait);
+    html_raw(draw->page, "</fieldset>");
+}
+
 static void validation_card(struct draw *draw)
 {
     static const struct row tls = {"tls_port",          "number", MSG_A_TLS_PORT,
@@ -420,6 +442,7 @@ void account_form(struct web_ctx *ctx, int status, const struct account_form *fo
     terms_card(&draw);
     binding_card(&draw);
     validation_card(&draw);
+    activation_card(&draw);
     html_raw(&page, "<div class=\"actions\">");
     html_leaf(&page, "button", web_msg(ctx, MSG_A_SUBMIT), "class", "primary", "type", "submit",
               NULL);

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/core/clock.h"
 #include "base/core/mem.h"
 #include "base/net/hostname.h"
 #include "web-ui/html.h"
@@ -275,6 +276,32 @@ static void proposal(struct web_ctx *ctx, struct cm_buf *page, const json_t *ari
     html_raw(page, "</dd>");
 }
 
+/* From when on servers serve it (certmgr/engine/activation.h). */
+static void in_force(struct web_ctx *ctx, struct cm_buf *page, const json_t *activation)
+{
+    static const struct {
+        const char *by;
+        enum web_msg why;
+    } words[] = {{"delay", MSG_X_FORCE_DELAY},
+                 {"ocsp", MSG_X_FORCE_OCSP},
+                 {"not_before", MSG_X_FORCE_BEGIN},
+                 {"good", MSG_X_FORCE_GOOD},
+                 {"limit", MSG_X_FORCE_LIMIT}};
+    const char *by = cm_json_str_or(activation, "by", "");
+
+    if (!*by)
+        return;
+    html_leaf(page, "dt", web_msg(ctx, MSG_X_FORCE), NULL);
+    html_raw(page, "<dd>");
+    web_time(ctx, page, cm_json_str(activation, "from"));
+    for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
+        if (strcmp(words[i].by, by) == 0)
+            html_leaf(page, "p", web_msg(ctx, words[i].why), "class", "hint", NULL);
+    if (cm_json_time(activation, "from", 0) > cm_now_ms())
+        html_leaf(page, "p", web_msg(ctx, MSG_X_FORCE_TILL), "class", "hint", NULL);
+    html_raw(page, "</dd>");
+}
+
 void part_certificate(struct web_ctx *ctx, struct cm_buf *page, const json_t *credential)
 {
     const char *fingerprint = cm_json_str(credential, "fingerprint");
@@ -289,6 +316,7 @@ void part_certificate(struct web_ctx *ctx, struct cm_buf *page, const json_t *cr
     fact(ctx, page, MSG_X_ISSUER, cm_json_str(credential, "issuer"));
     fact_time(ctx, page, MSG_X_NOT_BEFORE, cm_json_str(credential, "not_before"));
     fact_time(ctx, page, MSG_X_NOT_AFTER, cm_json_str(credential, "not_after"));
+    in_force(ctx, page, cm_json_obj(credential, "activation"));
     proposal(ctx, page, cm_json_obj(credential, "ari"));
     html_leaf(page, "dt", web_msg(ctx, MSG_X_SAN), NULL);
     html_raw(page, "<dd>");

@@ -324,6 +324,16 @@ static void an_account_says_how_names_are_proved(void **state)
                      CLI_OK);
     CM_AUTO_STR asked = place_asked(&place);
     assert_has(asked, "\"tls_port\":5001,\"challenge\":\"tls-alpn-01\"");
+    assert_int_equal(RUN(&place, "account", "add", "le", "--directory", "https://ca.example/d",
+                         "--activation", "ocsp", "--activation-seconds", "86401")
+                         ->status,
+                     CLI_USAGE);
+    assert_int_equal(RUN(&place, "account", "add", "le", "--directory", "https://ca.example/d",
+                         "--activation", "ocsp", "--activation-seconds", "900")
+                         ->status,
+                     CLI_OK);
+    CM_AUTO_STR more = place_asked(&place);
+    assert_has(more, "\"activation\":\"ocsp\",\"activation_s\":900");
 }
 
 static void an_answer_that_is_no_json_is_survived(void **state)

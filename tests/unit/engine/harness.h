@@ -34,7 +34,8 @@ struct h_ca {
     bool hold_finalize; /* finalize never answers */
     bool forgets;       /* an order is dropped when its chain has been read */
     long life_s;
-    long shift_s; /* leaves are made so much later than it is */
+    long shift_s;     /* leaves are made so much later than it is */
+    const char *ocsp; /* URL of the responder that leaves name, or NULL */
     bool eab_required;
     json_t *eab;                /* the binding of the last registration (owned), or NULL */
     unsigned revocations;       /* asked for */

@@ -1,6 +1,8 @@
 /* The small CA of the harness: RFC 8555's happy path with a few knobs. */
 #include "tests/unit/engine/harness.h"
 
+#include "tests/unit/keyfile/ocsp_support.h"
+
 #define BODY_MAX 65536
 
 static void reply_json(struct h_ca *ca, struct http_exchange *ex, int status, json_t *take,
@@ -183,6 +185,8 @@ static char *issue(struct h_ca *ca, size_t number)
     }
     X509 *leaf = make_cert("leaf", key, "Test Middle", ca->keys.middle_key, cm_buf_str(&sans),
                            ca->shift_s - 60, ca->shift_s + ca->life_s);
+    if (ca->ocsp)
+        ocsp_name(leaf, ca->ocsp, ca->keys.middle_key);
     CM_AUTO_STR pem = cert_pem(leaf);
     char *chain = cm_asprintf("%s%s", pem, ca->keys.middle);
     X509_free(leaf);

@@ -247,6 +247,40 @@ static void a_crash_after_the_swap_is_made_up_for(void **state)
     assert_string_equal(trace(), "stage test reload look commit ");
 }
 
+/* The keyfile document of ULID, in force after so long. */
+static void put_later(struct h *h, const char *fingerprint, int64_t ms)
+{
+    put_keyfile(h, ULID, "default", "charlie", fingerprint);
+    CM_AUTO_JSON body = h_body(h, "keyfile", ULID);
+    cm_json_set(body, "servers", json_pack("[s]", "alpha"));
+    cm_json_set_time(body, "serve_from", cm_now_ms() + ms);
+    h_put(h, json_incref(body));
+}
+
+static void what_is_not_in_force_waits_and_the_old_one_stays(void **state)
+{
+    struct h *h = *state;
+    start(h, true, true, true);
+    put_keyfile(h, ULID, "default", "alpha", fingerprint_a);
+    CM_AUTO_JSON before = wait_state(h, ULID, "served");
+    trace_ops();
+    cm_buf_reset(&world.trace);
+    put_later(h, fingerprint_b, 600000);
+    h_turns(h, 150);
+    assert_string_equal(trace(), "");
+    dep_free(world.deployer); /* a restart changes nothing */
+    start(h, true, true, false);
+    h_turns(h, 150);
+    assert_string_equal(trace(), "");
+    CM_AUTO_JSON after = receipt(h, ULID);
+    assert_true(json_equal(before, after));
+    put_later(h, fingerprint_b, 400); /* the manager has said: sooner */
+    h_turns(h, 100);
+    assert_string_equal(trace(), "");
+    json_decref(wait_state(h, ULID, "reloaded"));
+    assert_string_equal(trace(), "stage swap test reload commit ");
+}
+
 static void one_at_a_time_in_one_target(void **state)
 {
     struct h *h = *state;
@@ -461,6 +495,7 @@ int main(void)
         TEST(what_is_served_already_is_not_touched),
         TEST(files_written_again_are_no_new_receipt),
         TEST(a_crash_after_the_swap_is_made_up_for),
+        TEST(what_is_not_in_force_waits_and_the_old_one_stays),
         TEST(one_at_a_time_in_one_target),
         TEST(a_failed_test_rolls_back_without_a_reload),
         TEST(a_failed_reload_rolls_back_and_reloads),

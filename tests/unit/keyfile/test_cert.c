@@ -263,9 +263,16 @@ static void refuses_wrong_leaves(void **state)
     X509 *old = make_cert("x", f.key, "Test Middle", f.ca.middle_key, sans, -7200, -60);
     CM_AUTO_STR old_pem = cert_pem(old);
     REFUSED(check(old_pem, NULL, &chain), CM_EMALF, "expired", f.err);
-    X509 *early = make_cert("x", f.key, "Test Middle", f.ca.middle_key, sans, 7200, 9000);
+    X509 *early =
+        make_cert("x", f.key, "Test Middle", f.ca.middle_key, sans, 32 * 86400, 40 * 86400);
     CM_AUTO_STR early_pem = cert_pem(early);
     REFUSED(check(early_pem, NULL, &chain), CM_EMALF, "not valid before", f.err);
+    X509 *soon =
+        make_cert("x", f.key, "Test Middle", f.ca.middle_key, sans, 30 * 86400, 40 * 86400);
+    CM_AUTO_STR soon_pem = cert_pem(soon);
+    OK(check(soon_pem, NULL, &chain), f.err); /* served from then on */
+    kf_chain_fini(&chain);
+    X509_free(soon);
     X509_free(old);
     X509_free(early);
 }

@@ -259,6 +259,27 @@ static void test_deploy(void **state)
     }
 }
 
+static void test_deploy_waits_for_the_time_in_force(void **state)
+{
+    (void)state;
+    static const struct {
+        int64_t from;
+        const char *level;
+    } rows[] = {{NOW + HOUR, "hold 1"}, {NOW - HOUR + 1, "hold 1"}, {NOW - HOUR, "1"}};
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        json_t *c = credential("issued", 1), *receipts = json_array();
+        json_t *activation = json_object();
+        cm_json_set_time(activation, "from", rows[i].from);
+        cm_json_set(c, "activation", activation);
+        cm_json_set_time(c, "issued_at", NOW - 5 * HOUR);
+        cm_json_set_int(c, "serial", NOW - 5 * HOUR);
+        json_array_append_new(receipts, receipt("charlie", "served", PRINT));
+        json_array_append_new(receipts, receipt("bravo", "served", "bb"));
+        CM_AUTO_JSON open = judge_at(NOW, c, receipts, NULL);
+        assert_string_equal(level_text(open, KEY("deploy") ":bravo"), rows[i].level);
+    }
+}
+
 static void test_deploy_words(void **state)
 {
     (void)state;
@@ -368,6 +389,7 @@ int main(void)
         cmocka_unit_test(test_renewal_by_hand),
         cmocka_unit_test(test_expired),
         cmocka_unit_test(test_deploy),
+        cmocka_unit_test(test_deploy_waits_for_the_time_in_force),
         cmocka_unit_test(test_deploy_words),
         cmocka_unit_test(test_server),
         cmocka_unit_test(test_trust),

@@ -173,10 +173,13 @@ static void test_account_new(void **state)
     rig_account(&rig, "pebble");
     rig_post(&rig, "/accounts",
              "name=le&directory=https://ca.example/dir&contacts=a@example.com%0Ab@example.com&"
-             "ca_pem=&http_port=5002&tls_port=5001&challenge=tls-alpn-01&terms_agreed=1",
+             "ca_pem=&http_port=5002&tls_port=5001&challenge=tls-alpn-01&terms_agreed=1&"
+             "activation=ocsp&activation_s=900",
              &reply);
     assert_status(&reply, 303);
     reply_fini(&reply);
+    assert_string_equal(cm_json_str(doubles.fields, "activation"), "ocsp");
+    assert_int_equal(cm_json_int(doubles.fields, "activation_s", 0), 900);
     assert_int_equal(json_array_size(cm_json_arr(doubles.fields, "contacts")), 2);
     assert_int_equal(cm_json_int(doubles.fields, "http_port", 0), 5002);
     assert_int_equal(cm_json_int(doubles.fields, "tls_port", 0), 5001);
@@ -185,9 +188,13 @@ static void test_account_new(void **state)
     assert_false(cm_json_bool(doubles.fields, "self_check", true));
     assert_null(json_object_get(doubles.fields, "ca_pem"));
     int calls = doubles.calls;
-    rig_post(&rig, "/accounts", "name=le&directory=&http_port=0&tls_port=x&challenge=tls-alpn-01",
+    rig_post(&rig, "/accounts",
+             "name=le&directory=&http_port=0&tls_port=x&challenge=tls-alpn-01&activation=delay&"
+             "activation_s=86401",
              &reply);
     assert_status(&reply, 422);
+    assert_has(&reply, "id=\"activation_s-error\"");
+    assert_has(&reply, "<option value=\"delay\" selected");
     assert_has(&reply, "id=\"directory-error\"");
     assert_has(&reply, "id=\"http_port-error\"");
     assert_has(&reply, "id=\"tls_port-error\"");
