@@ -107,11 +107,11 @@ static int follow(struct cli *cli, const char *ulid)
         {.name = "--account"}, {.name = "--key-type"}, {.name = "--keyring-file"},                 \
         {.name = "--target"}, {.name = "--renew-days"}, {.name = "--key-rollover"},                \
         {.name = "--alternate-chain"}, {.name = "--challenge"}, {.name = "--profile"},             \
-        {.name = "--fallback-account"},                                                            \
+        {.name = "--fallback-account"}, {.name = "--add-base", .flag = true},                      \
     {                                                                                              \
         .name = "--profile-required"                                                               \
     }
-#define FIELD_COUNT 13
+#define FIELD_COUNT 14
 
 /* Any other word goes to the server as it is, which refuses it. */
 static json_t *yes_or_no(const char *word)
@@ -123,9 +123,9 @@ static json_t *yes_or_no(const char *word)
 static json_t *request_fields(const struct cli_option *o)
 {
     static const char *const member[FIELD_COUNT] = {
-        "host_names", "servers",           "account",         "key_type",        "keyring_file",
-        "target",     "renew_days",        "key_rollover",    "alternate_chain", "challenge",
-        "profile",    "fallback_accounts", "profile_required"};
+        "host_names", "servers",           "account",      "key_type",        "keyring_file",
+        "target",     "renew_days",        "key_rollover", "alternate_chain", "challenge",
+        "profile",    "fallback_accounts", "add_base",     "profile_required"};
     json_t *body = json_object();
     int64_t days = 0;
     for (size_t i = 0; i < FIELD_COUNT; i++) {
@@ -136,6 +136,8 @@ static json_t *request_fields(const struct cli_option *o)
         else if (strcmp(member[i], "renew_days") == 0 &&
                  cm_num_i64(o[i].value[0], 0, INT32_MAX, &days) == 0)
             cm_json_set_int(body, member[i], days);
+        else if (strcmp(member[i], "add_base") == 0)
+            cm_json_set_bool(body, member[i], true);
         else if (strcmp(member[i], "profile_required") == 0)
             cm_json_set(body, member[i], yes_or_no(cli_value(&o[i], "")));
         else
@@ -188,6 +190,12 @@ static void print_check(const json_t *row)
            cm_json_str_or(row, "text", ""));
     if (fix)
         printf("                 -> %s\n", fix);
+    size_t i = 0;
+    json_t *more = NULL;
+    json_array_foreach(cm_json_arr(row, "add"), i, more)
+    {
+        printf("                 -> -d %s (or --add-base) adds it\n", json_string_value(more));
+    }
 }
 
 static int cmd_check(struct cli *cli)
@@ -344,6 +352,18 @@ static void print_without(const char *id, const json_t *c)
     printf("\n");
 }
 
+/* Settings that cannot go together: said for as long as they stand. */
+static void print_contradictions(const json_t *rows)
+{
+    size_t i = 0;
+    json_t *row = NULL;
+    json_array_foreach(rows, i, row)
+    {
+        print_line("contradiction:", cm_json_str(row, "text"));
+        print_line("  what to do:", cm_json_str(row, "fix"));
+    }
+}
+
 static void print_view(const char *id, const json_t *view)
 {
     const json_t *c = cm_json_obj(view, "credential");
@@ -365,6 +385,7 @@ static void print_view(const char *id, const json_t *view)
     print_line("not after:", cm_json_str(c, "not_after"));
     print_activation(cm_json_obj(c, "activation"));
     print_line("SHA-256:", cm_json_str(c, "fingerprint"));
+    print_contradictions(cm_json_arr(view, "contradictions"));
     print_revocation(cm_json_obj(c, "revocation"));
     print_error(cm_json_obj(c, "error"));
     print_without(id, c);

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/net/hostname.h"
+#include "certmgr/engine/companions.h"
 
 static void note_folded(struct eng_check *check, json_t *said, const char *what, const char *name)
 {
@@ -45,14 +46,59 @@ static bool name_ok(struct eng_check *check, const char *typed, char ascii[HOSTN
     return rc == 0;
 }
 
+/* The names of a request as they are collected: typed and ASCII side by side, each once. */
+struct names {
+    struct eng_check *check;
+    json_t *typed, *ascii; /* of the fields */
+    json_t *seen;          /* {ascii: true} */
+    size_t distinct;
+};
+
+static bool take_name(struct names *names, const char *typed, const char *ascii)
+{
+    if (json_object_get(names->seen, ascii))
+        return false;
+    json_object_set_new(names->seen, ascii, json_true());
+    if (++names->distinct <= ENG_NAMES_MAX) {
+        json_array_append_new(names->typed, json_string(typed));
+        json_array_append_new(names->ascii, json_string(ascii));
+    }
+    return true;
+}
+
+/* `add_base`: the base of wildcards, names without or with www. */
+static void add_companions(struct names *names)
+{
+    struct eng_check *check = names->check;
+    const json_t *wanted = json_object_get(check->in, "add_base");
+    size_t i;
+    json_t *one;
+    if (wanted && !json_is_boolean(wanted) && !json_is_null(wanted))
+        eng_check_error(check, "add_base", NULL, "add_base is true or false");
+    if (!json_is_true(wanted))
+        return;
+    CM_AUTO_JSON asked = json_deep_copy(names->ascii);
+    CM_AUTO_JSON more = eng_companions(asked);
+    json_array_foreach(more, i, one)
+    {
+        const char *name = cm_json_str_or(one, "name", "");
+        char unicode[1024];
+        hostname_to_unicode(name, unicode, sizeof(unicode));
+        if (take_name(names, unicode, name))
+            json_array_append_new(check->notes,
+                                  json_sprintf("added with %s: %s", cm_json_str(one, "of"), name));
+    }
+}
+
 void eng_check_names(struct eng_check *check)
 {
-    json_t *names = json_array(), *ascii_names = json_array();
-    cm_json_set(check->out, "host_names", names);
-    cm_json_set(check->out, "host_names_ascii", ascii_names);
     CM_AUTO_JSON typed = eng_split(json_object_get(check->in, "host_names"));
     CM_AUTO_JSON seen = json_object();
     CM_AUTO_JSON said = json_object();
+    struct names names = {
+        .check = check, .typed = json_array(), .ascii = json_array(), .seen = seen};
+    cm_json_set(check->out, "host_names", names.typed);
+    cm_json_set(check->out, "host_names_ascii", names.ascii);
     if (!typed) {
         eng_check_error(check, "host_names", NULL, "host names must be text");
         return;
@@ -66,28 +112,21 @@ void eng_check_names(struct eng_check *check)
                         ENG_NAMES_TYPED_MAX, ENG_NAMES_MAX);
         return;
     }
-    size_t i, distinct = 0;
+    size_t i;
     json_t *item;
     json_array_foreach(typed, i, item)
     {
         char ascii[HOSTNAME_MAX];
-        if (!name_ok(check, json_string_value(item), ascii))
-            continue;
-        if (json_object_get(seen, ascii)) {
+        if (name_ok(check, json_string_value(item), ascii) &&
+            !take_name(&names, json_string_value(item), ascii))
             note_folded(check, said, "", ascii);
-            continue;
-        }
-        json_object_set_new(seen, ascii, json_true());
-        if (++distinct > ENG_NAMES_MAX)
-            continue;
-        json_array_append(names, item);
-        json_array_append_new(ascii_names, json_string(ascii));
     }
-    if (distinct > ENG_NAMES_MAX)
+    add_companions(&names);
+    if (names.distinct > ENG_NAMES_MAX)
         eng_check_error(check, "host_names", NULL,
                         "%zu different names: at most %d fit into one certificate, please split "
                         "the request",
-                        distinct, ENG_NAMES_MAX);
+                        names.distinct, ENG_NAMES_MAX);
 }
 
 static void check_server(struct eng_check *check, const char *name)

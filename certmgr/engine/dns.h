@@ -64,6 +64,7 @@ struct eng_dns_account *eng_dns_account(struct engine *engine, const char *name)
  * (borrowed). */
 struct eng_dns_account *eng_dns_cover(struct engine *engine, const char *fqdn);
 void eng_dns_unref(struct eng_dns_account *account);
+bool eng_dns_by_hand(const struct eng_dns_account *account); /* people write its records */
 /* The view for calls; secrets must be open. */
 struct dnsp_account eng_dns_view(const struct eng_dns_account *account);
 struct dns_client *eng_dns_resolver(const struct eng_dns_account *account);

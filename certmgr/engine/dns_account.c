@@ -167,6 +167,11 @@ struct eng_dns_account *eng_dns_cover(struct engine *engine, const char *fqdn)
 /* ---- views --------------------------------------------------------------------------------------
  */
 
+bool eng_dns_by_hand(const struct eng_dns_account *account)
+{
+    return strcmp(cm_json_str_or(account->body, "kind", ""), dnsp_manual.name) == 0;
+}
+
 struct dnsp_account eng_dns_view(const struct eng_dns_account *account)
 {
     return (struct dnsp_account){.name = account->name,

@@ -55,12 +55,19 @@ struct eng_actor {
  * blanks, commas or lines, provider, account, key_type, servers: [..], keyring_file, target,
  * renew_days, key_rollover, alternate_chain (CN or "sha256:HEX" of the root that the chain is to
  * lead to, or "#1"; optional), challenge ("http-01" or "tls-alpn-01"; optional, else the
- * account's), profile (of the CA; optional), profile_required (bool; optional), paused (optional)};
+ * account's), profile (of the CA; optional), profile_required (bool; optional), paused (optional),
+ * add_base (bool: the base of wildcards and names without or with www, too; optional)};
  * missing ones take the defaults of settings:global. *ret_fields (owned): normalised, with
  * host_names_ascii; *ret_errors (owned): [{"field","value"?,"message"}], empty when fine;
  * *ret_notes (owned): [text] such as "duplicate folded: www.example.com".  Never fails. */
 void eng_check(struct engine *engine, const json_t *fields, json_t **ret_fields,
                json_t **ret_errors, json_t **ret_notes);
+
+/* What people should read before they submit these fields (for a new credential, or a change of
+ * one): rows as of eng_preflight(), from advice.h; NULL when the fields have errors (owned). */
+json_t *eng_advise(struct engine *engine, const char *credential, const json_t *fields);
+/* Of those, what a credential's own fields contradict each other in (owned, maybe empty). */
+json_t *eng_contradictions(struct engine *engine, const char *ulid, const json_t *credential);
 
 /* Submit Request: eng_check(), then a signed request: document.  credential = new ULID.  On field
  * errors done gets them and err (CM_EINVAL). */
@@ -165,8 +172,8 @@ json_t *eng_defaults(struct engine *engine);
 /* One credential as UI, API and CLI show it (owned; NULL = neither credential nor request exists):
  * {credential: {…without sealed_key}, request: {…}, receipts: [..], steps: [..],
  *  challenge: [tokens' hosts], manual: [{fqdn, value}] while TXT records have to be written by hand
- *  (manual_problem: why it did not go on), next: "sentence: what comes next and when", next_told:
- * as eng_next_told()}.
+ *  (manual_problem: why it did not go on), contradictions: as of eng_contradictions(), next:
+ * "sentence: what comes next and when", next_told: as eng_next_told()}.
  */
 json_t *eng_view(struct engine *engine, const char *credential);
 /* Its health as views and lists show it: {color, causes: [text…], told: [as eng_told()…]} with the

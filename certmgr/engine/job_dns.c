@@ -139,7 +139,7 @@ int job_dns_go_on(struct job *job, const char *who, struct cm_err *err)
 
 static bool is_by_people(const struct eng_dns_account *account)
 {
-    return strcmp(cm_json_str_or(account->body, "kind", ""), dnsp_manual.name) == 0;
+    return eng_dns_by_hand(account);
 }
 
 static void on_seen(void *arg, const json_t *report, const struct cm_err *err)

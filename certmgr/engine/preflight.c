@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "certmgr/acme/ca.h"
+#include "certmgr/engine/advice.h"
 #include "certmgr/engine/preflight_run.h"
 
 #define TICK_MS       250
@@ -66,9 +67,41 @@ static const char *worst_of(const json_t *rows)
     return worst;
 }
 
+static bool has_row(const struct preflight *pf, const char *id)
+{
+    size_t i;
+    json_t *row;
+    json_array_foreach(pf->rows, i, row)
+    {
+        if (strcmp(cm_json_str_or(row, "id", ""), id) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* Records by hand that only the look-up of CNAMEs has shown (advice.c counts the others). */
+static void hand_row(struct preflight *pf)
+{
+    const char *by = "";
+    size_t count = 0;
+    if (cm_json_bool(pf->fields, "paused", false) || has_row(pf, "by_hand"))
+        return;
+    for (size_t i = 0; i < pf->name_count; i++) {
+        struct eng_dns_account *account = eng_dns_account(pf->engine, pf->names[i].account);
+        if (account && eng_dns_by_hand(account)) {
+            by = pf->names[i].account;
+            count++;
+        }
+        eng_dns_unref(account);
+    }
+    if (count > 0)
+        eng_advice_by_hand(pf->rows, count, pf->name_count, by);
+}
+
 static void report(struct preflight *pf)
 {
     CM_AUTO_JSON report = json_object();
+    hand_row(pf);
     for (size_t i = 0; i < pf->name_count; i++)
         if (pf->names[i].rows)
             json_array_extend(pf->rows, pf->names[i].rows);

@@ -20,9 +20,10 @@ struct eng_preflight_opts {
 };
 
 /* report: {result: "ok"|"warn"|"fail", ms, checks: [{name ("" = all), what, id, result, text,
- * fix?}]} with what: name, set, billing, key_type, lifetime, budget, directory, challenge, cname,
- * caa, address, dns_probe, time.  NULL with field errors as of eng_submit(), or with err: CM_EBUSY,
- * CM_EDENIED (not the manager), CM_ECLOSED (engine stops, person gone). */
+ * fix?, add?: [names on offer]}]} with what: name, set, billing, key_type, lifetime, renewal,
+ * budget, directory, challenge, cname, caa, address, dns_probe, time.  NULL with field errors as of
+ * eng_submit(), or with err: CM_EBUSY, CM_EDENIED (not the manager), CM_ECLOSED (engine stops,
+ * person gone). */
 typedef void (*eng_preflight_fn)(void *arg, const json_t *report, const json_t *field_errors,
                                  const struct cm_err *err);
 /* fields as for eng_submit().  done once, never from inside. */

@@ -7,8 +7,7 @@
 
 #include "base/core/utf8.h"
 #include "base/net/hostname.h"
-#include "certmgr/acme/presets.h"
-#include "certmgr/engine/billing.h"
+#include "certmgr/engine/advice.h"
 #include "certmgr/engine/preflight_run.h"
 
 #define WEEK_MS (INT64_C(7) * 86400000)
@@ -21,6 +20,7 @@ static const struct {
 } texts[] = {
     {"name_ok", "name", NULL},
     {"name_differs", "name", "Check the spelling: the certificate will be for the name read back."},
+    {"name_beside", "name", NULL},
     {"wildcard_base", "name", "Add the name without \"*.\" as well if it is to be served."},
     {"set_exact", "set", "Change or renew that certificate instead of a second one."},
     {"set_recent", "set",
@@ -30,6 +30,11 @@ static const struct {
     {"key_type_wrong", "key_type",
      "Choose the other kind of key, or an account at the other "
      "directory of this CA."},
+    {"by_hand", "renewal",
+     "Give the domain to a DNS account with an interface to its provider, point _acme-challenge at "
+     "such a zone by a CNAME, or pause the renewal."},
+    {"fate_dropped", "lifetime",
+     "Keep the name until the certificate has been replaced everywhere."},
     {"one_fate", "lifetime", "Put names that may go earlier into certificates of their own."},
     {"profile_unknown", "directory", "Choose one of the profiles that the CA offers, or none."},
     {"budget_ok", "budget", NULL},
@@ -121,9 +126,6 @@ static void name_rows(struct preflight *pf)
         const char *name = json_string_value(json_array_get(ascii, i));
         const char *given = json_string_value(json_array_get(typed, i));
         name_row(pf, given ? given : name, name);
-        if (strncmp(name, "*.", 2) == 0 && !cm_json_has_str(ascii, name + 2))
-            pf_row(pf->rows, name, "wildcard_base", PF_WARN, NULL, "%s does not contain %s", name,
-                   name + 2);
     }
 }
 
@@ -193,44 +195,6 @@ static void set_rows(struct preflight *pf)
 /* ---- the CA -------------------------------------------------------------------------------------
  */
 
-static void billing_rows(struct preflight *pf, const json_t *names)
-{
-    CM_AUTO_JSON before = json_array();
-    enum billing_class last = BILLING_BASIC, now = billing_of(names);
-    const char *changer = NULL;
-    for (size_t i = 0; i < json_array_size(names); i++) {
-        if (i > 0)
-            last = billing_of(before);
-        json_array_append(before, json_array_get(names, i));
-        if (i > 0 && billing_of(before) != last)
-            changer = json_string_value(json_array_get(names, i));
-    }
-    pf_row(pf->rows, "", "billing_class", PF_OK, NULL, "The CA bills this as \"%s\"",
-           billing_text(now));
-    if (changer)
-        pf_row(pf->rows, changer, "billing_changed", PF_WARN, NULL,
-               "Adding %s changes the class of the certificate to \"%s\"", changer,
-               billing_text(now));
-}
-
-static void ca_rows(struct preflight *pf, const char *directory)
-{
-    const struct acme_preset *preset = acme_preset_of(directory);
-    const struct ca_known *known = ca_known(directory);
-    const json_t *names = cm_json_arr(pf->fields, "host_names_ascii");
-    const char *key = cm_json_str_or(pf->fields, "key_type", "");
-    bool rsa = strncmp(key, "RSA", 3) == 0;
-    if (preset && preset->key_type && rsa != (strcmp(preset->key_type, "RSA") == 0))
-        pf_row(pf->rows, "", "key_type_wrong", PF_FAIL, NULL,
-               "%s takes %s keys only at this directory, and %s was chosen", preset->title,
-               preset->key_type, key);
-    if (preset && preset->billing)
-        billing_rows(pf, names);
-    if (known && known->one_fate && json_array_size(names) > 1)
-        pf_row(pf->rows, "", "one_fate", PF_WARN, NULL,
-               "At this CA, taking one of the names away later revokes the whole certificate");
-}
-
 static void budget_row(struct preflight *pf, const char *directory)
 {
     char text[BUDGET_TEXT_MAX], when[CM_TIME_TEXT];
@@ -249,9 +213,11 @@ static void budget_row(struct preflight *pf, const char *directory)
 void pf_facts(struct preflight *pf)
 {
     const char *directory = cm_json_str_or(pf->account->body, "directory", "");
+    CM_AUTO_JSON advice =
+        eng_advice(pf->engine, pf->credential[0] ? pf->credential : NULL, pf->fields);
     name_rows(pf);
+    json_array_extend(pf->rows, advice);
     set_rows(pf);
-    ca_rows(pf, directory);
     budget_row(pf, directory);
 }
 

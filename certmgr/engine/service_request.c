@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "certmgr/acme/presets.h"
+#include "certmgr/engine/advice.h"
 
 struct submit {
     char credential[CM_ULID_TEXT];
@@ -63,6 +64,23 @@ static json_t *make_request(const struct engine *engine, const char *action, con
     return request;
 }
 
+/* What a person should have read is said with the answer; `credential` as for eng_advice(). */
+static void note_advice(struct engine *engine, const char *credential, const json_t *checked,
+                        json_t *notes)
+{
+    CM_AUTO_JSON rows = eng_advice(engine, credential, checked);
+    size_t i;
+    json_t *row;
+    json_array_foreach(rows, i, row)
+    {
+        const char *fix = cm_json_str(row, "fix");
+        bool ok = strcmp(cm_json_str_or(row, "result", ""), "ok") == 0;
+        if (!ok || strcmp(cm_json_str_or(row, "id", ""), "billing_class") == 0)
+            json_array_append_new(notes, json_sprintf("%s%s%s", cm_json_str_or(row, "text", ""),
+                                                      fix ? ". " : "", fix ? fix : ""));
+    }
+}
+
 static void refuse_later(struct engine *engine, struct submit *submit)
 {
     const json_t *first = json_array_get(submit->errors, 0);
@@ -84,6 +102,7 @@ void eng_submit(struct engine *engine, const json_t *fields, const struct eng_ac
         refuse_later(engine, submit);
         return;
     }
+    note_advice(engine, NULL, checked, submit->notes);
     /* The manager converts the names itself; a file name nobody asked for is its choice, too, since
      * it alone knows what other requests are under way. */
     json_object_del(checked, "host_names_ascii");
@@ -136,6 +155,7 @@ void eng_change(struct engine *engine, const char *credential, const json_t *fie
         refuse_later(engine, submit);
         return;
     }
+    note_advice(engine, credential, checked, submit->notes);
     json_object_del(checked, "host_names_ascii"); /* the manager converts them itself */
     (void)cm_strcpy(submit->credential, sizeof(submit->credential), credential);
     json_t *request =

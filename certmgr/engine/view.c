@@ -133,6 +133,20 @@ static void add_manual(json_t *view, const struct job *job)
     cm_json_set_str(view, "manual_problem", values ? problem : NULL);
 }
 
+/* A certificate that is to be renewed, and by its own settings cannot be. */
+static void add_contradictions(struct engine *engine, const char *ulid, json_t *view,
+                               const json_t *credential)
+{
+    static const char *const over[] = {"revoked", "revoke_pending", "archived"};
+    const char *status = cm_json_str_or(credential, "status", "");
+    for (size_t i = 0; i < sizeof(over) / sizeof(over[0]); i++)
+        if (strcmp(status, over[i]) == 0)
+            return;
+    json_t *rows = eng_contradictions(engine, ulid, credential);
+    cm_json_set(view, "contradictions", json_array_size(rows) > 0 ? json_incref(rows) : NULL);
+    json_decref(rows);
+}
+
 /* ---- the view ----------------------------------------------------------------------------------
  */
 
@@ -164,6 +178,7 @@ json_t *eng_view(struct engine *engine, const char *ulid)
     cm_json_set(view, "credential", credential);
     cm_json_set(view, "request", parts.request ? parts.request : json_object());
     cm_json_set(view, "receipts", parts.receipts);
+    add_contradictions(engine, ulid, view, credential);
     cm_json_set(view, "steps", eng_steps(engine, ulid));
     cm_json_set(view, "challenge", challenge_hosts(engine, ulid));
     if (job)

@@ -187,8 +187,22 @@ class Dns01(unittest.TestCase):
         FLEET.server.cli("dns", "manual", credential, "--go-on")
         FLEET.server.wait_issued(credential)
         self.assertEqual(len(zones()), len(before) + 2)  # a person's, not ours to remove
+        self.contradiction(credential)
         FLEET.named.update(*(f"delete {r['fqdn']}. TXT {r['value']}" for r in records))
         self.assertEqual(zones(), before)
+
+    def contradiction(self, credential):
+        """By hand and yet renewed by itself: said everywhere, until the renewal is paused."""
+        words = "2 of 2 names are proved by TXT records that people write"
+        names = [w for n in ("hand.example.test", "*.hand.example.test") for w in ("-d", n)]
+        self.assertIn(words, FLEET.server.show(credential)["contradictions"][0]["text"])
+        self.assertIn(words, FLEET.server.cli("show", credential).stdout)
+        checked = FLEET.server.cli("check", *names, "--credential", credential, check=False)
+        self.assertIn(words, checked.stdout)
+        done = FLEET.server.cli("change", credential, "--renew-days", 20)
+        self.assertIn(words, done.stderr)
+        FLEET.server.cli("change", credential, "--pause")
+        lab.wait_for("the pause", lambda: "contradictions" not in FLEET.server.show(credential))
 
     def test_7_program_of_the_configuration(self):
         before = zones()

@@ -182,6 +182,17 @@ class Checks(unittest.TestCase):
         self.assertEqual(rows(check("caa.example.test", "www.example.test",
                                     credential=credential), "set"), [])
 
+    def test_names_on_offer(self):
+        report = check("www.example.test")
+        offer = next(r for r in report["checks"] if r["id"] == "name_beside")
+        self.assertEqual((offer["name"], offer["add"]), ("www.example.test", ["example.test"]))
+        names = {r["name"] for r in rows(check("www.example.test", add_base=True), "name")}
+        self.assertEqual(names, {"www.example.test", "example.test"})
+        done = FLEET.server.cli("check", "-d", "www.example.test", check=False)
+        self.assertIn("-d example.test (or --add-base) adds it", done.stdout)
+        done = FLEET.server.cli("check", "-d", "www.example.test", "--add-base", check=False)
+        self.assertIn("example.test has no address", done.stdout)
+
     def test_nothing_is_ordered_and_mistakes_are_told(self):
         status, _, problem = FLEET.server.api("POST", "/checks", {"host_names": ["-bad-.test"]})
         self.assertEqual(status, 422)

@@ -58,6 +58,7 @@ void api_credential_patch(struct web_ctx *ctx)
         {"profile_required", API_BOOL, false},
         {"paused", API_BOOL, false},
         {"fallback_accounts", API_TEXTS, false},
+        {"add_base", API_BOOL, false},
     };
     struct eng_actor actor = web_actor(ctx);
 

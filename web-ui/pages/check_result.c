@@ -7,6 +7,8 @@
 #include <string.h>
 
 #include "web-ui/html.h"
+#include "web-ui/pages/credential_form.h"
+#include "web-ui/text.h"
 #include "web-ui/widget.h"
 
 static const struct {
@@ -20,6 +22,8 @@ static const struct {
     {"billing_changed", MSG_FIX_BILLING_CHANGED},
     {"key_type_wrong", MSG_FIX_KEY_TYPE_WRONG},
     {"one_fate", MSG_FIX_ONE_FATE},
+    {"fate_dropped", MSG_FIX_FATE_DROPPED},
+    {"by_hand", MSG_FIX_BY_HAND},
     {"profile_unknown", MSG_FIX_PROFILE_UNKNOWN},
     {"budget_wait", MSG_FIX_BUDGET_WAIT},
     {"directory_unread", MSG_FIX_DIRECTORY_UNREAD},
@@ -39,12 +43,19 @@ static const struct {
     const char *what;
     enum web_msg label;
 } subjects[] = {
-    {"name", MSG_CHECK_NAME},           {"set", MSG_CHECK_SET},
-    {"billing", MSG_CHECK_BILLING},     {"key_type", MSG_F_KEY_TYPE},
-    {"lifetime", MSG_CHECK_LIFETIME},   {"budget", MSG_CHECK_BUDGET},
-    {"directory", MSG_CHECK_DIRECTORY}, {"challenge", MSG_CHECK_CHALLENGE},
-    {"cname", MSG_CHECK_CNAME},         {"caa", MSG_CHECK_CAA},
-    {"address", MSG_CHECK_ADDRESS},     {"dns_probe", MSG_CHECK_DNS_PROBE},
+    {"name", MSG_CHECK_NAME},
+    {"set", MSG_CHECK_SET},
+    {"billing", MSG_CHECK_BILLING},
+    {"key_type", MSG_F_KEY_TYPE},
+    {"lifetime", MSG_CHECK_LIFETIME},
+    {"budget", MSG_CHECK_BUDGET},
+    {"renewal", MSG_CHECK_RENEWAL},
+    {"directory", MSG_CHECK_DIRECTORY},
+    {"challenge", MSG_CHECK_CHALLENGE},
+    {"cname", MSG_CHECK_CNAME},
+    {"caa", MSG_CHECK_CAA},
+    {"address", MSG_CHECK_ADDRESS},
+    {"dns_probe", MSG_CHECK_DNS_PROBE},
     {"time", MSG_CHECK_TIME},
 };
 
@@ -96,6 +107,21 @@ static void fix_part(struct web_ctx *ctx, struct cm_buf *page, const json_t *row
         html_leaf(page, "p", own, "lang", "en", NULL);
 }
 
+/* Names on offer: the form comes back with them. */
+static void add_buttons(struct web_ctx *ctx, struct cm_buf *page, const json_t *row)
+{
+    size_t i;
+    json_t *name;
+
+    json_array_foreach(cm_json_arr(row, "add"), i, name)
+    {
+        html_open(page, "button", "type", "submit", "form", CREDENTIAL_FORM_ID, "name", "add",
+                  "value", json_string_value(name), NULL);
+        web_sentence(page, ctx->lang, MSG_ADVICE_ADD, json_string_value(name), NULL);
+        html_close(page, "button");
+    }
+}
+
 static void result_row(struct web_ctx *ctx, struct cm_buf *page, const json_t *row)
 {
     html_raw(page, "<tr><td>");
@@ -105,17 +131,38 @@ static void result_row(struct web_ctx *ctx, struct cm_buf *page, const json_t *r
     html_raw(page, "</td><td>");
     html_leaf(page, "p", cm_json_str_or(row, "text", ""), "lang", "en", NULL);
     fix_part(ctx, page, row);
+    add_buttons(ctx, page, row);
     html_raw(page, "</td></tr>");
+}
+
+/* Failures first, then warnings, then what is fine. */
+static void result_table(struct web_ctx *ctx, struct cm_buf *page, enum web_msg title,
+                         const json_t *rows)
+{
+    static const char *const order[] = {"fail", "warn", "ok"};
+    static const enum web_msg columns[] = {MSG_CHECK_RESULT, MSG_CHECK_WHAT, MSG_CHECK_FOUND};
+    size_t i;
+    json_t *row;
+
+    web_table_frame(page, web_msg(ctx, title));
+    html_raw(page, "<table class=\"list\"><thead><tr>");
+    for (i = 0; i < sizeof(columns) / sizeof(columns[0]); i++)
+        html_leaf(page, "th", web_msg(ctx, columns[i]), "scope", "col", NULL);
+    html_raw(page, "</tr></thead><tbody>");
+    for (size_t k = 0; k < sizeof(order) / sizeof(order[0]); k++) {
+        json_array_foreach(rows, i, row)
+        {
+            if (strcmp(cm_json_str_or(row, "result", ""), order[k]) == 0)
+                result_row(ctx, page, row);
+        }
+    }
+    html_raw(page, "</tbody></table></div></section>");
 }
 
 void check_result(struct web_ctx *ctx, struct cm_buf *page, const json_t *report)
 {
-    static const char *const order[] = {"fail", "warn", "ok"};
-    static const enum web_msg columns[] = {MSG_CHECK_RESULT, MSG_CHECK_WHAT, MSG_CHECK_FOUND};
     const char *result = cm_json_str_or(report, "result", "");
     bool ok = strcmp(result, "ok") == 0, bad = strcmp(result, "fail") == 0;
-    size_t i;
-    json_t *row;
 
     if (!report)
         return;
@@ -128,17 +175,31 @@ void check_result(struct web_ctx *ctx, struct cm_buf *page, const json_t *report
                web_msg(ctx, ok    ? MSG_CHECK_ALL_OK
                             : bad ? MSG_CHECK_SOME_FAIL
                                   : MSG_CHECK_SOME_WARN));
-    web_table_frame(page, web_msg(ctx, MSG_CHECK_TITLE));
-    html_raw(page, "<table class=\"list\"><thead><tr>");
-    for (i = 0; i < sizeof(columns) / sizeof(columns[0]); i++)
-        html_leaf(page, "th", web_msg(ctx, columns[i]), "scope", "col", NULL);
-    html_raw(page, "</tr></thead><tbody>");
-    for (size_t k = 0; k < sizeof(order) / sizeof(order[0]); k++) {
-        json_array_foreach(cm_json_arr(report, "checks"), i, row)
-        {
-            if (strcmp(cm_json_str_or(row, "result", ""), order[k]) == 0)
-                result_row(ctx, page, row);
-        }
+    result_table(ctx, page, MSG_CHECK_TITLE, cm_json_arr(report, "checks"));
+}
+
+void check_advice(struct web_ctx *ctx, struct cm_buf *page, const json_t *rows)
+{
+    if (!rows)
+        return;
+    html_raw(page, "<section class=\"card\" id=\"advice\">");
+    html_leaf(page, "h2", web_msg(ctx, MSG_ADVICE_TITLE), NULL);
+    web_notice(page, "warn", web_msg(ctx, MSG_ADVICE_LEAD));
+    result_table(ctx, page, MSG_ADVICE_TITLE, rows);
+}
+
+void check_contradictions(struct web_ctx *ctx, struct cm_buf *page, const json_t *rows)
+{
+    size_t i;
+    json_t *row;
+
+    json_array_foreach(rows, i, row)
+    {
+        html_raw(page, "<div class=\"notice tone-warn\">");
+        web_icon(page, "warn");
+        html_raw(page, "<div>");
+        html_leaf(page, "p", cm_json_str_or(row, "text", ""), "lang", "en", NULL);
+        fix_part(ctx, page, row);
+        html_raw(page, "</div></div>");
     }
-    html_raw(page, "</tbody></table></div></section>");
 }

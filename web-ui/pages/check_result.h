@@ -5,3 +5,7 @@
 
 /* NULL report: nothing.  Failures first, then warnings, then what is fine. */
 void check_result(struct web_ctx *ctx, struct cm_buf *page, const json_t *report);
+/* What has to be read before the form is submitted (eng_advise()).  NULL: nothing. */
+void check_advice(struct web_ctx *ctx, struct cm_buf *page, const json_t *rows);
+/* Of a credential (eng_contradictions()), as notices. */
+void check_contradictions(struct web_ctx *ctx, struct cm_buf *page, const json_t *rows);

@@ -64,6 +64,13 @@ static void changed(void *arg, const char *credential, const json_t *field_error
     }
 }
 
+static bool advised(struct web_ctx *ctx, const json_t *fields)
+{
+    CM_AUTO_JSON credential = read_credential(ctx);
+
+    return credential && credential_advice(ctx, fields, credential);
+}
+
 void page_credential_edit_post(struct web_ctx *ctx)
 {
     CM_AUTO_JSON errors = json_array();
@@ -79,6 +86,6 @@ void page_credential_edit_post(struct web_ctx *ctx)
         show_again(ctx, 422, errors, NULL);
     else if (web_form_get(&ctx->form, "check"))
         credential_check(ctx, fields, read_credential);
-    else
+    else if (!advised(ctx, fields))
         eng_change(ctx->web->env.engine, ctx->param, fields, base, &actor, changed, ctx);
 }

@@ -22,6 +22,7 @@ struct form {
     const json_t *errors;
     const json_t *credential; /* being edited, or NULL */
     const json_t *without;    /* names to leave out, or NULL */
+    const char *add;          /* a name to add, or NULL */
     json_t *values;           /* of that, or the defaults */
     json_t *chosen;           /* names */
     char number[24];          /* renew_days as text */
@@ -83,6 +84,8 @@ static char *names_of(struct form *form)
     json_t *name;
     char *text;
 
+    if (form->add)
+        return cm_asprintf("%s\n%s", value_of(form, "host_names"), form->add);
     if (form->posted || !form->credential)
         return cm_strdup(value_of(form, "host_names"));
     cm_buf_init(&lines, WEB_FORM_MAX);
@@ -112,6 +115,8 @@ static void names_part(struct form *form)
 
     html_raw(form->page, "<div class=\"card\">");
     web_field(form->ctx, form->page, &names);
+    web_field_check(form->ctx, form->page, "add_base", "1", MSG_F_ADD_BASE,
+                    form->posted && web_form_get(form->posted, "add_base"));
     html_raw(form->page, "</div>");
 }
 
@@ -262,7 +267,8 @@ void credential_form(struct web_ctx *ctx, int status, const struct credential_fo
                         .posted = wanted->posted,
                         .errors = errors,
                         .credential = wanted->credential,
-                        .without = wanted->without};
+                        .without = wanted->without,
+                        .add = wanted->add};
 
     form.values = edit ? json_incref((json_t *)(uintptr_t)wanted->credential)
                        : eng_defaults(ctx->web->env.engine);
@@ -275,9 +281,13 @@ void credential_form(struct web_ctx *ctx, int status, const struct credential_fo
     if (wanted->err)
         web_notice(&page, "bad", wanted->err->what);
     check_result(ctx, &page, wanted->report);
+    check_advice(ctx, &page, wanted->advice);
     if (!edit)
         html_leaf(&page, "p", web_msg(ctx, MSG_ADD_LEAD), "class", "lead", NULL);
-    html_open(&page, "form", "method", "post", "action", edit ? action : "/credentials", NULL);
+    html_open(&page, "form", "id", CREDENTIAL_FORM_ID, "method", "post", "action",
+              edit ? action : "/credentials", NULL);
+    if (wanted->read)
+        html_open(&page, "input", "type", "hidden", "name", "read", "value", wanted->read, NULL);
     if (edit)
         edit_lead(&form, wanted->err != NULL);
     if (wanted->without)
@@ -312,6 +322,8 @@ json_t *credential_form_fields(const struct web_ctx *ctx, bool edit, json_t *err
     if (edit || web_form_get(&ctx->form, "profile_required"))
         cm_json_set_bool(fields, "profile_required",
                          web_form_get(&ctx->form, "profile_required") != NULL);
+    if (web_form_get(&ctx->form, "add_base"))
+        cm_json_set_bool(fields, "add_base", true);
     cm_json_set(fields, "servers", web_form_words(&ctx->form, "servers"));
     if (*web_form_text(&ctx->form, "fallback_accounts") || edit)
         cm_json_set(fields, "fallback_accounts", web_form_words(&ctx->form, "fallback_accounts"));

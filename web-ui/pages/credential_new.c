@@ -70,6 +70,6 @@ void page_credential_post(struct web_ctx *ctx)
         refuse(ctx, fields, errors);
     else if (web_form_get(&ctx->form, "check"))
         credential_check(ctx, fields, NULL);
-    else
+    else if (!credential_advice(ctx, fields, NULL))
         eng_submit(ctx->web->env.engine, fields, &actor, submitted, ctx);
 }

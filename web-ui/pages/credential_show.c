@@ -11,6 +11,7 @@
 #include "certmgr/engine/plan.h"
 #include "web-ui/credential.h"
 #include "web-ui/html.h"
+#include "web-ui/pages/check_result.h"
 #include "web-ui/pages/credential_form.h"
 #include "web-ui/pages/credential_parts.h"
 #include "web-ui/pages/pages.h"
@@ -218,6 +219,7 @@ static void messages(const struct show *show)
 
     web_next(ctx, show->page, show->view);
     revoked_note(show);
+    check_contradictions(ctx, show->page, cm_json_arr(show->view, "contradictions"));
     text_list(show, json_object_get(ctx->web->notes, ctx->param), "info");
     web_health_causes(ctx, show->page, cm_json_obj(show->credential, "health"));
     if (error) {

@@ -19,6 +19,7 @@ struct doubles {
     json_t *view;         /* eng_view(): NULL = no such credential */
     json_t *field_errors; /* eng_check(), eng_submit() */
     json_t *notes;
+    json_t *advice;     /* rows of eng_advise(), or NULL: none */
     bool hold;          /* the engine answers at doubles_release() */
     struct cm_err fail; /* of the next asynchronous call, when code is set */
     /* what was asked */

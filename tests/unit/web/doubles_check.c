@@ -44,6 +44,14 @@ void eng_preflight(struct engine *engine, const json_t *fields,
     cm_loop_defer(doubles.loop, on_answer, answer);
 }
 
+json_t *eng_advise(struct engine *engine, const char *credential, const json_t *fields)
+{
+    (void)engine;
+    (void)fields;
+    cm_strcpy(doubles.name, sizeof(doubles.name), credential ? credential : "");
+    return doubles.advice ? json_deep_copy(doubles.advice) : json_array();
+}
+
 json_t *eng_budget_view(struct engine *engine, const char *account)
 {
     (void)engine;
