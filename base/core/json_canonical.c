@@ -38,15 +38,15 @@ static int put_members(struct member *member, size_t n, unsigned depth, struct c
 {
     int rc = 0;
     qsort(member, n, sizeof(*member), compare_members);
-    cm_buf_putc(out, '{');
+    cm_json_add(out, "{", 1);
     for (size_t i = 0; i < n && rc == 0; i++) {
         if (i > 0)
-            cm_buf_putc(out, ',');
+            cm_json_add(out, ",", 1);
         cm_json_put_string(out, member[i].key, member[i].len);
-        cm_buf_putc(out, ':');
+        cm_json_add(out, ":", 1);
         rc = put_value(member[i].value, depth, out, err);
     }
-    cm_buf_putc(out, '}');
+    cm_json_add(out, "}", 1);
     return rc;
 }
 
@@ -77,13 +77,13 @@ static int put_object(const json_t *obj, bool (*keep)(const char *key), const st
 static int put_array(const json_t *arr, unsigned depth, struct cm_buf *out, struct cm_err *err)
 {
     int rc = 0;
-    cm_buf_putc(out, '[');
+    cm_json_add(out, "[", 1);
     for (size_t i = 0; i < json_array_size(arr) && rc == 0; i++) {
         if (i > 0)
-            cm_buf_putc(out, ',');
+            cm_json_add(out, ",", 1);
         rc = put_value(json_array_get(arr, i), depth, out, err);
     }
-    cm_buf_putc(out, ']');
+    cm_json_add(out, "]", 1);
     return rc;
 }
 

@@ -21,19 +21,81 @@ static json_t *read_value(struct reader *in);
 
 /* ---- strings ------------------------------------------------------------------------------ */
 
+static size_t plain_bytes(const char *text, size_t len, bool *high)
+{
+    size_t at = 0;
+    for (; at < len; at++) {
+        unsigned char c = (unsigned char)text[at];
+        if (c < 0x20 || c == '"' || c == '\\')
+            break;
+        *high = *high || c >= 0x80;
+    }
+    return at;
+}
+
 #ifdef __SSE2__
 
 #define STEP 16
 
 /* Which of the 16 bytes need care; *high: which are above 0x7f. */
-static unsigned special(const char *text, unsigned *high)
+static unsigned special(__m128i bytes, unsigned *high)
 {
-    __m128i bytes = _mm_loadu_si128((const __m128i *)(const void *)text);
     __m128i control = _mm_cmpeq_epi8(_mm_min_epu8(bytes, _mm_set1_epi8(0x1f)), bytes);
     __m128i quote = _mm_cmpeq_epi8(bytes, _mm_set1_epi8('"'));
     __m128i slash = _mm_cmpeq_epi8(bytes, _mm_set1_epi8('\\'));
     *high = (unsigned)_mm_movemask_epi8(bytes);
     return (unsigned)_mm_movemask_epi8(_mm_or_si128(control, _mm_or_si128(quote, slash)));
+}
+
+static __m128i load16(const char *text)
+{
+    return _mm_loadu_si128((const __m128i *)(const void *)text);
+}
+
+/* The first and the last `half` (8 or 4) bytes, which may overlap, side by side; 4: then zeros. */
+static __m128i load_ends(const char *text, size_t len, size_t half)
+{
+    uint64_t first = 0, last = 0;
+    if (half == 8) {
+        memcpy(&first, text, 8);
+        memcpy(&last, text + len - 8, 8);
+        return _mm_set_epi64x((int64_t)last, (int64_t)first);
+    }
+    memcpy(&first, text, 4);
+    memcpy(&last, text + len - 4, 4);
+    return _mm_set_epi64x(0, (int64_t)(first | last << 32));
+}
+
+/* From the masks of load_ends(): how many bytes are plain. */
+static size_t plain_until(unsigned found, unsigned above, size_t half, size_t len, bool *high)
+{
+    unsigned whole = (1u << 2 * half) - 1;
+    found &= whole;
+    unsigned first = found ? (unsigned)__builtin_ctz(found) : (unsigned)(2 * half);
+    *high = *high || (above & whole & ((1u << first) - 1));
+    return !found ? len : first < half ? first : len + first - 2 * half;
+}
+
+size_t cm_json_plain(const char *text, size_t len, bool *high)
+{
+    size_t at = 0;
+    unsigned seen = 0, above = 0, found;
+    for (; at + STEP <= len; at += STEP) {
+        found = special(load16(text + at), &above);
+        if (found) {
+            unsigned first = (unsigned)__builtin_ctz(found);
+            *high = *high || seen || (above & ((1u << first) - 1));
+            return at + first;
+        }
+        seen |= above;
+    }
+    *high = *high || seen != 0;
+    size_t rest = len - at, half = rest >= 8 ? 8 : 4;
+    if (rest >= 4) {
+        found = special(load_ends(text + at, rest, half), &above);
+        return at + plain_until(found, above, half, rest, high);
+    }
+    return at + plain_bytes(text + at, rest, high);
 }
 
 #else
@@ -59,35 +121,17 @@ static unsigned special(const char *text, unsigned *high)
     return (control | has(word, '"') | has(word, '\\')) != 0;
 }
 
-#endif
-
 size_t cm_json_plain(const char *text, size_t len, bool *high)
 {
     size_t at = 0;
-    unsigned seen = 0;
-    for (; at + STEP <= len; at += STEP) {
-        unsigned above = 0, found = special(text + at, &above);
-#ifdef __SSE2__
-        if (found) {
-            unsigned first = (unsigned)__builtin_ctz(found);
-            *high = *high || seen || (above & ((1u << first) - 1));
-            return at + first;
-        }
-#else
-        if (found)
-            break;
-#endif
+    unsigned seen = 0, above = 0;
+    for (; at + STEP <= len && !special(text + at, &above); at += STEP)
         seen |= above;
-    }
-    for (; at < len; at++) {
-        unsigned char c = (unsigned char)text[at];
-        if (c < 0x20 || c == '"' || c == '\\')
-            break;
-        seen |= c & 0x80;
-    }
     *high = *high || seen != 0;
-    return at;
+    return at + plain_bytes(text + at, len - at, high);
 }
+
+#endif
 
 /* Four hex digits; negative when they are none. */
 static int32_t hex4(struct reader *in)
@@ -148,7 +192,7 @@ static bool read_escape(struct reader *in)
         return read_unicode(in);
     const char *found = c ? strchr(names, c) : NULL;
     if (found)
-        cm_buf_putc(&in->text, means[found - names]);
+        cm_json_add(&in->text, &means[found - names], 1);
     return found != NULL;
 }
 
@@ -169,7 +213,7 @@ static bool read_string(struct reader *in, const char **ret, size_t *ret_len)
     }
     cm_buf_reset(&in->text);
     for (;;) {
-        cm_buf_add(&in->text, text, run);
+        cm_json_add(&in->text, text, run);
         if (in->at == in->end)
             return false;
         char c = *in->at++;

@@ -9,6 +9,7 @@
 #pragma once
 
 #include <stdbool.h>
+#include <string.h>
 
 #include "base/core/buf.h"
 #include <jansson.h>
@@ -19,5 +20,18 @@ json_t *cm_json_read(const char *text, size_t len);
 
 /* Length of the prefix that stands in a JSON string as it is.  *high: has bytes above 0x7f. */
 size_t cm_json_plain(const char *text, size_t len, bool *high);
+
+/* cm_buf_add() where it only copies, which is nearly always. */
+static inline void cm_json_add(struct cm_buf *out, const void *data, size_t len)
+{
+    if (out->size <= out->len || len >= out->size - out->len || len > out->max - out->len ||
+        out->failed) {
+        cm_buf_add(out, data, len);
+        return;
+    }
+    memcpy(out->data + out->len, data, len);
+    out->len += len;
+    out->data[out->len] = '\0';
+}
 
 void cm_json_put_integer(struct cm_buf *out, int64_t value);

@@ -13,25 +13,26 @@ static void put_escape(struct cm_buf *out, unsigned char c, const char *hex)
 {
     static const char short_form[] = "btn?fr"; /* 0x08..0x0d */
     if (c == '"' || c == '\\')
-        cm_buf_add(out, (const char[]){'\\', (char)c}, 2);
+        cm_json_add(out, (const char[]){'\\', (char)c}, 2);
     else if (c >= 0x08 && c <= 0x0d && c != 0x0b)
-        cm_buf_add(out, (const char[]){'\\', short_form[c - 0x08]}, 2);
+        cm_json_add(out, (const char[]){'\\', short_form[c - 0x08]}, 2);
     else
-        cm_buf_add(out, (const char[]){'\\', 'u', '0', '0', hex[c >> 4], hex[c & 15]}, 6);
+        cm_json_add(out, (const char[]){'\\', 'u', '0', '0', hex[c >> 4], hex[c & 15]}, 6);
 }
 
 static void put_string(struct cm_buf *out, const char *text, size_t len, const char *hex)
 {
     bool high = false;
-    cm_buf_putc(out, '"');
+    cm_buf_reserve(out, len + 2);
+    cm_json_add(out, "\"", 1);
     for (size_t at = 0; at < len; at++) {
         size_t run = cm_json_plain(text + at, len - at, &high);
-        cm_buf_add(out, text + at, run);
+        cm_json_add(out, text + at, run);
         at += run;
         if (at < len)
             put_escape(out, (unsigned char)text[at], hex);
     }
-    cm_buf_putc(out, '"');
+    cm_json_add(out, "\"", 1);
 }
 
 void cm_json_put_string(struct cm_buf *out, const char *text, size_t len)
@@ -49,7 +50,7 @@ void cm_json_put_integer(struct cm_buf *out, int64_t value)
     } while (n > 0);
     if (value < 0)
         *--at = '-';
-    cm_buf_add(out, at, (size_t)(text + sizeof(text) - at));
+    cm_json_add(out, at, (size_t)(text + sizeof(text) - at));
 }
 
 /* Fractions, and what is nested too deeply: NULL (a loop, no UTF-8) is a bug of the caller. */
@@ -65,13 +66,13 @@ static void put(struct cm_buf *out, const json_t *v, unsigned depth);
 
 static void put_array(struct cm_buf *out, const json_t *v, unsigned depth)
 {
-    cm_buf_putc(out, '[');
+    cm_json_add(out, "[", 1);
     for (size_t i = 0; i < json_array_size(v); i++) {
         if (i > 0)
-            cm_buf_putc(out, ',');
+            cm_json_add(out, ",", 1);
         put(out, json_array_get(v, i), depth);
     }
-    cm_buf_putc(out, ']');
+    cm_json_add(out, "]", 1);
 }
 
 static void put_object(struct cm_buf *out, const json_t *v, unsigned depth)
@@ -79,16 +80,16 @@ static void put_object(struct cm_buf *out, const json_t *v, unsigned depth)
     const char *key;
     json_t *member;
     size_t len, n = 0;
-    cm_buf_putc(out, '{');
+    cm_json_add(out, "{", 1);
     json_object_keylen_foreach((json_t *)(uintptr_t)v, key, len, member)
     {
         if (n++ > 0)
-            cm_buf_putc(out, ',');
+            cm_json_add(out, ",", 1);
         put_string(out, key, len, "0123456789ABCDEF");
-        cm_buf_putc(out, ':');
+        cm_json_add(out, ":", 1);
         put(out, member, depth);
     }
-    cm_buf_putc(out, '}');
+    cm_json_add(out, "}", 1);
 }
 
 static void put(struct cm_buf *out, const json_t *v, unsigned depth)

@@ -120,6 +120,28 @@ static void everything_else_is_left_to_jansson(void **state)
     assert_false(taken("\"a\0b\"", 5));
 }
 
+/* What needs care, and what is above 0x7f, is seen at every place of a text of any length, and
+ * nothing behind what needs care. */
+static void plain_ends_where_care_is_needed(void **state)
+{
+    (void)state;
+    static const char cares[] = "\"\\\x1f";
+    for (size_t len = 0; len <= 50; len++)
+        for (size_t care = 0; care <= len; care++)
+            for (size_t high = 0; high <= len; high++) {
+                bool seen = false;
+                char *text = cm_malloc(len); /* exactly: a sanitizer sees a byte too far */
+                memset(text, care % 2 ? 'a' : ' ', len);
+                if (high < len)
+                    text[high] = (char)0x80;
+                if (care < len)
+                    text[care] = cares[(len + care) % 3];
+                assert_int_equal(cm_json_plain(text, len, &seen), care);
+                assert_int_equal(seen, high < care);
+                cm_free(text);
+            }
+}
+
 static void a_text_cut_anywhere_is_refused(void **state)
 {
     (void)state;
@@ -208,6 +230,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(plain_json_is_taken),
         cmocka_unit_test(everything_else_is_left_to_jansson),
+        cmocka_unit_test(plain_ends_where_care_is_needed),
         cmocka_unit_test(a_text_cut_anywhere_is_refused),
         cmocka_unit_test(any_changed_byte_agrees_with_jansson),
         cmocka_unit_test(depth_ends_at_the_limit),

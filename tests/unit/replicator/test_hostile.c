@@ -189,6 +189,22 @@ static void test_the_bound(void **state)
     assert_true(rp_values_ok("", 0));
 }
 
+/* Each of the three counts wherever it stands, and no other byte does. */
+static void test_what_counts(void **state)
+{
+    struct fixture *f = *state;
+    for (int c = 0; c < 256; c++) {
+        cm_buf_reset(&f->text);
+        for (size_t i = 0; i < RP_VALUES_MAX + 1; i++)
+            cm_buf_putc(&f->text, (char)c);
+        bool counts = c == ',' || c == '[' || c == '{';
+        assert_int_equal(rp_values_ok(f->text.data, f->text.len), !counts);
+        assert_true(rp_values_ok(f->text.data, f->text.len - 1));
+        f->text.data[f->text.len / 2] = 'x';
+        assert_true(rp_values_ok(f->text.data, f->text.len));
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -197,6 +213,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_one_by_one, setup, teardown),
         cmocka_unit_test_setup_teardown(test_json_without_bottom, setup, teardown),
         cmocka_unit_test_setup_teardown(test_the_bound, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_what_counts, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
