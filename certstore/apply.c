@@ -70,7 +70,7 @@ static bool indexed_now(struct cs_store *store, const char *id, const struct cs_
     else
         body = json_object(); /* without policy no key depends on the body */
     if (rc == 0)
-        cs_index_of(store, id, body, ret);
+        cs_index_of(store->policy, id, body, ret);
     else
         cm_log(CM_LOG_ERROR, "certstore", id,
                "the stored version is damaged; the new one replaces it");
@@ -82,13 +82,15 @@ static int update_index(struct cs_store *store, const struct cs_entry *entry,
                         const struct cs_indoc *in, const struct cs_index_set *before,
                         bool before_known, struct cm_err *err)
 {
-    struct cs_index_set after;
+    struct cs_index_set made = {0};
     /* With policy the effective leaf is the new one or the same as before. */
-    cs_index_of(store, in->id, is_live(entry) ? in->body : NULL, &after);
+    bool live = is_live(entry), there = live && in->examined;
+    if (live && !there)
+        cs_index_of(store->policy, in->id, in->body, &made);
     int rc = before_known ? 0 : cs_index_purge(store, in->id, err);
     if (rc == 0)
-        rc = cs_index_update(store, in->id, before, &after, err);
-    cs_index_fini(&after);
+        rc = cs_index_update(store, in->id, before, there ? &in->keys : &made, err);
+    cs_index_fini(&made);
     return rc;
 }
 

@@ -96,7 +96,7 @@ static void check_index(struct cs_check *c, const char *id, const struct cs_head
     c->docs++;
     if (!body)
         return;
-    cs_index_of(c->store, id, body, &set);
+    cs_index_of(c->store->policy, id, body, &set);
     c->indexed += (int64_t)set.count;
     for (size_t i = 0; i < set.count; i++)
         if (!cs_index_has(c->txn, id, &set.key[i]))

@@ -84,13 +84,12 @@ static int key_order(const void *a, const void *b)
     return x->index != y->index ? (int)x->index - (int)y->index : strcmp(x->text, y->text);
 }
 
-void cs_index_of(const struct cs_store *store, const char *id, const json_t *body,
-                 struct cs_index_set *ret)
+void cs_index_of(bool policy, const char *id, const json_t *body, struct cs_index_set *ret)
 {
     *ret = (struct cs_index_set){0};
     if (!body)
         return;
-    const struct cs_type *type = store->policy ? cs_type_of(id) : NULL;
+    const struct cs_type *type = policy ? cs_type_of(id) : NULL;
     add(ret, CS_BY_TYPE, cm_strdup(type ? type->name : ""));
     for (size_t i = 0; type && i < sizeof(rules) / sizeof(rules[0]); i++)
         if (strcmp(rules[i].type, type->name) == 0)

@@ -20,8 +20,10 @@ int cs_refuse(struct cs_result *result, int code, const char *fmt, ...)
 void cs_indoc_fini(struct cs_indoc *in)
 {
     json_decref(in->body);
+    json_decref(in->aside);
     cm_free(in->text);
     cm_free(in->path);
+    cs_index_fini(&in->keys);
     *in = (struct cs_indoc){0};
 }
 
@@ -37,27 +39,41 @@ static bool is_read_only(const char *name)
     return false;
 }
 
-static int take_members(const json_t *doc, bool policy, struct cs_indoc *in,
-                        struct cs_result *result)
+/* 0, 1 = it stays in the body, or why no document may have this member that begins with "_". */
+static int check_special(const char *name, const json_t *value, bool policy,
+                         struct cs_result *result)
+{
+    if (is_read_only(name))
+        return 0;
+    if (strcmp(name, "_attachments") == 0)
+        return json_object_size(value) == 0
+                   ? 0
+                   : cs_refuse(result, CM_EINVAL, "attachments are not supported");
+    /* CouchDB keeps the marks of its own replicator in the document. */
+    if (policy || strncmp(name, "_replication_", 13) != 0)
+        return cs_refuse(result, CM_EMALF, "Bad special document member: %.60s", name);
+    return 1;
+}
+
+/* Moves CouchDB's members from the body aside: nothing is copied but them. */
+static int take_members(bool policy, struct cs_indoc *in, struct cs_result *result)
 {
     const char *name;
     json_t *value;
-    in->body = json_object();
-    json_object_foreach((json_t *)(uintptr_t)doc, name, value)
+    void *next;
+    json_object_foreach_safe(in->body, next, name, value)
     {
-        if (name[0] == '_' && strcmp(name, "_id") != 0) {
-            if (is_read_only(name))
-                continue;
-            if (strcmp(name, "_attachments") == 0) {
-                if (json_object_size(value) > 0)
-                    return cs_refuse(result, CM_EINVAL, "attachments are not supported");
-                continue;
-            }
-            /* CouchDB keeps the marks of its own replicator in the document. */
-            if (policy || strncmp(name, "_replication_", 13) != 0)
-                return cs_refuse(result, CM_EMALF, "Bad special document member: %.60s", name);
-        }
-        json_object_set(in->body, name, value);
+        if (name[0] != '_' || strcmp(name, "_id") == 0)
+            continue;
+        int rc = check_special(name, value, policy, result);
+        if (rc < 0)
+            return rc;
+        if (rc > 0)
+            continue;
+        if (!in->aside)
+            in->aside = json_object();
+        json_object_set(in->aside, name, value);
+        json_object_del(in->body, name);
     }
     return 0;
 }
@@ -101,10 +117,10 @@ static int read_history(const json_t *history, const char *rev, struct cs_indoc 
     return 0;
 }
 
-static int read_revision(const json_t *doc, struct cs_indoc *in, struct cs_result *result)
+static int read_revision(struct cs_indoc *in, struct cs_result *result)
 {
-    const json_t *rev = json_object_get(doc, "_rev");
-    const json_t *history = json_object_get(doc, "_revisions");
+    const json_t *rev = json_object_get(in->aside, "_rev");
+    const json_t *history = json_object_get(in->aside, "_revisions");
     if (rev && !json_is_string(rev))
         return cs_refuse(result, CM_EMALF, "Invalid rev format");
     if (history)
@@ -123,21 +139,21 @@ size_t cs_doc_max(const char *id)
     return strcmp(id, "trust:root") == 0 ? CS_TRUST_MAX : CS_DOC_MAX;
 }
 
-int cs_indoc_read(const json_t *doc, bool policy, struct cs_indoc *ret, struct cs_result *result)
+int cs_indoc_take(json_t *take_doc, bool policy, struct cs_indoc *ret, struct cs_result *result)
 {
-    *ret = (struct cs_indoc){0};
+    *ret = (struct cs_indoc){.body = take_doc};
     *result = (struct cs_result){0};
-    if (!json_is_object(doc))
+    if (!json_is_object(take_doc))
         return cs_refuse(result, CM_EMALF, "Document must be a JSON object");
-    const json_t *deleted = json_object_get(doc, "_deleted");
+    const json_t *deleted = json_object_get(take_doc, "_deleted");
     if (deleted && !json_is_boolean(deleted))
         return cs_refuse(result, CM_EMALF, "_deleted must be true or false");
     ret->deleted = json_is_true(deleted);
-    int rc = check_id(doc, policy, result);
+    int rc = check_id(take_doc, policy, result);
     if (rc == 0)
-        rc = take_members(doc, policy, ret, result);
+        rc = take_members(policy, ret, result);
     if (rc == 0)
-        rc = read_revision(doc, ret, result);
+        rc = read_revision(ret, result);
     if (rc < 0)
         return rc;
     ret->id = cm_json_str(ret->body, "_id");
@@ -150,26 +166,45 @@ int cs_indoc_read(const json_t *doc, bool policy, struct cs_indoc *ret, struct c
     return 0;
 }
 
-int cs_indoc_judge(struct cs_store *store, const struct cs_indoc *in, int64_t *ret_serial,
-                   struct cs_result *result)
+int cs_indoc_read(const json_t *doc, bool policy, struct cs_indoc *ret, struct cs_result *result)
+{
+    return cs_indoc_take(json_copy((json_t *)(uintptr_t)doc), policy, ret, result);
+}
+
+json_t *cs_indoc_whole(const struct cs_indoc *in)
+{
+    json_t *doc = in->aside ? json_copy(in->body) : json_incref(in->body);
+    if (in->aside)
+        json_object_update(doc, in->aside);
+    return doc;
+}
+
+void cs_indoc_examine(struct cs_indoc *in)
 {
     struct cm_err err = CM_ERR_INIT;
+    in->examined = true;
+    int rc = cs_schema_check(in->body, in->deleted, &err);
+    if (rc < 0) {
+        cs_refuse(&in->finding, rc, "schema: %s", err.what);
+        cm_err_fini(&err);
+        return;
+    }
+    cs_index_of(true, in->id, in->body, &in->keys);
+    if (!cs_index_fits(&in->keys, in->id))
+        cs_refuse(&in->finding, CM_ELIMIT, "a name in the document is too long for its index");
+}
+
+int cs_indoc_judge(struct cs_store *store, struct cs_indoc *in, int64_t *ret_serial,
+                   struct cs_result *result)
+{
     struct cs_verdict verdict = {0};
-    struct cs_index_set keys;
     *ret_serial = 0;
     if (!store->policy)
         return 0;
-    int rc = cs_schema_check(in->body, in->deleted, &err);
-    if (rc < 0) {
-        cs_refuse(result, rc, "schema: %s", err.what);
-        cm_err_fini(&err);
-        return rc;
-    }
-    cs_index_of(store, in->id, in->body, &keys);
-    bool fits = cs_index_fits(&keys, in->id);
-    cs_index_fini(&keys);
-    if (!fits)
-        return cs_refuse(result, CM_ELIMIT, "a name in the document is too long for its index");
+    if (!in->examined)
+        cs_indoc_examine(in);
+    if (in->finding.code < 0)
+        return cs_refuse(result, in->finding.code, "%s", in->finding.reason);
     store->verify(store->port_arg, in->body, in->deleted, &verdict);
     if (!verdict.valid)
         return cs_refuse(result, CM_EDENIED, "signature: %.140s", verdict.reason);

@@ -171,19 +171,54 @@ int cs_body_shared(struct cs_store *store, struct cs_txn *txn, const char *id,
                    const struct cs_rev *rev, json_t **ret, struct cm_err *err);
 void cs_bodies_fini(struct cs_store *store);
 
+/* ---- indexes (index.c) ---- */
+
+struct cs_index_key {
+    enum cs_index index;
+    char *text;
+};
+/* The index entries of an effective document, sorted, without duplicates. */
+struct cs_index_set {
+    struct cs_index_key *key;
+    size_t count, size;
+};
+/* body NULL: no entries. */
+void cs_index_of(bool policy, const char *id, const json_t *body, struct cs_index_set *ret);
+void cs_index_fini(struct cs_index_set *set);
+int cs_index_update(struct cs_store *store, const char *id, const struct cs_index_set *before,
+                    const struct cs_index_set *after, struct cm_err *err);
+/* Removes every entry of a document by reading all of them: for when what was indexed can no
+ * longer be read. */
+int cs_index_purge(struct cs_store *store, const char *id, struct cm_err *err);
+bool cs_index_has(struct cs_txn *txn, const char *id, const struct cs_index_key *key);
+/* Do the keys fit LMDB's limit? */
+bool cs_index_fits(const struct cs_index_set *set, const char *id);
+
 /* ---- incoming documents (indoc.c) ---- */
 
 struct cs_indoc {
     const char *id; /* borrowed from body */
     bool deleted;
-    json_t *body; /* `_id` and the members without "_" */
-    char *text;   /* the body, compact */
+    json_t *body;  /* `_id` and the members without "_" */
+    json_t *aside; /* the others; NULL = there were none */
+    char *text;    /* the body, compact */
     size_t text_len;
     struct cs_rev *path; /* newest first; path_len 0 = no `_rev` given */
     size_t path_len;
+    /* With policy, of cs_indoc_examine(). */
+    bool examined;
+    struct cs_result finding; /* code 0: nothing speaks against it but perhaps its signature */
+    struct cs_index_set keys; /* of the body */
 };
-/* Returns 0 or a code, with the reason in ret->reason; always needs cs_indoc_fini(). */
+/* Returns 0 or a code, with the reason in ret->reason; always needs cs_indoc_fini().  These and
+ * cs_indoc_examine() may run on any thread. */
 int cs_indoc_read(const json_t *doc, bool policy, struct cs_indoc *ret, struct cs_result *result);
+/* The same without a copy: the document becomes the body, nobody else may look at it meanwhile. */
+int cs_indoc_take(json_t *take_doc, bool policy, struct cs_indoc *ret, struct cs_result *result);
+/* The document as it came (owned). */
+json_t *cs_indoc_whole(const struct cs_indoc *in);
+/* Schema and index keys. */
+void cs_indoc_examine(struct cs_indoc *in);
 /* The text of this revision is being written (bodies.c). */
 void cs_body_keep(struct cs_store *store, const struct cs_indoc *in, const struct cs_rev *rev);
 void cs_indoc_fini(struct cs_indoc *in);
@@ -191,7 +226,7 @@ void cs_indoc_fini(struct cs_indoc *in);
 int cs_refuse(struct cs_result *result, int code, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 /* Schema and signature; without policy always valid. */
-int cs_indoc_judge(struct cs_store *store, const struct cs_indoc *in, int64_t *ret_serial,
+int cs_indoc_judge(struct cs_store *store, struct cs_indoc *in, int64_t *ret_serial,
                    struct cs_result *result);
 /* Same content but for the signatures (ECDSA gives another value each time). */
 bool cs_same_content(const json_t *a, const json_t *b);
@@ -215,33 +250,9 @@ int cs_apply_cut(struct cs_store *store, const char *id, struct cs_entry *entry,
 /* Deletes the bodies of the tree's dropped revisions. */
 int cs_drop_bodies(struct cs_store *store, const char *id, const struct cs_tree *tree,
                    struct cm_err *err);
-/* cs_put_replicated() without its quarantine. */
-int cs_replicate(struct cs_store *store, const json_t *doc, struct cs_indoc *in,
-                 struct cs_result *result, struct cm_err *err);
-
-/* ---- indexes (index.c) ---- */
-
-struct cs_index_key {
-    enum cs_index index;
-    char *text;
-};
-/* The index entries of an effective document, sorted, without duplicates. */
-struct cs_index_set {
-    struct cs_index_key *key;
-    size_t count, size;
-};
-/* body NULL: no entries. */
-void cs_index_of(const struct cs_store *store, const char *id, const json_t *body,
-                 struct cs_index_set *ret);
-void cs_index_fini(struct cs_index_set *set);
-int cs_index_update(struct cs_store *store, const char *id, const struct cs_index_set *before,
-                    const struct cs_index_set *after, struct cm_err *err);
-/* Removes every entry of a document by reading all of them: for when what was indexed can no
- * longer be read. */
-int cs_index_purge(struct cs_store *store, const char *id, struct cm_err *err);
-bool cs_index_has(struct cs_txn *txn, const char *id, const struct cs_index_key *key);
-/* Do the keys fit LMDB's limit? */
-bool cs_index_fits(const struct cs_index_set *set, const char *id);
+/* cs_put_ready() without its quarantine. */
+int cs_replicate(struct cs_store *store, struct cs_ready *ready, struct cs_result *result,
+                 struct cm_err *err);
 
 /* ---- quarantine (quarantine.c) ---- */
 

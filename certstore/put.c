@@ -86,7 +86,7 @@ static int put_child(struct cs_store *store, struct cs_entry *entry, const struc
     return cs_apply(store, entry, &change, result, err);
 }
 
-static int put_own(struct cs_store *store, const struct cs_indoc *in, struct cs_entry *entry,
+static int put_own(struct cs_store *store, struct cs_indoc *in, struct cs_entry *entry,
                    struct cs_result *result, struct cm_err *err)
 {
     int64_t serial;
@@ -208,7 +208,7 @@ static int check_generation(const struct cs_store *store, const struct cs_entry 
     return 0;
 }
 
-static int replicate_into(struct cs_store *store, const struct cs_indoc *in, struct cs_entry *entry,
+static int replicate_into(struct cs_store *store, struct cs_indoc *in, struct cs_entry *entry,
                           struct cs_result *result, struct cm_err *err)
 {
     int64_t serial = 0;
@@ -236,11 +236,44 @@ static int replicate_into(struct cs_store *store, const struct cs_indoc *in, str
     return store->failed ? rc : 0;
 }
 
-int cs_replicate(struct cs_store *store, const json_t *doc, struct cs_indoc *in,
-                 struct cs_result *result, struct cm_err *err)
+/* ---- documents read ahead ----------------------------------------------------------------- */
+
+struct cs_ready {
+    struct cs_indoc in;
+    struct cs_result read; /* of reading it */
+};
+
+struct cs_ready *cs_ready_new(json_t *take_doc, bool policy)
 {
+    struct cs_ready *ready = cm_calloc(1, sizeof(*ready));
+    if (cs_indoc_take(take_doc, policy, &ready->in, &ready->read) == 0 && policy)
+        cs_indoc_examine(&ready->in);
+    return ready;
+}
+
+void cs_ready_free(struct cs_ready *ready)
+{
+    cs_indoc_fini(&ready->in);
+    cm_free(ready);
+}
+
+const json_t *cs_ready_body(const struct cs_ready *ready)
+{
+    return ready->in.body;
+}
+
+bool cs_ready_deleted(const struct cs_ready *ready)
+{
+    return ready->in.deleted;
+}
+
+int cs_replicate(struct cs_store *store, struct cs_ready *ready, struct cs_result *result,
+                 struct cm_err *err)
+{
+    struct cs_indoc *in = &ready->in;
     struct cs_entry entry = CS_ENTRY_INIT;
-    if (cs_indoc_read(doc, store->policy, in, result) < 0)
+    *result = ready->read;
+    if (result->code < 0)
         return 0;
     if (in->path_len == 0) {
         cs_refuse(result, CM_EMALF, "Document rev must be given with new_edits=false");
@@ -252,6 +285,29 @@ int cs_replicate(struct cs_store *store, const json_t *doc, struct cs_indoc *in,
     if (rc == 0)
         rc = replicate_into(store, in, &entry, result, err);
     cs_entry_fini(&entry);
+    return rc;
+}
+
+int cs_put_ready(struct cs_store *store, struct cs_ready *ready, const char *peer,
+                 struct cs_result *ret, struct cm_err *err)
+{
+    int rc = cs_replicate(store, ready, ret, err);
+    if (rc == 0 && store->policy && (ret->code < 0 || store->batch.quarantine_count > 0)) {
+        CM_AUTO_JSON doc = cs_indoc_whole(&ready->in);
+        rc = ret->code < 0 ? cs_quarantine_add(store, doc, peer, ret->reason, err)
+                           : cs_quarantine_drop(store, doc, err);
+    }
+    if (rc < 0)
+        cs_refuse(ret, rc, "the store failed");
+    return rc;
+}
+
+int cs_put_replicated(struct cs_store *store, const json_t *doc, const char *peer,
+                      struct cs_result *ret, struct cm_err *err)
+{
+    struct cs_ready *ready = cs_ready_new(json_copy((json_t *)(uintptr_t)doc), store->policy);
+    int rc = cs_put_ready(store, ready, peer, ret, err);
+    cs_ready_free(ready);
     return rc;
 }
 
@@ -283,21 +339,4 @@ enum cs_weight cs_weigh(struct cs_store *store, const json_t *doc)
     cs_entry_fini(&entry);
     cs_indoc_fini(&in);
     return weight;
-}
-
-int cs_put_replicated(struct cs_store *store, const json_t *doc, const char *peer,
-                      struct cs_result *ret, struct cm_err *err)
-{
-    struct cs_indoc in;
-    int rc = cs_replicate(store, doc, &in, ret, err);
-    if (rc == 0 && store->policy) {
-        if (ret->code < 0)
-            rc = cs_quarantine_add(store, doc, peer, ret->reason, err);
-        else if (store->batch.quarantine_count > 0)
-            rc = cs_quarantine_drop(store, doc, err);
-    }
-    if (rc < 0)
-        cs_refuse(ret, rc, "the store failed");
-    cs_indoc_fini(&in);
-    return rc;
 }

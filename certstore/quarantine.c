@@ -240,15 +240,15 @@ int cs_quarantine_retry(struct cs_store *store, struct cm_err *err)
     size_t count = list(&store->txn, &hash);
     /* Oldest first, so that several versions of a document arrive in their order. */
     for (size_t i = count; i-- > 0 && rc == 0;) {
-        struct cs_indoc in;
         struct cs_result result;
-        CM_AUTO_JSON doc = load(&store->txn, 'd', hash[i]);
+        json_t *doc = load(&store->txn, 'd', hash[i]);
         if (!doc)
             continue;
-        rc = cs_replicate(store, doc, &in, &result, err);
+        struct cs_ready *ready = cs_ready_new(doc, store->policy);
+        rc = cs_replicate(store, ready, &result, err);
         if (rc == 0 && result.code == 0)
             rc = drop(store, hash[i], err);
-        cs_indoc_fini(&in);
+        cs_ready_free(ready);
     }
     cm_free(hash);
     return rc;

@@ -111,6 +111,20 @@ int cs_put(struct cs_store *store, const json_t *doc, struct cs_result *ret, str
 int cs_put_replicated(struct cs_store *store, const json_t *doc, const char *peer,
                       struct cs_result *ret, struct cm_err *err);
 
+/* The same in two steps, for many documents: what goes without the store (reading, schema, index
+ * keys) may be done on any thread.  take_doc: nobody else may look at it from now on, its members
+ * that begin with "_" are taken out; policy as of the store.  Never NULL: what is wrong with the
+ * document is said when it is put. */
+struct cs_ready;
+struct cs_ready *cs_ready_new(json_t *take_doc, bool policy);
+void cs_ready_free(struct cs_ready *ready); /* on any thread */
+/* What is signed (borrowed): the document without CouchDB's members, or whatever it is. */
+const json_t *cs_ready_body(const struct cs_ready *ready);
+bool cs_ready_deleted(const struct cs_ready *ready);
+/* As cs_put_replicated(). */
+int cs_put_ready(struct cs_store *store, struct cs_ready *ready, const char *peer,
+                 struct cs_result *ret, struct cm_err *err);
+
 /* What a replicated document would be worth, without putting it (with policy). */
 enum cs_weight {
     CS_WEIGHT_NONE,  /* it would be refused */

@@ -1,7 +1,8 @@
 /*
- * Fetching documents with _bulk_get, in requests of some hundred: while the signatures of one reply
- * are checked on worker threads, the next reply comes in; a third is not asked for before the first
- * is put.
+ * Fetching documents with _bulk_get, in requests of some hundred.  A reply is read by a worker
+ * thread, then its signatures are checked by several, then the loop puts its documents: while one
+ * is checked or put, the next comes in and is read; a third is not asked for before the first is
+ * checked.
  *
  * One poisoned document must not stop the others: a reply that is too large or does not parse is
  * asked for in smaller pieces, and a single document that still fails is left out (logged).
@@ -16,46 +17,30 @@ static void ask(struct rp_job *job);
 
 /* ---- putting ------------------------------------------------------------------------------ */
 
-/* False when the job has failed. */
-static bool put_all(struct rp_job *job, const json_t *results)
+/* Puts and frees; false when the job has failed. */
+static bool put_all(struct rp_job *job, struct rp_reading *take)
 {
     struct cm_err err = CM_ERR_INIT;
-    int rc = 0;
-    for (size_t i = 0; i < json_array_size(results) && rc == 0; i++)
-        rc = rp_pull_put(job, cm_json_arr(json_array_get(results, i), "docs"), &err);
+    int rc = rp_pull_put(job, take, &err);
+    rp_reading_drop(take, job->client->loop);
     if (rc < 0)
         rp_job_fail(job, &err);
     cm_err_fini(&err);
     return rc == 0;
 }
 
-static json_t *docs_of(const json_t *results)
-{
-    json_t *docs = json_array();
-    for (size_t i = 0; i < json_array_size(results); i++) {
-        const json_t *list = cm_json_arr(json_array_get(results, i), "docs");
-        for (size_t j = 0; j < json_array_size(list); j++) {
-            json_t *doc = cm_json_obj(json_array_get(list, j), "ok");
-            if (doc)
-                json_array_append(docs, doc);
-        }
-    }
-    return docs;
-}
-
 static void on_proved(void *arg);
 
 /* Begins to check the signatures of what a reply brought; false when they are too few for that. */
-static bool begin_proof(struct rp_job *job, json_t *results)
+static bool begin_proof(struct rp_job *job, struct rp_reading *take)
 {
     struct rp_pull *pull = job->pull;
     const struct rp_client *client = job->client;
-    CM_AUTO_JSON docs = client->prove ? docs_of(results) : NULL;
-    if (json_array_size(docs) < RP_PROVE_MIN)
+    if (!client->prove || rp_reading_documents(take) < RP_PROVE_MIN)
         return false;
-    pull->proving = json_incref(results);
+    pull->proving = take;
     pull->proof = rp_ticket_new(job, NULL);
-    client->prove(client->prove_arg, json_incref(docs), on_proved, pull->proof);
+    client->prove(client->prove_arg, rp_reading_signed(take), on_proved, pull->proof);
     return true;
 }
 
@@ -68,16 +53,18 @@ static void on_proved(void *arg)
     if (!job)
         return;
     struct rp_pull *pull = job->pull;
-    CM_AUTO_JSON results = pull->proving;
-    CM_AUTO_JSON held = pull->held;
+    struct rp_reading *proved = pull->proving, *held = pull->held;
     pull->proving = pull->held = NULL;
     pull->proof = NULL;
     bool begun = held && begin_proof(job, held);
     if (begun)
         ask(job);
-    if (!put_all(job, results) || begun)
+    if (!put_all(job, proved)) {
+        if (held && !begun)
+            rp_reading_free(held);
         return;
-    if (held && !put_all(job, held))
+    }
+    if (begun || (held && !put_all(job, held)) || pull->reading)
         return;
     if (held || pull->at >= json_array_size(pull->missing))
         ask(job);
@@ -98,6 +85,39 @@ static void ask_for_less(struct rp_job *job)
     ask(job);
 }
 
+static void take_reading(struct rp_job *job, struct rp_reading *take)
+{
+    struct rp_pull *pull = job->pull;
+    if (!cm_json_arr(take->reply, "results")) {
+        rp_reading_free(take);
+        ask_for_less(job);
+        return;
+    }
+    pull->at += pull->asked;
+    pull->chunk = 2 * pull->chunk < CHUNK_MAX ? 2 * pull->chunk : CHUNK_MAX;
+    if (pull->proof)
+        pull->held = take;
+    else if (begin_proof(job, take) || put_all(job, take))
+        ask(job);
+}
+
+static void run_reading(void *arg)
+{
+    rp_reading_run(arg, true);
+}
+
+static void on_read(void *arg)
+{
+    struct rp_reading *reading = arg;
+    struct rp_job *job = reading->job;
+    if (!job) {
+        rp_reading_free(reading);
+        return;
+    }
+    job->pull->reading = NULL;
+    take_reading(job, reading);
+}
+
 static void on_bulk_get(struct rp_job *job, const struct http_result *res)
 {
     struct rp_pull *pull = job->pull;
@@ -112,18 +132,18 @@ static void on_bulk_get(struct rp_job *job, const struct http_result *res)
         rp_job_fail_status(job, res, "fetching documents from");
         return;
     }
-    CM_AUTO_JSON reply = status == 200 ? rp_reply_json(res) : NULL;
-    json_t *results = cm_json_arr(reply, "results");
-    if (!results) {
+    if (status != 200) {
         ask_for_less(job);
         return;
     }
-    pull->at += pull->asked;
-    pull->chunk = 2 * pull->chunk < CHUNK_MAX ? 2 * pull->chunk : CHUNK_MAX;
-    if (pull->proof)
-        pull->held = json_incref(results);
-    else if (begin_proof(job, results) || put_all(job, results))
-        ask(job);
+    struct rp_reading *reading = rp_reading_new(job, res);
+    if (pull->asked < RP_PROVE_MIN) {
+        rp_reading_run(reading, true);
+        take_reading(job, reading);
+        return;
+    }
+    pull->reading = reading;
+    cm_loop_work(job->client->loop, run_reading, on_read, reading);
 }
 
 static void ask(struct rp_job *job)
@@ -164,7 +184,11 @@ void rp_bulk_cancel(struct rp_job *job)
 {
     struct rp_pull *pull = job->pull;
     rp_ticket_drop(&pull->proof);
-    json_decref(pull->proving);
-    json_decref(pull->held);
-    pull->proving = pull->held = NULL;
+    if (pull->reading)
+        pull->reading->job = NULL; /* on_read() frees it */
+    if (pull->proving)
+        rp_reading_free(pull->proving);
+    if (pull->held)
+        rp_reading_free(pull->held);
+    pull->reading = pull->proving = pull->held = NULL;
 }

@@ -31,12 +31,14 @@ static int take(struct rp_get *get, const struct http_result *res)
         rp_job_fail_status(job, res, "fetching a document from");
         return CM_EPEER;
     }
-    CM_AUTO_JSON list = res->err->code == 0 ? rp_reply_json(res) : NULL;
-    if (!json_is_array(list)) {
+    struct rp_reading *reading = rp_reading_new(job, res);
+    int rc = 0;
+    rp_reading_run(reading, false);
+    if (res->err->code != 0 || !json_is_array(reading->reply))
         rp_pull_leave_out(job, entry_of(get));
-        return 0;
-    }
-    int rc = rp_pull_put(job, list, &err);
+    else
+        rc = rp_pull_put(job, reading, &err);
+    rp_reading_free(reading);
     if (rc < 0)
         rp_job_fail(job, &err);
     cm_err_fini(&err);

@@ -136,10 +136,10 @@ static void look_for_author(struct rp_job *job, const char *id)
 }
 
 /* One document of a reply; negative when the store failed. */
-static int put_doc(struct rp_job *job, const json_t *doc, struct cm_err *err)
+static int put_doc(struct rp_job *job, const struct rp_item *item, struct cm_err *err)
 {
     struct rp_session *session = &job->save.session;
-    const char *id = cm_json_str(doc, "_id");
+    const char *id = cm_json_str(cs_ready_body(item->ready), "_id");
     session->docs_read++;
     if (!id || !pull_wants(job, id)) {
         session->write_failures++;
@@ -148,10 +148,10 @@ static int put_doc(struct rp_job *job, const json_t *doc, struct cm_err *err)
                "the peer sent a document not asked for");
         return 0;
     }
-    if (job->client->hub && rp_heal_is_mark(doc))
+    if (item->mark)
         return 0;
     struct cs_result res = {0};
-    int rc = cs_put_replicated(job->client->store, doc, job->client->peer, &res, err);
+    int rc = cs_put_ready(job->client->store, item->ready, job->client->peer, &res, err);
     if (rc < 0)
         return rc;
     if (res.code != 0) {
@@ -168,17 +168,17 @@ static int put_doc(struct rp_job *job, const json_t *doc, struct cm_err *err)
     return 0;
 }
 
-int rp_pull_put(struct rp_job *job, const json_t *list, struct cm_err *err)
+int rp_pull_put(struct rp_job *job, const struct rp_reading *reading, struct cm_err *err)
 {
     int rc = 0;
-    for (size_t i = 0; i < json_array_size(list) && rc == 0; i++) {
-        const json_t *entry = json_array_get(list, i);
-        const json_t *doc = cm_json_obj(entry, "ok"), *why = cm_json_obj(entry, "error");
-        if (doc)
-            rc = put_doc(job, doc, err);
-        else if (why && strcmp(cm_json_str_or(why, "error", ""), "not_found") != 0)
-            cm_log(CM_LOG_WARN, "replicator", cm_json_str_or(why, "id", ""),
-                   "left out, the peer cannot read it: %s", cm_json_str_or(why, "reason", ""));
+    for (size_t i = 0; i < reading->count && rc == 0; i++) {
+        const struct rp_item *item = &reading->item[i];
+        if (item->ready)
+            rc = put_doc(job, item, err);
+        else if (strcmp(cm_json_str_or(item->error, "error", ""), "not_found") != 0)
+            cm_log(CM_LOG_WARN, "replicator", cm_json_str_or(item->error, "id", ""),
+                   "left out, the peer cannot read it: %s",
+                   cm_json_str_or(item->error, "reason", ""));
     }
     return rc;
 }

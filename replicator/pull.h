@@ -5,7 +5,7 @@
 #pragma once
 
 #include "base/core/buf.h"
-#include "replicator/job.h"
+#include "replicator/reading.h"
 
 #define RP_GETS_MAX 8 /* GETs in flight */
 
@@ -28,17 +28,18 @@ struct rp_pull {
     json_t
         *committing; /* sequence of the batch that waits for its commit; NULL = nothing to note */
     size_t committing_put;
-    bool ended;              /* the batch after it has ended, too, and waits */
-    bool live;               /* caught up: ask with longpoll */
-    bool gathering;          /* waits a moment before it asks */
-    bool no_bulk_get;        /* the peer lacks it: one GET per document */
-    bool rows;               /* the batch had rows */
-    bool open;               /* a batch is under way: rows are known, not everything is put */
-    bool asked_ahead;        /* the rows of the batch after it are asked for … */
-    json_t *ahead;           /* … and have come */
-    struct rp_ticket *proof; /* signatures are being checked … */
-    json_t *proving;         /* … of these results of a _bulk_get */
-    json_t *held;            /* results that came meanwhile */
+    bool ended;                 /* the batch after it has ended, too, and waits */
+    bool live;                  /* caught up: ask with longpoll */
+    bool gathering;             /* waits a moment before it asks */
+    bool no_bulk_get;           /* the peer lacks it: one GET per document */
+    bool rows;                  /* the batch had rows */
+    bool open;                  /* a batch is under way: rows are known, not everything is put */
+    bool asked_ahead;           /* the rows of the batch after it are asked for … */
+    json_t *ahead;              /* … and have come */
+    struct rp_reading *reading; /* of a reply of _bulk_get, on a worker thread */
+    struct rp_ticket *proof;    /* signatures are being checked … */
+    struct rp_reading *proving; /* … of this one, read before */
+    struct rp_reading *held;    /* read meanwhile */
     rp_job_fn fetched;
     struct rp_get get[RP_GETS_MAX];
     rp_job_fn gets_done;
@@ -46,9 +47,9 @@ struct rp_pull {
     int64_t asked_at;
 };
 
-/* Puts the documents of an array of {"ok": doc} and others; negative when the store failed. Missing
- * is what was superseded or purged between feed and fetch. */
-int rp_pull_put(struct rp_job *job, const json_t *list, struct cm_err *err);
+/* Puts the documents of a reply; negative when the store failed.  Missing is what was superseded or
+ * purged between feed and fetch. */
+int rp_pull_put(struct rp_job *job, const struct rp_reading *reading, struct cm_err *err);
 /* Counts and lists a document that cannot be had. */
 void rp_pull_leave_out(struct rp_job *job, const json_t *entry);
 

@@ -54,6 +54,58 @@ static void merges_and_replays(void **state)
     assert_sound(rig, 1);
 }
 
+/* In two steps: the first needs no store, and a refused document is kept as it came. */
+static void read_ahead(void **state)
+{
+    struct rig *rig = *state;
+    struct cs_result result;
+    struct cs_ready *good = cs_ready_new(version(5, "2-b,1-a"), true);
+    json_t *doc = version(6, "3-c,2-b,1-a");
+    cm_json_set(doc, "surprise", json_array());
+    struct cs_ready *bad = cs_ready_new(json_copy(doc), true);
+    assert_null(json_object_get(cs_ready_body(good), "_rev"));
+    assert_false(cs_ready_deleted(good));
+    assert_int_equal(cs_put_ready(rig->store, bad, "peer", &result, NULL), 0);
+    assert_int_equal(result.code, CM_EMALF);
+    assert_string_equal(result.rev, "3-c");
+    assert_int_equal(quarantined(rig), 1);
+    assert_true(cs_is_refused(rig->store, ID, "3-c"));
+    assert_int_equal(cs_put_ready(rig->store, good, "peer", &result, NULL), 0);
+    assert_int_equal(result.code, 0);
+    assert_true(result.changed);
+    cs_ready_free(good);
+    cs_ready_free(bad);
+    commit(rig);
+    assert_int_equal(days_of(rig, ID), 5);
+    assert_sound(rig, 1);
+    json_decref(doc);
+    struct cs_ready *none = cs_ready_new(json_integer(1), true);
+    assert_int_equal(cs_put_ready(rig->store, none, "peer", &result, NULL), 0);
+    assert_int_equal(result.code, CM_EMALF);
+    cs_ready_free(none);
+}
+
+/* What is refused now and accepted later was kept whole. */
+static void read_ahead_and_tried_again(void **state)
+{
+    struct rig *rig = *state;
+    struct cs_result result;
+    json_t *gone = at_rev(settings("a", 7, 7, true), "2-b,1-a");
+    struct cs_ready *ready = cs_ready_new(gone, true);
+    assert_true(cs_ready_deleted(ready));
+    rig->reject_all = true;
+    assert_int_equal(cs_put_ready(rig->store, ready, "peer", &result, NULL), 0);
+    assert_int_equal(result.code, CM_EDENIED);
+    cs_ready_free(ready);
+    rig->reject_all = false;
+    assert_int_equal(cs_quarantine_retry(rig->store, NULL), 0);
+    commit(rig);
+    assert_int_equal(quarantined(rig), 0);
+    assert_true(cs_has_rev(rig->store, ID, "2-b"));
+    assert_true(cs_has_rev(rig->store, ID, "1-a"));
+    assert_int_equal(cs_doc_count(rig->store), 0);
+}
+
 static void effective_is_not_the_winner(void **state)
 {
     struct rig *rig = *state;
@@ -202,9 +254,11 @@ int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
     const struct CMUnitTest tests[] = {
-        T(merges_and_replays),  T(effective_is_not_the_winner), T(refuses_without_failing),
-        T(malformed_histories), T(history_cannot_roll_back),    T(names_cannot_be_made_up),
-        T(leaves_are_bounded),  T(tombstone_counts_by_serial),
+        T(merges_and_replays),         T(read_ahead),
+        T(read_ahead_and_tried_again), T(effective_is_not_the_winner),
+        T(refuses_without_failing),    T(malformed_histories),
+        T(history_cannot_roll_back),   T(names_cannot_be_made_up),
+        T(leaves_are_bounded),         T(tombstone_counts_by_serial),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

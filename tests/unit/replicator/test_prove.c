@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/core/mem.h"
+#include "replicator/pull.h"
 
 #define DOCS  1300
 #define CHUNK (RP_BATCH / 4)
@@ -20,7 +21,7 @@ struct fixture {
     struct cm_timer *timer;
     bool hold; /* does not answer for now */
     unsigned calls;
-    size_t proved, largest;
+    size_t proved, largest, tombstones;
     int64_t stored_at_call; /* documents in the store when asked last */
 };
 
@@ -43,7 +44,11 @@ static void prove(void *arg, json_t *take_docs, cm_fn done, void *done_arg)
     f->calls++;
     f->proved += count;
     f->largest = count > f->largest ? count : f->largest;
-    assert_non_null(cm_json_str(json_array_get(take_docs, 0), "_id"));
+    for (size_t i = 0; i < count; i++) {
+        const json_t *doc = json_array_get(take_docs, i);
+        assert_non_null(cm_json_str(doc, "_id"));
+        f->tombstones += cm_json_bool(doc, "_deleted", false);
+    }
     if (!f->hold)
         cm_timer_start(f->timer, 1);
 }
@@ -160,6 +165,44 @@ static void the_client_may_end_meanwhile(void **state)
     rig_wait(&f->rig, is_waiting, f); /* teardown frees the client, then answers */
 }
 
+static bool is_reading(void *arg)
+{
+    const struct fixture *f = arg;
+    const struct rp_pull *pull = f->client->job[0]->pull;
+    return pull && pull->reading;
+}
+
+static void the_client_may_end_while_a_reply_is_read(void **state)
+{
+    struct fixture *f = *state;
+    fill(&f->up, 0, DOCS);
+    start(f);
+    rig_wait(&f->rig, is_reading, f); /* teardown frees the client, then the loop */
+}
+
+/* What is signed of a tombstone says that it is one. */
+static void tombstones_are_proved_as_such(void **state)
+{
+    struct fixture *f = *state;
+    fill(&f->up, 0, 20);
+    for (int i = 0; i < 5; i++) {
+        CM_AUTO_STR id = cm_asprintf("doc%04d", i);
+        struct cs_doc was;
+        struct cs_result res;
+        assert_int_equal(cs_get(f->up.store, id, &was, NULL), 0);
+        CM_AUTO_JSON doc = json_pack("{s:s,s:s,s:b}", "_id", id, "_rev", was.rev, "_deleted", true);
+        cs_doc_fini(&was);
+        assert_int_equal(cs_put_edit(f->up.store, doc, &res, NULL), 0);
+    }
+    assert_int_equal(cs_commit(f->up.store, NULL), 0);
+    start(f);
+    client_settle(&f->edge, f->client);
+    assert_int_equal(f->proved, 20);
+    assert_int_equal(f->tombstones, 5);
+    assert_int_equal(cs_doc_count(f->edge.store), 15);
+    assert_true(same_leaves(&f->up, &f->edge, "doc0000"));
+}
+
 static void a_failing_peer_leaves_nothing_behind(void **state)
 {
     struct fixture *f = *state;
@@ -260,6 +303,8 @@ int main(void)
         T(a_few_documents_are_put_at_once),
         T(nothing_is_put_before_its_verdict),
         T(the_client_may_end_meanwhile),
+        T(the_client_may_end_while_a_reply_is_read),
+        T(tombstones_are_proved_as_such),
         T(a_failing_peer_leaves_nothing_behind),
         T(posted_documents_are_answered_after_their_verdict),
         T(the_poster_may_vanish_meanwhile),
