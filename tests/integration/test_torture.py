@@ -54,8 +54,9 @@ def impossible(cell, kill=None, reuse=0):
         return "no TXT value is written for this challenge"
     if reuse and kind == "newAccount":
         return "a new account has no valid authorization"
-    if reuse and kind in ("challenge", "ready", *DNS_KILLS) and not half_proved(cell):
-        return "every authorization is valid already"
+    if reuse and not half_proved(cell) and kind in ("authorization", "challenge", "ready",
+                                                    *DNS_KILLS):
+        return "every authorization is valid already, and the order ready"
     return None
 
 
@@ -268,13 +269,15 @@ class Cells(unittest.TestCase):
             for cell in (c for c in CELLS if c.challenge == challenge):
                 why = impossible(cell, kill, setting.reuse)
                 if why:
-                    left.setdefault((f"kill at {kill}, reuse {setting.reuse} %", why), []).append(cell)
+                    what = f"kill at {kill}, reuse {setting.reuse} %"
+                    left.setdefault((what, why), []).append(cell)
                 else:
                     cells.append(cell)
             if cells:
                 plan.append((setting, challenge, kill, cells))
         for (what, why), cells in sorted(left.items()):
-            print(f"impossible: {what}, {', '.join(sorted({f'{c[0]} {c[2]}' for c in cells}))}: {why}")
+            names = ", ".join(sorted({f"{cell.challenge} {cell.names}" for cell in cells}))
+            print(f"impossible: {what}, {names}: {why}")
         return plan
 
     def whole(self):
@@ -321,7 +324,8 @@ class Cells(unittest.TestCase):
         while time.monotonic() < end and kills:
             setting = settings.pop()
             self.begin(setting, None)
-            for kill in [kills.pop() for _ in range(min(2 if setting.reject == 90 else 5, len(kills)))]:
+            most = 2 if setting.reject == 90 else 5
+            for kill in [kills.pop() for _ in range(min(most, len(kills)))]:
                 if kill.startswith("newAccount"):
                     self.begin(setting, kill)
                 # thirty names at nine of ten refused nonces take more than the sample's time

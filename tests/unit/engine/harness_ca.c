@@ -87,8 +87,14 @@ static void new_order(struct h_ca *ca, struct http_exchange *ex, const json_t *p
     cm_json_set(order, "names", names);
     cm_json_set_str(order, "status", "pending");
     cm_json_set_int(order, "answered", 0);
-    json_array_append_new(ca->orders, order);
-    size_t number = json_array_size(ca->orders) - 1;
+    size_t number = 0; /* a forgotten one's place is free */
+    while (number < json_array_size(ca->orders) &&
+           !json_is_null(json_array_get(ca->orders, number)))
+        number++;
+    if (number == json_array_size(ca->orders))
+        json_array_append_new(ca->orders, order);
+    else
+        json_array_set_new(ca->orders, number, order);
     CM_AUTO_STR location = cm_asprintf("%s/order/%zu", ca->base, number);
     reply_json(ca, ex, 201, order_view(ca, number), location);
 }
