@@ -27,7 +27,7 @@
 #define MANY      50
 #define WINDOW    60 /* days; the least memory in use within one is compared with the next ones */
 #define WINDOWS   6
-#define GROWTH   1024 /* bytes: about ten for a renewal */
+#define GROWTH    1024 /* bytes: about ten for a renewal */
 
 static struct ca_known row;
 static char directory[80];
