@@ -5,6 +5,7 @@
 #include "base/core/json.h"
 #include "base/core/log.h"
 #include "base/core/mem.h"
+#include "base/core/step.h"
 #include "base/net/dns.h"
 #include "base/net/http_client.h"
 #include "base/net/http_server.h"
@@ -166,6 +167,7 @@ static void on_trust_change(void *arg)
 
 static void change_role(void *arg)
 {
+    cm_step("role.change");
     stop(arg, 0);
 }
 

@@ -6,6 +6,7 @@
 #include "base/core/json.h"
 #include "base/core/log.h"
 #include "base/core/mem.h"
+#include "base/core/step.h"
 #include "certmgr/fleet/backup.h"
 
 #define SLICE_MS     250  /* between two slices of the scrub; it never hurries */
@@ -65,6 +66,7 @@ struct copying {
 static void copied(void *arg)
 {
     struct copying *c = arg;
+    cm_step("backup.copied");
     c->care->copying = false;
     if (c->err.code == 0) {
         cm_json_set_str(c->result, "copy", c->path);
@@ -87,6 +89,7 @@ static void copy_on_worker(void *arg)
 
 static void begin_copy(struct copying *c)
 {
+    cm_step("backup.sealed");
     c->path = backup_copy_path(c->care->opts.config);
     cm_json_set(c->result, "about", backup_about(c->care->opts.store, c->care->opts.config->name));
     cm_loop_work(c->care->opts.loop, copy_on_worker, copied, c);

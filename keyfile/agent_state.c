@@ -62,6 +62,7 @@ void kfa_init(struct kfa *a, const struct kf_agent_config *config)
     *a = (struct kfa){.config = config};
     a->deployer = kf_deployer_new();
     a->accounts = kfa_accounts_new();
+    cm_dir_tidy(config->dir); /* a temporary of a killed agent may hold a key */
     int rc = kf_identity_load(config->dir, &a->identity, &a->locked);
     a->has_identity = rc == 0;
     if (rc == CM_ENOENT)

@@ -240,8 +240,8 @@ static int trust_admit(struct kfa *a, int64_t id, const json_t *request, json_t 
         strlen(join.sign) > KF_SPKI_MAX || strlen(join.tls) > KF_SPKI_MAX)
         return cm_fail(err, CM_EMALF, "trust.admit: name or keys are malformed");
     if (admitted_so(a, &join)) {
-        set_document(reply, a->trust);
-        return 0;
+        set_document(reply, a->trust); /* killed before it was used up, or signed by others since */
+        return kf_invite_drop(a->config->dir, join.name, cm_now_ms(), err);
     }
     int rc = kfa_check_signer(a, err);
     return rc < 0 ? rc : admit(a, &join, reply, err);
@@ -261,6 +261,9 @@ static int trust_remove(struct kfa *a, int64_t id, const json_t *request, json_t
         return 0;
     }
     int rc = kfa_check_signer(a, err);
+    /* Whoever has an old token must not come back with it. */
+    if (rc == 0)
+        rc = kf_invite_drop(a->config->dir, name, cm_now_ms(), err);
     if (rc == 0)
         rc = kf_trust_mark_removed(&a->identity, a->trust, name, cm_now_ms(), &document, err);
     return kfa_publish(a, rc, document, reply, err);

@@ -137,6 +137,5 @@ int kf_invite_drop(const char *dir, const char *name, int64_t now_ms, struct cm_
     int rc = load(dir, now_ms, &all, err);
     if (rc < 0)
         return rc;
-    json_object_del(all, name);
-    return save(dir, all, err);
+    return json_object_del(all, name) == 0 ? save(dir, all, err) : 0;
 }

@@ -1,6 +1,7 @@
 /* Whole-file reads, atomic replacement, directories. */
 #include "base/core/file.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -11,6 +12,11 @@
 
 #include "base/core/bytes.h"
 #include "base/core/mem.h"
+#include "base/core/step.h"
+
+/* Temporaries are ".<name>.<16 hex digits>.tmp". */
+#define TEMP_HEX 16
+#define TEMP_END ".tmp"
 
 static void close_fd(int *fd)
 {
@@ -102,11 +108,11 @@ int cm_file_write(const char *path, const void *data, size_t len, mode_t mode, s
         return rc;
     const char *slash = strrchr(path, '/');
     const char *base = slash ? slash + 1 : path;
-    uint8_t random[8];
+    uint8_t random[TEMP_HEX / 2];
     char suffix[2 * sizeof(random) + 1];
     cm_random(random, sizeof(random));
     cm_hex(random, sizeof(random), suffix);
-    CM_AUTO_STR temp = cm_asprintf("%s/.%s.%s.tmp", dir, base, suffix);
+    CM_AUTO_STR temp = cm_asprintf("%s/.%s.%s" TEMP_END, dir, base, suffix);
 
     /* Narrow until filled: fill_file() widens to the mode asked for. */
     AUTO_FD fd = open(temp, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode & 0700);
@@ -117,12 +123,15 @@ int cm_file_write(const char *path, const void *data, size_t len, mode_t mode, s
         unlink(temp);
         return cm_fail_errno(err, failed, "cannot write file %s", path);
     }
+    cm_step_file(path, "before");
     if (rename(temp, path) < 0) {
         int failed = errno;
         unlink(temp);
         return cm_fail_errno(err, failed, "cannot replace file %s", path);
     }
-    return cm_dir_sync(dir, err);
+    rc = cm_dir_sync(dir, err);
+    cm_step_file(path, "after");
+    return rc;
 }
 
 int cm_dir_make(const char *path, mode_t mode, struct cm_err *err)
@@ -148,6 +157,27 @@ int cm_dir_make(const char *path, mode_t mode, struct cm_err *err)
     if (!S_ISDIR(st.st_mode))
         return cm_fail(err, CM_EIO, "%s exists and is not a directory", path);
     return 0;
+}
+
+static bool is_temporary(const char *name)
+{
+    size_t len = strlen(name);
+    if (name[0] != '.' || len < 2 + 1 + TEMP_HEX + sizeof(TEMP_END) - 1)
+        return false;
+    const char *hex = name + len - (sizeof(TEMP_END) - 1) - TEMP_HEX;
+    return strcmp(hex + TEMP_HEX, TEMP_END) == 0 && hex[-1] == '.' &&
+           strspn(hex, "0123456789abcdef") == TEMP_HEX;
+}
+
+void cm_dir_tidy(const char *path)
+{
+    DIR *list = opendir(path);
+    for (struct dirent *e = list ? readdir(list) : NULL; e; e = readdir(list)) {
+        if (is_temporary(e->d_name))
+            (void)unlinkat(dirfd(list), e->d_name, 0); /* the next start tries again */
+    }
+    if (list)
+        closedir(list);
 }
 
 int cm_dir_sync(const char *path, struct cm_err *err)

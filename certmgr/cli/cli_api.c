@@ -104,7 +104,7 @@ static int tell_problem(struct cli *cli, const struct answer *a)
 
 /* No answer, whatever the reason.  The HTTP client knows a host and a port where a person knows a
  * socket, so the usual reason, a failed connect(), is told anew. */
-static void tell_unreachable(const char *path, struct cm_err *err)
+static void tell_unreachable(const char *path, bool again, struct cm_err *err)
 {
     struct sockaddr_un to = {.sun_family = AF_UNIX};
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -118,16 +118,31 @@ static void tell_unreachable(const char *path, struct cm_err *err)
         close(fd);
     err->code = CM_ENET;
     cm_wrap(err, CM_ENET, "the server at %s does not answer", path);
-    cm_err_hint(err, "Is \"certmgr serve\" running? Has the user of this shell access?");
+    cm_err_hint(err, "Is \"certmgr serve\" running? Has the user of this shell access?%s",
+                again ? " Once it runs, give the same command again: what was done is not done "
+                        "twice."
+                      : "");
 }
 
-static int finish(struct cli *cli, struct answer *a, json_t **ret)
+/* May the same command be given once more when nobody knows what became of the first?  All but
+ * POST say what is to be; of those, a change of power looks whether it has happened already. */
+static bool may_repeat(const char *method, const char *path)
+{
+    static const char *const power[] = {"/servers", "/manager/promote", "/trust/"};
+    bool may = strcmp(method, "POST") != 0 && strcmp(method, "GET") != 0;
+    for (size_t i = 0; i < sizeof(power) / sizeof(power[0]); i++)
+        may =
+            may || (strcmp(method, "POST") == 0 && strncmp(path, power[i], strlen(power[i])) == 0);
+    return may;
+}
+
+static int finish(struct cli *cli, struct answer *a, bool again, json_t **ret)
 {
     int status = CLI_OK;
     if (!cli->json)
         cli_clean(a->body);
     if (a->err.code != 0) {
-        tell_unreachable(cli->config.socket, &a->err);
+        tell_unreachable(cli->config.socket, again, &a->err);
         status = cli_error(cli, &a->err);
     } else if (a->status < 200 || a->status > 299) {
         status = tell_problem(cli, a);
@@ -162,7 +177,7 @@ int cli_api(struct cli *cli, const char *method, const char *path, const json_t 
         cm_loop_run(a.loop);
     http_client_free(client);
     cm_loop_free(a.loop);
-    return finish(cli, &a, ret);
+    return finish(cli, &a, may_repeat(method, path), ret);
 }
 
 int cli_get(struct cli *cli, const char *path, json_t **ret)

@@ -14,6 +14,7 @@
 #include "base/core/file.h"
 #include "base/core/log.h"
 #include "base/core/mem.h"
+#include "base/core/step.h"
 #include "certmgr/fleet/agent_sync.h"
 #include "certmgr/fleet/backup_entry.h"
 #include "keyfile/backup.h"
@@ -128,6 +129,7 @@ static int write_parts(const struct backup_parts *parts, int fd, struct cm_err *
     char cert[CONFIG_PATH_MAX + 32], key[CONFIG_PATH_MAX + 32];
     struct kf_backup_out *out = NULL;
     config_tls_files(parts->config, cert, key, sizeof(cert));
+    cm_step("backup.open");
     int rc = kf_backup_create(fd, parts->recovery, parts->about, &out, err);
     if (rc == 0)
         rc = write_text(out, ENTRY_IDENTITY, parts->sealed_identity, err);
@@ -163,12 +165,14 @@ int backup_write(const struct backup_parts *parts, const char *path, struct cm_e
     int rc = write_parts(parts, fd, err);
     if (close(fd) != 0 && rc == 0)
         rc = cm_fail_errno(err, errno, "cannot save %s", temporary);
+    cm_step("backup.written");
     if (rc == 0 && rename(temporary, path) != 0)
         rc = cm_fail_errno(err, errno, "cannot rename %s", temporary);
     if (rc < 0) {
         (void)unlink(temporary);
         return rc;
     }
+    cm_step("backup.renamed");
     return cm_dir_sync(dir, err);
 }
 
@@ -194,6 +198,7 @@ static int copy_store(const struct config *config, const char *copy, json_t **re
     int rc = cs_open(&opts, &store, err);
     if (rc == 0)
         rc = cs_copy(store, copy, err);
+    cm_step("backup.copied");
     if (rc == 0)
         *ret_about = backup_about(store, config->name);
     cs_close(store);

@@ -7,6 +7,7 @@
 #include "base/core/json.h"
 #include "base/core/log.h"
 #include "base/core/mem.h"
+#include "base/core/step.h"
 #include "base/net/http_client.h"
 #include "base/net/tls.h"
 #include "base/net/tls_key.h"
@@ -63,6 +64,7 @@ static int keep_trust(const struct config *config, json_t *document, bool mine, 
     if (rv != 0)
         return rv;
     CM_AUTO_JSON stored = cs_get_body(store, "trust:root");
+    cm_step("bootstrap.store");
     if (mine && stored == NULL)
         rv = cs_put(store, document, &result, err);
     if (rv == 0)
@@ -70,6 +72,7 @@ static int keep_trust(const struct config *config, json_t *document, bool mine, 
     if (rv == 0)
         rv = cs_commit(store, err);
     cs_close(store);
+    cm_step("bootstrap.kept");
     return rv;
 }
 
@@ -83,6 +86,8 @@ static int prepare(const struct config *config, char **ret_tls, struct cm_err *e
         snprintf(dir, sizeof(dir), "%s/%s", config->state_dir, parts[i]);
         rv = cm_dir_make(dir, 0700, err);
     }
+    snprintf(dir, sizeof(dir), "%s/tls", config->state_dir);
+    cm_dir_tidy(dir); /* of an earlier run that was killed */
     config_tls_files(config, cert, key, sizeof(cert));
     if (rv == 0 && (!cm_path_exists(cert) || !cm_path_exists(key)))
         rv = tls_identity_make(config->name, cert, key, err);
@@ -213,6 +218,8 @@ static void on_answer(void *arg, const struct http_result *res)
     if (res->err->code != 0) {
         cm_err_copy(p->err, res->err);
         p->rv = cm_wrap(p->err, CM_ENET, "the manager cannot be reached");
+        cm_err_hint(p->err, "Give the same command again, with the same token: keys that the "
+                            "manager has admitted already are answered once more.");
         return;
     }
     if (cm_json_parse(res->body, res->body_len, &body, NULL) == 0 && res->status == 200 &&
@@ -269,8 +276,11 @@ static int ask_manager(struct agent_sync *agent, const struct config *config, co
         return rv;
     CM_AUTO_JSON request = json_pack("{s:s, s:s, s:s, s:s, s:s}", "name", config->name, "seal",
                                      seal, "sign", sign, "tls", tls, "proof", proof);
-    return post_join(cm_json_str(token, "url"), cm_json_str(token, "spki"), request, ret_document,
-                     err);
+    cm_step("join.ask");
+    rv = post_join(cm_json_str(token, "url"), cm_json_str(token, "spki"), request, ret_document,
+                   err);
+    cm_step("join.answered");
+    return rv;
 }
 
 static int pin(struct agent_sync *agent, const json_t *document, struct cm_err *err)

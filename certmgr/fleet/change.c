@@ -6,6 +6,7 @@
 #include "base/core/json.h"
 #include "base/core/log.h"
 #include "base/core/mem.h"
+#include "base/core/step.h"
 #include "certmgr/fleet/fleet_internal.h"
 
 #include <string.h>
@@ -25,8 +26,10 @@ static void on_committed(void *arg, int code, const struct cm_err *err)
 {
     struct storing *s = arg;
     struct cm_err why = CM_ERR_INIT;
+    cm_step("trust.committed");
     if (code == 0 && fleet_adopt(s->fleet, s->document, &why) != 0)
         err = &why;
+    cm_step("trust.adopted");
     s->done(s->arg, code == 0 && why.code == 0 ? NULL : err);
     cm_err_fini(&why);
     json_decref(s->document);
@@ -38,6 +41,7 @@ void fleet_store_trust(struct fleet *fleet, const json_t *document, fleet_done_f
     struct cm_err err = CM_ERR_INIT;
     struct cs_result result;
     CM_AUTO_JSON stored = cs_get_body(fleet->store, "trust:root");
+    cm_step("trust.put");
     int rv = document == NULL ? cm_fail(&err, CM_EPEER, "the key agent returned no trust root") : 0;
     if (rv == 0 && (stored == NULL || !json_equal(stored, document)))
         rv = cs_put(fleet->store, document, &result, &err);
@@ -96,6 +100,30 @@ bool fleet_keep_proposal(struct fleet *fleet, const char *what, const json_t *re
     return true;
 }
 
+struct proposed {
+    struct cm_err err;
+    fleet_done_fn done;
+    void *arg;
+};
+
+static void on_proposed(void *arg, int code, const struct cm_err *err)
+{
+    struct proposed *p = arg;
+    cm_step("proposal.kept");
+    p->done(p->arg, code == 0 ? &p->err : err);
+    cm_err_fini(&p->err);
+    cm_free(p);
+}
+
+void fleet_say_proposed(struct fleet *fleet, const struct cm_err *open, fleet_done_fn done,
+                        void *arg)
+{
+    struct proposed *p = cm_calloc(1, sizeof(*p));
+    *p = (struct proposed){.done = done, .arg = arg};
+    cm_err_copy(&p->err, open);
+    cs_after_commit(fleet->store, on_proposed, p);
+}
+
 /* ---- changes ---- */
 
 struct changing {
@@ -110,8 +138,8 @@ static void on_changed(void *arg, const json_t *reply, const struct cm_err *err)
     struct changing *c = arg;
     struct cm_err open = CM_ERR_INIT;
     if (err == NULL && fleet_keep_proposal(c->fleet, c->what, reply, &open))
-        err = &open;
-    if (err != NULL)
+        fleet_say_proposed(c->fleet, &open, c->done, c->arg);
+    else if (err != NULL)
         c->done(c->arg, err);
     else
         fleet_store_trust(c->fleet, cm_json_obj(reply, "document"), c->done, c->arg);
@@ -210,6 +238,7 @@ static void on_pinned(void *arg, const json_t *reply, const struct cm_err *err)
     struct cm_err why = CM_ERR_INIT;
     struct kf_trust *next = NULL;
     (void)reply;
+    cm_step("trust.taken");
     if (err == NULL && kf_trust_parse(t->document, &next, &why) == 0) {
         const struct kf_server *self = kf_trust_server(next, fleet->self);
         bool manager = self != NULL && self->manager && self->state == KF_ACTIVE;
@@ -247,9 +276,11 @@ static void on_cosigned(void *arg, const json_t *reply, const struct cm_err *err
 {
     struct taking *t = arg;
     struct cm_err open = CM_ERR_INIT;
-    if (err == NULL && fleet_keep_proposal(t->fleet, "signed here", reply, &open))
-        err = &open;
-    if (err != NULL) {
+    if (err == NULL && fleet_keep_proposal(t->fleet, "signed here", reply, &open)) {
+        fleet_say_proposed(t->fleet, &open, t->done, t->arg);
+        json_decref(t->document);
+        cm_free(t);
+    } else if (err != NULL) {
         taken(t, err);
     } else {
         json_decref(t->document);

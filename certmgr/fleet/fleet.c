@@ -5,6 +5,7 @@
 #include "base/core/json.h"
 #include "base/core/log.h"
 #include "base/core/mem.h"
+#include "base/core/step.h"
 #include "certmgr/fleet/fleet_internal.h"
 
 #include <stdio.h>
@@ -165,6 +166,7 @@ int fleet_adopt(struct fleet *fleet, const json_t *document, struct cm_err *err)
     }
     kf_trust_free(fleet->trust);
     fleet->trust = next;
+    cm_step("trust.adopt");
     changed(fleet);
     return 0;
 }

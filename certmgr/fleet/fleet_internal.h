@@ -41,6 +41,9 @@ bool fleet_refuses_held(const struct fleet *fleet, struct cm_err *err);
 /* Is it a reply with a proposal?  Then it is kept, and err says what to do. */
 bool fleet_keep_proposal(struct fleet *fleet, const char *what, const json_t *reply,
                          struct cm_err *err);
+/* done with `open` (copied), once the proposal that was kept is durable. */
+void fleet_say_proposed(struct fleet *fleet, const struct cm_err *open, fleet_done_fn done,
+                        void *arg);
 
 /* ---- exchange.c ---- */
 /* Remembers a trust root whose signers are others than those before it, so that who missed it can

@@ -7,6 +7,7 @@
 #include "base/core/json.h"
 #include "base/core/log.h"
 #include "base/core/mem.h"
+#include "base/core/step.h"
 
 #define TABLE "state"
 #define KEY   "hold"
@@ -91,6 +92,7 @@ bool hold_wants(const struct hold *hold, const char *server)
 static void on_released(void *arg, int code, const struct cm_err *err)
 {
     struct hold *hold = arg;
+    cm_step("hold.released");
     (void)err; /* told by the commit itself; the hold is still written then */
     if (code == 0)
         hold->opts.released(hold->opts.arg);
@@ -120,6 +122,7 @@ void hold_answered(struct hold *hold, const char *server)
     struct cm_err err = CM_ERR_INIT;
     if (!hold_wants(hold, server))
         return;
+    cm_step("hold.answered");
     cm_json_set_bool(cm_json_obj(hold->doc, "answered"), server, true);
     CM_AUTO_JSON rest = waiting(hold->doc, trust_of(hold), hold->opts.self);
     bool all = json_array_size(rest) == 0;

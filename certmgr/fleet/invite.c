@@ -7,6 +7,7 @@
 #include "base/core/json.h"
 #include "base/core/log.h"
 #include "base/core/mem.h"
+#include "base/core/step.h"
 #include "certmgr/fleet/fleet_internal.h"
 
 #include <string.h>
@@ -25,6 +26,7 @@ static char *token_text(const struct inviting *in, const struct kf_server *self,
                         const json_t *reply)
 {
     CM_AUTO_JSON token = json_object();
+    cm_step("invite.answer");
     cm_json_set_int(token, "v", 1);
     cm_json_set_str(token, "url", self->url);
     cm_json_set_str(token, "spki", self->tls_spki);
@@ -148,6 +150,7 @@ static void reply_err(struct http_exchange *ex, const struct cm_err *err)
 static void on_join_stored(void *arg, const struct cm_err *err)
 {
     struct joining *j = arg;
+    cm_step("admit.answer");
     if (err != NULL)
         cm_log_err(CM_LOG_WARN, "fleet", err);
     if (j->ex != NULL && err != NULL) {
@@ -163,11 +166,14 @@ static void on_admitted(void *arg, const json_t *reply, const struct cm_err *err
 {
     struct joining *j = arg;
     struct cm_err open = CM_ERR_INIT;
-    if (err == NULL && fleet_keep_proposal(j->fleet, "a server joins", reply, &open))
-        err = &open;
+    cm_step("admit.signed");
+    if (err == NULL && fleet_keep_proposal(j->fleet, "a server joins", reply, &open)) {
+        fleet_say_proposed(j->fleet, &open, on_join_stored, j);
+        cm_err_fini(&open);
+        return;
+    }
     if (err != NULL) {
         on_join_stored(j, err);
-        cm_err_fini(&open);
         return;
     }
     j->document = json_deep_copy(cm_json_obj(reply, "document"));
@@ -217,5 +223,6 @@ void fleet_handle_join(void *arg, struct http_exchange *ex)
     struct joining *j = cm_calloc(1, sizeof(*j));
     *j = (struct joining){.fleet = fleet, .ex = ex};
     http_ex_on_close(ex, on_join_closed, j);
+    cm_step("admit.asked");
     fleet->agent.call(fleet->agent.arg, request, on_admitted, j);
 }

@@ -12,6 +12,7 @@
 #include "base/core/log.h"
 #include "base/core/mem.h"
 #include "base/core/num.h"
+#include "base/core/step.h"
 #include "certmgr/fleet/backup.h"
 #include "certmgr/fleet/backup_entry.h"
 #include "certmgr/fleet/hold.h"
@@ -311,6 +312,7 @@ static int renew_store(struct restore *r, json_t *about, struct cm_err *err)
     CM_AUTO_STR dir = cm_asprintf("%s/store", r->staged);
     struct cs_store *store = NULL;
     struct cs_opts opts = {.dir = dir, .policy = true, .verify = verify_none};
+    cm_step("restore.taken");
     int rc = cs_open(&opts, &store, err);
     if (rc == 0)
         rc = examine(store, err);
@@ -325,9 +327,11 @@ static int renew_store(struct restore *r, json_t *about, struct cm_err *err)
         rc = hold_begin(store, r->config->name, trust, about, err);
     if (rc == 0)
         rc = cs_commit(store, err);
+    cm_step("restore.held");
     if (rc == 0)
         rc = cs_renew_epoch(store, err);
     cs_close(store);
+    cm_step("restore.epoch");
     return rc;
 }
 
@@ -348,10 +352,13 @@ static int put_in_place(struct restore *r, struct cm_err *err)
         if (rc == 0)
             rc = cm_file_write(config->conf_file, r->conf, strlen(r->conf), 0644, err);
     }
+    cm_step("restore.config");
     if (rc == 0 && rmdir(config->state_dir) != 0 && errno != ENOENT)
         rc = cm_fail_errno(err, errno, "cannot replace the empty directory %s", config->state_dir);
+    cm_step("restore.rename");
     if (rc == 0 && rename(r->staged, config->state_dir) != 0)
         rc = cm_fail_errno(err, errno, "cannot rename %s to %s", r->staged, config->state_dir);
+    cm_step("restore.renamed");
     slash = strrchr(parent, '/');
     if (slash)
         *slash = '\0';
@@ -380,6 +387,7 @@ static int run(struct restore *r, int fd, json_t **ret_about, struct cm_err *err
         return rc;
     *ret_about = json_deep_copy(kf_backup_about(r->in));
     json_object_del(*ret_about, "sealed_key");
+    cm_step("restore.staged");
     rc = take_entries(r, err);
     if (rc == 0)
         rc = renew_store(r, *ret_about, err);

@@ -7,6 +7,7 @@
 #include "base/core/json.h"
 #include "base/core/log.h"
 #include "base/core/mem.h"
+#include "base/core/step.h"
 #include "certmgr/fleet/exchange.h"
 #include "certmgr/fleet/fleet_internal.h"
 #include "keyfile/trust_change.h"
@@ -129,6 +130,7 @@ static void on_reply(void *arg, const struct http_result *res)
     }
     json_decref(q->reply);
     q->reply = json_incref(body);
+    cm_step("trust.told");
     fleet_follow_chain(q->seek->opts.fleet, cm_json_arr(body, "documents"), on_followed, q);
 }
 
@@ -143,6 +145,7 @@ static void ask(struct question *q, const json_t *post)
         question_end(q);
         return;
     }
+    cm_step(post ? "trust.show" : "trust.ask");
     static const char *const headers[] = {"Content-Type: application/json", NULL};
     CM_AUTO_STR url =
         cm_asprintf("%s/trust?from=%lld", server->url, (long long)kf_trust_version(trust));

@@ -7,6 +7,7 @@
 #include "base/core/json.h"
 #include "base/core/log.h"
 #include "base/core/mem.h"
+#include "base/core/step.h"
 #include "certmgr/fleet/fleet_internal.h"
 #include "certstore/schema.h"
 
@@ -71,6 +72,7 @@ static void renewed(void *arg, const struct cs_doc *doc, const struct cm_err *er
 
 static void publish(struct succession *s, json_t *take_body, int64_t serial)
 {
+    cm_step("succession.publish");
     json_object_del(take_body, "signature");
     json_object_del(take_body, "serial");
     cs_publish(s->store, take_body, serial, renewed, s);
@@ -190,6 +192,7 @@ static void pass_end(struct succession *s)
         return;
     }
     cm_json_set_str(done, "mark", s->mark);
+    cm_step("succession.end");
     if (cs_kv_put(s->store, TABLE, KEY, done, &err) < 0)
         cm_log_err(CM_LOG_WARN, "fleet", &err);
     cm_err_fini(&err);
@@ -250,6 +253,7 @@ void succession_look(struct succession *s)
     memcpy(s->mark, mark, sizeof(mark));
     s->running = true;
     s->failed = s->changed = 0;
+    cm_step("succession.begin");
     cm_free(s->after);
     s->after = NULL;
     cm_timer_start(s->timer, 0);

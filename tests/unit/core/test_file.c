@@ -135,6 +135,29 @@ static void directories_are_made_with_parents(void **state)
     assert_false(cm_path_exists("x/none"));
 }
 
+static void tidy_removes_temporaries_alone(void **state)
+{
+    (void)state;
+    static const char *const left[] = {".key.pem.0123456789abcdef.tmp", ".a.fedcba9876543210.tmp"};
+    static const char *const kept[] = {"a.0123456789abcdef.tmp", ".a.0123456789abcdeg.tmp",
+                                       ".a.0123456789abcdef.tmp.x", ".a0123456789abcdef.tmp",
+                                       ".0123456789abcdef.tmp"};
+    assert_int_equal(cm_dir_make("tidy", 0700, NULL), 0);
+    int at = open("tidy", O_RDONLY | O_DIRECTORY);
+    for (size_t i = 0; i < sizeof(left) / sizeof(left[0]); i++)
+        assert_int_equal(close(openat(at, left[i], O_WRONLY | O_CREAT, 0600)), 0);
+    for (size_t i = 0; i < sizeof(kept) / sizeof(kept[0]); i++)
+        assert_int_equal(close(openat(at, kept[i], O_WRONLY | O_CREAT, 0600)), 0);
+    cm_dir_tidy("tidy");
+    cm_dir_tidy("nowhere");
+    for (size_t i = 0; i < sizeof(left) / sizeof(left[0]); i++)
+        assert_int_equal(faccessat(at, left[i], F_OK, 0), -1);
+    for (size_t i = 0; i < sizeof(kept) / sizeof(kept[0]); i++)
+        assert_int_equal(unlinkat(at, kept[i], 0), 0);
+    close(at);
+    assert_int_equal(rmdir("tidy"), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -142,6 +165,7 @@ int main(void)
         cmocka_unit_test(write_replaces_a_link_not_its_target),
         cmocka_unit_test(failed_writes_leave_nothing),
         cmocka_unit_test(reads_are_capped_and_regular_only),
+        cmocka_unit_test(tidy_removes_temporaries_alone),
         cmocka_unit_test(directories_are_made_with_parents),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
