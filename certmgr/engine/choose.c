@@ -176,10 +176,6 @@ static void on_place(void *arg, const struct dns_place *place, const struct cm_e
 
 void job_choose(struct job *job)
 {
-    struct engine *engine = job->engine;
-    const json_t *names = cm_json_arr(job->order, "names");
-    size_t i;
-    json_t *item;
     const json_t *acme = cm_json_obj(job->order, "acme");
     bool begun = cm_json_str(acme, "order_url") || cm_json_str(acme, "ordering_at");
     if (!begun)
@@ -190,6 +186,16 @@ void job_choose(struct job *job)
         job_order_start(job); /* decided when it was made */
         return;
     }
+    if (!job_caa_first(job))
+        job_choose_names(job);
+}
+
+void job_choose_names(struct job *job)
+{
+    struct engine *engine = job->engine;
+    const json_t *names = cm_json_arr(job->order, "names");
+    size_t i;
+    json_t *item;
     json_object_del(job->order, "challenges");
     json_decref(job->places);
     job->places = json_object();

@@ -184,6 +184,9 @@ bool eng_turn_failed(json_t *credential, enum cm_retry class);
 int eng_account_get(struct engine *engine, const char *name, struct eng_account **ret,
                     struct cm_err *err);
 void eng_account_unref(struct eng_account *account);
+/* The names of its CA in CAA records: of the directory when it was read, else known ones (owned,
+ * may be empty; job_caa.c). */
+json_t *eng_caa_identities(const struct eng_account *account);
 /* As orders and other requests take it; its texts are the account's. */
 struct acme_account eng_account_acme(const struct eng_account *account);
 /* userActionRequired: no order is made by the account until its new terms are agreed to. */

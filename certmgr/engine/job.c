@@ -86,6 +86,7 @@ static void drop_work(struct job *job)
     eng_op_free(job->op);
     job->op = NULL;
     job_dns_drop(job);
+    job_caa_drop(job);
     drop_calls(job);
     eng_account_unref(job->account);
     json_decref(job->credential);

@@ -3,7 +3,7 @@
  *
  *   begin    credential, saved order, account            (job.c)
  *   key      staged key and CSR: saved, kept, or made     (job_key.c)
- *   choose   which challenge proves which name            (choose.c)
+ *   choose   which challenge proves which name            (choose.c; CAA: job_caa.c)
  *   order    acme_order over the ports                    (job_ports.c, job_publish.c, job_dns.c)
  *   finish   chain checked, documents written             (job_finish.c)
  *   fail     error and next attempt written               (job_fail.c)
@@ -51,6 +51,7 @@ struct job {
     json_t *sign_with; /* the agent's verb instead of jws.sign, or NULL (ca_op.h) */
     struct job_call *calls;
     struct job_dns *dns; /* TXT values being published, or NULL */
+    struct job_caa *caa; /* job_caa.c: look-ups under way, or NULL */
     json_t *places;      /* choose.c: {name: what was found} */
     json_t *held;        /* of the CA's limits (guard.h), or NULL */
     bool renewal;
@@ -105,8 +106,16 @@ void job_budget_issued(struct job *job);
 void job_budget_over(struct job *job, const struct cm_err *why);
 /* choose.c: decides on the challenges, then job_order_start(). */
 void job_choose(struct job *job);
+void job_choose_names(struct job *job); /* … after what job_caa_first() has looked up */
+/* job_caa.c: before an order at a CA that is not the first of the list; true: job_choose_names() or
+ * job_fail() follows. */
+bool job_caa_first(struct job *job);
+/* After a CA's refusal for CAA (job->err): true: job_fail_write() follows, with what was seen. */
+bool job_caa_explain(struct job *job);
+void job_caa_drop(struct job *job);
 /* choose.c: which challenge proves this name ("http-01", "dns-01", "tls-alpn-01"; static text). */
 const char *eng_challenge_type(struct job *job, const char *name);
 void job_finish(struct job *job, const json_t *chain);    /* job_finish.c */
 void job_fail(struct job *job, const struct cm_err *err); /* job_fail.c */
+void job_fail_write(struct job *job);                     /* … writes job->err */
 void job_challenge_empty(struct job *job, cs_published_fn done, void *arg);

@@ -129,6 +129,7 @@ void job_fail(struct job *job, const struct cm_err *err)
     acme_order_free(job->acme);
     job->acme = NULL;
     job_dns_drop(job);
+    job_caa_drop(job);
     job->ending = true;
     if (!why.object[0])
         cm_err_object(&why, "%s", job->id);
@@ -145,5 +146,11 @@ void job_fail(struct job *job, const struct cm_err *err)
     cm_err_fini(&saved);
     cm_err_fini(&job->err);
     job->err = why;
+    if (!job_caa_explain(job))
+        write_failure(job, NULL);
+}
+
+void job_fail_write(struct job *job)
+{
     write_failure(job, NULL);
 }

@@ -41,10 +41,12 @@ static void pf_free(struct preflight *pf)
     cm_timer_free(pf->tick);
     json_decref(pf->fields);
     json_decref(pf->rows);
-    json_decref(pf->identities);
+    for (size_t i = 0; i < pf->ca_count; i++) {
+        json_decref(pf->cas[i].identities);
+        eng_account_unref(pf->cas[i].account);
+    }
     json_decref(pf->probes);
     json_decref(pf->errors);
-    eng_account_unref(pf->account);
     cm_free(pf->names);
     cm_err_fini(&pf->err);
     cm_free(pf);
@@ -320,13 +322,28 @@ static size_t running(const struct engine *engine)
     return count;
 }
 
-static json_t *known_identities(const char *directory)
+static void take_ca(struct preflight *pf, const char *name)
 {
-    const struct ca_known *known = ca_known(directory);
-    if (!known || !known->identities)
-        return json_array();
-    CM_AUTO_JSON text = json_string(known->identities);
-    return eng_split(text);
+    struct pf_ca *ca = &pf->cas[pf->ca_count];
+    struct cm_err *err = pf->ca_count ? NULL : &pf->err;
+    if (pf->ca_count == sizeof(pf->cas) / sizeof(pf->cas[0]) ||
+        eng_account_get(pf->engine, name, &ca->account, err) != 0)
+        return;
+    ca->identities = eng_caa_identities(ca->account);
+    pf->ca_count++;
+}
+
+static void take_cas(struct preflight *pf)
+{
+    size_t i;
+    json_t *item;
+    take_ca(pf, cm_json_str_or(pf->fields, "account", ""));
+    pf->account = pf->cas[0].account;
+    json_array_foreach(cm_json_arr(pf->fields, "fallback_accounts"), i, item)
+    {
+        if (pf->account)
+            take_ca(pf, json_string_value(item));
+    }
 }
 
 static void take_names(struct preflight *pf)
@@ -358,8 +375,7 @@ static void prepare(struct preflight *pf, const json_t *fields)
     if (json_array_size(pf->errors) > 0)
         cm_fail(&pf->err, CM_EINVAL, "The request has errors");
     else
-        (void)eng_account_get(engine, cm_json_str_or(pf->fields, "account", ""), &pf->account,
-                              &pf->err);
+        take_cas(pf);
 }
 
 void eng_preflight(struct engine *engine, const json_t *fields,
@@ -387,7 +403,6 @@ void eng_preflight(struct engine *engine, const json_t *fields,
     if (refused)
         return;
     take_names(pf);
-    pf->identities = known_identities(cm_json_str(pf->account->body, "directory"));
     cm_timer_start(pf->tick, 0);
 }
 

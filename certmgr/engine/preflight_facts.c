@@ -225,8 +225,8 @@ void pf_directory_facts(struct preflight *pf, const struct acme_directory *direc
 {
     const char *profile = cm_json_str(pf->fields, "profile");
     if (directory && directory->caa_identities) {
-        json_decref(pf->identities);
-        pf->identities = json_deep_copy(directory->caa_identities);
+        json_decref(pf->cas[0].identities);
+        pf->cas[0].identities = json_deep_copy(directory->caa_identities);
     }
     if (!directory || !profile || json_object_get(directory->profiles, profile))
         return;

@@ -117,41 +117,54 @@ static void ask_addresses(struct pf_name *name)
 /* ---- CAA ----------------------------------------------------------------------------------------
  */
 
+static void ask_caa(struct pf_name *name);
+
+/* What CAA says to one CA: the first one's answer is the request's, the others' are for later. */
 static void on_caa(void *arg, const json_t *found, const struct cm_err *err)
 {
     struct pf_name *name = arg;
+    const struct pf_ca *ca = &name->pf->cas[name->ca];
     const char *at = cm_json_str(found, "at");
+    const char *who = name->ca ? ca->account->name : "";
+    const char *colon = name->ca ? ": " : "";
+    enum pf_result bad = name->ca ? PF_WARN : PF_FAIL;
     name->caa = NULL;
     if (err && err->code == CM_EDENIED)
-        pf_row(name->rows, name->name, "caa_denied", PF_FAIL, err->hint, "%s", err->what);
+        pf_row(name->rows, name->name, "caa_denied", bad, err->hint, "%s%s%s", who, colon,
+               err->what);
     else if (err)
-        pf_row(name->rows, name->name, "caa_failed", PF_FAIL, err->hint, "%.380s%s%.120s",
-               err->what, because(err)[0] ? ": " : "", because(err));
-    else if (at && json_array_size(name->pf->identities) == 0)
+        pf_row(name->rows, name->name, "caa_failed", bad, err->hint, "%s%s%.300s%s%.120s", who,
+               colon, err->what, because(err)[0] ? ": " : "", because(err));
+    else if (at && json_array_size(ca->identities) == 0)
         pf_row(name->rows, name->name, "caa_unknown", PF_WARN, NULL,
-               "There are CAA records at %s, and nobody knows this CA's CAA names", at);
+               "%s%sThere are CAA records at %s, and nobody knows this CA's CAA names", who, colon,
+               at);
     else
         pf_row(name->rows, name->name, "caa_ok", PF_OK, NULL,
-               at ? "The CAA records at %s let the CA issue"
-                  : "No CAA record%s limits who may "
+               at ? "%s%sThe CAA records at %s let the CA issue"
+                  : "%s%sNo CAA record%s limits who may "
                     "issue",
-               at ? at : "");
-    ask_addresses(name);
+               who, colon, at ? at : "");
+    name->ca++;
+    ask_caa(name);
 }
 
+/* The CA of the account, then those that are asked when it fails. */
 static void ask_caa(struct pf_name *name)
 {
     struct eng_env *env = &name->pf->engine->env;
+    if (!env->dns || hostname_is_ip(name->name) || name->ca == name->pf->ca_count) {
+        ask_addresses(name);
+        return;
+    }
+    const struct pf_ca *ca = &name->pf->cas[name->ca];
     struct caa_question question = {
         .name = name->name,
-        .identities = name->pf->identities,
-        .account_uri = cm_json_str(account_of(name), "kid"),
+        .identities = ca->identities,
+        .account_uri = cm_json_str(ca->account->body, "kid"),
         .method = name->challenge,
     };
-    if (!env->dns || hostname_is_ip(name->name))
-        ask_addresses(name);
-    else
-        name->caa = caa_check(env->loop, env->dns, &question, on_caa, name);
+    name->caa = caa_check(env->loop, env->dns, &question, on_caa, name);
 }
 
 /* ---- the challenge ------------------------------------------------------------------------------

@@ -10,6 +10,12 @@
 
 enum pf_result { PF_OK, PF_WARN, PF_FAIL };
 
+/* A CA that may be asked: that of the account, then of those that it falls back to. */
+struct pf_ca {
+    struct eng_account *account; /* a reference */
+    json_t *identities;          /* its CAA names */
+};
+
 /* One name on its way: place, CAA, addresses one after the other. */
 struct pf_name {
     struct preflight *pf;
@@ -21,6 +27,7 @@ struct pf_name {
     bool started, over;
     struct dns_find *find;
     struct caa_check *caa;
+    size_t ca; /* that is being looked at */
     struct dns_query *query;
     struct ch_fetch *fetch;
     char address[PREFLIGHT_ADDRESSES][64];
@@ -31,10 +38,11 @@ struct pf_name {
 
 struct preflight {
     struct preflight *next;
-    struct engine *engine; /* a reference */
-    json_t *fields, *rows; /* normalised; of the whole request */
-    struct eng_account *account;
-    json_t *identities; /* the CA's CAA names */
+    struct engine *engine;       /* a reference */
+    json_t *fields, *rows;       /* normalised; of the whole request */
+    struct eng_account *account; /* cas[0]'s */
+    struct pf_ca cas[1 + ENG_FALLBACK_MAX];
+    size_t ca_count;
     struct http_call *directory;
     struct pf_name *names;
     size_t name_count;

@@ -1,0 +1,220 @@
+/* CAA around an order: the second CA of a list, and the explanation of a refusal. */
+#include "tests/unit/engine/harness.h"
+
+#include "certmgr/engine/ca_known.h"
+#include "certmgr/engine/preflight.h"
+#include "tests/unit/dns/fake_dns.h"
+
+#define PORT 23120
+
+static const struct fake_rule rules[] = {
+    {.name = "first.test", .type = DNS_CAA, .answer = {"first.test CAA 0 issue first.example"}},
+    {.name = "both.test",
+     .type = DNS_CAA,
+     .answer = {"both.test CAA 0 issue first.example", "both.test CAA 0 issue second.example"}},
+    {.name = "broken.test", .type = DNS_CAA, .rcode = 2},
+    {.name = NULL},
+};
+
+static const struct eng_actor actor = {.who = "ada", .via = "form"};
+static struct fake_dns fake;
+static struct dns_client *dns;
+static struct h_ca second;
+static char directory[128];
+static json_t *report;
+
+static int setup(void **state)
+{
+    assert_int_equal(h_setup(state), 0);
+    struct h *h = *state;
+    fake_start(&fake, "127.0.203.20", PORT, rules);
+    assert_int_equal(dns_client_new(h->loop, "127.0.203.20:23120", &dns, NULL), 0);
+    h->engine->env.dns = dns;
+    h_ca_start(&second, h->loop);
+    snprintf(directory, sizeof(directory), "%s/dir", second.base);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct h *h = *state;
+    ca_known_test(NULL);
+    json_decref(report);
+    report = NULL;
+    h_ca_stop(&second);
+    eng_free(h->engine);
+    h->env.dns = NULL;
+    h->engine = eng_new(&h->env);
+    dns_client_free(dns);
+    fake_stop(&fake);
+    return h_teardown(state);
+}
+
+/* Account "ca" at the first CA, "second" at the other, whose CAA name is known. */
+static void accounts(struct h *h)
+{
+    static struct ca_known known = {.identities = "second.example"};
+    known.directory = directory;
+    ca_known_test(&known);
+    h_account(h);
+    CM_AUTO_JSON fields = json_pack("{s:s,s:s,s:b,s:b}", "name", "second", "directory", directory,
+                                    "terms_agreed", 1, "self_check", 0);
+    eng_account_put(h->engine, fields, &actor, h_on_done, h);
+    assert_int_equal(h_done(h), 0);
+}
+
+static json_t *asked(const char *name)
+{
+    json_t *fields = h_fields(name);
+    cm_json_set(fields, "fallback_accounts", json_pack("[s]", "second"));
+    return fields;
+}
+
+static unsigned wanted_attempts;
+
+static bool has_failed(struct h *h)
+{
+    CM_AUTO_JSON body = h_body(h, "credential", h->credential);
+    return cm_json_int(body, "attempts", 0) == wanted_attempts && h->engine->job_count == 0;
+}
+
+static int make_due(void *arg, json_t *body, struct cm_err *err)
+{
+    (void)arg;
+    (void)err;
+    cm_json_set_time(body, "next_action_at", cm_now_ms() - 1000);
+    return 0;
+}
+
+static void on_edited(void *arg, const struct cs_doc *doc, const struct cm_err *err)
+{
+    (void)doc;
+    h_on_done(arg, err);
+}
+
+/* The first CA refuses in a way that only a person can mend; the second one's turn has come. */
+static void first_fails(struct h *h, const char *name)
+{
+    h->ca.refuse_orders = 100;
+    h->ca.refuse_type = "externalAccountRequired";
+    assert_int_equal(h_submit(h, asked(name)), 0);
+    wanted_attempts = 1;
+    h_until(h, has_failed, "the first failure");
+    CM_AUTO_STR id = cm_asprintf("credential:%s", h->credential);
+    eng_edit(h->engine, id, "credential", make_due, on_edited, h);
+    assert_int_equal(h_done(h), 0);
+}
+
+static void the_second_ca_is_not_asked_for_what_it_may_not(void **state)
+{
+    struct h *h = *state;
+    accounts(h);
+    first_fails(h, "www.first.test");
+    wanted_attempts = 2;
+    h_until(h, has_failed, "the second failure");
+    CM_AUTO_JSON body = h_body(h, "credential", h->credential);
+    const json_t *error = cm_json_obj(body, "error");
+    assert_non_null(strstr(cm_json_str(error, "what"), "second.example"));
+    assert_non_null(strstr(cm_json_str(error, "what"), "first.test"));
+    assert_string_equal(cm_json_str(error, "retry"), cm_retry_name(CM_RETRY_CONFIGURATION));
+    assert_int_equal(second.new_orders, 0);
+    assert_int_equal(second.accounts, 0);
+    assert_string_equal(eng_turn_account(body), "ca"); /* the list is at its end */
+}
+
+static void what_it_may_is_ordered(void **state)
+{
+    static const char *const names[] = {"www.both.test", "www.broken.test", "www.none.test"};
+    struct h *h = *state;
+    accounts(h);
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        first_fails(h, names[i]);
+        CM_AUTO_JSON body = h_status(h, "issued");
+        assert_string_equal(eng_issuer_account(body), "second");
+    }
+    assert_true(fake.questions > 0);
+}
+
+static bool has_cause(const json_t *error, const char *words)
+{
+    size_t i;
+    json_t *cause;
+    json_array_foreach(cm_json_arr(error, "causes"), i, cause)
+    {
+        if (strstr(json_string_value(cause), words))
+            return true;
+    }
+    return false;
+}
+
+/* E:caa: the records found and the CA's own names, beside its words. */
+static void a_refusal_is_explained(void **state)
+{
+    struct h *h = *state;
+    accounts(h);
+    h->ca.refuse_orders = 100;
+    h->ca.refuse_type = "caa";
+    assert_int_equal(h_submit(h, h_fields("www.first.test, first.test")), 0);
+    CM_AUTO_JSON body = h_status(h, "error");
+    const json_t *error = cm_json_obj(body, "error");
+    assert_true(has_cause(error, "first.test CAA 0 issue \"first.example\""));
+    assert_true(has_cause(error, "does not say which names in CAA records are its own"));
+    assert_string_equal(cm_json_str(error, "retry"), cm_retry_name(CM_RETRY_CONFIGURATION));
+    struct ca_known known = {.identities = "ca.example"};
+    CM_AUTO_STR own = cm_asprintf("%s/dir", h->ca.base);
+    known.directory = own;
+    ca_known_test(&known);
+    json_t *fields = h_fields("www.none.test");
+    cm_json_set_str(fields, "keyring_file", "none.kyr");
+    assert_int_equal(h_submit(h, fields), 0);
+    CM_AUTO_JSON other = h_status(h, "error");
+    error = cm_json_obj(other, "error");
+    assert_true(has_cause(error, "The CA's names in CAA records: ca.example"));
+    assert_true(has_cause(error, "From here no CAA record is seen"));
+}
+
+static void on_report(void *arg, const json_t *found, const json_t *errors,
+                      const struct cm_err *err)
+{
+    (void)errors;
+    json_decref(report);
+    report = json_deep_copy(found);
+    h_on_done(arg, err);
+}
+
+/* The check looks at every CA of the list; what the second may not is a warning. */
+static void the_check_asks_for_each_ca(void **state)
+{
+    struct h *h = *state;
+    struct eng_preflight_opts opts = {.actor = actor};
+    size_t i, rows = 0;
+    json_t *row;
+    accounts(h);
+    CM_AUTO_JSON fields = asked("www.first.test");
+    eng_preflight(h->engine, fields, &opts, on_report, h);
+    assert_int_equal(h_done(h), 0);
+    json_array_foreach(cm_json_arr(report, "checks"), i, row)
+    {
+        if (strcmp(cm_json_str_or(row, "what", ""), "caa") != 0)
+            continue;
+        bool later = rows++ > 0;
+        const char *id = later ? "caa_denied" : "caa_unknown";
+        assert_string_equal(cm_json_str(row, "id"), id);
+        assert_string_equal(cm_json_str(row, "result"), "warn");
+        assert_int_equal(strncmp(cm_json_str(row, "text"), "second: ", 8) == 0, later);
+    }
+    assert_int_equal(rows, 2);
+}
+
+#define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(the_second_ca_is_not_asked_for_what_it_may_not),
+        TEST(what_it_may_is_ordered),
+        TEST(a_refusal_is_explained),
+        TEST(the_check_asks_for_each_ca),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
