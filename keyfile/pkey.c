@@ -156,12 +156,17 @@ bool kf_p256_point(const EVP_PKEY *key, uint8_t out[KF_P256_POINT_SIZE])
            len == KF_P256_POINT_SIZE && out[0] == POINT_CONVERSION_UNCOMPRESSED;
 }
 
+bool kf_p256_spki(const EVP_PKEY *key, uint8_t out[KF_P256_SPKI_SIZE])
+{
+    memcpy(out, p256_prefix, sizeof(p256_prefix));
+    return kf_p256_point(key, out + KF_P256_SPKI_SIZE - KF_P256_POINT_SIZE);
+}
+
 int kf_spki(const EVP_PKEY *key, uint8_t **ret, size_t *ret_len, struct cm_err *err)
 {
     /* The encoder chain of OpenSSL 3.0 costs as much as making the key. */
     uint8_t known[KF_P256_SPKI_SIZE];
-    if (kf_p256_point(key, known + KF_P256_SPKI_SIZE - KF_P256_POINT_SIZE)) {
-        memcpy(known, p256_prefix, sizeof(p256_prefix));
+    if (kf_p256_spki(key, known)) {
         *ret = cm_memdup(known, sizeof(known));
         *ret_len = sizeof(known);
         return 0;

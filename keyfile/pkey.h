@@ -30,6 +30,8 @@ int kf_pkey_from_pem(const char *pem, size_t len, EVP_PKEY **ret, struct cm_err 
 
 /* The uncompressed public point of a P-256 key; false for every other key. */
 bool kf_p256_point(const EVP_PKEY *key, uint8_t out[KF_P256_POINT_SIZE]);
+/* Its DER SubjectPublicKeyInfo; false for every other key. */
+bool kf_p256_spki(const EVP_PKEY *key, uint8_t out[KF_P256_SPKI_SIZE]);
 /* DER SubjectPublicKeyInfo (cm_free). */
 int kf_spki(const EVP_PKEY *key, uint8_t **ret, size_t *ret_len, struct cm_err *err);
 /* Lower-case hex SHA-256 of it. */

@@ -1,4 +1,4 @@
-/* Sealing and opening through libcrypto's CMS. */
+/* Sealing (envelope_write.h), and opening through libcrypto's CMS. */
 #include "keyfile/seal.h"
 
 #include <openssl/err.h>
@@ -7,6 +7,7 @@
 
 #include "base/core/bytes.h"
 #include "base/core/mem.h"
+#include "keyfile/envelope_write.h"
 #include "keyfile/ossl.h"
 #include "keyfile/pkey.h"
 
@@ -59,58 +60,53 @@ int kf_seal_cert(const char *name, EVP_PKEY *seal, X509 **ret, struct cm_err *er
     return build_cert(name, seal, seal, ret, err);
 }
 
+/* Everything SP 800-56A 5.6.2.3.3 asks for, once: sealing takes recipients as they are. */
+static bool is_valid(EVP_PKEY *key)
+{
+    KF_AUTO(pkey_ctx) EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new(key, NULL);
+    return ctx && EVP_PKEY_public_check(ctx) > 0;
+}
+
 int kf_recipient(const uint8_t *spki, size_t len, X509 **ret, struct cm_err *err)
 {
     *ret = NULL;
     KF_AUTO(pkey) EVP_PKEY *key = NULL;
     KF_AUTO(pkey) EVP_PKEY *signer = NULL; /* libcrypto encodes no certificate without signature */
     int rc = kf_p256_from_spki(spki, len, &key, err);
+    if (rc == 0 && !is_valid(key))
+        rc = kf_ossl_fail(err, CM_EMALF, "P-256 public key is not a point of the curve");
     if (rc == 0)
         rc = kf_pkey_generate(KF_KEY_P256, &signer, err);
     return rc < 0 ? rc : build_cert("recipient", key, signer, ret, err);
 }
 
-/* One recipient: ephemeral key agreement, SHA-256 KDF, AES-256 key wrap, named by key identifier.
- * Both algorithms are set by hand: the defaults are SHA-1 and a wrap chosen by key length. */
-static bool add_recipient(CMS_ContentInfo *cms, X509 *cert)
-{
-    CMS_RecipientInfo *ri = CMS_add1_recipient_cert(cms, cert, CMS_USE_KEYID);
-    EVP_PKEY_CTX *pctx = ri ? CMS_RecipientInfo_get0_pkey_ctx(ri) : NULL;
-    EVP_CIPHER_CTX *kek = ri ? CMS_RecipientInfo_kari_get0_ctx(ri) : NULL;
-    /* The KDF's type stays unset: libcrypto refuses to encrypt when its only choice was made. */
-    return pctx && kek && EVP_PKEY_CTX_set_ecdh_kdf_md(pctx, EVP_sha256()) > 0 &&
-           EVP_EncryptInit_ex(kek, EVP_aes_256_wrap(), NULL, NULL, NULL) > 0;
-}
-
 int kf_seal(const void *plain, size_t len, X509 *const *recipients, size_t count, uint8_t **ret,
             size_t *ret_len, struct cm_err *err)
 {
+    EVP_PKEY *key[KF_RECIPIENTS_MAX];
     *ret = NULL;
     if (count < 1 || count > KF_RECIPIENTS_MAX)
         return cm_fail(err, CM_ELIMIT, "an envelope has 1 to %d recipients, not %zu",
                        KF_RECIPIENTS_MAX, count);
     if (len > KF_SECRET_MAX)
         return cm_fail(err, CM_ELIMIT, "a sealed text has at most %u bytes", KF_SECRET_MAX);
-    KF_AUTO(cms) CMS_ContentInfo *cms = CMS_AuthEnvelopedData_create(EVP_aes_256_gcm());
-    KF_AUTO(bio) BIO *in = BIO_new_mem_buf(plain, (int)len);
-    bool ok = cms && in && CMS_set_detached(cms, 0); /* the ciphertext is inside */
-    for (size_t i = 0; ok && i < count; i++)
-        ok = add_recipient(cms, recipients[i]);
-    if (!ok || !CMS_final(cms, in, NULL, CMS_BINARY))
-        return kf_ossl_fail(err, CM_ECRYPTO, "cannot seal");
-    unsigned char *der = NULL;
-    int der_len = i2d_CMS_ContentInfo(cms, &der);
-    if (der_len <= 0)
-        return kf_ossl_fail(err, CM_ECRYPTO, "cannot encode an envelope");
-    /* What we write is what we would read: a change of libcrypto's habits shows here first. */
+    for (size_t i = 0; i < count; i++)
+        key[i] = X509_get0_pubkey(recipients[i]);
+    uint8_t *der;
+    size_t der_len;
+    int rc = kf_envelope_write(plain, len, key, count, &der, &der_len, err);
+    if (rc < 0)
+        return rc;
+    /* What we write is what we would read. */
     struct kf_envelope envelope;
-    int rc = kf_envelope_check(der, (size_t)der_len, &envelope, err);
-    if (rc == 0) {
-        *ret = cm_memdup(der, (size_t)der_len);
-        *ret_len = (size_t)der_len;
+    rc = kf_envelope_check(der, der_len, &envelope, err);
+    if (rc < 0) {
+        cm_free(der);
+        return rc;
     }
-    OPENSSL_free(der);
-    return rc;
+    *ret = der;
+    *ret_len = der_len;
+    return 0;
 }
 
 static int decrypt(const uint8_t *der, size_t len, EVP_PKEY *seal, X509 *cert,
