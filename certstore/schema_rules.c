@@ -124,6 +124,18 @@ static const struct cs_member fallback[] = {LABEL("account", REQ), INT("failures
 
 static const struct cs_member waits_for[] = {LINE("text", REQ, 512), TIME("until", REQ), END};
 
+/* A dry run at the CA's staging that is wanted, or the last one. */
+static const char *const trial_reasons[] = {"asked", "failures", NULL};
+static const char *const trial_states[] = {"wanted", "passed", "failed", NULL};
+static const struct cs_member trial[] = {WORD("reason", REQ, trial_reasons),
+                                         WORD("state", REQ, trial_states),
+                                         LABEL("account", 0),
+                                         LINE("by", 0, 256),
+                                         TIME("at", REQ),
+                                         TIME("ended_at", 0),
+                                         OBJECT("error", 0, error_object),
+                                         END};
+
 static const char *const signers[] = {"account", "key", NULL};
 static const char *const publications[] = {"ocsp", "crl", NULL};
 static const struct cs_member revocation[] = {INT("reason", 10),
@@ -178,6 +190,7 @@ static const struct cs_member credential[] = {ASKED_FIELDS,
                                               BOOL("leaving"),
                                               OBJECT("waits_for", 0, waits_for),
                                               OBJECT("fallback", 0, fallback),
+                                              OBJECT("trial", 0, trial),
                                               INT("attempts", COUNT_MAX),
                                               END};
 
@@ -256,6 +269,7 @@ static const struct cs_member account[] = {LINE("directory", REQ, URL_MAX),
                                            WORD("challenge", 0, challenge_choices),
                                            WORD("activation", 0, activation_modes),
                                            INT("activation_s", 86400),
+                                           LABEL("staging", 0),
                                            END};
 
 static const struct cs_member settings[] = {LABEL("provider", 0),
@@ -264,6 +278,7 @@ static const struct cs_member settings[] = {LABEL("provider", 0),
                                             INT("renew_days", DAYS_MAX),
                                             HOSTS("servers", 0, SERVERS_MAX),
                                             LABEL("keyring_file", 0),
+                                            BOOL("staging_first"),
                                             END};
 
 static const struct cs_member propagation[] = {BOOL("authoritative"), LINE("resolvers", 0, 512),

@@ -23,7 +23,8 @@ static const struct said nexts[] = {
     {"refused", MSG_NX_REFUSED},   {"order", MSG_NX_ORDER},
     {"attempt", MSG_NX_ATTEMPT},   {"renewal", MSG_NX_RENEWAL},
     {"revoking", MSG_NX_REVOKING}, {"revocation", MSG_NX_REVOCATION},
-    {"end", MSG_NX_END},           {"nothing", MSG_NX_NOTHING},
+    {"dry_run", MSG_NX_DRY_RUN},   {"end", MSG_NX_END},
+    {"nothing", MSG_NX_NOTHING},
 };
 
 /* {1} and {2}: server and what, or the count. */
@@ -41,6 +42,8 @@ static const struct said reasons[] = {
     {"after_failure", MSG_TW_AGAIN},
     {"open_order", MSG_TW_OPEN},
     {"turn", MSG_TW_TURN},
+    {"dry_run", MSG_TW_DRY_RUN},
+    {"staging_first", MSG_TW_STAGING_FIRST},
     {"before_attempt", MSG_TW_BEFORE_NEXT},
     {"ca_proposes", MSG_TW_CA_PROPOSES},
     {"clock", MSG_TW_CLOCK},

@@ -73,8 +73,20 @@ const struct acme_preset acme_presets[] = {
 };
 const size_t acme_preset_count = sizeof(acme_presets) / sizeof(acme_presets[0]);
 
+static const struct acme_preset *test_rows;
+static size_t test_count;
+
+void acme_preset_test(const struct acme_preset *rows, size_t count)
+{
+    test_rows = rows;
+    test_count = rows ? count : 0;
+}
+
 const struct acme_preset *acme_preset(const char *name)
 {
+    for (size_t i = 0; name && i < test_count; i++)
+        if (strcmp(test_rows[i].name, name) == 0)
+            return &test_rows[i];
     for (size_t i = 0; name && i < acme_preset_count; i++)
         if (strcmp(acme_presets[i].name, name) == 0)
             return &acme_presets[i];
@@ -83,6 +95,9 @@ const struct acme_preset *acme_preset(const char *name)
 
 const struct acme_preset *acme_preset_of(const char *directory)
 {
+    for (size_t i = 0; directory && i < test_count; i++)
+        if (strcmp(test_rows[i].directory, directory) == 0)
+            return &test_rows[i];
     for (size_t i = 0; directory && i < acme_preset_count; i++)
         if (strcmp(acme_presets[i].directory, directory) == 0)
             return &acme_presets[i];

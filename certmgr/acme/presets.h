@@ -39,6 +39,8 @@ extern const size_t acme_preset_count;
 /* NULL = unknown (or NULL asked for). */
 const struct acme_preset *acme_preset(const char *name);
 const struct acme_preset *acme_preset_of(const char *directory);
+/* Tests: so many more rows, found first; NULL takes them away. */
+void acme_preset_test(const struct acme_preset *rows, size_t count);
 /* Reasons that may be given at this directory; ACME_REASONS_ANY when it is unknown. */
 unsigned acme_reasons(const char *directory);
 

@@ -23,3 +23,12 @@ typedef int (*cli_event_fn)(void *arg, const char *event, const json_t *data);
 enum cli_follow_end cli_follow(struct cli *cli, const char *path, char last[CLI_EVENT_ID_SIZE],
                                cli_event_fn fn, void *arg);
 void cli_nap(int ms);
+
+/* A dry run (cli_trial.c): what was there before it was asked for; then it is followed to its end.
+ */
+struct cli_trial {
+    char last[CLI_EVENT_ID_SIZE]; /* step printed last */
+    char asked[40];               /* when the last request was made */
+};
+int cli_trial_mark(struct cli *cli, const char *ulid, struct cli_trial *mark);
+int cli_trial_follow(struct cli *cli, const char *ulid, struct cli_trial *mark);

@@ -37,8 +37,8 @@ extern const struct cli_command cli_power_commands[];
 int cli_api(struct cli *cli, const char *method, const char *path, const json_t *body,
             json_t **ret);
 /* A command without options or operands that shows what GET of the path says: on CLI_OK with *ret
- * (owned) the caller prints it for people; *ret NULL: told already (as JSON with --json, a failure),
- * and the exit status is returned. */
+ * (owned) the caller prints it for people; *ret NULL: told already (as JSON with --json, a
+ * failure), and the exit status is returned. */
 int cli_get(struct cli *cli, const char *path, json_t **ret);
 /* Replaces control bytes in every text of a reply by '?', for printing. */
 void cli_clean(json_t *value);

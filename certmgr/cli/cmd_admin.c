@@ -65,6 +65,7 @@ static int cmd_account_add(struct cli *cli)
                              {.name = "--tls-port"},
                              {.name = "--activation"},
                              {.name = "--activation-seconds"},
+                             {.name = "--staging"},
                              {.name = NULL}};
     CM_AUTO_STR pem = NULL;
     char *hmac = NULL;
@@ -95,6 +96,7 @@ static int cmd_account_add(struct cli *cli)
     cm_json_set_str(body, "activation", cli_value(&o[10], NULL));
     if (o[11].count > 0)
         cm_json_set_int(body, "activation_s", activation_s);
+    cm_json_set_str(body, "staging", cli_value(&o[12], NULL));
     cm_json_set_str(body, "ca_pem", pem);
     cm_json_set_str(body, "eab_kid", cli_value(&o[6], NULL));
     cm_json_set_str(body, "eab_hmac", hmac);
@@ -254,9 +256,13 @@ static int cmd_root_add(struct cli *cli)
 
 static int cmd_settings(struct cli *cli)
 {
-    struct cli_option o[] = {{.name = "--account"},      {.name = "--key-type"},
-                             {.name = "--renew-days"},   {.name = "--server", .short_name = "-s"},
-                             {.name = "--keyring-file"}, {.name = NULL}};
+    struct cli_option o[] = {{.name = "--account"},
+                             {.name = "--key-type"},
+                             {.name = "--renew-days"},
+                             {.name = "--server", .short_name = "-s"},
+                             {.name = "--keyring-file"},
+                             {.name = "--staging-first"},
+                             {.name = NULL}};
     CM_AUTO_JSON reply = NULL;
     CM_AUTO_JSON body = json_object();
     int64_t days = 0;
@@ -264,11 +270,16 @@ static int cmd_settings(struct cli *cli)
         return CLI_USAGE;
     if (o[2].count > 0 && cm_num_i64(cli_value(&o[2], ""), 1, 365, &days) != 0)
         return cli_usage(cli, "--renew-days takes 1 to 365");
+    if (o[5].count > 0 && strcmp(cli_value(&o[5], ""), "yes") != 0 &&
+        strcmp(cli_value(&o[5], ""), "no") != 0)
+        return cli_usage(cli, "--staging-first takes yes or no");
     cm_json_set_str(body, "account", cli_value(&o[0], NULL));
     cm_json_set_str(body, "key_type", cli_value(&o[1], NULL));
     cm_json_set_str(body, "keyring_file", cli_value(&o[4], NULL));
     if (days > 0)
         cm_json_set_int(body, "renew_days", days);
+    if (o[5].count > 0)
+        cm_json_set_bool(body, "staging_first", strcmp(cli_value(&o[5], ""), "yes") == 0);
     if (o[3].count > 0) {
         json_t *servers = json_array();
         for (size_t i = 0; i < o[3].count; i++)

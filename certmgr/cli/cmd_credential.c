@@ -11,11 +11,16 @@
 #define FOLLOW_LOOK_MS 2000 /* between looks while the server gives no event stream */
 #define LIST_MAX       100000
 
+static bool cli_ulid_ok(const char *ulid)
+{
+    return strspn(ulid, "0123456789ABCDEFGHJKMNPQRSTVWXYZ") == strlen(ulid) && strlen(ulid) == 26;
+}
+
 /* One path with a credential's ULID in it; the server refuses what is none. */
 static int credential_send(struct cli *cli, const char *method, const char *ulid, const char *tail,
                            const json_t *body, json_t **ret)
 {
-    if (strspn(ulid, "0123456789ABCDEFGHJKMNPQRSTVWXYZ") != strlen(ulid) || strlen(ulid) != 26)
+    if (!cli_ulid_ok(ulid))
         return cli_usage(cli, "a credential is named by its 26-character id; see certmgr list");
     CM_AUTO_STR path = cm_asprintf("/credentials/%s%s", ulid, tail);
     return cli_api(cli, method, path, body, ret);
@@ -158,8 +163,11 @@ static void print_notes(const json_t *reply)
 
 static int cmd_request(struct cli *cli)
 {
-    struct cli_option options[] = {
-        FIELD_OPTIONS, {.name = "--provider"}, {.name = "--wait", .flag = true}, {.name = NULL}};
+    struct cli_option options[] = {FIELD_OPTIONS,
+                                   {.name = "--provider"},
+                                   {.name = "--wait", .flag = true},
+                                   {.name = "--dry-run", .flag = true},
+                                   {.name = NULL}};
     CM_AUTO_JSON reply = NULL;
     if (cli_options(cli, options) != 0 || cli->argc != 0)
         return CLI_USAGE;
@@ -167,11 +175,17 @@ static int cmd_request(struct cli *cli)
         return cli_usage(cli, "name at least one host with -d");
     CM_AUTO_JSON body = request_fields(options);
     cm_json_set_str(body, "provider", cli_value(&options[FIELD_COUNT], NULL));
+    bool dry_run = options[FIELD_COUNT + 2].count > 0;
+    if (dry_run)
+        cm_json_set_bool(body, "dry_run", true);
     int status = cli_api(cli, "POST", "/requests", body, &reply);
     if (status != CLI_OK)
         return status;
     const char *ulid = cm_json_str_or(reply, "credential", "");
     print_notes(reply);
+    struct cli_trial mark = {.last = ""};
+    if (dry_run)
+        return cli_trial_follow(cli, ulid, &mark);
     if (options[FIELD_COUNT + 1].count > 0)
         return follow(cli, ulid);
     if (cli->json)
@@ -442,13 +456,34 @@ static int cmd_retry(struct cli *cli)
     return status;
 }
 
+static int dry_runs(struct cli *cli)
+{
+    int worst = CLI_OK;
+    for (int i = 0; i < cli->argc; i++) {
+        struct cli_trial mark;
+        int status = cli_ulid_ok(cli->argv[i])
+                         ? cli_trial_mark(cli, cli->argv[i], &mark)
+                         : cli_usage(cli, "a credential is named by its 26-character id");
+        if (status == CLI_OK)
+            status = credential_call(cli, "POST", cli->argv[i], "/dry-run", NULL);
+        if (status == CLI_OK)
+            status = cli_trial_follow(cli, cli->argv[i], &mark);
+        if (status != CLI_OK)
+            worst = status;
+    }
+    return worst;
+}
+
 /* One by one: each is answered for itself, and the first failure does not stop the others. */
 static int cmd_renew(struct cli *cli)
 {
-    struct cli_option options[] = {{.name = "--new-key", .flag = true}, {.name = NULL}};
+    struct cli_option options[] = {
+        {.name = "--new-key", .flag = true}, {.name = "--dry-run", .flag = true}, {.name = NULL}};
     int worst = CLI_OK;
     if (cli_options(cli, options) != 0 || cli->argc < 1)
         return CLI_USAGE;
+    if (options[1].count > 0)
+        return dry_runs(cli);
     CM_AUTO_JSON body = json_pack("{s:b}", "new_key", options[0].count > 0);
     for (int i = 0; i < cli->argc; i++) {
         int status = credential_send(cli, "POST", cli->argv[i], "/renew", body, NULL);

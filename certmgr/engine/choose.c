@@ -178,7 +178,7 @@ void job_choose(struct job *job)
 {
     const json_t *acme = cm_json_obj(job->order, "acme");
     bool begun = cm_json_str(acme, "order_url") || cm_json_str(acme, "ordering_at");
-    if (!begun)
+    if (!begun && !job->trial)
         eng_ari_order(job->credential, job->account, job->order);
     if (!job_budget(job))
         return;

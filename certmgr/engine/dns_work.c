@@ -508,10 +508,12 @@ static bool is_wanted(struct engine *engine, const char *owner, const json_t *en
     if (sched_job(engine, owner))
         return true;
     CM_AUTO_JSON order = cs_kv_get(engine->env.store, "order", owner);
-    if (!eng_order_open(order))
-        return false;
     CM_AUTO_STR id = cm_asprintf("credential:%s", owner);
     CM_AUTO_JSON credential = cs_peek_body(engine->env.store, id);
+    if (eng_trial_asked(credential))
+        return true;
+    if (!eng_order_open(order))
+        return false;
     struct plan plan = eng_plan(credential, order, cm_now_ms());
     return credential && (plan.action == PLAN_ISSUE || plan.action == PLAN_RENEW) &&
            plan.when_ms <= cm_now_ms() + DNS_KEEP_MS;

@@ -92,6 +92,11 @@ void eng_retry(struct engine *engine, const char *credential, const struct eng_a
  * key.  The present certificate serves until the new one is proven. */
 void eng_renew(struct engine *engine, const char *credential, bool new_key,
                const struct eng_actor *actor, eng_done_fn done, void *arg);
+/* Runs the whole order at the staging of the credential's CA; nothing of it is kept but the outcome
+ * (`trial`).  CM_ECONFLICT: the CA has no staging.  eng_submit() with the field dry_run (bool) does
+ * so with fields that are new: the credential stays a draft until eng_retry() submits it. */
+void eng_dry_run(struct engine *engine, const char *credential, const struct eng_actor *actor,
+                 eng_done_fn done, void *arg);
 /* Asks the CA to revoke the present certificate (status revoke_pending, then revoked). */
 struct eng_revocation {
     int reason;        /* RFC 5280 5.3.1; what the CA accepts (acme/presets.h) */
@@ -107,7 +112,8 @@ void eng_put_away(struct engine *engine, const char *credential, bool remove,
 /* ACME account document (manager): fields {name, directory, contacts: [mail…], terms_agreed: bool,
  * ca_pem, self_check, http_port, tls_port, challenge ("http-01" or "tls-alpn-01"), activation and
  * activation_s (activation.h), eab_kid,
- * eab_hmac (external account binding; the HMAC key is used at once and not kept)}; the key is made
+ * eab_hmac (external account binding; the HMAC key is used at once and not kept), staging (account
+ * for dry runs at a CA whose staging is not in the table of known CAs; optional)}; the key is made
  * by the agent; registration happens at first use. An existing account of that name keeps its key
  * when the directory is the same. */
 void eng_account_put(struct engine *engine, const json_t *fields, const struct eng_actor *actor,

@@ -17,6 +17,7 @@ enum intake_action {
     ACTION_RETRY,     /* attempt now what failed or waits */
     ACTION_RENEW,     /* a new certificate now, whatever the date */
     ACTION_ROLL_OVER, /* the same with a new key */
+    ACTION_DRY_RUN,   /* the order at the CA's staging; of new fields: they become a draft */
     ACTION_LIFE,      /* revoke, archive, delete and their like (life.c) */
     ACTION_COUNT
 };
@@ -29,6 +30,7 @@ static const struct {
     [ACTION_RETRY] = {"retry", "A new attempt was asked for"},
     [ACTION_RENEW] = {"renew", "A renewal was asked for"},
     [ACTION_ROLL_OVER] = {"roll_over", "A renewal with a new key was asked for"},
+    [ACTION_DRY_RUN] = {"dry_run", "A dry run was asked for"},
     [ACTION_LIFE] = {"", ""},
 };
 
@@ -87,6 +89,8 @@ static void accept(struct intake *intake, json_t *body, const json_t *fields)
     eng_fields_take(body, fields);
     take_origin(intake, body);
     json_object_del(body, "error");
+    if (!eng_trial_asked(body))
+        json_object_del(body, "trial"); /* of what was asked for before */
     if (!order) {
         bool paused = cm_json_bool(body, "paused", false);
         cm_json_set_time(body, "next_action_at",
@@ -190,7 +194,7 @@ static int answer_issue(struct intake *intake, json_t *body, const json_t *wante
  * asked for; it serves until the new one is proven. */
 static bool may_begin(enum intake_action action, const char *status)
 {
-    static const char *const again[] = {"error", "pending", "waiting", "renew", "expired"};
+    static const char *const again[] = {"draft", "error", "pending", "waiting", "renew", "expired"};
     for (size_t i = 0; i < sizeof(again) / sizeof(again[0]); i++)
         if (strcmp(again[i], status) == 0)
             return true;
@@ -223,6 +227,45 @@ static int answer_again(struct intake *intake, json_t *body, struct cm_err *err)
     return 0;
 }
 
+/* Fields that nobody has submitted yet: they hold their file names, and nothing else happens. */
+static int take_draft(struct intake *intake, json_t *body)
+{
+    int rc = answer_issue(intake, body, cm_json_obj(intake->request, "fields"));
+    if (rc != 0 || eng_is_refused(body))
+        return rc;
+    cm_json_set_str(body, "status", "draft");
+    json_object_del(body, "next_action_at");
+    return 0;
+}
+
+static int answer_dry_run(struct intake *intake, json_t *body, struct cm_err *err)
+{
+    const char *status = cm_json_str(body, "status");
+    char name[ENG_ACCOUNT_TEXT];
+    const struct acme_preset *make;
+    if (!status && !cm_json_obj(intake->request, "fields"))
+        return cm_fail(err, CM_ENOENT, "credential:%s does not exist", intake->credential);
+    if (!status && take_draft(intake, body) != 0)
+        return 1;
+    struct cm_err why = CM_ERR_INIT;
+    status = cm_json_str_or(body, "status", "");
+    bool never = eng_is_refused(body) || strcmp(status, "archived") == 0 ||
+                 strcmp(status, "revoke_pending") == 0 ||
+                 strcmp(cm_json_str_or(body, "provider", ""), "acme") != 0;
+    int rc =
+        never ? 0 : eng_staging_find(intake->engine, eng_turn_account(body), name, &make, &why);
+    take_origin(intake, body);
+    if (rc != 0)
+        refuse(intake, body, &why);
+    else if (!never)
+        rc = eng_trial_want(intake->engine, intake->credential, body,
+                            cm_json_str_or(body, "requested_by", "unknown"), err);
+    intake->outcome = never || rc != 0 ? "No dry run is made" : actions[ACTION_DRY_RUN].outcome;
+    bool refused = why.code != 0;
+    cm_err_fini(&why);
+    return refused ? 0 : rc;
+}
+
 static int edit(void *arg, json_t *body, struct cm_err *err)
 {
     struct intake *intake = arg;
@@ -233,6 +276,8 @@ static int edit(void *arg, json_t *body, struct cm_err *err)
     if (intake->action == ACTION_LIFE)
         return eng_life_answer(intake->engine, intake->credential, intake->request, body,
                                &intake->outcome);
+    if (intake->action == ACTION_DRY_RUN)
+        return answer_dry_run(intake, body, err);
     if (intake->action != ACTION_ISSUE)
         return answer_again(intake, body, err);
     return answer_issue(intake, body, cm_json_obj(intake->request, "fields"));

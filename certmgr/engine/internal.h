@@ -180,6 +180,29 @@ const char *eng_issuer_account(const json_t *credential);
 /* A run has failed: true = the next one is at another CA, which need not wait for this one. */
 bool eng_turn_failed(json_t *credential, enum cm_retry class);
 
+/* ---- staging.c: dry runs, and accounts at the staging of a CA ---- */
+#define ENG_TRIAL_PREFIX "trial/" /* of keys in the table "order" */
+#define ENG_TRIAL_KEY    (CM_ULID_TEXT + 8)
+#define ENG_TRIAL_AFTER  2 /* failures in a row at the live CA: its staging is tried first */
+#define ENG_ACCOUNT_TEXT 64
+struct acme_preset;
+void eng_trial_key(const char *ulid, char out[ENG_TRIAL_KEY]);
+/* The account for dry runs of this one: named by it, or at the staging that the table of known CAs
+ * has for it.  *ret_make: it has to be made (eng_staging_make()), else NULL.  CM_ECONFLICT: the CA
+ * has no staging. */
+int eng_staging_find(struct engine *engine, const char *account, char name[ENG_ACCOUNT_TEXT],
+                     const struct acme_preset **ret_make, struct cm_err *err);
+/* With the contacts of `account`; the agreement to its terms counts when the staging has the same
+ * terms, else CM_EHUMAN. */
+void eng_staging_make(struct engine *engine, const char *account, const struct acme_preset *make,
+                      eng_done_fn done, void *arg);
+/* After a failed attempt: is the next one made at the staging first? */
+void eng_staging_first(struct engine *engine, json_t *credential, const struct cm_err *why);
+/* Marks the credential for a dry run that somebody asked for, durable before it is published. */
+int eng_trial_want(struct engine *engine, const char *ulid, json_t *credential, const char *who,
+                   struct cm_err *err);
+void eng_trial_forget(struct engine *engine, const char *ulid);
+
 /* ---- account.c, roots.c ---- */
 int eng_account_get(struct engine *engine, const char *name, struct eng_account **ret,
                     struct cm_err *err);

@@ -98,7 +98,7 @@ static void drop_work(struct job *job)
     job->account = NULL;
     job->credential = job->order = NULL;
     job->writes = 0;
-    job->ending = false;
+    job->ending = job->trial = false;
     cm_err_fini(&job->err);
 }
 
@@ -138,7 +138,10 @@ const char *job_step(const struct job *job)
 
 int job_save(struct job *job, struct cm_err *err)
 {
-    return cs_kv_put(job->engine->env.store, "order", job->ulid, job->order, err);
+    char key[ENG_TRIAL_KEY];
+    eng_trial_key(job->ulid, key);
+    return cs_kv_put(job->engine->env.store, "order", job->trial ? key : job->ulid, job->order,
+                     err);
 }
 
 bool job_has_old_key(const struct job *job, const json_t *body)
@@ -211,7 +214,8 @@ static int edit_running(void *arg, json_t *body, struct cm_err *err)
     const struct job_call *call = arg;
     (void)err;
     const char *wanted = cm_json_str(body, "chain") ? "renew" : "waiting";
-    if (!call->job || call->job->ending || strcmp(cm_json_str_or(body, "status", ""), wanted) == 0)
+    if (!call->job || call->job->ending || call->job->trial ||
+        strcmp(cm_json_str_or(body, "status", ""), wanted) == 0)
         return 1;
     cm_json_set_str(body, "status", wanted);
     return 0;
@@ -249,6 +253,10 @@ void job_begin(struct job *job)
     }
     if (plan.action == PLAN_REVOKE) {
         job_revoke(job);
+        return;
+    }
+    if (plan.action == PLAN_TRIAL) {
+        job_trial(job);
         return;
     }
     if (!job->order)

@@ -7,15 +7,19 @@
  *   order    acme_order over the ports                    (job_ports.c, job_publish.c, job_dns.c)
  *   finish   chain checked, documents written             (job_finish.c)
  *   fail     error and next attempt written               (job_fail.c)
+ *   trial    the same at the CA's staging, for nothing    (job_trial.c)
  *
  * The saved order (kv "order") is {key_generation, sealed_key, public_key_sha256, csr, names,
  * key_type, servers, challenges: {name: {account, fqdn, zone}} of those that take dns-01, acme:
- * state of the ACME order}.  A job may be dropped at any moment; the next one goes on from there.
+ * state of the ACME order}; a dry run's has the key "trial/<ulid>".  A job may be dropped at any
+ * moment; the next one goes on from there.
  */
 #pragma once
 
 #include "certmgr/challenge/challenge.h"
 #include "certmgr/engine/internal.h"
+
+struct kf_chain;
 
 /* A call to agent, store, network or timer that is under way for a job.  The job detaches it when
  * it ends first: then the answer only frees the call. */
@@ -55,6 +59,7 @@ struct job {
     json_t *places;      /* choose.c: {name: what was found} */
     json_t *held;        /* of the CA's limits (guard.h), or NULL */
     bool renewal;
+    bool trial;      /* a dry run at the CA's staging (job_trial.c) */
     bool only_end;   /* the renewal is held back; that the certificate ended is told */
     bool ending;     /* the outcome is being written */
     unsigned writes; /* documents of the end still on their way */
@@ -81,8 +86,13 @@ bool job_has_old_key(const struct job *job, const json_t *body);
 bool job_is_outdated(const struct job *job, const json_t *body);
 int job_save(struct job *job, struct cm_err *err); /* kv "order" */
 
-void job_key(struct job *job);                /* job_key.c */
-void job_revoke(struct job *job);             /* revoke.c */
+void job_key(struct job *job);    /* job_key.c */
+void job_revoke(struct job *job); /* revoke.c */
+/* job_trial.c: a dry run begins; it ended with a good chain; it failed (false: as other failures,
+ * the next attempt is another dry run). */
+void job_trial(struct job *job);
+void job_trial_passed(struct job *job, const struct kf_chain *chain);
+bool job_trial_failed(struct job *job, const struct cm_err *why);
 struct acme_ports job_ports(struct job *job); /* job_ports.c */
 /* Ends a call of fn.done; frees it. */
 void job_call_answer(struct job_call *call, const struct cm_err *err);

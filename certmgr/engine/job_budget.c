@@ -127,13 +127,25 @@ static void refuse_loop(struct job *job)
     cm_err_fini(&err);
 }
 
+static void refuse_trial(struct job *job, int64_t until_ms, const char *text)
+{
+    struct cm_err err = CM_ERR_INIT;
+    char until[CM_TIME_TEXT];
+    cm_time_format(until_ms, until);
+    cm_fail(&err, CM_EBUSY, "The CA's staging takes no order before %s: %s", until, text);
+    err.retry = CM_RETRY_TRANSIENT;
+    job_fail(job, &err);
+    cm_err_fini(&err);
+}
+
 bool job_budget(struct job *job)
 {
     const json_t *acme = cm_json_obj(job->order, "acme");
     struct eng_wish wish = wish_of(job);
     char text[BUDGET_TEXT_MAX];
     bool begun = cm_json_str(acme, "order_url") || cm_json_str(acme, "ordering_at");
-    if (!begun && !wish.ari && eng_again_loops(job->engine, job->credential, wish.names)) {
+    if (!begun && !wish.ari && !job->trial &&
+        eng_again_loops(job->engine, job->credential, wish.names)) {
         refuse_loop(job);
         return false;
     }
@@ -142,6 +154,10 @@ bool job_budget(struct job *job)
     if (floor > cm_now_ms() + FLOOR_SHORT_MS && floor > until) {
         until = floor;
         (void)cm_strcpy(text, sizeof(text), "the CA asked not to be called before (Retry-After)");
+    }
+    if (until != 0 && job->trial) {
+        refuse_trial(job, until, text);
+        return false;
     }
     if (until != 0) {
         wait_until(job, until, text);

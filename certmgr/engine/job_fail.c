@@ -58,6 +58,7 @@ static int edit_failed(void *arg, json_t *body, struct cm_err *err)
         return 1;
     struct cm_err *why = &call->err;
     why->attempts = (unsigned)cm_json_int(body, "attempts", 0) + 1;
+    bool trial = call->job->trial;
     /* Another CA is asked soon: what this one asked for is not meant for it. */
     if (eng_turn_failed(body, why->retry) && !job_is_outdated(call->job, body))
         why->next_attempt_ms =
@@ -70,6 +71,8 @@ static int edit_failed(void *arg, json_t *body, struct cm_err *err)
     cm_json_set_time(body, "next_action_at", why->next_attempt_ms);
     cm_json_set(body, "error", cm_err_to_json(why));
     cm_json_set(body, "health", health_after(body));
+    if (!trial)
+        eng_staging_first(call->job->engine, body, why);
     return 0;
 }
 
@@ -139,9 +142,15 @@ void job_fail(struct job *job, const struct cm_err *err)
     if (job->account && acme_problem_is(why.problem, "userActionRequired"))
         eng_account_new_terms(job->engine, job->account->name, why.problem);
     job_budget_over(job, &why);
+    if (job->trial && job_trial_failed(job, &why)) {
+        cm_err_fini(&why);
+        return;
+    }
+    if (job->trial)
+        cm_wrap(&why, why.code, "The dry run at the CA's staging has failed");
     if (!keeps_order(job))
         job_challenge_empty(job, NULL, NULL);
-    if (json_object_size(job->order) > 0 && job_save(job, &saved) != 0)
+    if (json_object_size(job->order) > 0 && !job->trial && job_save(job, &saved) != 0)
         cm_log_err(CM_LOG_WARN, "engine", &saved);
     cm_err_fini(&saved);
     cm_err_fini(&job->err);

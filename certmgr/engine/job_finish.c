@@ -109,6 +109,8 @@ static int edit_credential(void *arg, json_t *body, struct cm_err *err)
     json_object_del(body, "activation");
     json_object_del(body, "revocation"); /* of the former certificate */
     json_object_del(body, "waits_for");
+    if (!eng_trial_asked(body))
+        json_object_del(body, "trial");
     json_object_del(body, "fallback"); /* the next renewal begins with the first account */
     json_object_update(body, call->value);
     int64_t next = eng_plan_renewal(body);
@@ -216,7 +218,8 @@ void job_finish(struct job *job, const json_t *answer)
     const char *pem = cm_json_str_or(answer, "chain", "");
     struct kf_chain chain = {0};
     struct cm_err err = CM_ERR_INIT;
-    job_budget_issued(job);
+    if (!job->trial)
+        job_budget_issued(job);
     int rc = kf_chain_check(pem, strlen(pem), cm_json_arr(job->order, "names"),
                             cm_json_str(job->order, "public_key_sha256"), eng_roots(engine),
                             cm_now_ms(), &chain, &err);
@@ -232,6 +235,11 @@ void job_finish(struct job *job, const json_t *answer)
                               "then start again, or choose another CA.");
         job_fail(job, &err);
         cm_err_fini(&err);
+        return;
+    }
+    if (job->trial) {
+        job_trial_passed(job, &chain);
+        kf_chain_fini(&chain);
         return;
     }
     char not_after[CM_TIME_TEXT];

@@ -34,7 +34,7 @@ static bool is_staged(const struct job *job)
 static bool may_keep(const struct job *job)
 {
     const json_t *credential = job->credential;
-    return cm_json_str(credential, "csr") && cm_json_str(credential, "sealed_key") &&
+    return !job->trial && cm_json_str(credential, "csr") && cm_json_str(credential, "sealed_key") &&
            cm_json_str(credential, "public_key_sha256") &&
            strcmp(cm_json_str_or(credential, "key_rollover", "keep"), "keep") == 0;
 }

@@ -27,7 +27,8 @@ static void set_health(json_t *body, const char *color, const char *cause)
 /* Nothing is planned for it any more, and it holds no key. */
 static void put_away(json_t *body, bool leaving)
 {
-    static const char *const gone[] = {"sealed_key", "csr", "next_action_at", "error", "waits_for"};
+    static const char *const gone[] = {"sealed_key", "csr",       "next_action_at",
+                                       "error",      "waits_for", "trial"};
     for (size_t i = 0; i < sizeof(gone) / sizeof(gone[0]); i++)
         json_object_del(body, gone[i]);
     cm_json_set_str(body, "status", "archived");
@@ -194,6 +195,7 @@ static int answer_away(struct engine *engine, const char *ulid, const json_t *re
     if (status_is(body, "archived") && (!leaving || cm_json_bool(body, "leaving", false)))
         return 1;
     sched_drop(engine, ulid);
+    eng_trial_forget(engine, ulid);
     take_origin(request_ulid(request), request, body);
     put_away(body, leaving);
     *ret_outcome = leaving ? "The credential is removed" : "The credential is archived";

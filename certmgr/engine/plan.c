@@ -52,6 +52,24 @@ bool eng_is_refused(const json_t *credential)
            !json_object_get(credential, "attempts");
 }
 
+static bool trial_is(const json_t *credential, const char *reason)
+{
+    const json_t *trial = cm_json_obj(credential, "trial");
+    return strcmp(cm_json_str_or(trial, "state", ""), "wanted") == 0 &&
+           strcmp(cm_json_str_or(trial, "reason", ""), reason) == 0 &&
+           strcmp(cm_json_str_or(credential, "provider", ""), "acme") == 0;
+}
+
+bool eng_trial_asked(const json_t *credential)
+{
+    return trial_is(credential, "asked");
+}
+
+bool eng_trial_first(const json_t *credential)
+{
+    return trial_is(credential, "failures");
+}
+
 static struct plan make(enum plan_action action, int64_t when_ms, const char *why)
 {
     struct plan plan = {.action = action, .when_ms = action == PLAN_NOTHING ? 0 : when_ms};
@@ -150,6 +168,8 @@ static struct plan plan_order(const json_t *credential, const json_t *order, enu
         next = now_ms; /* nobody plans so far ahead: the clock has been set back since */
     if (rule == RULE_AGAIN && next == 0)
         return make(PLAN_NOTHING, 0, why);
+    if (rule == RULE_AGAIN && eng_trial_first(credential))
+        return make(PLAN_TRIAL, next, "the CA's staging is tried first after the failures");
     if (rule == RULE_AGAIN)
         return make(PLAN_ISSUE, next, "next attempt after the failure");
     /* What was begun is finished first: never a second order while one is open. */
@@ -187,6 +207,8 @@ struct plan eng_plan(const json_t *credential, const json_t *order, int64_t now_
             why = rules[i].why;
         }
     }
+    if (eng_trial_asked(credential) && rule != RULE_REVOKE && strcmp(status, "archived") != 0)
+        return make(PLAN_TRIAL, now_ms, "a dry run was asked for");
     if (rule == RULE_NONE)
         return make(PLAN_NOTHING, 0, why);
     struct plan plan = plan_order(credential, order, rule, why, now_ms);

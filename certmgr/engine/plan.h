@@ -9,6 +9,7 @@ enum plan_action {
     PLAN_NOTHING, /* final, refused or paused */
     PLAN_ISSUE,   /* run (or resume) an order */
     PLAN_RENEW,   /* renewal point reached or in the future */
+    PLAN_TRIAL,   /* a dry run at the CA's staging (`trial`) */
     PLAN_REVOKE,  /* ask the CA to revoke the certificate */
     PLAN_EXPIRE,  /* tell that the certificate has run out; attempts go on as they were planned */
 };
@@ -38,6 +39,10 @@ int64_t eng_plan_renewal(const json_t *credential);
 /* The longest pause before another attempt that a certificate of this life can afford: a twelfth of
  * it (5 s of a minute, 12 h of 6 days).  No dates: no limit. */
 int64_t eng_plan_retry_max(int64_t from_ms, int64_t to_ms);
+
+/* Is a dry run to be made, because somebody asked for it, or because of failures at the live CA? */
+bool eng_trial_asked(const json_t *credential);
+bool eng_trial_first(const json_t *credential);
 
 /* A request that was never accepted: shown with its error, holds no names, nothing is planned. */
 bool eng_is_refused(const json_t *credential);

@@ -221,8 +221,9 @@ void sched_reply(struct engine *engine, int64_t ms)
 static int on_order(void *arg, const char *key, const json_t *value)
 {
     struct engine *engine = arg;
-    if (eng_order_open(value) && cm_ulid_ok(key))
-        json_object_set_new(engine->queue, key, json_true());
+    const char *trial = eng_id_name(key, ENG_TRIAL_PREFIX);
+    if ((trial || eng_order_open(value)) && cm_ulid_ok(trial ? trial : key))
+        json_object_set_new(engine->queue, trial ? trial : key, json_true());
     return 0;
 }
 

@@ -33,7 +33,8 @@ struct account_put {
     json_t *key;     /* agent's answer, or NULL = the present key stays */
     char *who;
     bool agreed;
-    char *terms; /* URL of the terms in the CA's directory, when it could be read */
+    char *terms_known; /* URL of what a person agreed to elsewhere, or NULL */
+    char *terms;       /* URL of the terms in the CA's directory, when it could be read */
     char *new_account;
     bool registered; /* the CA knows the present key */
     bool bound;      /* a binding for it is stored */
@@ -55,6 +56,7 @@ static void put_end(struct account_put *put, const struct cm_err *err)
     cm_free(put->name);
     cm_free(put->who);
     cm_free(put->terms);
+    cm_free(put->terms_known);
     cm_free(put->new_account);
     cm_free(put->eab_kid);
     if (put->eab_hmac)
@@ -179,6 +181,19 @@ static int check_eab(struct account_put *put, const json_t *fields)
     return 0;
 }
 
+/* Which account stands for the staging of the same CA (staging.c). */
+static int check_staging(struct account_put *put, const char *name)
+{
+    CM_AUTO_STR id = cm_asprintf("account:%.64s", name);
+    if (!*name)
+        return 0;
+    CM_AUTO_JSON body = eng_short_name_ok(name) ? cs_peek_body(put->engine->env.store, id) : NULL;
+    if (!body || strcmp(name, put->name) == 0)
+        return cm_fail(&put->err, CM_EINVAL, "staging: there is no other account \"%.64s\"", name);
+    cm_json_set_str(put->members, "staging", name);
+    return 0;
+}
+
 static int check_fields(struct account_put *put, const json_t *fields)
 {
     struct cm_err *err = &put->err;
@@ -201,6 +216,10 @@ static int check_fields(struct account_put *put, const json_t *fields)
     cm_json_set_str(put->members, "ca_pem", ca_pem && *ca_pem ? ca_pem : NULL);
     cm_json_set_bool(put->members, "self_check", cm_json_bool(fields, "self_check", true));
     put->agreed = cm_json_bool(fields, "terms_agreed", false);
+    if (cm_json_str(fields, "terms_known"))
+        put->terms_known = cm_strdup(cm_json_str(fields, "terms_known"));
+    if (check_staging(put, cm_json_str_or(fields, "staging", "")) != 0)
+        return put->err.code;
     int rc = check_contacts(put, json_object_get(fields, "contacts"));
     if (rc == 0)
         rc = check_port(put, fields, "http_port", 80);
@@ -283,6 +302,7 @@ static int edit_account(void *arg, json_t *body, struct cm_err *err)
     if (!put->rebind) {
         json_object_del(body, "activation");
         json_object_del(body, "activation_s");
+        json_object_del(body, "staging");
     }
     json_object_update(body, put->members);
     if (put->agreed && !cm_json_obj(body, "terms_agreed")) {
@@ -394,6 +414,15 @@ static int read_directory(struct account_put *put, const json_t *directory)
     const json_t *meta = cm_json_obj(directory, "meta");
     put->terms = url_of(meta, "termsOfService");
     put->new_account = url_of(directory, "newAccount");
+    /* An agreement that was given for the live CA counts for the same terms only. */
+    if (put->terms_known && !put->new_account)
+        return cm_fail(&put->err, CM_EPEER, "no ACME directory could be read at %s",
+                       cm_json_str_or(put->members, "directory", ""));
+    if (put->terms_known && put->terms && strcmp(put->terms, put->terms_known) != 0)
+        return cm_fail(&put->err, CM_EHUMAN,
+                       "the staging has terms of service of its own, which nobody has agreed to "
+                       "(%.500s)",
+                       put->terms);
     if (put->eab_kid && !put->new_account)
         return cm_fail(&put->err, CM_EINVAL,
                        "directory: no ACME directory could be read there, and the binding needs "

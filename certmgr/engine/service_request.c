@@ -89,6 +89,13 @@ static void refuse_later(struct engine *engine, struct submit *submit)
     cm_loop_defer(engine->env.loop, on_refused, submit);
 }
 
+static int check_staging(struct engine *engine, const char *account, struct cm_err *err)
+{
+    char name[ENG_ACCOUNT_TEXT];
+    const struct acme_preset *make;
+    return eng_staging_find(engine, account, name, &make, err);
+}
+
 void eng_submit(struct engine *engine, const json_t *fields, const struct eng_actor *actor,
                 eng_submit_fn done, void *arg)
 {
@@ -103,6 +110,12 @@ void eng_submit(struct engine *engine, const json_t *fields, const struct eng_ac
         return;
     }
     note_advice(engine, NULL, checked, submit->notes);
+    bool dry = cm_json_bool(fields, "dry_run", false);
+    if (dry && check_staging(engine, cm_json_str_or(checked, "account", ""), &submit->err) != 0) {
+        json_decref(checked);
+        refuse_later(engine, submit);
+        return;
+    }
     /* The manager converts the names itself; a file name nobody asked for is its choice, too, since
      * it alone knows what other requests are under way. */
     json_object_del(checked, "host_names_ascii");
@@ -110,7 +123,7 @@ void eng_submit(struct engine *engine, const json_t *fields, const struct eng_ac
     if (!file || !*file)
         json_object_del(checked, "keyring_file");
     cm_ulid(submit->credential);
-    json_t *request = make_request(engine, "issue", submit->credential, 0, actor);
+    json_t *request = make_request(engine, dry ? "dry_run" : "issue", submit->credential, 0, actor);
     cm_json_set(request, "fields", checked);
     cs_publish(engine->env.store, request, 0, on_submitted, submit);
 }
@@ -223,6 +236,8 @@ static void ask(struct engine *engine, const char *action, const char *credentia
     retry->arg = arg;
     struct cs_doc doc = {0};
     int rc = read_credential(engine, credential, &doc, &retry->err);
+    if (rc == 0 && strcmp(action, "dry_run") == 0)
+        rc = check_staging(engine, eng_turn_account(doc.body), &retry->err);
     if (rc == 0 && take_revoke)
         rc = check_revocation(engine, doc.body, take_revoke, &retry->err);
     if (rc != 0) {
@@ -253,6 +268,12 @@ void eng_renew(struct engine *engine, const char *credential, bool new_key,
                const struct eng_actor *actor, eng_done_fn done, void *arg)
 {
     ask_again(engine, new_key ? "roll_over" : "renew", credential, actor, done, arg);
+}
+
+void eng_dry_run(struct engine *engine, const char *credential, const struct eng_actor *actor,
+                 eng_done_fn done, void *arg)
+{
+    ask_again(engine, "dry_run", credential, actor, done, arg);
 }
 
 /* ---- the end ------------------------------------------------------------------------------------

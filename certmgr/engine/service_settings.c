@@ -62,6 +62,10 @@ static int check_settings(struct settings_put *put, json_t *fields)
 {
     const char *key;
     json_t *value;
+    CM_AUTO_JSON first = json_incref(json_object_get(fields, "staging_first"));
+    json_object_del(fields, "staging_first");
+    if (first && !json_is_boolean(first))
+        return cm_fail(&put->err, CM_EINVAL, "staging_first: choose true or false");
     json_object_foreach(fields, key, value)
     {
         bool known = false;
@@ -75,6 +79,8 @@ static int check_settings(struct settings_put *put, json_t *fields)
     CM_AUTO_JSON notes = NULL;
     eng_check(put->engine, fields, &checked, &errors, &notes);
     put->fields = json_object();
+    if (first)
+        json_object_set(put->fields, "staging_first", first);
     for (size_t i = 0; i < MEMBER_COUNT; i++) {
         value = json_object_get(fields, members[i]);
         if (!value)

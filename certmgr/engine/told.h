@@ -10,14 +10,15 @@
 json_t *eng_told(const char *text);
 
 enum eng_next {
-    ENG_NEXT_MANAGER,    /* has not seen the request yet */
-    ENG_NEXT_WORKING,    /* why: the step */
-    ENG_NEXT_LIMIT,      /* of the CA, until at */
-    ENG_NEXT_HELD,       /* why: the guard's words */
-    ENG_NEXT_REFUSED,    /* until people correct it */
-    ENG_NEXT_ORDER,      /* as soon as there is a place */
-    ENG_NEXT_ATTEMPT,    /* at */
-    ENG_NEXT_RENEWAL,    /* at */
+    ENG_NEXT_MANAGER, /* has not seen the request yet */
+    ENG_NEXT_WORKING, /* why: the step */
+    ENG_NEXT_LIMIT,   /* of the CA, until at */
+    ENG_NEXT_HELD,    /* why: the guard's words */
+    ENG_NEXT_REFUSED, /* until people correct it */
+    ENG_NEXT_ORDER,   /* as soon as there is a place */
+    ENG_NEXT_ATTEMPT, /* at */
+    ENG_NEXT_RENEWAL, /* at */
+    ENG_NEXT_TRIAL,
     ENG_NEXT_REVOKING,   /* now */
     ENG_NEXT_REVOCATION, /* at */
     ENG_NEXT_END,        /* of the certificate, at */

@@ -32,6 +32,8 @@ static json_t *next_of(struct engine *engine, const json_t *credential, const js
                    : eng_next_told(ENG_NEXT_ATTEMPT, plan.when_ms, plan.why);
     case PLAN_RENEW:
         return eng_next_told(ENG_NEXT_RENEWAL, plan.when_ms, plan.why);
+    case PLAN_TRIAL:
+        return eng_next_told(ENG_NEXT_TRIAL, plan.when_ms, plan.why);
     case PLAN_REVOKE:
         return now ? eng_next_told(ENG_NEXT_REVOKING, 0, NULL)
                    : eng_next_told(ENG_NEXT_REVOCATION, plan.when_ms, NULL);

@@ -72,7 +72,7 @@ void api_account_put(struct web_ctx *ctx)
         {"http_port", API_INT, false},    {"eab_kid", API_TEXT, false},
         {"eab_hmac", API_TEXT, false},    {"tls_port", API_INT, false},
         {"challenge", API_TEXT, false},   {"activation", API_TEXT, false},
-        {"activation_s", API_INT, false},
+        {"activation_s", API_INT, false}, {"staging", API_TEXT, false},
     };
     struct eng_actor actor = web_actor(ctx);
     CM_AUTO_STR id = cm_asprintf("account:%s", ctx->param);

@@ -12,6 +12,7 @@ void api_credentials(struct web_ctx *ctx);
 void api_credential(struct web_ctx *ctx);
 void api_credential_retry(struct web_ctx *ctx);
 void api_credential_renew(struct web_ctx *ctx);
+void api_credential_dry_run(struct web_ctx *ctx);
 void api_credential_patch(struct web_ctx *ctx);
 void api_credential_revoke(struct web_ctx *ctx);
 void api_credential_archive(struct web_ctx *ctx);

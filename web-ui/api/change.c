@@ -17,6 +17,16 @@ void api_credential_renew(struct web_ctx *ctx)
                   &actor, api_done, ctx);
 }
 
+void api_credential_dry_run(struct web_ctx *ctx)
+{
+    struct eng_actor actor = web_actor(ctx);
+
+    if (cm_ulid_ok(ctx->param))
+        eng_dry_run(ctx->web->env.engine, ctx->param, &actor, api_done, ctx);
+    else
+        web_reply_status(ctx, 404);
+}
+
 static void changed(void *arg, const char *credential, const json_t *field_errors,
                     const json_t *notes, const struct cm_err *err)
 {

@@ -69,8 +69,11 @@ const size_t api_request_member_count =
 void api_requests_post(struct web_ctx *ctx)
 {
     struct eng_actor actor = web_actor(ctx);
+    struct api_member members[sizeof(api_request_members) / sizeof(api_request_members[0]) + 1];
 
-    if (api_body_ok(ctx, api_request_members, api_request_member_count) && idempotency_begin(ctx))
+    memcpy(members, api_request_members, sizeof(api_request_members));
+    members[api_request_member_count] = (struct api_member){"dry_run", API_BOOL, false};
+    if (api_body_ok(ctx, members, api_request_member_count + 1) && idempotency_begin(ctx))
         eng_submit(ctx->web->env.engine, ctx->json, &actor, submitted, ctx);
 }
 

@@ -34,6 +34,8 @@ const struct web_route web_api_routes[] = {
      false},
     {HTTP_POST, "/api/v1/credentials/{ulid}/renew", api_credential_renew, F, AUTH_USER, BODY_JSON,
      false},
+    {HTTP_POST, "/api/v1/credentials/{ulid}/dry-run", api_credential_dry_run, F, AUTH_USER,
+     BODY_JSON, false},
     {HTTP_POST, "/api/v1/credentials/{ulid}/revoke", api_credential_revoke, F, AUTH_USER, BODY_JSON,
      false},
     {HTTP_POST, "/api/v1/credentials/{ulid}/archive", api_credential_archive, F, AUTH_USER,

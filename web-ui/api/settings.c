@@ -25,9 +25,10 @@ static void put_done(void *arg, const struct cm_err *err)
 void api_settings_put(struct web_ctx *ctx)
 {
     static const struct api_member members[] = {
-        {"provider", API_TEXT, false}, {"account", API_TEXT, false},
-        {"key_type", API_TEXT, false}, {"renew_days", API_INT, false},
-        {"servers", API_TEXTS, false}, {"keyring_file", API_TEXT, false},
+        {"provider", API_TEXT, false},      {"account", API_TEXT, false},
+        {"key_type", API_TEXT, false},      {"renew_days", API_INT, false},
+        {"servers", API_TEXTS, false},      {"keyring_file", API_TEXT, false},
+        {"staging_first", API_BOOL, false},
     };
 
     if (api_body_ok(ctx, members, sizeof(members) / sizeof(members[0])) &&

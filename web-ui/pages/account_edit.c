@@ -72,6 +72,8 @@ static json_t *fields_of(const struct web_ctx *ctx, json_t *errors)
         cm_json_set_str(fields, "activation", web_form_text(form, "activation"));
     if (wait_s > 0)
         cm_json_set_int(fields, "activation_s", wait_s);
+    if (*web_form_text(form, "staging"))
+        cm_json_set_str(fields, "staging", web_form_text(form, "staging"));
     return fields;
 }
 

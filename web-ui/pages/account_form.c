@@ -225,6 +225,8 @@ static void validation_card(struct draw *draw)
     static const struct row tls = {"tls_port",          "number", MSG_A_TLS_PORT,
                                    MSG_A_TLS_PORT_HINT, 0,        false};
     static const struct row port = {"http_port", "number", MSG_A_PORT, MSG_A_PORT_HINT, 0, false};
+    static const struct row staging = {"staging",          NULL, MSG_A_STAGING,
+                                       MSG_A_STAGING_HINT, 0,    false};
     static const struct row pem = {"ca_pem", NULL, MSG_A_CA_PEM, MSG_A_CA_PEM_HINT, 4, false};
 
     html_raw(draw->page, "<fieldset class=\"card\">");
@@ -235,6 +237,7 @@ static void validation_card(struct draw *draw)
     one_field(draw, &port);
     one_field(draw, &tls);
     one_field(draw, &pem);
+    one_field(draw, &staging);
     html_raw(draw->page, "</fieldset>");
 }
 

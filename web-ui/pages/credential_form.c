@@ -237,6 +237,9 @@ static void buttons(struct web_ctx *ctx, struct cm_buf *page, bool edit, const c
               "primary", "type", "submit", NULL);
     html_leaf(page, "button", web_msg(ctx, MSG_CHECK), "type", "submit", "name", "check", "value",
               "1", NULL);
+    if (!edit)
+        html_leaf(page, "button", web_msg(ctx, MSG_DRY_RUN), "type", "submit", "name", "dry_run",
+                  "value", "1", "title", web_msg(ctx, MSG_DRY_RUN_HINT), NULL);
     html_leaf(page, "a", web_msg(ctx, MSG_CANCEL), "class", "button", "href", back, NULL);
     html_raw(page, "</div></form></div>");
 }

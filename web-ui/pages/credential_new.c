@@ -60,6 +60,13 @@ static void refuse(struct web_ctx *ctx, const json_t *fields, json_t *errors)
     credential_form(ctx, 422, &form);
 }
 
+/* The fields become a draft, which is submitted from its own page. */
+static void dry_run(struct web_ctx *ctx, json_t *fields, const struct eng_actor *actor)
+{
+    cm_json_set_bool(fields, "dry_run", true);
+    eng_submit(ctx->web->env.engine, fields, actor, submitted, ctx);
+}
+
 void page_credential_post(struct web_ctx *ctx)
 {
     CM_AUTO_JSON errors = json_array();
@@ -70,6 +77,8 @@ void page_credential_post(struct web_ctx *ctx)
         refuse(ctx, fields, errors);
     else if (web_form_get(&ctx->form, "check"))
         credential_check(ctx, fields, NULL);
+    else if (web_form_get(&ctx->form, "dry_run"))
+        dry_run(ctx, fields, &actor);
     else if (!credential_advice(ctx, fields, NULL))
         eng_submit(ctx->web->env.engine, fields, &actor, submitted, ctx);
 }

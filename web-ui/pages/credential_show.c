@@ -31,6 +31,15 @@ struct show {
     const char *status;
 };
 
+/* A dry run that was asked for has not ended. */
+static bool trial_wanted(const struct show *show)
+{
+    const json_t *trial = cm_json_obj(show->credential, "trial");
+
+    return strcmp(cm_json_str_or(trial, "state", ""), "wanted") == 0 &&
+           strcmp(cm_json_str_or(trial, "reason", ""), "asked") == 0;
+}
+
 /* Still at work: the task, or a server that has not deployed this certificate yet. */
 static bool in_motion(const struct show *show)
 {
@@ -44,6 +53,8 @@ static bool in_motion(const struct show *show)
         if (strcmp(show->status, moving[i]) == 0)
             return true;
     }
+    if (trial_wanted(show))
+        return true;
     if (strcmp(show->status, "issued") != 0)
         return false;
     json_array_foreach(cm_json_arr(show->fields, "servers"), i, server)
@@ -97,8 +108,10 @@ static void retry_button(const struct show *show)
 
     html_open(page, "form", "method", "post", "action", action, NULL);
     web_page_token(show->ctx, page);
-    html_leaf(page, "button", web_msg(show->ctx, MSG_D_RETRY), "class", "primary", "type", "submit",
-              NULL);
+    html_leaf(
+        page, "button",
+        web_msg(show->ctx, strcmp(show->status, "draft") == 0 ? MSG_SUBMIT_REQUEST : MSG_D_RETRY),
+        "class", "primary", "type", "submit", NULL);
     html_raw(page, "</form>");
 }
 
@@ -122,6 +135,13 @@ static void end_link(const struct show *show)
 
     html_leaf(show->page, "a", web_msg(show->ctx, MSG_RV_OPEN), "class", "button", "href", href,
               NULL);
+}
+
+static bool may_try(const struct show *show)
+{
+    return show->credential && !trial_wanted(show) && !eng_is_refused(show->credential) &&
+           strcmp(show->status, "archived") != 0 && strcmp(show->status, "revoke_pending") != 0 &&
+           strcmp(cm_json_str_or(show->credential, "provider", ""), "acme") == 0;
 }
 
 static void heading(const struct show *show, bool moving)
@@ -158,6 +178,8 @@ static void heading(const struct show *show, bool moving)
         retry_button(show);
     else if (!moving && show->credential && !cm_json_bool(show->credential, "paused", false))
         renew_form(ctx, page);
+    if (may_try(show))
+        dry_run_form(ctx, page);
     html_raw(page, "</div></div>");
 }
 
@@ -212,12 +234,41 @@ static void revoked_note(const struct show *show)
     html_raw(show->page, "</p></div>");
 }
 
+/* What became of the last dry run. */
+static void trial_card(const struct show *show)
+{
+    struct web_ctx *ctx = show->ctx;
+    struct cm_buf *page = show->page;
+    const json_t *trial = cm_json_obj(show->credential, "trial");
+    const json_t *error = cm_json_obj(trial, "error");
+    const char *state = cm_json_str_or(trial, "state", "");
+    bool passed = strcmp(state, "passed") == 0;
+
+    if (!passed && strcmp(state, "failed") != 0)
+        return;
+    html_open(page, "section", "class", passed ? "card tone-ok" : "card tone-bad",
+              "aria-labelledby", "trial-title", NULL);
+    html_leaf(page, "h2", web_msg(ctx, passed ? MSG_DRY_PASSED : MSG_DRY_FAILED), "id",
+              "trial-title", NULL);
+    html_raw(page, "<p>");
+    html_leaf(page, "bdi", cm_json_str_or(trial, "account", ""), NULL);
+    html_raw(page, " · ");
+    web_time(ctx, page, cm_json_str(trial, "ended_at"));
+    html_raw(page, "</p>");
+    if (passed && strcmp(show->status, "draft") == 0)
+        html_leaf(page, "p", web_msg(ctx, MSG_DRY_SUBMIT), NULL);
+    if (error)
+        web_error_object(ctx, page, error);
+    html_raw(page, "</section>");
+}
+
 static void messages(const struct show *show)
 {
     struct web_ctx *ctx = show->ctx;
     const json_t *error = cm_json_obj(show->credential, "error");
 
     web_next(ctx, show->page, show->view);
+    trial_card(show);
     revoked_note(show);
     check_contradictions(ctx, show->page, cm_json_arr(show->view, "contradictions"));
     text_list(show, json_object_get(ctx->web->notes, ctx->param), "info");

@@ -20,6 +20,7 @@ void page_credential_post(struct web_ctx *ctx);
 void page_credential(struct web_ctx *ctx);
 void page_credential_retry(struct web_ctx *ctx);
 void page_credential_renew(struct web_ctx *ctx);
+void page_credential_dry_run(struct web_ctx *ctx);
 void page_credentials_renew(struct web_ctx *ctx);
 void page_credential_end(struct web_ctx *ctx);
 void page_credential_revoke_post(struct web_ctx *ctx);

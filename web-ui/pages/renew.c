@@ -38,6 +38,17 @@ void renew_form(const struct web_ctx *ctx, struct cm_buf *page)
     html_raw(page, "</form>");
 }
 
+void dry_run_form(const struct web_ctx *ctx, struct cm_buf *page)
+{
+    CM_AUTO_STR action = cm_asprintf("/credentials/%s/dry-run", ctx->param);
+
+    html_open(page, "form", "method", "post", "action", action, NULL);
+    web_page_token(ctx, page);
+    html_leaf(page, "button", web_msg(ctx, MSG_DRY_RUN), "type", "submit", "title",
+              web_msg(ctx, MSG_DRY_RUN_HINT), NULL);
+    html_raw(page, "</form>");
+}
+
 void renew_list_begin(const struct web_ctx *ctx, struct cm_buf *page, const char *view)
 {
     html_raw(page, "<form method=\"post\" action=\"/credentials/renew\">");
@@ -96,6 +107,16 @@ void page_credential_renew(struct web_ctx *ctx)
 
     if (cm_ulid_ok(ctx->param))
         eng_renew(ctx->web->env.engine, ctx->param, new_key, &actor, renewed, ctx);
+    else
+        web_reply_status(ctx, 404);
+}
+
+void page_credential_dry_run(struct web_ctx *ctx)
+{
+    struct eng_actor actor = web_actor(ctx);
+
+    if (cm_ulid_ok(ctx->param))
+        eng_dry_run(ctx->web->env.engine, ctx->param, &actor, renewed, ctx);
     else
         web_reply_status(ctx, 404);
 }

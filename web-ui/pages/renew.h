@@ -11,5 +11,7 @@ void renew_form(const struct web_ctx *ctx, struct cm_buf *page);
 void renew_list_begin(const struct web_ctx *ctx, struct cm_buf *page, const char *view);
 void renew_list_box(struct cm_buf *page, const char *ulid, const char *name);
 void renew_list_end(const struct web_ctx *ctx, struct cm_buf *page);
+/* The button "Dry run" of one. */
+void dry_run_form(const struct web_ctx *ctx, struct cm_buf *page);
 /* What the list says after a bulk renewal. */
 void renew_list_notice(const struct web_ctx *ctx, struct cm_buf *page);

@@ -22,6 +22,8 @@ const struct web_route web_page_routes[] = {
     {HTTP_POST, "/credentials/{ulid}/edit", page_credential_edit_post, F, AUTH_USER, BODY_FORM,
      false},
     {HTTP_POST, "/credentials/{ulid}/retry", page_credential_retry, F, AUTH_USER, BODY_FORM, false},
+    {HTTP_POST, "/credentials/{ulid}/dry-run", page_credential_dry_run, F, AUTH_USER, BODY_FORM,
+     false},
     {HTTP_POST, "/credentials/{ulid}/renew", page_credential_renew, F, AUTH_USER, BODY_FORM, false},
     {HTTP_GET, "/credentials/{ulid}/end", page_credential_end, 0, AUTH_USER, BODY_NONE, false},
     {HTTP_POST, "/credentials/{ulid}/revoke", page_credential_revoke_post, F, AUTH_USER, BODY_FORM,

@@ -79,6 +79,12 @@ static void form_html(const struct draw *draw)
     html_raw(page, "</div></fieldset>");
     choice_servers(ctx, page, chosen, draw->errors);
     deploy_card(draw);
+    html_raw(page, "<fieldset class=\"card\">");
+    html_leaf(page, "legend", web_msg(ctx, MSG_G_FAILURES), NULL);
+    web_field_check(ctx, page, "staging_first", "1", MSG_G_STAGING_FIRST,
+                    draw->posted ? web_form_get(draw->posted, "staging_first") != NULL
+                                 : cm_json_bool(draw->settings, "staging_first", true));
+    html_raw(page, "</fieldset>");
     html_raw(page, "<div class=\"actions\">");
     html_leaf(page, "button", web_msg(ctx, MSG_G_SAVE), "class", "primary", "type", "submit", NULL);
     html_raw(page, "</div></form>");
@@ -140,6 +146,7 @@ void page_settings_post(struct web_ctx *ctx)
     /* The credential form has two fields more. */
     json_object_del(fields, "host_names");
     json_object_del(fields, "target");
+    cm_json_set_bool(fields, "staging_first", web_form_get(&ctx->form, "staging_first") != NULL);
     if (json_array_size(errors) > 0)
         render(ctx, 422, &ctx->form, errors, NULL);
     else if (web_form_may_edit(ctx, "settings:global", current, &err) < 0)

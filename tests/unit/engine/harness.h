@@ -37,6 +37,7 @@ struct h_ca {
     long shift_s;     /* leaves are made so much later than it is */
     const char *ocsp; /* URL of the responder that leaves name, or NULL */
     bool eab_required;
+    const char *terms;          /* URL of its terms of service; NULL = the usual ones */
     json_t *eab;                /* the binding of the last registration (owned), or NULL */
     unsigned revocations;       /* asked for */
     const char *refuse_account; /* revocation by account: this problem */

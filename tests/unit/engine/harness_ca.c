@@ -216,7 +216,8 @@ static void directory(struct h_ca *ca, struct http_exchange *ex)
     if (ca->ari)
         cm_json_set(dir, "renewalInfo", json_sprintf("%s/ari", ca->base));
     cm_json_set(dir, "meta",
-                json_pack("{s:s,s:b}", "termsOfService", "https://ca.example/terms",
+                json_pack("{s:s,s:b}", "termsOfService",
+                          ca->terms ? ca->terms : "https://ca.example/terms",
                           "externalAccountRequired", ca->eab_required));
     reply_json(ca, ex, 200, dir, NULL);
 }
