@@ -24,6 +24,7 @@ struct cli_command {
 extern const struct cli_command cli_fleet_commands[];
 extern const struct cli_command cli_credential_commands[];
 extern const struct cli_command cli_life_commands[];
+extern const struct cli_command cli_report_commands[];
 extern const struct cli_command cli_admin_commands[];
 extern const struct cli_command cli_store_commands[];
 extern const struct cli_command cli_backup_commands[];

@@ -489,6 +489,8 @@ class Administration(unittest.TestCase):
         presets, _ = fresh("/presets")
         self.assertIn("letsencrypt-staging", [p["name"] for p in presets["presets"]])
         self.assertEqual(call("GET", "/status", 200).json["server"], "alpha")
+        self.assertIn("skipped", call("GET", "/report", 200).json)
+        call("GET", "/report", 422, query={"hours": 0})
         fresh("/quarantine")
         call("POST", "/quarantine/clear", 422, body={})
         call("POST", "/quarantine/clear", 404, body={"id": "settings:none", "rev": "1-a"})

@@ -9,7 +9,7 @@ const PATHS = [
   "/credentials?domain=nowhere.example", "/credentials/new", "/servers", "/servers/bravo/remove",
   "/accounts", "/accounts/new", "/accounts/new?preset=other", "/accounts/pebble", "/settings",
   "/dns-accounts", "/dns-accounts/new", "/dns-accounts/new?kind=manual",
-  "/sessions", "/status", "/nowhere",
+  "/sessions", "/status", "/report", "/nowhere",
 ];
 
 /* A credential that cannot be had: nobody answers at its address. */

@@ -52,6 +52,7 @@ void api_sessions(struct web_ctx *ctx);
 void api_sessions_delete(struct web_ctx *ctx);
 
 void api_status(struct web_ctx *ctx);
+void api_report(struct web_ctx *ctx);
 void api_setup_links_post(struct web_ctx *ctx);
 void api_openapi(struct web_ctx *ctx);
 

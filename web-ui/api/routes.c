@@ -79,6 +79,7 @@ const struct web_route web_api_routes[] = {
     {HTTP_POST, "/api/v1/roots", api_roots_post, F, AUTH_USER, BODY_PEM, false},
     {HTTP_GET, "/api/v1/settings", api_settings, 0, AUTH_USER, BODY_NONE, false},
     {HTTP_PUT, "/api/v1/settings", api_settings_put, F, AUTH_USER, BODY_JSON, false},
+    {HTTP_GET, "/api/v1/report", api_report, 0, AUTH_USER, BODY_NONE, false},
     {HTTP_GET, "/api/v1/status", api_status, 0, AUTH_USER, BODY_NONE, false},
     {HTTP_POST, "/api/v1/hold/release", api_hold_release, F, AUTH_USER, BODY_JSON, false},
     {HTTP_GET, "/api/v1/store", api_store, 0, AUTH_USER, BODY_NONE, false},

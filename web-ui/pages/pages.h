@@ -47,6 +47,7 @@ void page_settings_post(struct web_ctx *ctx);
 void page_sessions(struct web_ctx *ctx);
 void page_sessions_end_post(struct web_ctx *ctx);
 void page_status(struct web_ctx *ctx);
+void page_report(struct web_ctx *ctx);
 void page_notify_test_post(struct web_ctx *ctx);
 void page_hold_release_post(struct web_ctx *ctx);
 void page_quarantine_clear_post(struct web_ctx *ctx);

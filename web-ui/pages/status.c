@@ -98,6 +98,7 @@ static void show(struct web_ctx *ctx, const json_t *outcomes)
     web_page_begin(ctx, &page, web_msg(ctx, MSG_NAV_STATUS), NAV_STATUS);
     html_raw(&page, "<div class=\"title\">");
     html_leaf(&page, "h1", web_msg(ctx, MSG_NAV_STATUS), NULL);
+    html_leaf(&page, "a", web_msg(ctx, MSG_RP_TITLE), "class", "button", "href", "/report", NULL);
     html_raw(&page, "</div>");
     for (size_t i = 0; i < json_array_size(outcomes); i++)
         outcome(ctx, &page, json_array_get(outcomes, i));

@@ -35,6 +35,25 @@ static const struct {
      CLI_OK,
      "GET " API "/credentials/" ULID,
      "the deployment on b failed: no disk"},
+    {{"report", "--hours", "48"},
+     {"GET", API "/report?hours=48", 200,
+      "{\"since\":\"S\",\"issued\":{\"count\":1,\"rows\":[{\"credential\":\"" ULID
+      "\",\"names\":[\"a.example\"],\"servers\":[\"alpha\"],\"target\":\"t\",\"keyring_file\":\"f."
+      "kyr\","
+      "\"not_after\":\"E\"}]},\"failed\":{\"count\":0},\"misconfigured\":{\"count\":0},\"skipped\":"
+      "{"
+      "\"count\":7,\"next_at\":\"N\"}}"},
+     CLI_OK,
+     "GET " API "/report?hours=48",
+     "    until E, t/f.kyr on alpha\nfailed: 0\nmisconfigured: 0\nskipped: 7, the next one is due "
+     "at N"},
+    {{"report"},
+     {"GET", API "/report?hours=24", 200,
+      "{\"since\":\"S\",\"misconfigured\":{\"count\":1,\"rows\":[{\"credential\":\"" ULID
+      "\",\"names\":[\"a.example\"],\"text\":\"by hand\",\"fix\":\"pause\"}]}}"},
+     CLI_FAILED,
+     "GET " API "/report?hours=24",
+     "    by hand\n    -> pause"},
     {{"show", ULID},
      {"GET", API "/credentials/" ULID, 404,
       "{\"title\":\"Not Found\",\"status\":404,\"detail\":\"there is no credential " ULID "\"}"},

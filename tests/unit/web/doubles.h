@@ -19,6 +19,8 @@ struct doubles {
     json_t *view;         /* eng_view(): NULL = no such credential */
     json_t *field_errors; /* eng_check(), eng_submit() */
     json_t *notes;
+    json_t *report; /* of eng_report(), or NULL: the engine stops */
+    int64_t since_ms;
     json_t *advice;     /* rows of eng_advise(), or NULL: none */
     bool hold;          /* the engine answers at doubles_release() */
     struct cm_err fail; /* of the next asynchronous call, when code is set */

@@ -4,11 +4,17 @@
 #include "base/core/json.h"
 #include "base/core/mem.h"
 #include "certmgr/engine/preflight.h"
+#include "certmgr/engine/report.h"
 
 #include "tests/unit/web/doubles.h"
 
 struct answer {
     eng_preflight_fn done;
+    void *arg;
+};
+
+struct report_answer {
+    eng_report_fn done;
     void *arg;
 };
 
@@ -50,6 +56,22 @@ json_t *eng_advise(struct engine *engine, const char *credential, const json_t *
     (void)fields;
     cm_strcpy(doubles.name, sizeof(doubles.name), credential ? credential : "");
     return doubles.advice ? json_deep_copy(doubles.advice) : json_array();
+}
+
+static void on_report(void *arg)
+{
+    struct report_answer *answer = arg;
+    answer->done(answer->arg, doubles.report);
+    cm_free(answer);
+}
+
+void eng_report(struct engine *engine, int64_t since_ms, eng_report_fn done, void *arg)
+{
+    struct report_answer *answer = cm_calloc(1, sizeof(*answer));
+    (void)engine;
+    doubles.since_ms = since_ms;
+    *answer = (struct report_answer){.done = done, .arg = arg};
+    cm_loop_defer(doubles.loop, on_report, answer);
 }
 
 json_t *eng_budget_view(struct engine *engine, const char *account)
