@@ -122,7 +122,9 @@ struct acme_order {
     unsigned polls, finalizes;
     size_t index;        /* authorization, challenge or alternate chain being worked on */
     json_t *tokens;      /* being gathered */
+    json_t *urls;        /* of the challenges of tokens, in the same order */
     json_t *to_answer;   /* challenge URLs */
+    size_t put_off;      /* names that are proved in a later round */
     json_t *order_error; /* problem of the failed order, or NULL */
     json_t *open;        /* authorizations seen to be pending by what looks at a failed order */
     json_t *lookup;      /* order URLs of the account */

@@ -216,6 +216,7 @@ void acme_order_free(struct acme_order *o)
     json_decref(o->chain);
     json_decref(o->tokens);
     json_decref(o->to_answer);
+    json_decref(o->urls);
     json_decref(o->order_error);
     json_decref(o->open);
     json_decref(o->lookup);

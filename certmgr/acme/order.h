@@ -63,6 +63,10 @@ struct acme_ports {
      * alternate ones are tried: index 0 = the default one, 1 = the first alternate, in the CA's
      * order.  NULL = the default chain is fine. */
     bool (*wanted)(void *arg, const char *chain_pem, size_t index);
+    /* May this token be published beside those chosen already ([token…], not yet published)?  Those
+     * that may not come in a later round, when the names of this one are proved.  NULL = all at
+     * once.  The first one asked about always may. */
+    bool (*at_once)(void *arg, const json_t *chosen, const json_t *token);
     /* One line of the step log shown to people. */
     void (*log)(void *arg, int level, const char *text);
 };

@@ -140,6 +140,11 @@ void acme_poll_react(struct acme_order *o)
         return;
     if (object.status == ACME_PROCESSING)
         acme_go(o, STEP_POLL_VALID);
+    if (object.status == ACME_PENDING && o->put_off > 0) { /* whose turn is it? */
+        o->index = 0;
+        acme_go(o, STEP_AUTHZ);
+        return;
+    }
     if (object.status == ACME_PENDING && o->polls % DIAGNOSE_EVERY == 0) {
         /* A CA should fail the order with its authorization; not every one does. */
         o->index = 0;

@@ -37,14 +37,66 @@ static void log_choice(struct acme_order *o)
     acme_log(o, CM_LOG_INFO, "%zu name%s to prove: %s", total, total == 1 ? "" : "s", parts);
 }
 
+static bool is_answered(const struct acme_order *o, size_t i)
+{
+    const char *url = json_string_value(json_array_get(o->urls, i)); /* NULL: being checked */
+    return !url || cm_json_has_str(cm_json_arr(o->state, "answered"), url);
+}
+
+/* Which names are proved in this round.  Where only one value fits at a time, what the CA was told
+ * to check keeps its place until the CA has looked. */
+static void choose_round(struct acme_order *o)
+{
+    json_t *chosen = json_array(), *urls = json_array();
+    size_t total = json_array_size(o->tokens);
+    for (int answered = 1; answered >= 0; answered--) {
+        for (size_t i = 0; i < total; i++) {
+            json_t *token = json_array_get(o->tokens, i);
+            if (is_answered(o, i) != (answered == 1))
+                continue;
+            if (o->ports.at_once && json_array_size(chosen) > 0 &&
+                !o->ports.at_once(o->ports.arg, chosen, token))
+                continue;
+            json_array_append(chosen, token);
+            json_array_append(urls, json_array_get(o->urls, i));
+        }
+    }
+    o->put_off = total - json_array_size(chosen);
+    json_decref(o->tokens);
+    json_decref(o->urls);
+    o->tokens = chosen;
+    o->urls = urls;
+}
+
+/* An answer that the CA has confirmed is not repeated: it would be a second validation. */
+static void gather_answers(struct acme_order *o)
+{
+    size_t i;
+    json_t *url;
+    json_array_foreach(o->urls, i, url)
+    {
+        if (!is_answered(o, i))
+            json_array_append(o->to_answer, url);
+    }
+}
+
 static void all_read(struct acme_order *o)
 {
-    size_t tokens = json_array_size(o->tokens);
+    bool later = o->put_off > 0;
+    choose_round(o);
+    gather_answers(o);
     o->index = 0;
-    if (tokens == 0) { /* every name is proved already */
+    if (json_array_size(o->tokens) == 0) { /* every name is proved already */
         acme_poll_start(o, STEP_POLL_READY, 0);
         return;
     }
+    if (later && json_array_size(o->to_answer) == 0) { /* the CA has not looked yet */
+        acme_poll_start(o, STEP_POLL_READY, o->polls);
+        return;
+    }
+    if (o->put_off > 0)
+        acme_log(o, CM_LOG_INFO, "%zu name%s proved afterwards: the TXT value needs the same place",
+                 o->put_off, o->put_off == 1 ? " is" : "s are");
     acme_state_set(o, "tokens", o->tokens); /* durable before it is published */
     o->tokens = NULL;
     log_choice(o);
@@ -56,6 +108,8 @@ void acme_authz_enter(struct acme_order *o)
     if (o->index == 0) {
         json_decref(o->tokens);
         o->tokens = json_array();
+        json_decref(o->urls);
+        o->urls = json_array();
         json_decref(o->to_answer);
         o->to_answer = json_array();
     }
@@ -77,10 +131,8 @@ static void add_token(struct acme_order *o, const struct acme_authz *authz)
     cm_json_set_str(token, "key_authorization", key_authorization);
     cm_json_set_time(token, "expires_at", expires);
     json_array_append_new(o->tokens, token);
-    /* An answer that the CA has confirmed is not repeated: it would be a second validation. */
-    if (authz->challenge_status == ACME_PENDING &&
-        !cm_json_has_str(cm_json_arr(o->state, "answered"), authz->url))
-        json_array_append_new(o->to_answer, json_string(authz->url));
+    json_array_append_new(o->urls, authz->challenge_status == ACME_PENDING ? json_string(authz->url)
+                                                                           : json_null());
 }
 
 static void authz_failed(struct acme_order *o, const struct acme_authz *authz)

@@ -80,34 +80,6 @@ static int refuse_wildcard(const char *name, const json_t *place, struct cm_err 
     return CM_EHUMAN;
 }
 
-/* Two values at one name where only one fits. */
-static int check_one_value(struct engine *engine, const json_t *challenges, struct cm_err *err)
-{
-    const char *a, *b;
-    json_t *one, *other;
-    json_object_foreach((json_t *)(uintptr_t)challenges, a, one)
-    {
-        struct eng_dns_account *account =
-            eng_dns_account(engine, cm_json_str_or(one, "account", ""));
-        struct dnsp_account view = account ? eng_dns_view(account) : (struct dnsp_account){0};
-        bool single = account && dnsp_one_value(&view);
-        eng_dns_unref(account);
-        json_object_foreach((json_t *)(uintptr_t)challenges, b, other)
-        {
-            if (!single || strcmp(a, b) >= 0 || !json_equal(one, other))
-                continue;
-            cm_fail(err, CM_EHUMAN,
-                    "%s and %s need two TXT values at %s, and DNS account %s holds one value per "
-                    "name only",
-                    a, b, cm_json_str_or(one, "fqdn", ""), cm_json_str_or(one, "account", ""));
-            cm_err_hint(err, "Request %s and %s as separate certificates.", a, b);
-            err->retry = CM_RETRY_CONFIGURATION;
-            return CM_EHUMAN;
-        }
-    }
-    return 0;
-}
-
 /* places: {name: {choice?, cname?}}. */
 static int decide(struct job *job, const json_t *places, struct cm_err *err)
 {
@@ -125,8 +97,6 @@ static int decide(struct job *job, const json_t *places, struct cm_err *err)
         else if (is_wildcard(name) && rc == 0)
             rc = refuse_wildcard(name, place, err);
     }
-    if (rc == 0)
-        rc = check_one_value(job->engine, challenges, err);
     if (rc == 0 && json_object_size(challenges) > 0)
         json_object_set(job->order, "challenges", challenges);
     json_decref(challenges);

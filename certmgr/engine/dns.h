@@ -93,6 +93,9 @@ void eng_dns_remove(struct engine *engine, const struct eng_dns_value *value, dn
                     eng_done_fn done, void *arg);
 /* Takes all values of an owner away, now or later, until they are gone. */
 void eng_dns_release(struct engine *engine, const char *owner);
+/* Takes those away that an account of kind "one value" holds for this owner, but `keep`. */
+void eng_dns_release_others(struct engine *engine, const char *owner, const char *account,
+                            const char *keep);
 void eng_dns_work_start(struct engine *engine);
 void eng_dns_work_stop(struct engine *engine);
 /* Accounts were read again: what waited for one goes on. */
@@ -112,9 +115,9 @@ json_t *dns_journal_get(struct engine *engine, const char *key); /* NULL = absen
 json_t *dns_journal(struct engine *engine, const char *owner);
 /* Does another order want the same value to stay?  A CA may hand out the same token twice. */
 bool dns_journal_shared(struct engine *engine, const char *own_key);
-/* Is another value of this account at this name? */
-bool dns_journal_occupied(struct engine *engine, const char *own_key, const char *account,
-                          const char *fqdn);
+/* Is another value of this account in the DNS, at whatever name?  (Duck DNS has one for a domain
+ * and all names below it.) */
+bool dns_journal_occupied(struct engine *engine, const char *own_key, const char *account);
 /* How many values of this account are in the DNS, as far as anybody knows. */
 size_t eng_dns_journal_count(struct engine *engine, const char *account);
 /* Gives up what is in the journal of an account: [fqdn…] that stay (owned). */

@@ -126,15 +126,13 @@ bool dns_journal_shared(struct engine *engine, const char *own_key)
     return false;
 }
 
-bool dns_journal_occupied(struct engine *engine, const char *own_key, const char *account,
-                          const char *fqdn)
+bool dns_journal_occupied(struct engine *engine, const char *own_key, const char *account)
 {
     const char *key;
     json_t *entry;
     json_object_foreach(all(engine), key, entry)
     {
-        if (strcmp(key, own_key) != 0 && !dns_journal_is(entry, "adding") &&
-            is_of(entry, account) && strcmp(cm_json_str_or(entry, "fqdn", ""), fqdn) == 0)
+        if (strcmp(key, own_key) != 0 && !dns_journal_is(entry, "adding") && is_of(entry, account))
             return true;
     }
     return false;

@@ -287,10 +287,13 @@ static bool open_secrets(struct eng_dns_account *account)
 /* ---- whose turn it is ---------------------------------------------------------------------------
  */
 
-/* Another call for the same account and name is under way, or waits in front of it. */
+/* Another call for the same account and name is under way, or waits in front of it.  A removal
+ * passes additions of other values: they may wait for just this one to go. */
 static bool is_blocked(const struct dns_op *op)
 {
     for (const struct dns_op *at = op->engine->dns->ops; at != op; at = at->next) {
+        if (!op->adding && at->adding && !at->running && strcmp(at->key, op->key) != 0)
+            continue;
         if (strcmp(text_of(at, "fqdn"), text_of(op, "fqdn")) == 0 &&
             strcmp(text_of(at, "account"), text_of(op, "account")) == 0)
             return true;
@@ -342,13 +345,14 @@ static bool has_account(struct dns_op *op)
     return false;
 }
 
-/* Where a name holds one value only, the next one waits until the present one is gone. */
+/* Where an account holds one value only, the next one waits until the present one is gone. */
 static bool is_occupied(const struct dns_op *op)
 {
     struct dnsp_account view = eng_dns_view(op->account);
-    if (!op->adding || !dnsp_one_value(&view))
+    if (!dnsp_one_value(&view))
         return false;
-    return dns_journal_occupied(op->engine, op->key, op->account->name, text_of(op, "fqdn"));
+    return op->account->active > 0 ||
+           (op->adding && dns_journal_occupied(op->engine, op->key, op->account->name));
 }
 
 /* Starts or ends one operation; false = nothing can be done now. */
@@ -493,6 +497,20 @@ void eng_dns_release(struct engine *engine, const char *owner)
     json_object_foreach(all, key, entry)
     {
         remove_entry(engine, key, entry, NULL, NULL, NULL);
+    }
+}
+
+void eng_dns_release_others(struct engine *engine, const char *owner, const char *account,
+                            const char *keep)
+{
+    CM_AUTO_JSON all = dns_journal(engine, owner);
+    const char *key;
+    json_t *entry;
+    json_object_foreach(all, key, entry)
+    {
+        if (strcmp(cm_json_str_or(entry, "account", ""), account) == 0 &&
+            strcmp(cm_json_str_or(entry, "value", ""), keep) != 0)
+            remove_entry(engine, key, entry, NULL, NULL, NULL);
     }
 }
 

@@ -101,6 +101,10 @@ void job_publish(void *arg, const json_t *tokens, acme_done_fn done, void *done_
 /* job_dns.c: sets the TXT values of these tokens and waits until they are seen; the call is
  * answered on a later turn. */
 void job_dns_publish(struct job *job, const json_t *tokens, struct job_call *call);
+/* A port of the order: may this token be published beside the chosen ones?  Of all accounts that
+ * hold one value only, one token at a time: who holds one never waits for another (no deadlock
+ * between two orders). */
+bool job_dns_at_once(void *arg, const json_t *chosen, const json_t *token);
 /* Nothing more is published for this job; what was set stays until eng_dns_release(). */
 void job_dns_drop(struct job *job);
 /* What people have to write themselves: [{"fqdn","value"}] while the job waits for them, or NULL

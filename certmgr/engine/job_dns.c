@@ -264,6 +264,41 @@ static void go_on(struct job_dns *dns)
     }
 }
 
+/* ---- one value at a time ------------------------------------------------------------------------
+ */
+
+static bool is_single(struct engine *engine, const char *name)
+{
+    struct eng_dns_account *account = eng_dns_account(engine, name);
+    struct dnsp_account view = account ? eng_dns_view(account) : (struct dnsp_account){0};
+    bool single = account && dnsp_one_value(&view);
+    eng_dns_unref(account);
+    return single;
+}
+
+static bool needs_slot(const struct job *job, const json_t *token)
+{
+    const json_t *choice =
+        cm_json_obj(cm_json_obj(job->order, "challenges"), cm_json_str_or(token, "host", ""));
+    return choice && strcmp(cm_json_str_or(token, "type", ""), ACME_DNS01) == 0 &&
+           is_single(job->engine, cm_json_str_or(choice, "account", ""));
+}
+
+bool job_dns_at_once(void *arg, const json_t *chosen, const json_t *token)
+{
+    const struct job *job = arg;
+    size_t i;
+    json_t *other;
+    if (!needs_slot(job, token))
+        return true;
+    json_array_foreach(chosen, i, other)
+    {
+        if (needs_slot(job, other))
+            return false;
+    }
+    return true;
+}
+
 /* ---- setting ------------------------------------------------------------------------------------
  */
 
@@ -289,6 +324,20 @@ static void set_values(struct job_dns *dns)
                                       .fqdn = cm_json_str(item, "fqdn"),
                                       .value = cm_json_str(item, "value")};
         eng_dns_add(dns->job->engine, &value, NULL, on_set, part_new(dns));
+    }
+}
+
+/* Values of an earlier round at accounts that hold one value only make room (order.h). */
+static void make_room(struct job_dns *dns)
+{
+    size_t i;
+    json_t *value;
+    json_array_foreach(dns->values, i, value)
+    {
+        const char *name = cm_json_str_or(value, "account", "");
+        if (is_single(dns->job->engine, name))
+            eng_dns_release_others(dns->job->engine, dns->job->ulid, name,
+                                   cm_json_str_or(value, "value", ""));
     }
 }
 
@@ -336,8 +385,10 @@ void job_dns_publish(struct job *job, const json_t *tokens, struct job_call *cal
     {
         take_token(dns, token);
     }
-    if (dns->err.code == 0)
+    if (dns->err.code == 0) {
+        make_room(dns);
         set_values(dns);
+    }
     if (!dns->parts)
         job_later(job, 0, begin); /* never from inside */
 }

@@ -300,6 +300,7 @@ struct acme_ports job_ports(struct job *job)
                                .csr = csr,
                                .wait = wait,
                                .challenge_type = challenge_type,
+                               .at_once = job_dns_at_once,
                                .wanted = wanted,
                                .log = log_line};
 }

@@ -19,6 +19,7 @@ static struct {
     unsigned active, most; /* calls at a time */
     json_t *busy;          /* {fqdn: true}: two calls for one name at a time are a failure */
     unsigned crossed;
+    size_t fullest;  /* values at a time */
     json_t *secrets; /* of the last call */
 } fake;
 
@@ -139,6 +140,8 @@ static void fake_turn(void *arg)
             json_object_set_new(fake.zone, fc->call.fqdn, values);
         }
         json_object_set_new(values, fc->call.value, json_true());
+        if (fake_all() > fake.fullest)
+            fake.fullest = fake_all();
     } else {
         json_object_del(values, fc->call.value);
     }

@@ -104,7 +104,9 @@ static json_t *authz_view(struct h_ca *ca, size_t number, size_t index)
     const json_t *order = json_array_get(ca->orders, number);
     const char *name = json_string_value(json_array_get(cm_json_arr(order, "names"), index));
     const char *status = cm_json_str(order, "status");
-    bool valid = strcmp(status, "ready") == 0 || strcmp(status, "valid") == 0;
+    CM_AUTO_STR key = cm_asprintf("%zu", index);
+    bool proved = json_object_get(cm_json_obj(order, "proved"), key) != NULL;
+    bool valid = proved || strcmp(status, "ready") == 0 || strcmp(status, "valid") == 0;
     bool invalid = strcmp(status, "invalid") == 0;
     if (invalid && ca->fail_one && index > 0)
         invalid = false;
@@ -141,8 +143,15 @@ static void answer_challenge(struct h_ca *ca, struct http_exchange *ex, size_t n
     if (ca->on_answer)
         ca->on_answer(ca->on_answer_arg);
     cm_json_set_int(order, "answered", answered);
+    CM_AUTO_STR key = cm_asprintf("%zu", index);
+    if (!cm_json_obj(order, "proved"))
+        cm_json_set(order, "proved", json_object());
     if (ca->fail_validation)
         cm_json_set_str(order, "status", "invalid");
+    else
+        json_object_set_new(cm_json_obj(order, "proved"), key, json_true());
+    if (ca->fail_validation)
+        ; /* dead */
     else if (answered >= (int64_t)json_array_size(cm_json_arr(order, "names")))
         cm_json_set_str(order, "status", "ready");
     json_t *view = authz_view(ca, number, index);

@@ -72,6 +72,8 @@ static bool has_call(const char *text)
 /* ---- accounts -----------------------------------------------------------------------------------
  */
 
+static char first_credential[CM_ULID_TEXT];
+
 static void keeps_secrets_to_itself(void **state)
 {
     struct h *h = *state;
@@ -435,16 +437,44 @@ static void shared_values_stay_for_the_other(void **state)
     h_until(h, is_clean, "an empty zone");
 }
 
-static void one_value_per_name_is_said_before_ordering(void **state)
+/* Name and wildcard, and a name below: one TXT value after the other, in one order. */
+static void one_value_at_a_time_in_one_order(void **state)
 {
     struct h *h = *state;
     account(h, "main", "example.com");
     fake.one_value = true;
+    assert_int_equal(h_submit(h, h_fields("*.example.com example.com a.example.com")), 0);
+    CM_AUTO_JSON body = h_status(h, "issued");
+    h_until(h, is_clean, "an empty zone");
+    assert_int_equal(h->ca.new_orders, 1);
+    assert_int_equal(fake.fullest, 1);
+    assert_int_equal(fake.crossed, 0);
+    assert_int_equal(json_array_size(fake.calls), 6); /* each value set once and removed once */
+}
+
+static bool both_are_issued(struct h *h)
+{
+    CM_AUTO_JSON one = h_body(h, "credential", first_credential);
+    CM_AUTO_JSON two = h_body(h, "credential", h->credential);
+    return strcmp(cm_json_str_or(one, "status", ""), "issued") == 0 &&
+           strcmp(cm_json_str_or(two, "status", ""), "issued") == 0;
+}
+
+/* Two credentials at an account that holds one value: the second one waits for its turn. */
+static void one_value_at_a_time_for_two_orders(void **state)
+{
+    struct h *h = *state;
+    account(h, "main", "example.com");
+    fake.one_value = true;
+    fake.delay_ms = 5;
     assert_int_equal(h_submit(h, h_fields("*.example.com example.com")), 0);
-    CM_AUTO_JSON body = h_status(h, "error");
-    CM_AUTO_STR text = cm_json_dump(cm_json_obj(body, "error"), NULL);
-    assert_non_null(strstr(text, "one value per name"));
-    assert_int_equal(h->ca.new_orders, 0);
+    (void)cm_strcpy(first_credential, sizeof(first_credential), h->credential);
+    assert_int_equal(h_submit(h, h_fields("*.b.example.com b.example.com")), 0);
+    h_until(h, both_are_issued, "both certificates");
+    h_until(h, is_clean, "an empty zone");
+    assert_int_equal(h->ca.new_orders, 2);
+    assert_int_equal(fake.fullest, 1);
+    assert_int_equal(json_array_size(fake.calls), 8);
 }
 
 /* ---- people, tests ------------------------------------------------------------------------------
@@ -565,7 +595,8 @@ int main(void)
         TEST(sweeps_what_belongs_to_nobody),
         TEST(calls_are_few_and_in_order),
         TEST(shared_values_stay_for_the_other),
-        TEST(one_value_per_name_is_said_before_ordering),
+        TEST(one_value_at_a_time_in_one_order),
+        TEST(one_value_at_a_time_for_two_orders),
         TEST(people_write_and_go_on),
         TEST(tests_an_account),
         TEST(a_test_ends_with_the_engine),
