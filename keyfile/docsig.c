@@ -134,8 +134,8 @@ int kf_doc_sign(const struct kf_identity *identity, json_t *body, bool deleted, 
     return rc;
 }
 
-int kf_doc_check_value(EVP_PKEY *key, const json_t *entry, const char *bytes, size_t len,
-                       struct cm_err *err)
+static int check_value(struct kf_verifier *v, EVP_PKEY *key, const json_t *entry, const char *bytes,
+                       size_t len, struct cm_err *err)
 {
     const char *value = cm_json_str(entry, "value");
     uint8_t *sig = NULL;
@@ -143,8 +143,17 @@ int kf_doc_check_value(EVP_PKEY *key, const json_t *entry, const char *bytes, si
     if (!value || strlen(value) > 2 * KF_SIG_ES256 ||
         cm_b64url_decode(value, strlen(value), &sig, &sig_len) < 0)
         return cm_fail(err, CM_EDENIED, "signature value is not base64url");
-    int rc = kf_sig_verify(key, bytes, len, sig, sig_len, err);
+    int rc = kf_verifier_check(v, key, bytes, len, sig, sig_len, err);
     cm_free(sig);
+    return rc;
+}
+
+int kf_doc_check_value(EVP_PKEY *key, const json_t *entry, const char *bytes, size_t len,
+                       struct cm_err *err)
+{
+    struct kf_verifier once = {0};
+    int rc = check_value(&once, key, entry, bytes, len, err);
+    kf_verifier_fini(&once);
     return rc;
 }
 
@@ -202,7 +211,7 @@ int kf_doc_check_begin(const struct kf_trust *trust, const json_t *body, bool de
 }
 
 /* The document is only read, and no reference is taken: safe on another thread. */
-static int run_check(const struct kf_doc_check *check, struct cm_err *err)
+static int run_check(const struct kf_doc_check *check, struct kf_verifier *v, struct cm_err *err)
 {
     char *bytes = NULL;
     size_t len = 0;
@@ -210,16 +219,16 @@ static int run_check(const struct kf_doc_check *check, struct cm_err *err)
     if (rc < 0)
         return rc;
     const json_t *entry = cm_json_obj(check->body, "signature");
-    rc = kf_doc_check_value(check->key, entry, bytes, len, err);
+    rc = check_value(v, check->key, entry, bytes, len, err);
     cm_free(bytes);
     return rc < 0 ? cm_wrap(err, rc, "document %.160s is not validly signed by %s",
                             cm_json_str(check->body, "_id"), cm_json_str_or(entry, "by", ""))
                   : 0;
 }
 
-void kf_doc_check_run(struct kf_doc_check *check)
+void kf_doc_check_run(struct kf_doc_check *check, struct kf_verifier *v)
 {
-    check->good = run_check(check, NULL) == 0;
+    check->good = run_check(check, v, NULL) == 0;
 }
 
 void kf_doc_check_fini(struct kf_doc_check *check)
@@ -232,9 +241,11 @@ int kf_doc_verify(const struct kf_trust *trust, const json_t *body, bool deleted
                   struct cm_err *err)
 {
     struct kf_doc_check check;
+    struct kf_verifier once = {0};
     int rc = kf_doc_check_begin(trust, body, deleted, &check, err);
     if (rc == 0)
-        rc = run_check(&check, err);
+        rc = run_check(&check, &once, err);
+    kf_verifier_fini(&once);
     kf_doc_check_fini(&check);
     if (rc < 0 && err)
         err->code = CM_EDENIED;

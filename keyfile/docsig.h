@@ -27,6 +27,7 @@ EVP_PKEY *kf_trust_sign_key(const struct kf_trust *trust, const struct kf_server
 
 /* A signature check that needs no trust root any more: begun on the loop, run on any thread while
  * nobody changes the document. */
+struct kf_verifier;
 struct kf_doc_check {
     EVP_PKEY *key;
     const json_t *body; /* borrowed */
@@ -36,5 +37,5 @@ struct kf_doc_check {
 /* CM_EDENIED (nothing to finish) when the signer is unknown or may not write this. */
 int kf_doc_check_begin(const struct kf_trust *trust, const json_t *body, bool deleted,
                        struct kf_doc_check *ret, struct cm_err *err);
-void kf_doc_check_run(struct kf_doc_check *check);
+void kf_doc_check_run(struct kf_doc_check *check, struct kf_verifier *v);
 void kf_doc_check_fini(struct kf_doc_check *check);

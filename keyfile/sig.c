@@ -6,11 +6,13 @@
 
 #include "keyfile/ossl.h"
 
+#define KF_COORD_MAX 66 /* of P-521 */
+
 struct alg {
     const char *name;
     const char *digest;
     int bits;     /* of EC keys */
-    size_t coord; /* octets of r and of s; 0 = RSA */
+    size_t coord; /* octets of r and of s, at most KF_COORD_MAX; 0 = RSA */
 };
 
 static const struct alg algs[] = {
@@ -70,43 +72,88 @@ int kf_sig_sign(EVP_PKEY *key, const void *data, size_t len, uint8_t out[KF_SIG_
     return 0;
 }
 
-/* r || s to DER in out; returns its length or 0. */
+/* DER INTEGER of an unsigned number of at most 66 octets. */
+static size_t put_integer(const uint8_t *raw, size_t len, uint8_t *out)
+{
+    for (; len > 1 && raw[0] == 0; len--)
+        raw++;
+    size_t zero = raw[0] >> 7; /* else it would be negative */
+    out[0] = 0x02;
+    out[1] = (uint8_t)(zero + len);
+    out[2] = 0;
+    memcpy(out + 2 + zero, raw, len);
+    return 2 + zero + len;
+}
+
+/* r || s to DER in out; returns its length. */
 static size_t raw_to_der(const uint8_t *raw, size_t coord, uint8_t out[KF_SIG_MAX])
 {
-    KF_AUTO(ecdsa_sig) ECDSA_SIG *sig = ECDSA_SIG_new();
-    BIGNUM *r = BN_bin2bn(raw, (int)coord, NULL);
-    BIGNUM *s = BN_bin2bn(raw + coord, (int)coord, NULL);
-    if (!sig || !r || !s || !ECDSA_SIG_set0(sig, r, s)) {
-        BN_free(r);
-        BN_free(s);
+    uint8_t both[2 * (KF_COORD_MAX + 3)];
+    size_t len = put_integer(raw, coord, both), at = 0;
+    len += put_integer(raw + coord, coord, both + len);
+    out[at++] = 0x30;
+    if (len > 127)
+        out[at++] = 0x81; /* X.690 8.1.3.5: one octet of length follows */
+    out[at++] = (uint8_t)len;
+    memcpy(out + at, both, len);
+    return at + len;
+}
+
+void kf_verifier_fini(struct kf_verifier *v)
+{
+    EVP_PKEY_CTX_free(v->ctx);
+    EVP_MD_free(v->digest);
+    EVP_PKEY_free(v->key);
+    *v = (struct kf_verifier){0};
+}
+
+/* Gets ready for this key; it mostly is the one before. */
+static int verifier_use(struct kf_verifier *v, EVP_PKEY *key, struct cm_err *err)
+{
+    if (v->key == key)
         return 0;
+    kf_verifier_fini(v);
+    const struct alg *alg = alg_of(key);
+    if (!alg)
+        return cm_fail(err, CM_EINVAL, "no signature algorithm for this kind of key");
+    v->coord = alg->coord;
+    v->digest = EVP_MD_fetch(NULL, alg->digest, NULL);
+    v->ctx = EVP_PKEY_CTX_new_from_pkey(NULL, key, NULL);
+    if (!v->digest || !v->ctx || EVP_PKEY_verify_init(v->ctx) <= 0 ||
+        EVP_PKEY_CTX_set_signature_md(v->ctx, v->digest) <= 0 || EVP_PKEY_up_ref(key) != 1)
+        return kf_ossl_fail(err, CM_ECRYPTO, "cannot verify with the %s key", alg->name);
+    v->key = key;
+    return 0;
+}
+
+int kf_verifier_check(struct kf_verifier *v, EVP_PKEY *key, const void *data, size_t len,
+                      const uint8_t *sig, size_t sig_len, struct cm_err *err)
+{
+    uint8_t der[KF_SIG_MAX], hash[EVP_MAX_MD_SIZE];
+    unsigned hash_len = 0;
+    int rc = verifier_use(v, key, err);
+    if (rc < 0)
+        return rc;
+    if (v->coord) {
+        if (sig_len != 2 * v->coord)
+            return cm_fail(err, CM_EDENIED, "signature is not %zu octets of r and s", 2 * v->coord);
+        sig_len = raw_to_der(sig, v->coord, der);
+        sig = der;
     }
-    unsigned char *at = out; /* at most 2 * (66 + 3) + 3 octets */
-    int len = i2d_ECDSA_SIG(sig, &at);
-    return len > 0 ? (size_t)len : 0;
+    if (EVP_Digest(data, len, hash, &hash_len, v->digest, NULL) != 1)
+        return kf_ossl_fail(err, CM_ECRYPTO, "cannot hash what was signed");
+    if (EVP_PKEY_verify(v->ctx, sig, sig_len, hash, hash_len) != 1) {
+        ERR_clear_error();
+        return cm_fail(err, CM_EDENIED, "signature does not verify");
+    }
+    return 0;
 }
 
 int kf_sig_verify(EVP_PKEY *key, const void *data, size_t len, const uint8_t *sig, size_t sig_len,
                   struct cm_err *err)
 {
-    const struct alg *alg = alg_of(key);
-    if (!alg)
-        return cm_fail(err, CM_EINVAL, "no signature algorithm for this kind of key");
-    uint8_t der[KF_SIG_MAX];
-    const uint8_t *use = sig;
-    size_t use_len = sig_len;
-    if (alg->coord) {
-        if (sig_len != 2 * alg->coord || (use_len = raw_to_der(sig, alg->coord, der)) == 0)
-            return cm_fail(err, CM_EDENIED, "signature is not %zu octets of r and s",
-                           2 * alg->coord);
-        use = der;
-    }
-    KF_AUTO(md_ctx) EVP_MD_CTX *ctx = EVP_MD_CTX_new();
-    if (!ctx || EVP_DigestVerifyInit_ex(ctx, NULL, alg->digest, NULL, NULL, key, NULL) <= 0)
-        return kf_ossl_fail(err, CM_ECRYPTO, "cannot verify with the %s key", alg->name);
-    if (EVP_DigestVerify(ctx, use, use_len, data, len) != 1) {
-        ERR_clear_error();
-        return cm_fail(err, CM_EDENIED, "signature does not verify");
-    }
-    return 0;
+    struct kf_verifier once = {0};
+    int rc = kf_verifier_check(&once, key, data, len, sig, sig_len, err);
+    kf_verifier_fini(&once);
+    return rc;
 }

@@ -17,3 +17,16 @@ int kf_sig_sign(EVP_PKEY *key, const void *data, size_t len, uint8_t out[KF_SIG_
 /* 0, or CM_EDENIED when the signature does not fit. */
 int kf_sig_verify(EVP_PKEY *key, const void *data, size_t len, const uint8_t *sig, size_t sig_len,
                   struct cm_err *err);
+
+/* Many signatures on one thread, mostly by one key: what OpenSSL looks up for each is kept from one
+ * to the next.  Begins as {0}. */
+struct kf_verifier {
+    EVP_PKEY *key; /* the last one; a reference */
+    EVP_PKEY_CTX *ctx;
+    EVP_MD *digest;
+    size_t coord;
+};
+/* As kf_sig_verify(). */
+int kf_verifier_check(struct kf_verifier *v, EVP_PKEY *key, const void *data, size_t len,
+                      const uint8_t *sig, size_t sig_len, struct cm_err *err);
+void kf_verifier_fini(struct kf_verifier *v);

@@ -10,6 +10,7 @@
 #include "base/core/mem.h"
 #include "certmgr/fleet/fleet_internal.h"
 #include "keyfile/docsig.h"
+#include "keyfile/sig.h"
 
 #define SHARE_CHECKS 64 /* of one worker thread at a time */
 
@@ -26,6 +27,7 @@ struct share {
 struct fleet_proof {
     struct fleet_proof *next;
     struct fleet *fleet; /* NULL: it has ended */
+    struct cm_loop *loop;
     json_t *docs;
     struct proved *proved;
     size_t count;
@@ -46,8 +48,10 @@ static void unlink_proof(struct fleet_proof *proof)
     *at = proof->next;
 }
 
-static void proof_free(struct fleet_proof *proof)
+/* On a worker thread: the last reference of many documents. */
+static void run_free(void *arg)
 {
+    struct fleet_proof *proof = arg;
     for (size_t i = 0; i < proof->count; i++)
         kf_doc_check_fini(&proof->proved[i].check);
     cm_free(proof->proved);
@@ -56,12 +60,19 @@ static void proof_free(struct fleet_proof *proof)
     cm_free(proof);
 }
 
+static void freed(void *arg)
+{
+    (void)arg;
+}
+
 /* On a worker thread. */
 static void run_share(void *arg)
 {
     const struct share *share = arg;
+    struct kf_verifier verifier = {0};
     for (size_t i = share->from; i < share->to; i++)
-        kf_doc_check_run(&share->proof->proved[i].check);
+        kf_doc_check_run(&share->proof->proved[i].check, &verifier);
+    kf_verifier_fini(&verifier);
 }
 
 static void share_done(void *arg)
@@ -71,13 +82,14 @@ static void share_done(void *arg)
     if (--proof->running > 0)
         return;
     struct fleet *fleet = proof->fleet;
+    struct cm_loop *loop = proof->loop;
     unlink_proof(proof);
     if (fleet != NULL)
         fleet->proven = proof;
     proof->done(proof->done_arg);
     if (fleet != NULL)
         fleet->proven = NULL;
-    proof_free(proof);
+    cm_loop_work(loop, run_free, freed, proof);
 }
 
 /* What kf_doc_verify() would refuse anyway is left to it, and so is the trust root. */
@@ -102,6 +114,7 @@ void fleet_prove(void *arg, json_t *take_docs, cm_fn done, void *done_arg)
     struct fleet *fleet = arg;
     struct fleet_proof *proof = cm_calloc(1, sizeof(*proof));
     *proof = (struct fleet_proof){.fleet = fleet,
+                                  .loop = fleet->loop,
                                   .next = fleet->proofs,
                                   .docs = take_docs,
                                   .done = done,

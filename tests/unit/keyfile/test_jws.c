@@ -250,6 +250,54 @@ static void other_curves_have_fixed_width(void **state)
     }
 }
 
+/* r and s of every length that DER gives them: until each began with a zero octet and with a set
+ * bit. */
+static void short_and_long_numbers_verify(void **state)
+{
+    (void)state;
+    EVP_PKEY *key = ec_key("P-256", EC_X, EC_Y, 32, EC_D);
+    struct kf_verifier v = {0};
+    unsigned seen = 0;
+    for (int i = 0; i < 20000 && seen != 15; i++) {
+        uint8_t sig[KF_SIG_MAX];
+        size_t len;
+        OK(kf_sig_sign(key, &i, sizeof(i), sig, &len, &err), err);
+        for (size_t at = 0; at < 2; at++)
+            seen |= (sig[32 * at] == 0 ? 1u : sig[32 * at] > 0x7f ? 2u : 0u) << 2 * at;
+        OK(kf_verifier_check(&v, key, &i, sizeof(i), sig, len, &err), err);
+    }
+    assert_int_equal(seen, 15);
+    kf_verifier_fini(&v);
+    EVP_PKEY_free(key);
+}
+
+/* What a verifier keeps belongs to the key; a bad signature leaves nothing behind. */
+static void a_verifier_changes_keys(void **state)
+{
+    (void)state;
+    static const char *const groups[] = {"P-256", "P-521", "P-384", "P-256"};
+    EVP_PKEY *key[5];
+    uint8_t sig[5][KF_SIG_MAX];
+    size_t len[5];
+    struct kf_verifier v = {0};
+    for (size_t i = 0; i < 5; i++) {
+        key[i] = i < 4 ? EVP_PKEY_Q_keygen(NULL, NULL, "EC", groups[i])
+                       : EVP_PKEY_Q_keygen(NULL, NULL, "RSA", (size_t)2048);
+        OK(kf_sig_sign(key[i], "x", 1, sig[i], &len[i], &err), err);
+    }
+    for (size_t n = 0; n < 50; n++) {
+        size_t i = n % 5, other = (i + 3) % 5; /* 3 after 0, 0 after 2 … */
+        OK(kf_verifier_check(&v, key[i], "x", 1, sig[i], len[i], &err), err);
+        assert_int_equal(kf_verifier_check(&v, key[i], "y", 1, sig[i], len[i], NULL), CM_EDENIED);
+        OK(kf_verifier_check(&v, key[i], "x", 1, sig[i], len[i], &err), err);
+        assert_int_equal(kf_verifier_check(&v, key[other], "x", 1, sig[i], len[i], NULL),
+                         CM_EDENIED);
+    }
+    kf_verifier_fini(&v);
+    for (size_t i = 0; i < 5; i++)
+        EVP_PKEY_free(key[i]);
+}
+
 /* Keys until a coordinate begins with a zero octet: it must not be shortened (RFC 7518 6.2.1.2). */
 static void leading_zero_octets_stay(void **state)
 {
@@ -299,6 +347,8 @@ int main(void)
         cmocka_unit_test(rs256_of_a2),
         cmocka_unit_test(es256_of_a3),
         cmocka_unit_test(other_curves_have_fixed_width),
+        cmocka_unit_test(short_and_long_numbers_verify),
+        cmocka_unit_test(a_verifier_changes_keys),
         cmocka_unit_test(leading_zero_octets_stay),
         cmocka_unit_test(flattened_json),
     };
