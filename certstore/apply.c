@@ -129,7 +129,8 @@ static int write_bodies(struct cs_store *store, struct cs_entry *entry,
     const struct cs_indoc *in = change->in;
     int rc = 0;
     if (put) {
-        cs_body_keep(store, in, &change->path[0]);
+        if (in->keep)
+            cs_body_keep(store, in, &change->path[0]);
         cs_key_body(&key, in->id, &change->path[0]);
         rc = cs_batch_put(store, &key, in->text, in->text_len, err);
     }

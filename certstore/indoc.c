@@ -168,7 +168,9 @@ int cs_indoc_take(json_t *take_doc, bool policy, struct cs_indoc *ret, struct cs
 
 int cs_indoc_read(const json_t *doc, bool policy, struct cs_indoc *ret, struct cs_result *result)
 {
-    return cs_indoc_take(json_copy((json_t *)(uintptr_t)doc), policy, ret, result);
+    int rc = cs_indoc_take(json_copy((json_t *)(uintptr_t)doc), policy, ret, result);
+    ret->keep = true;
+    return rc;
 }
 
 json_t *cs_indoc_whole(const struct cs_indoc *in)

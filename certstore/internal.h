@@ -205,6 +205,7 @@ struct cs_indoc {
     size_t text_len;
     struct cs_rev *path; /* newest first; path_len 0 = no `_rev` given */
     size_t path_len;
+    bool keep; /* in memory, when it is put: somebody here works with it */
     /* With policy, of cs_indoc_examine(). */
     bool examined;
     struct cs_result finding; /* code 0: nothing speaks against it but perhaps its signature */

@@ -306,6 +306,7 @@ int cs_put_replicated(struct cs_store *store, const json_t *doc, const char *pee
                       struct cs_result *ret, struct cm_err *err)
 {
     struct cs_ready *ready = cs_ready_new(json_copy((json_t *)(uintptr_t)doc), store->policy);
+    ready->in.keep = true;
     int rc = cs_put_ready(store, ready, peer, ret, err);
     cs_ready_free(ready);
     return rc;

@@ -114,7 +114,7 @@ int cs_put_replicated(struct cs_store *store, const json_t *doc, const char *pee
 /* The same in two steps, for many documents: what goes without the store (reading, schema, index
  * keys) may be done on any thread.  take_doc: nobody else may look at it from now on, its members
  * that begin with "_" are taken out; policy as of the store.  Never NULL: what is wrong with the
- * document is said when it is put. */
+ * document is said when it is put.  It is not kept in memory once it is put. */
 struct cs_ready;
 struct cs_ready *cs_ready_new(json_t *take_doc, bool policy);
 void cs_ready_free(struct cs_ready *ready); /* on any thread */

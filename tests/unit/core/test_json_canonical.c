@@ -132,6 +132,38 @@ static void the_buffer_limit_is_reported(void **state)
     cm_buf_fini(&out);
 }
 
+/* However many there are, and in whatever order they came. */
+static void any_number_of_members_is_sorted(void **state)
+{
+    (void)state;
+    for (int count = 0; count <= 60; count++) {
+        CM_AUTO_JSON v = json_object();
+        struct cm_buf out, want;
+        cm_buf_init(&out, 4096);
+        cm_buf_init(&want, 4096);
+        for (int i = 0; i < count; i++) {
+            char key[3] = {(char)('a' + 7 * i % count / 26), (char)('a' + 7 * i % count % 26)};
+            if (count % 7 == 0) /* from the last to the first */
+                memcpy(key,
+                       (char[]){(char)('a' + (count - 1 - i) / 26),
+                                (char)('a' + (count - 1 - i) % 26)},
+                       2);
+            cm_json_set_int(v, key, i);
+            assert_int_equal(json_object_size(v), i + 1);
+        }
+        assert_int_equal(cm_json_canonical(v, &out, NULL), 0);
+        cm_buf_putc(&want, '{');
+        for (int i = 0; i < count; i++) {
+            char key[3] = {(char)('a' + i / 26), (char)('a' + i % 26)};
+            cm_buf_printf(&want, "%s\"%s\":%d", i ? "," : "", key, (int)cm_json_int(v, key, -1));
+        }
+        cm_buf_putc(&want, '}');
+        assert_string_equal(cm_buf_str(&out), cm_buf_str(&want));
+        cm_buf_fini(&out);
+        cm_buf_fini(&want);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -141,6 +173,7 @@ int main(void)
         cmocka_unit_test(keys_around_the_surrogates),
         cmocka_unit_test(control_characters),
         cmocka_unit_test(integers),
+        cmocka_unit_test(any_number_of_members_is_sorted),
         cmocka_unit_test(what_cannot_be_signed_is_refused),
         cmocka_unit_test(the_buffer_limit_is_reported),
     };
