@@ -118,7 +118,8 @@ class Pebble:
         self.http_port, self.tls_port = http_port, tls_port
         self.port, self.admin_port = base, base + 1
         self.dns_port, self.dns_admin = base + 53, base + 55
-        self.env = dict({"GOMAXPROCS": "1"}, **(env or {}))
+        # it waits up to that long before it looks (15 s without this): 0 or 1 second
+        self.env = dict({"GOMAXPROCS": "1", "PEBBLE_VA_SLEEPTIME": "2"}, **(env or {}))
         self.settings = {}  # further members of Pebble's configuration; set before start()
         self.ca = self.directory / "ca.pem"
         self.resolver = f"127.0.0.1:{self.dns_port}"
