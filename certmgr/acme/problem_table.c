@@ -28,12 +28,12 @@ static const struct acme_problem_row rows[] = {
      "CertMgr repeats such requests by itself; the next run begins with fresh nonces."},
     {"badPublicKey", ACME_ABOUT_ANY, 0, CM_EHUMAN, CM_RETRY_CONFIGURATION, OPERATOR,
      "The CA does not accept this kind of public key",
-     "Choose another key type for the account or the certificate; some CAs have one directory URL "
-     "for "
-     "each algorithm."},
+     "Choose another key type for the certificate; some CAs have one directory URL for each "
+     "algorithm. The account's own key is P-256."},
     {"badSignatureAlgorithm", ACME_ABOUT_ANY, 0, CM_EHUMAN, CM_RETRY_CONFIGURATION, OPERATOR,
      "The CA does not accept the algorithm of the account key",
-     "Make an account with a key of one of the algorithms that the CA lists."},
+     "Every ACME CA has to take ES256 (RFC 8555 6.2), which accounts here sign with: report that "
+     "to the CA, or choose another one."},
     {"badRevocationReason", ACME_ABOUT_ANY, 0, CM_EHUMAN, CM_RETRY_CONFIGURATION, OPERATOR,
      "The CA does not accept the reason of the revocation",
      "Choose another reason: 0 unspecified, 1 key compromise, 4 superseded, 5 no longer used."},

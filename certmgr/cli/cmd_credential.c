@@ -492,6 +492,9 @@ static int cmd_renew(struct cli *cli)
         if (status != CLI_OK)
             worst = status;
     }
+    if (cli->argc > 1)
+        fprintf(stderr, "note: CAs limit how many certificates they issue: many at a time may "
+                        "have to wait\n");
     return worst;
 }
 

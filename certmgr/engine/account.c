@@ -7,6 +7,7 @@
 
 #include "base/net/url.h"
 #include "certmgr/acme/presets.h"
+#include "certmgr/acme/problem.h"
 
 #define TERMS_URL_MAX 2000
 
@@ -186,4 +187,52 @@ void eng_account_new_terms(struct engine *engine, const char *name, const json_t
     take_url(terms, "page", cm_json_str(problem, "instance"));
     take_url(terms, "url", cm_json_str(problem, "terms"));
     eng_edit(engine, id, "account", edit_terms, on_terms, terms);
+}
+
+/* ---- what the CA refuses of an account -------------------------------------------------------
+ */
+
+struct refusal {
+    json_t *error;
+    char *thumbprint;
+};
+
+static int edit_refused(void *arg, json_t *body, struct cm_err *err)
+{
+    const struct refusal *refusal = arg;
+    const char *said = cm_json_str_or(cm_json_obj(body, "error"), "what", "");
+    (void)err;
+    if (strcmp(cm_json_str_or(body, "thumbprint", ""), refusal->thumbprint) != 0 ||
+        strcmp(said, cm_json_str_or(refusal->error, "what", "")) == 0)
+        return 1; /* gone, bound anew, or said before */
+    json_object_set(body, "error", refusal->error);
+    if (!cm_json_str(body, "kid"))
+        cm_json_set_str(body, "status", "error");
+    return 0;
+}
+
+static void on_refused(void *arg, const struct cs_doc *doc, const struct cm_err *err)
+{
+    struct refusal *refusal = arg;
+    on_terms(refusal->error, doc, err);
+    cm_free(refusal->thumbprint);
+    cm_free(refusal);
+}
+
+void eng_account_refused(struct engine *engine, const struct eng_account *account,
+                         const struct cm_err *why)
+{
+    static const char *const types[] = {"invalidContact", "unsupportedContact",
+                                        "externalAccountRequired", "agreementRequired",
+                                        "badSignatureAlgorithm"};
+    bool about = false;
+    for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++)
+        about = about || acme_problem_is(why->problem, types[i]);
+    if (!about)
+        return;
+    struct refusal *refusal = cm_calloc(1, sizeof(*refusal));
+    CM_AUTO_STR id = cm_asprintf("account:%s", account->name);
+    refusal->error = cm_err_to_json(why);
+    refusal->thumbprint = cm_strdup(cm_json_str_or(account->body, "thumbprint", ""));
+    eng_edit(engine, id, "account", edit_refused, on_refused, refusal);
 }

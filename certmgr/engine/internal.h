@@ -214,6 +214,10 @@ json_t *eng_caa_identities(const struct eng_account *account);
 struct acme_account eng_account_acme(const struct eng_account *account);
 /* userActionRequired: no order is made by the account until its new terms are agreed to. */
 void eng_account_new_terms(struct engine *engine, const char *name, const json_t *problem);
+/* A run failed: what the CA says against the account itself (contacts, binding, terms, kind of key)
+ * is kept in it, until it is saved or registered. */
+void eng_account_refused(struct engine *engine, const struct eng_account *account,
+                         const struct cm_err *why);
 void eng_account_changed(struct engine *engine, const char *name);
 void eng_accounts_free(struct engine *engine);
 struct kf_roots *eng_roots(struct engine *engine); /* all root: documents */

@@ -141,6 +141,8 @@ void job_fail(struct job *job, const struct cm_err *err)
     job->floor_ms = why.next_attempt_ms;
     if (job->account && acme_problem_is(why.problem, "userActionRequired"))
         eng_account_new_terms(job->engine, job->account->name, why.problem);
+    if (job->account)
+        eng_account_refused(job->engine, job->account, &why);
     job_budget_over(job, &why);
     if (job->trial && job_trial_failed(job, &why)) {
         cm_err_fini(&why);

@@ -263,6 +263,14 @@ static void keep_former(const struct account_put *put, json_t *body)
     cm_json_set(body, "former", list);
 }
 
+/* It was saved: the next run says whether what the CA had against it still stands. */
+static void forget_error(json_t *body)
+{
+    json_object_del(body, "error");
+    if (strcmp(cm_json_str_or(body, "status", ""), "error") == 0)
+        cm_json_set_str(body, "status", "new");
+}
+
 static int edit_account(void *arg, json_t *body, struct cm_err *err)
 {
     struct account_put *put = arg;
@@ -281,7 +289,6 @@ static int edit_account(void *arg, json_t *body, struct cm_err *err)
         for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++)
             json_object_set(body, parts[i], json_object_get(put->key, parts[i]));
         json_object_del(body, "kid");
-        json_object_del(body, "error");
         if (!put->rebind) { /* the terms are the CA's */
             json_object_del(body, "terms_agreed");
             json_object_del(body, "new_terms");
@@ -296,7 +303,6 @@ static int edit_account(void *arg, json_t *body, struct cm_err *err)
         cm_json_set_time(eab, "at", cm_now_ms());
         json_object_set(eab, "jws", put->binding);
         cm_json_set(body, "eab", eab);
-        json_object_del(body, "error");
     }
     json_object_del(body, "ca_pem");
     if (!put->rebind) {
@@ -304,6 +310,7 @@ static int edit_account(void *arg, json_t *body, struct cm_err *err)
         json_object_del(body, "activation_s");
         json_object_del(body, "staging");
     }
+    forget_error(body);
     json_object_update(body, put->members);
     if (put->agreed && !cm_json_obj(body, "terms_agreed")) {
         json_t *agreed = json_object();

@@ -425,6 +425,10 @@ class Explained(FakeCase):
                 # conflict and its like are tried again within the run
                 error = self.explained(run, kind, verbatim=detail, retry=retry, budget=24)
                 self.assertEqual(error["problem"]["type"], faults.TYPE + kind)
+                if kind == "invalidContact":
+                    account = SERVER.document(f"account:{run.name}")
+                    self.assertEqual(account["error"]["problem"]["detail"], detail)
+                    self.assertEqual(account["status"], "error")
 
     def test_a_directory_for_one_kind_of_key(self):
         run = Run("ecdirectory")

@@ -11,6 +11,8 @@
 #include "web-ui/reply.h"
 #include "web-ui/view.h"
 
+#define URN_ACME "urn:ietf:params:acme:error:" /* RFC 8555 6.7 */
+
 void page_account_new(struct web_ctx *ctx)
 {
     const char *preset = web_form_get(&ctx->query, "preset");
@@ -19,10 +21,30 @@ void page_account_new(struct web_ctx *ctx)
     account_form(ctx, 200, &form);
 }
 
+/* What the CA refused is marked at its field, in the CA's words. */
+static json_t *refused_fields(const json_t *account)
+{
+    static const struct {
+        const char *type, *field;
+    } rows[] = {{URN_ACME "invalidContact", "contacts"},
+                {URN_ACME "unsupportedContact", "contacts"},
+                {URN_ACME "externalAccountRequired", "eab_kid"}};
+    const json_t *problem = cm_json_obj(cm_json_obj(account, "error"), "problem");
+    const char *type = cm_json_str_or(problem, "type", "");
+    json_t *errors = json_array();
+
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+        if (strcmp(type, rows[i].type) == 0)
+            web_field_fail(errors, rows[i].field, cm_json_str_or(problem, "detail", ""));
+    return errors;
+}
+
 void page_account(struct web_ctx *ctx)
 {
     CM_AUTO_JSON account = web_account(ctx->web->env.store, ctx->param);
-    struct account_form form = {.account = account};
+    CM_AUTO_JSON errors = refused_fields(account);
+    struct account_form form = {.account = account,
+                                .errors = json_array_size(errors) > 0 ? errors : NULL};
 
     if (account)
         account_form(ctx, 200, &form);

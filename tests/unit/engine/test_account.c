@@ -108,6 +108,41 @@ static void a_late_binding_is_not_sent(void **state)
     assert_string_equal(cm_json_str(error, "retry"), cm_retry_name(CM_RETRY_CONFIGURATION));
 }
 
+static bool has_error(struct h *h)
+{
+    CM_AUTO_JSON body = h_body(h, "account", "ca");
+    return cm_json_obj(body, "error") && is_idle(h);
+}
+
+/* The account itself says what the CA has against it, until it is saved or registered. */
+static void what_the_ca_refuses_stands_in_the_account(void **state)
+{
+    struct h *h = *state;
+    h_account(h);
+    h->ca.refuse_orders = 1;
+    h->ca.refuse_type = "invalidContact";
+    assert_int_equal(h_submit(h, h_fields("www.example.com")), 0);
+    json_decref(h_status(h, "error"));
+    h_until(h, has_error, "the account to say so");
+    CM_AUTO_JSON refused = h_body(h, "account", "ca");
+    const json_t *problem = cm_json_obj(cm_json_obj(refused, "error"), "problem");
+    assert_string_equal(cm_json_str(problem, "type"), "urn:ietf:params:acme:error:invalidContact");
+    assert_string_equal(cm_json_str(refused, "status"), "valid"); /* it is registered */
+    h_account(h);                                                 /* saved again */
+    CM_AUTO_JSON saved = h_body(h, "account", "ca");
+    assert_null(cm_json_obj(saved, "error"));
+    /* What is about an order stays there. */
+    h->ca.refuse_orders = 1;
+    h->ca.refuse_type = "rejectedIdentifier";
+    json_t *fields = h_fields("api.example.com");
+    cm_json_set_str(fields, "keyring_file", "api.kyr");
+    assert_int_equal(h_submit(h, fields), 0);
+    json_decref(h_status(h, "error"));
+    h_until(h, is_idle, "the job to end");
+    CM_AUTO_JSON after = h_body(h, "account", "ca");
+    assert_null(cm_json_obj(after, "error"));
+}
+
 static bool has_new_terms(struct h *h)
 {
     CM_AUTO_JSON body = h_body(h, "account", "ca");
@@ -153,6 +188,7 @@ int main(void)
         H_TEST(another_ca_account_takes_another_key),
         H_TEST(there_is_nothing_to_rebind),
         H_TEST(a_late_binding_is_not_sent),
+        H_TEST(what_the_ca_refuses_stands_in_the_account),
         H_TEST(new_terms_are_agreed_to_by_a_person),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -50,6 +50,30 @@ static void test_binding_days(void **state)
     rig_stop(&rig);
 }
 
+/* What the CA refused stands at its field, in the CA's words. */
+static void test_refused_contact(void **state)
+{
+    struct rig rig;
+    struct reply reply;
+
+    (void)state;
+    rig_start(&rig);
+    rig_sign_in(&rig);
+    rig_put(&rig,
+            json_pack("{s:s,s:s,s:s,s:s,s:s,s:[s],s:{s:s,s:s,s:{s:s,s:s}}}", "_id", "account:ca",
+                      "type", "account", "directory", "https://ca.example/dir", "status", "error",
+                      "sealed_key", "c2VjcmV0", "contacts", "mailto:a@b.invalid", "error", "code",
+                      "human", "what", "The CA refused the registration", "problem", "type",
+                      "urn:ietf:params:acme:error:invalidContact", "detail",
+                      "<b>no</b> mail there"));
+    rig_get(&rig, "/accounts/ca", &reply);
+    assert_has(&reply, "id=\"contacts-error\"");
+    assert_has(&reply, "&lt;b&gt;no&lt;/b&gt; mail there");
+    assert_has(&reply, "The CA refused the registration");
+    reply_fini(&reply);
+    rig_stop(&rig);
+}
+
 static void test_rebind(void **state)
 {
     struct rig rig;
@@ -118,9 +142,8 @@ static void test_new_terms(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_binding_days),
-        cmocka_unit_test(test_rebind),
-        cmocka_unit_test(test_former_keys_stay_inside),
+        cmocka_unit_test(test_binding_days), cmocka_unit_test(test_refused_contact),
+        cmocka_unit_test(test_rebind),       cmocka_unit_test(test_former_keys_stay_inside),
         cmocka_unit_test(test_new_terms),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -402,6 +402,7 @@ static void test_renewal_by_hand(void **state)
     reply_fini(&reply);
     rig_get(&rig, "/credentials?view=expiry&renewed=2", &reply);
     assert_has(&reply, "Renewal asked for: 2");
+    assert_has(&reply, "CAs limit how many they issue");
     reply_fini(&reply);
     rig_get(&rig, "/credentials?view=expiry&renewed=<b>", &reply);
     assert_status(&reply, 200);
