@@ -31,7 +31,7 @@
 #define PAGES        200
 #define SERIAL_FIRST 1700000000000LL
 #define PUT_SERIAL   (SERIAL_FIRST + 1000000000LL)
-#define CONNS_MAX    2000
+#define CONNS_MAX    4000
 #define TIMEOUT_MS   300000
 
 static double now_ms(void)
@@ -300,7 +300,7 @@ static int pull(const struct bench_fleet *fleet, const char *target, const char 
     struct pull p = {.times = json_array()};
     struct http_client *http = NULL;
     CM_AUTO_STR dir = bench_path(fleet, target);
-    double wall = 0, again = 0, cpu = cpu_ms();
+    double wall = 0, again = 0, cpu = cpu_ms(), from = now_ms();
     int rc = round_of(&p, fleet, &http, dir, url, count, &wall, err);
     cpu = cpu_ms() - cpu;
     int64_t documents = rc == 0 ? cs_doc_count(p.node.store) : 0;
@@ -325,8 +325,8 @@ static int pull(const struct bench_fleet *fleet, const char *target, const char 
         round_end(&p, http);
     }
     if (rc == 0)
-        show(json_pack("{s:I, s:f, s:f, s:f, s:O}", "documents", (json_int_t)documents, "wall",
-                       wall, "cpu", cpu, "again", again, "times", p.times));
+        show(json_pack("{s:I, s:f, s:f, s:f, s:f, s:O}", "documents", (json_int_t)documents, "from",
+                       from, "wall", wall, "cpu", cpu, "again", again, "times", p.times));
     json_decref(p.times);
     return rc;
 }

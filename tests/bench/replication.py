@@ -7,7 +7,6 @@ import base64
 import http.client
 import json
 import os
-import selectors
 import shutil
 import socket
 import ssl
@@ -27,12 +26,15 @@ PORT = 29100
 DOCS = 10000
 BATCH = 500
 FEEDS = 1000
+FLEETS = (100, 1000, 3000)  # servers whose feeds are parked when news comes
+NEWS = 10
 IDLE_S = 10
 LATENCY_DOCS = 100
 LATENCY_EVERY_MS = 60
 GROWTH = (1000, 10000, 100000)
 PEERS = (1, 10, 50)
 PEER_DOCS = 1000
+PATIENCE_S = 300  # of a machine that has much else to do
 INTEROP = ROOT / "tests/interop/node_modules/pouchdb-express-router"
 
 
@@ -146,7 +148,7 @@ class Bench:
                       NODE_ENV="production")
 
     def load_router(self, directory):
-        connection = http.client.HTTPConnection(ADDRESS, PORT, timeout=120)
+        connection = http.client.HTTPConnection(ADDRESS, PORT, timeout=PATIENCE_S)
         post(connection, "PUT", "/certstore", b"")
         for line in self.bodies(directory, DOCS):
             post(connection, "POST", "/certstore/_bulk_docs", line)
@@ -189,6 +191,29 @@ class Bench:
             for feed in feeds:
                 feed.close()
 
+    def section_news(self):
+        """What a manager spends when a document changes and every server of its fleet fetches it."""
+        section = "one new document to a fleet: each server's feed answers, it fetches, it parks again"
+        for count in self.args.fleets:
+            directory = self.directory / "fleet-news"
+            shutil.rmtree(directory, ignore_errors=True)
+            self.tool("fill", directory, 1)
+            docs = json.loads(self.bodies(directory, BATCH)[0])["docs"]
+            with self.serve(directory) as server:
+                feeds = park(directory, count)
+                writer = http.client.HTTPSConnection(ADDRESS, PORT, timeout=PATIENCE_S,
+                                                     context=client_tls(directory, "source"))
+                cpu, begun = server.cpu(), time.monotonic()
+                for doc in docs[:NEWS]:
+                    spread_news(writer, feeds, doc)
+                wall, cpu = time.monotonic() - begun, server.cpu() - cpu
+                memory = Memory({"server": [server.process.pid]})
+                memory.look()
+                self.note(section, f"{count} servers", reach=1000 * wall / NEWS,
+                          news_us=1e6 * cpu / NEWS / count, rss=memory.rss["server"])
+                for feed in feeds:
+                    feed.close()
+
     def section_bulk(self):
         section = f"_bulk_docs of {BATCH} documents of 4 KB"
         directory = self.directory / "fleet-bulk"
@@ -196,7 +221,7 @@ class Bench:
         self.tool("fill", directory, 1)
         context = client_tls(directory, "source")
         with self.serve(directory) as server:
-            connection = http.client.HTTPSConnection(ADDRESS, PORT, timeout=120, context=context)
+            connection = http.client.HTTPSConnection(ADDRESS, PORT, timeout=PATIENCE_S, context=context)
             self.post_all(section, "ours, signed, mutual TLS", server, connection,
                           self.bodies(directory, DOCS), "certstore")
         bodies = plain_bodies(DOCS)
@@ -204,13 +229,13 @@ class Bench:
         shutil.rmtree(lab, ignore_errors=True)
         command = [self.args.lab, "--listen", f"{ADDRESS}:{PORT}", "--dir", lab]
         with Server(command) as server:
-            connection = http.client.HTTPConnection(ADDRESS, PORT, timeout=120)
+            connection = http.client.HTTPConnection(ADDRESS, PORT, timeout=PATIENCE_S)
             post(connection, "PUT", "/db", b"")
             self.post_all(section, "ours, unsigned (certstore-lab)", server, connection, bodies, "db")
         if self.args.no_peers or not INTEROP.exists():
             return
         with self.router() as server:
-            connection = http.client.HTTPConnection(ADDRESS, PORT, timeout=120)
+            connection = http.client.HTTPConnection(ADDRESS, PORT, timeout=PATIENCE_S)
             post(connection, "PUT", "/db", b"")
             self.post_all(section, "npm pouchdb-express-router, unsigned", server, connection,
                           bodies, "db")
@@ -258,7 +283,8 @@ class Bench:
                 out = [json.loads(p.communicate()[0].splitlines()[-1]) for p in running]
                 source = server.cpu() - before
             total = count * PEER_DOCS
-            last = max(o["wall"] for o in out) / 1000
+            # One clock for all: from when the first began until the last has everything.
+            last = (max(o["from"] + o["wall"] for o in out) - min(o["from"] for o in out)) / 1000
             self.note(section, f"{count} servers", wall=last, rate=total / last,
                       target_us=1000 * sum(o["cpu"] for o in out) / total,
                       source_us=1e6 * source / total)
@@ -303,21 +329,56 @@ def anonymous_kb(pid):
     return 0
 
 
+PARK = (b"GET /certstore/_changes?feed=longpoll&since=now&heartbeat=60000 HTTP/1.1\r\n"
+        b"Host: bench\r\n\r\n")
+
+
 def park(directory, count):
     """So many long polls with a heartbeat a minute, each on its own connection."""
     context = client_tls(directory, "target")
     feeds = []
     for _ in range(count):
-        sock = context.wrap_socket(socket.create_connection((ADDRESS, PORT), 20))
-        sock.sendall(b"GET /certstore/_changes?feed=longpoll&since=now&heartbeat=60000 HTTP/1.1\r\n"
-                     b"Host: bench\r\n\r\n")
-        feeds.append(sock)
-    for sock in feeds:  # the head of the answer: it is parked
-        with selectors.DefaultSelector() as selector:
-            selector.register(sock, selectors.EVENT_READ)
-            if not selector.select(20) or not sock.recv(4096).startswith(b"HTTP/1.1 200"):
-                raise RuntimeError("a feed is not parked")
+        feeds.append(context.wrap_socket(socket.create_connection((ADDRESS, PORT), PATIENCE_S)))
+        feeds[-1].sendall(PARK)
+    wait_parked(feeds)
     return feeds
+
+
+def wait_parked(feeds):
+    for sock in feeds:  # the head of the answer: it is parked
+        if not read_until(sock, b"\r\n\r\n", anywhere=True).startswith(b"HTTP/1.1 200"):
+            raise RuntimeError("a feed is not parked")
+
+
+def read_until(sock, end, anywhere=False):
+    """What comes until it ends like this (or has this in it)."""
+    out = b""
+    while not (end in out if anywhere else out.endswith(end)):
+        piece = sock.recv(65536)
+        if not piece:
+            raise RuntimeError("the server has closed a connection")
+        out += piece
+    return out
+
+
+def spread_news(writer, feeds, doc):
+    """Puts the document; every parked feed gets its row, fetches it and is parked again."""
+    body = json.dumps({"docs": [{"id": doc["_id"], "rev": doc["_rev"]}]}).encode()
+    fetch = (b"POST /certstore/_bulk_get?revs=true&latest=true HTTP/1.1\r\nHost: bench\r\n"
+             b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body)) + body
+    post(writer, "POST", "/certstore/_bulk_docs",
+         json.dumps({"new_edits": False, "docs": [doc]}).encode())
+    for feed in feeds:
+        if doc["_id"].encode() not in read_until(feed, b"\r\n0\r\n\r\n"):
+            raise RuntimeError("a feed ended without the news")
+    for feed in feeds:
+        feed.sendall(fetch)
+    for feed in feeds:
+        head, _, rest = read_until(feed, b"]}\n").partition(b"\r\n\r\n")
+        if not head.startswith(b"HTTP/1.1 200") or b'"signature"' not in rest:
+            raise RuntimeError("a server did not get the document")
+        feed.sendall(PARK)
+    wait_parked(feeds)
 
 
 # What may stand in a row, in this order: its title and form.
@@ -325,12 +386,13 @@ TITLES = {"wall": ("wall s", "{:.3f}"), "rate": ("documents/s", "{:.0f}"),
           "target_us": ("CPU us/document, target", "{:.0f}"),
           "source_us": ("CPU us/document, source or server", "{:.0f}"),
           "again": ("again ms", "{:.1f}"), "p50": ("p50 ms", "{:.1f}"), "p90": ("p90 ms", "{:.1f}"),
-          "most": ("most ms", "{:.1f}"), "idle_ms": ("CPU ms/s while idle", "{:.2f}"),
+          "most": ("most ms", "{:.1f}"), "reach": ("ms until all have it", "{:.0f}"),
+          "news_us": ("CPU us/server and document", "{:.0f}"), "idle_ms": ("CPU ms/s while idle", "{:.2f}"),
           "rss": ("Rss MB", "{:.1f}"), "each_kb": ("KB a feed", "{:.1f}"),
           "open": ("open ms", "{:.2f}"), "page": ("page of 50 ms", "{:.2f}"),
           "page_p90": ("p90", "{:.2f}"), "opened_mb": ("own memory MB, open", "{:.1f}"),
           "paged_mb": ("after 200 pages", "{:.1f}")}
-SECTIONS = ("pull", "latency", "feeds", "bulk", "scale", "peers")
+SECTIONS = ("pull", "latency", "feeds", "bulk", "scale", "peers", "news")
 
 
 def machine():
@@ -351,6 +413,7 @@ def main():
     parser.add_argument("--repeat", type=int, default=3)
     parser.add_argument("--documents", type=numbers, default=GROWTH)
     parser.add_argument("--peers", type=numbers, default=PEERS)
+    parser.add_argument("--fleets", type=numbers, default=FLEETS)
     parser.add_argument("--no-peers", action="store_true", help="without npm's")
     parser.add_argument("--json", type=Path, help="all single figures, for later comparison")
     args = parser.parse_args()
