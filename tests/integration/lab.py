@@ -24,6 +24,8 @@ import urllib.parse
 import urllib.request
 from pathlib import Path
 
+from lab_nginx import Nginx
+
 SOURCE = Path(__file__).resolve().parents[2]
 CERTMGR = Path(os.environ.get("CERTMGR", SOURCE / "build/dev/certmgr/certmgr"))
 PASSWORD = "correct horse battery staple"
@@ -71,8 +73,13 @@ def served_fingerprint(address, port, name):
             return hashlib.sha256(tls.getpeercert(binary_form=True)).hexdigest()
 
 
+# Who is told to end (a time limit, somebody's kill) ends what was started, too: by atexit.
+if signal.getsignal(signal.SIGTERM) == signal.SIG_DFL:
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+
+
 class Process:
-    """A child process with its output in a file; ended by pid."""
+    """A child process with its output in a file; ended by pid, with what it started itself."""
 
     def __init__(self, name, args, directory, env=None, cwd=None):
         self.name = name
@@ -85,10 +92,10 @@ class Process:
     def start(self):
         if shutil.which(self.args[0]) is None:
             raise LabError(f"{self.args[0]} is not installed; script/setup installs what is needed")
-        atexit.register(self.stop, signal.SIGKILL)  # also when a test's set-up fails half-way
+        atexit.register(self.end)  # also when a test's set-up fails half-way
         out = open(self.log, "ab")
         self.child = subprocess.Popen(self.args, stdout=out, stderr=out, stdin=subprocess.DEVNULL,
-                                      env=self.env, cwd=self.cwd)
+                                      env=self.env, cwd=self.cwd, start_new_session=True)
         out.close()
         return self
 
@@ -105,8 +112,15 @@ class Process:
         try:
             self.child.wait(timeout)
         except subprocess.TimeoutExpired:
-            self.child.kill()
+            os.killpg(self.child.pid, signal.SIGKILL)  # a killed master leaves its workers
             self.child.wait()
+
+    def end(self):
+        self.stop(timeout=5)
+        try:
+            os.killpg(self.child.pid, signal.SIGKILL)
+        except (AttributeError, ProcessLookupError):
+            pass  # never started; nobody left, as it should be
 
 
 class Pebble:
@@ -479,65 +493,6 @@ class Page:
             if name and value:
                 found[name.group(1)] = value.group(1)
         return found
-
-
-class Nginx:
-    """nginx as the TLS server of one machine; started by the reload hook once files are there."""
-
-    def __init__(self, server, port=10443):
-        self.server, self.port = server, port
-        self.directory = server.root / "nginx"
-        self.directory.mkdir(parents=True, exist_ok=True)
-        pem = server.data / "keyfile"
-        (self.directory / "nginx.conf").write_text(f"""
-worker_processes 1;
-pid {self.directory}/nginx.pid;
-error_log {self.directory}/error.log warn;
-events {{ worker_connections 64; }}
-http {{
-    access_log off;
-    client_body_temp_path {self.directory}/body; proxy_temp_path {self.directory}/proxy;
-    fastcgi_temp_path {self.directory}/fastcgi; uwsgi_temp_path {self.directory}/uwsgi;
-    scgi_temp_path {self.directory}/scgi;
-    server {{
-        listen {server.address}:{port} ssl;
-        ssl_certificate {pem}/fullchain.pem;
-        ssl_certificate_key {pem}/privkey.pem;
-        location / {{ return 200 "{server.name}\\n"; }}
-    }}
-}}
-""")
-        self.reload_script = self.directory / "reload"
-        conf = self.directory / "nginx.conf"
-        self.reload_script.write_text(f"""#!/bin/sh
-# Reloads nginx, or starts it when this is the first certificate.
-pid=$(cat {self.directory}/nginx.pid 2>/dev/null)
-if [ -n "$pid" ] && kill -0 "$pid" 2>/dev/null; then
-    exec /usr/sbin/nginx -c {conf} -e {self.directory}/error.log -s reload
-fi
-exec /usr/sbin/nginx -c {conf} -e {self.directory}/error.log
-""")
-        self.reload_script.chmod(0o755)
-        server.target(reload=self.reload_script,
-                      test=f"/usr/sbin/nginx -t -q -c {conf} -e {self.directory}/error.log",
-                      check=f"{server.address}:{port}")
-
-    def pid(self):
-        """Our nginx, or None: a number left in the file may be another program's by now."""
-        try:
-            pid = int((self.directory / "nginx.pid").read_text())
-            words = Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace")
-        except (OSError, ValueError):
-            return None
-        return pid if words.startswith("nginx: master") and str(self.directory) in words else None
-
-    def stop(self):
-        pid = self.pid()
-        if pid is not None:
-            try:
-                os.kill(pid, signal.SIGTERM)
-            except ProcessLookupError:
-                pass
 
 
 class Fleet:
