@@ -342,6 +342,12 @@ static int make_fleet(struct app *app, struct cm_err *err)
     return rv;
 }
 
+static void task_hook(void *arg, const char *step, eng_hook_fn done, void *done_arg)
+{
+    struct dep_hooks hooks = control_hooks(arg);
+    hooks.run(hooks.arg, "", step, done, done_arg);
+}
+
 static void make_engine(struct app *app)
 {
     struct eng_env env = {.loop = app->loop,
@@ -356,7 +362,11 @@ static void make_engine(struct app *app)
                           .trust = fleet_trust,
                           .trust_arg = app->fleet,
                           .dns_exec = control_exec,
-                          .dns_exec_arg = app->control};
+                          .dns_exec_arg = app->control,
+                          .has_before = app->config->orders.before.argv[0] != NULL,
+                          .has_after = app->config->orders.after.argv[0] != NULL,
+                          .task_hook = task_hook,
+                          .task_hook_arg = app->control};
     struct dep_hooks hooks = control_hooks(app->control);
     struct dep_wire wire = dep_wire_tls(app->loop);
     for (size_t i = 0; i < app->config->target_count; i++) {

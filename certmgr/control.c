@@ -52,7 +52,8 @@ static void finish(struct hook_call *call, const char *output, const char *error
         done.done(done.done_arg, output, NULL);
         return;
     }
-    cm_fail(&err, CM_EPEER, "the %s command of [target %s] %s", done.step, done.target, error);
+    cm_fail(&err, CM_EPEER, "the %s command of [%s%s] %s", done.step,
+            done.target[0] ? "target " : "orders", done.target, error);
     err.retry = CM_RETRY_TRANSIENT;
     done.done(done.done_arg, output, &err);
     cm_err_fini(&err);

@@ -7,7 +7,7 @@
 #include "base/net/loop.h"
 #include "certmgr/engine/deploy.h"
 
-#define CONTROL_HOOKS_MAX 64 /* waiting for their result */
+#define CONTROL_HOOKS_MAX 65 /* waiting for their result: one of each target, one of [orders] */
 #define CONTROL_EXECS_MAX 32 /* programs of DNS accounts, likewise; one more is answered "busy" */
 
 struct control_events {

@@ -80,9 +80,26 @@ static int start(struct sup_hooks *hooks, int64_t id, char *const *argv, char *c
 static char env_path[] = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 static char env_lang[] = "LC_ALL=C.UTF-8";
 
+/* [orders]: around the manager's work, of no target. */
+static int start_orders(struct sup_hooks *hooks, int64_t id, const char *step, struct cm_err *err)
+{
+    const struct config_orders *orders = &hooks->config->orders;
+    const struct config_argv *argv = strcmp(step, "before") == 0  ? &orders->before
+                                     : strcmp(step, "after") == 0 ? &orders->after
+                                                                  : NULL;
+    if (argv == NULL || argv->argv[0] == NULL)
+        return cm_fail(err, CM_ENOENT, "[orders] has no %.16s command", step);
+    char what[32];
+    snprintf(what, sizeof(what), "CERTMGR_STEP=%s", step);
+    char *env[] = {env_path, env_lang, what, NULL};
+    return start(hooks, id, argv->argv, env, orders->hook_timeout_s, err);
+}
+
 int sup_hook_start(struct sup_hooks *hooks, int64_t id, const char *target_name, const char *step,
                    struct cm_err *err)
 {
+    if (target_name[0] == '\0')
+        return start_orders(hooks, id, step, err);
     const struct config_target *target = find_target(hooks->config, target_name);
     if (target == NULL)
         return cm_fail(err, CM_ENOENT, "no [target %.63s] in the configuration", target_name);

@@ -284,17 +284,22 @@ int config_load(const char *root, bool must_exist, struct config *ret, struct cm
     return rv;
 }
 
+static void free_words(struct config_argv *command)
+{
+    for (size_t k = 0; command->argv[k] != NULL; k++)
+        cm_free(command->argv[k]);
+}
+
 void config_fini(struct config *config)
 {
     for (size_t i = 0; i < config->target_count; i++) {
-        for (size_t k = 0; config->target[i].test.argv[k] != NULL; k++)
-            cm_free(config->target[i].test.argv[k]);
-        for (size_t k = 0; config->target[i].reload.argv[k] != NULL; k++)
-            cm_free(config->target[i].reload.argv[k]);
+        free_words(&config->target[i].test);
+        free_words(&config->target[i].reload);
     }
     for (size_t i = 0; i < config->program_count; i++)
-        for (size_t k = 0; config->program[i].command.argv[k] != NULL; k++)
-            cm_free(config->program[i].command.argv[k]);
+        free_words(&config->program[i].command);
+    free_words(&config->orders.before);
+    free_words(&config->orders.after);
     memset(config, 0, sizeof(*config));
 }
 

@@ -25,6 +25,11 @@ struct config_target {
     int hook_timeout_s; /* default 60 */
     char check[128];    /* "address:port" or "" */
 };
+/* [orders]: around the manager's work at CAs. */
+struct config_orders {
+    struct config_argv before, after;
+    int hook_timeout_s; /* default 60 */
+};
 /* [dns_exec NAME]: a program that writes TXT records for DNS accounts of kind exec. */
 struct config_program {
     char name[64];
@@ -63,6 +68,7 @@ struct config {
     char socket_group[64];               /* [process] of the API's socket; "" = as it is made */
     char log_level[16];
     struct config_notify notify;
+    struct config_orders orders;
     struct config_target target[CONFIG_TARGETS_MAX]; /* [target NAME] */
     size_t target_count;
     struct config_program program[CONFIG_PROGRAMS_MAX]; /* [dns_exec NAME] */

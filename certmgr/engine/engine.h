@@ -22,6 +22,8 @@
 #define ENG_JOBS_MAX         128   /* … up to so many (pace.h) */
 #define ENG_STEPS_SHOWN      500   /* newest step-log lines kept per credential */
 
+typedef void (*eng_hook_fn)(void *arg, const char *output, const struct cm_err *err);
+
 /* Everything the engine needs from its surroundings; pointers outlive the engine. */
 struct eng_env {
     struct cm_loop *loop;
@@ -39,6 +41,11 @@ struct eng_env {
     void (*dns_exec)(void *arg, const char *name, const char *const *argv, size_t argc,
                      const json_t *env, dnsp_exec_fn done, void *done_arg);
     void *dns_exec_arg;
+    /* Commands of [orders] around the task's work (task_hooks.c): which there are, and how one is
+     * run (step "before" or "after"; done once, never from inside). */
+    bool has_before, has_after;
+    void (*task_hook)(void *arg, const char *step, eng_hook_fn done, void *done_arg);
+    void *task_hook_arg;
 };
 
 struct engine;
@@ -188,5 +195,6 @@ json_t *eng_health(struct cs_store *store, const char *ulid, const json_t *crede
 /* Adds a line to the step log of a credential (also used by deploy). */
 void eng_step(struct engine *engine, const char *credential, int level, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));
-/* {jobs, waiting, next_due_at} for status pages. */
+/* {jobs, waiting, next_due_at, alarms?, hook?: {step, at, error?} that ran last} for status pages.
+ */
 json_t *eng_status(struct engine *engine);

@@ -41,6 +41,7 @@ struct eng_waits;
 struct eng_left;
 struct eng_holder;
 struct eng_over;
+struct eng_task;
 struct eng_resume;
 
 /* The CA side shared by an account's orders (directory cache, nonces); lives as long as the
@@ -85,6 +86,7 @@ struct engine {
     struct eng_pace pace;
     struct eng_walk due, expiry; /* how far these indexes were walked */
     int64_t walked_ms;           /* wall clock of the last walk */
+    struct eng_task *task;       /* task_hooks.c; NULL = no commands around the work */
     /* intake.c */
     json_t *requests;      /* {request ulid: true} waiting to be answered, in order */
     json_t *busy_requests; /* {request ulid: true} being answered */
@@ -247,6 +249,16 @@ void sched_job_over(struct engine *engine, struct job *job);
 struct job *sched_job(struct engine *engine, const char *ulid);
 /* Ends the job of this credential where it is; what it saved stays. */
 void sched_drop(struct engine *engine, const char *ulid);
+
+/* ---- task_hooks.c ---- */
+void eng_task_start(struct engine *engine);
+void eng_task_stop(struct engine *engine);
+/* A job wants to begin.  False: a command runs, or was just started; sched_room() follows. */
+bool eng_task_begin(struct engine *engine);
+bool eng_task_waits(const struct engine *engine); /* … such a command runs now */
+/* Nothing is under way and nothing waits: what belongs after the work is run. */
+void eng_task_rest(struct engine *engine);
+json_t *eng_task_view(const struct engine *engine); /* of the last command (owned), or NULL */
 
 /* ---- view.c ---- */
 /* Seed of back-off jitter of an object. */

@@ -45,7 +45,8 @@ void sched_drop(struct engine *engine, const char *ulid)
         return;
     take_out(engine, job);
     job_free(job);
-    sched_room(engine);
+    if (engine->queue)
+        pump_soon(engine);
 }
 
 void sched_job_over(struct engine *engine, struct job *job)
@@ -155,6 +156,10 @@ static void look_at(struct engine *engine, const char *ulid)
             !eng_guard_may(engine, body, &plan))
             return;
     }
+    if (!eng_task_begin(engine)) {
+        json_object_set_new(engine->queue, ulid, json_true());
+        return;
+    }
     struct job *job = job_new(engine, ulid);
     job->only_end = held;
     engine->job[engine->job_count++] = job;
@@ -163,7 +168,7 @@ static void look_at(struct engine *engine, const char *ulid)
 
 static bool has_room(const struct engine *engine)
 {
-    return engine->job_count < ENG_JOBS_MAX &&
+    return !eng_task_waits(engine) && engine->job_count < ENG_JOBS_MAX &&
            engine->job_count - engine->asking < eng_pace_jobs(&engine->pace);
 }
 
@@ -174,7 +179,7 @@ static void pump(void *arg)
     for (size_t i = 0; i < PUMP_BATCH && has_room(engine); i++) {
         void *first = json_object_iter(engine->queue);
         if (!first)
-            return;
+            break;
         char ulid[CM_ULID_TEXT];
         (void)cm_strcpy(ulid, sizeof(ulid), json_object_iter_key(first));
         json_object_del(engine->queue, ulid);
@@ -182,6 +187,7 @@ static void pump(void *arg)
     }
     if (json_object_size(engine->queue) > 0 && has_room(engine))
         pump_soon(engine);
+    eng_task_rest(engine);
 }
 
 static void pump_soon(struct engine *engine)
@@ -230,6 +236,7 @@ static int on_order(void *arg, const char *key, const json_t *value)
 void sched_start(struct engine *engine)
 {
     engine->queue = json_object();
+    eng_task_start(engine);
     eng_guard_start(engine);
     engine->timer = cm_timer_new(engine->env.loop, on_timer, engine);
     engine->pump = cm_timer_new(engine->env.loop, pump, engine);
@@ -243,6 +250,7 @@ void sched_stop(struct engine *engine)
     while (engine->job_count > 0)
         job_free(engine->job[--engine->job_count]);
     eng_guard_stop(engine);
+    eng_task_stop(engine);
     cm_timer_free(engine->timer);
     cm_timer_free(engine->pump);
     json_decref(engine->queue);

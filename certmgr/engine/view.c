@@ -200,5 +200,6 @@ json_t *eng_status(struct engine *engine)
     json_t *alarms = eng_guard_alarms(engine);
     cm_json_set(status, "alarms", json_array_size(alarms) > 0 ? json_incref(alarms) : NULL);
     json_decref(alarms);
+    cm_json_set(status, "hook", eng_task_view(engine));
     return status;
 }

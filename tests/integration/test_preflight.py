@@ -68,7 +68,11 @@ class Laboratory:
                                  replication_port=7444, challenge_port=HTTP_PORT).target()
         # a second section of the same name adds to the first
         self.server.directory_url = None
-        self.server.extra = (f"[network]\ndns_port = {self.named.port}\n[acme]\nallowed_cas = "
+        self.hooks = d / "hooks.log"
+        self.hook = d / "hook"
+        self.hook.write_text(f'#!/bin/sh\necho "$CERTMGR_STEP" >>{self.hooks}\n')
+        self.hook.chmod(0o755)
+        self.server.extra = (f"[orders]\nbefore = {self.hook}\nafter = {self.hook}\n[network]\ndns_port = {self.named.port}\n[acme]\nallowed_cas = "
                              f"https://127.0.0.1:7000 https://acme-v02.api.letsencrypt.org\n")
         self.server.init().start()
         self.server.cli("root", "add", self.pebble.root())
@@ -175,6 +179,8 @@ class Checks(unittest.TestCase):
         credential = FLEET.server.json("request", "-d", "www.example.test", "-d",
                                        "caa.example.test")["credential"]
         FLEET.server.wait_issued(credential)
+        lab.wait_for("the commands around it", lambda: FLEET.hooks.exists() and
+                     FLEET.hooks.read_text() == "before\nafter\n")
         report = check("caa.example.test", "www.example.test")
         self.assertEqual([r["id"] for r in rows(report, "set")], ["set_exact", "set_recent"])
         self.assertIn(credential, rows(report, "set")[0]["text"])

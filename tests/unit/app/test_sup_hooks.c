@@ -161,6 +161,28 @@ static void status_and_signal_are_told(void **state)
     assert_string_equal(cm_json_str(killed, "error"), "was ended by signal 15");
 }
 
+/* Of no target: the commands of [orders]. */
+static void commands_around_the_work(void **state)
+{
+    struct fixture *f = *state;
+    struct cm_err err = CM_ERR_INIT;
+    f->config.orders.hook_timeout_s = 30;
+    assert_int_equal(sup_hook_start(&f->hooks, 7, "", "before", &err), CM_ENOENT);
+    assert_non_null(strstr(err.what, "[orders] has no before command"));
+    static const char *const words[] = {"/bin/sh", "-c", "echo $CERTMGR_STEP $CERTMGR_TARGET."};
+    for (size_t i = 0; i < 3; i++)
+        f->config.orders.after.argv[i] = cm_strdup(words[i]);
+    cm_err_fini(&err);
+    assert_int_equal(sup_hook_start(&f->hooks, 7, "", "after", &err), 0);
+    CM_AUTO_JSON packet = run_to_end(f);
+    assert_string_equal(output(packet), "after .\n");
+    assert_int_equal(cm_json_int(packet, "status", -1), 0);
+    assert_int_equal(sup_hook_start(&f->hooks, 7, "", "reload", &err), CM_ENOENT);
+    cm_err_fini(&err);
+    for (size_t i = 0; i < 3; i++)
+        cm_free(f->config.orders.after.argv[i]);
+}
+
 static void a_command_that_is_not_there_is_told(void **state)
 {
     struct fixture *f = *state;
@@ -400,14 +422,23 @@ int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
-        T(words_are_arguments_never_a_shell_line),     T(the_environment_is_ours_alone),
-        T(no_descriptor_signal_or_place_is_inherited), T(status_and_signal_are_told),
-        T(a_command_that_is_not_there_is_told),        T(the_time_limit_ends_the_whole_group),
-        T(what_a_hook_leaves_behind_lives_on),         T(standard_input_is_empty),
-        T(the_last_part_of_long_output_is_kept),       T(a_hook_may_print_faster_than_we_read),
-        T(endless_output_does_not_hold_up_the_loop),   T(output_is_made_plain_text),
-        T(a_cut_character_harms_only_itself),          T(what_is_not_configured_is_refused),
-        T(programs_get_words_and_credentials),         T(only_so_many_run_at_a_time),
+        T(words_are_arguments_never_a_shell_line),
+        T(the_environment_is_ours_alone),
+        T(no_descriptor_signal_or_place_is_inherited),
+        T(status_and_signal_are_told),
+        T(commands_around_the_work),
+        T(a_command_that_is_not_there_is_told),
+        T(the_time_limit_ends_the_whole_group),
+        T(what_a_hook_leaves_behind_lives_on),
+        T(standard_input_is_empty),
+        T(the_last_part_of_long_output_is_kept),
+        T(a_hook_may_print_faster_than_we_read),
+        T(endless_output_does_not_hold_up_the_loop),
+        T(output_is_made_plain_text),
+        T(a_cut_character_harms_only_itself),
+        T(what_is_not_configured_is_refused),
+        T(programs_get_words_and_credentials),
+        T(only_so_many_run_at_a_time),
         T(a_result_waits_until_it_is_taken),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -82,7 +82,8 @@ static void test_values(void **state)
              "challenge_address = 127.0.0.10\nchallenge_port = 8480\ntls_challenge_port = 8481\n"
              "[acme]\nallowed_cas = https://a.example https://b.example:14000\n"
              "[target nginx]\ndirectory = /srv/tls\nformats = pem\nmode = 0640\n"
-             "reload = /usr/sbin/nginx -s\n reload\nhook_timeout = 5\ncheck = 127.0.0.9:443\n",
+             "reload = /usr/sbin/nginx -s\n reload\nhook_timeout = 5\ncheck = 127.0.0.9:443\n"
+             "[orders]\nbefore = /usr/sbin/nft add\n element\nafter = /bin/true\n",
              &c, &err);
     assert_string_equal(err.what, "");
     assert_int_equal(rv, 0);
@@ -103,6 +104,9 @@ static void test_values(void **state)
     assert_string_equal(c.target[0].reload.argv[2], "reload");
     assert_null(c.target[0].reload.argv[3]);
     assert_int_equal(c.target[0].hook_timeout_s, 5);
+    assert_string_equal(c.orders.before.argv[2], "element");
+    assert_string_equal(c.orders.after.argv[0], "/bin/true");
+    assert_int_equal(c.orders.hook_timeout_s, 60);
     config_agent(&c, &agent);
     assert_int_equal(agent.target_count, 1);
     assert_string_equal(agent.target[0].directory, "/srv/tls");
