@@ -51,6 +51,8 @@ static int cmd_backup(struct cli *cli)
     int status = CLI_OK;
     if (cm_path_exists(path)) {
         cm_fail(&err, CM_ECONFLICT, "%s exists already", path);
+        cm_err_hint(&err, "A backup that was interrupted leaves no such file: this one is whole if "
+                          "\"certmgr backup check\" says so. Otherwise give another name.");
         status = cli_error(cli, &err);
     } else if (is_running(cli)) {
         status = backup_of_running(cli, path);
@@ -168,31 +170,47 @@ static int cmd_hold_release(struct cli *cli)
 
 /* ---- recovery key ---- */
 
+/* Makes the file; one that holds a recovery key already (the command was interrupted) is taken. */
+static int recovery_file(const char *path, char **ret_spki, struct cm_err *err)
+{
+    struct kf_secret pem = {0};
+    struct evp_pkey_st *key = NULL;
+    int rv = 0;
+    if (cm_path_exists(path)) {
+        if (kf_recovery_load(path, &key, NULL) != 0)
+            return cm_fail(err, CM_ECONFLICT, "%s exists already, and is no recovery key", path);
+        rv = kf_recovery_public(key, ret_spki, err);
+        kf_recovery_free(key);
+        return rv;
+    }
+    rv = kf_recovery_make(&pem, ret_spki, err);
+    if (rv == 0)
+        rv = cm_file_write(path, pem.data, pem.len, 0600, err);
+    kf_secret_fini(&pem);
+    return rv;
+}
+
 static int cmd_recovery_key_new(struct cli *cli)
 {
     struct cli_option o[] = {{.name = NULL}};
     struct cm_err err = CM_ERR_INIT;
-    struct kf_secret pem = {0};
     CM_AUTO_STR spki = NULL;
     CM_AUTO_JSON reply = NULL;
     if (cli_options(cli, o) != 0 || cli->argc != 1)
         return CLI_USAGE;
-    int rv = cm_path_exists(cli->argv[0])
-                 ? cm_fail(&err, CM_ECONFLICT, "%s exists already", cli->argv[0])
-                 : kf_recovery_make(&pem, &spki, &err);
-    if (rv == 0)
-        rv = cm_file_write(cli->argv[0], pem.data, pem.len, 0600, &err);
-    kf_secret_fini(&pem);
-    int status = rv == 0 ? CLI_OK : cli_error(cli, &err);
+    int status = recovery_file(cli->argv[0], &spki, &err) == 0 ? CLI_OK : cli_error(cli, &err);
     cm_err_fini(&err);
     if (status != CLI_OK)
         return status;
     CM_AUTO_JSON body = json_pack("{s:s}", "spki", spki);
     status = cli_api(cli, "PUT", "/recovery-key", body, &reply);
-    if (status == CLI_OK && !cli->json)
-        printf("%s is the fleet's recovery key from now on: keep it outside of this machine.\n"
-               "Backups made before still need the old one; make a new backup.\n",
-               cli->argv[0]);
+    CM_AUTO_STR done =
+        cm_asprintf("%s is the fleet's recovery key from now on: keep it outside of this machine.\n"
+                    "Backups made before still need the old one; make a new backup.",
+                    cli->argv[0]);
+    status = cli_told(cli, status, reply, done);
+    if (status == CLI_WAITING || status == CLI_UNREACHABLE)
+        fprintf(stderr, "certmgr: keep %s: it may become the fleet's recovery key\n", cli->argv[0]);
     else if (status != CLI_OK)
         fprintf(stderr, "certmgr: %s is not in use; remove it\n", cli->argv[0]);
     return status;

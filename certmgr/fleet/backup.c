@@ -218,6 +218,7 @@ static int seal_identity(const struct config *config, json_t **ret, struct cm_er
 
 int backup_offline(const struct config *config, const char *path, struct cm_err *err)
 {
+    backup_remove_copies(config); /* of a backup that was killed */
     CM_AUTO_STR copy = backup_copy_path(config);
     CM_AUTO_JSON about = NULL;
     CM_AUTO_JSON sealed = NULL;

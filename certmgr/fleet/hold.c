@@ -36,6 +36,14 @@ static json_t *waiting(const json_t *doc, const struct kf_trust *trust, const ch
     return list;
 }
 
+static void tell_about(const json_t *doc, const struct kf_trust *trust, const char *self,
+                       json_t *about)
+{
+    const struct kf_server *me = kf_trust_server(trust, self);
+    cm_json_set_bool(about, "manager", me && me->manager);
+    cm_json_set(about, "waiting", me && me->manager ? waiting(doc, trust, self) : json_array());
+}
+
 int hold_begin(struct cs_store *store, const char *self, const json_t *trust, json_t *about,
                struct cm_err *err)
 {
@@ -47,11 +55,24 @@ int hold_begin(struct cs_store *store, const char *self, const json_t *trust, js
     cm_json_set_time(doc, "since", cm_now_ms());
     cm_json_set_str(doc, "backup_at", cm_json_str(about, "created_at"));
     cm_json_set(doc, "answered", json_object());
-    const struct kf_server *me = kf_trust_server(parsed, self);
-    cm_json_set_bool(about, "manager", me && me->manager);
-    cm_json_set(about, "waiting", me && me->manager ? waiting(doc, parsed, self) : json_array());
+    tell_about(doc, parsed, self, about);
     kf_trust_free(parsed);
     return cs_kv_put(store, TABLE, KEY, doc, err);
+}
+
+bool hold_is_of(struct cs_store *store, const char *self, json_t *about)
+{
+    CM_AUTO_JSON doc = cs_kv_get(store, TABLE, KEY);
+    CM_AUTO_JSON trust = cs_kv_get(store, "state", "trust");
+    struct kf_trust *parsed = NULL;
+    const char *at = cm_json_str(doc, "backup_at");
+    if (at == NULL || strcmp(at, cm_json_str_or(about, "created_at", "")) != 0 ||
+        json_object_get(doc, "released_at") != NULL || trust == NULL ||
+        kf_trust_parse(trust, &parsed, NULL) < 0)
+        return false;
+    tell_about(doc, parsed, self, about);
+    kf_trust_free(parsed);
+    return true;
 }
 
 struct hold *hold_new(const struct hold_opts *opts)

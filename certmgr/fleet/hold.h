@@ -25,6 +25,9 @@ struct hold_opts {
 };
 struct hold;
 /* Lives as long as the process. */
+/* Is this the store of a restore from the backup `about`, not yet at work again?  Then about gets
+ * the members of hold_begin(), too. */
+bool hold_is_of(struct cs_store *store, const char *self, json_t *about);
 struct hold *hold_new(const struct hold_opts *opts);
 
 /* Is everything stopped? */

@@ -45,10 +45,8 @@ static bool is_empty(const char *path)
     return empty;
 }
 
-static int check_place(const struct config *config, struct cm_err *err)
+static int refuse_place(const struct config *config, struct cm_err *err)
 {
-    if (is_empty(config->state_dir))
-        return 0;
     cm_fail(err, CM_ECONFLICT, "%s is not empty: a backup is restored into an empty place",
             config->state_dir);
     cm_err_hint(err, "Stop certmgr and move the directory away; do not delete it yet.");
@@ -394,22 +392,44 @@ static int run(struct restore *r, int fd, json_t **ret_about, struct cm_err *err
     return rc < 0 ? rc : put_in_place(r, err);
 }
 
+/* Killed behind the last rename, and asked again: the place holds what this backup makes. */
+static bool is_done(struct restore *r, int fd, json_t **ret_about)
+{
+    char dir[CONFIG_PATH_MAX + 32];
+    struct cs_store *store = NULL;
+    config_store_dir(r->config, dir, sizeof(dir));
+    struct cs_opts opts = {.dir = dir, .policy = true, .verify = verify_none};
+    if (kf_backup_open(fd, r->key, &r->in, NULL) != 0 || check_name(r, NULL) != 0 ||
+        cs_open(&opts, &store, NULL) != 0)
+        return false;
+    json_t *about = json_deep_copy(kf_backup_about(r->in));
+    json_object_del(about, "sealed_key");
+    bool done = hold_is_of(store, r->config->name, about);
+    cs_close(store);
+    if (done)
+        *ret_about = about;
+    else
+        json_decref(about);
+    return done;
+}
+
 int backup_restore(const struct config *config, const char *path, const char *recovery_key_file,
                    json_t **ret_about, struct cm_err *err)
 {
     struct restore r = {.config = config, .staged = cm_asprintf("%s.restoring", config->state_dir)};
     *ret_about = NULL;
     int fd = -1;
-    int rc = check_place(config, err);
-    if (rc == 0)
-        rc = kf_recovery_load(recovery_key_file, &r.key, err);
+    int rc = kf_recovery_load(recovery_key_file, &r.key, err);
     if (rc == 0) {
         fd = open(path, O_RDONLY | O_CLOEXEC);
         if (fd < 0)
             rc = cm_fail_errno(err, errno, "cannot read %s", path);
     }
-    if (rc == 0)
+    bool empty = is_empty(config->state_dir);
+    if (rc == 0 && empty)
         rc = run(&r, fd, ret_about, err);
+    else if (rc == 0 && !is_done(&r, fd, ret_about))
+        rc = refuse_place(config, err);
     if (rc < 0)
         remove_staged(r.staged, 2);
     if (fd >= 0)

@@ -6,6 +6,7 @@
 
 #include "certstore/state.h"
 #include "web-ui/api/api.h"
+#include "web-ui/api/power.h"
 #include "web-ui/reply.h"
 #include "web-ui/view.h"
 
@@ -77,6 +78,15 @@ void api_store_copies(struct web_ctx *ctx)
         web_reply_status(ctx, 404);
 }
 
+/* Where several root signers have to sign, it is a proposal as the other changes are (202). */
+static void on_recovery(void *arg, const json_t *reply, const struct cm_err *err)
+{
+    if (err)
+        api_power_done(arg, err);
+    else
+        answered(arg, reply, NULL);
+}
+
 void api_recovery_key(struct web_ctx *ctx)
 {
     static const struct api_member members[] = {{"spki", API_TEXT, true}};
@@ -85,7 +95,7 @@ void api_recovery_key(struct web_ctx *ctx)
     if (!api_body_ok(ctx, members, 1))
         return;
     if (care->recovery)
-        care->recovery(care->arg, cm_json_str_or(ctx->json, "spki", ""), answered, ctx);
+        care->recovery(care->arg, cm_json_str_or(ctx->json, "spki", ""), on_recovery, ctx);
     else
         web_reply_status(ctx, 404);
 }
