@@ -227,3 +227,10 @@ json_t *web_status(const struct web *web)
     cm_json_set_int(view, "quarantined", (int64_t)json_array_size(quarantine));
     return view;
 }
+
+bool web_is_standby(const struct web *web)
+{
+    const struct kf_server *self = kf_trust_server(fleet_trust(web->env.fleet), web->env.self);
+
+    return self && self->standby && !self->manager && self->state == KF_ACTIVE;
+}

@@ -32,6 +32,8 @@ json_t *web_account(struct cs_store *store, const char *name);
 json_t *web_servers(const struct web *web);
 /* One of them (owned), NULL = absent. */
 json_t *web_server(const struct web *web, const char *name);
+/* Is this server a standby at present? */
+bool web_is_standby(const struct web *web);
 /* Credentials by status: {"issued": n, …} (owned). */
 json_t *web_status_counts(struct cs_store *store);
 /* What the program reports about its services: listeners, peers, upstream (owned); may be NULL. */

@@ -16,6 +16,7 @@
 #include "web-ui/csrf.h"
 #include "web-ui/reply.h"
 #include "web-ui/stream.h"
+#include "web-ui/view.h"
 
 struct web *web_new(const struct web_env *env)
 {
@@ -113,6 +114,18 @@ static void identify(struct web_ctx *ctx)
     }
 }
 
+/* What a standby shows by itself: with the manager lost, nobody else can. */
+static bool standby_shows(const struct web_ctx *ctx)
+{
+    static const char *const paths[] = {"/manager", "/login", "/logout", "/setup"};
+    const char *path = ctx->req->head.path;
+    bool shows = strcmp(path, "/") == 0 && ctx->session.valid;
+
+    for (size_t i = 0; i < sizeof(paths) / sizeof(paths[0]); i++)
+        shows = shows || strcmp(path, paths[i]) == 0;
+    return shows && web_is_standby(ctx->web);
+}
+
 /* Pages live on the manager; the API elsewhere only over the Unix socket. */
 static bool send_to_manager(struct web_ctx *ctx)
 {
@@ -120,7 +133,7 @@ static bool send_to_manager(struct web_ctx *ctx)
     CM_AUTO_STR url = NULL;
 
     if (ctx->route->everywhere || fleet_is_manager(ctx->web->env.fleet) ||
-        (ctx->api && ctx->req->unix_socket))
+        (ctx->api && ctx->req->unix_socket) || standby_shows(ctx))
         return false;
     manager = kf_trust_manager(fleet_trust(ctx->web->env.fleet));
     if (!manager || !manager->ui_url) {

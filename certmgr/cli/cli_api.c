@@ -125,14 +125,14 @@ static void tell_unreachable(const char *path, bool again, struct cm_err *err)
 }
 
 /* May the same command be given once more when nobody knows what became of the first?  All but
- * POST say what is to be; of those, a change of power looks whether it has happened already. */
+ * POST say what is to be; of those, some find what has happened already, or leave nothing. */
 static bool may_repeat(const char *method, const char *path)
 {
-    static const char *const power[] = {"/servers", "/manager/promote", "/trust/"};
+    static const char *const finds[] = {"/servers", "/manager/promote", "/trust/", "/store/"};
     bool may = strcmp(method, "POST") != 0 && strcmp(method, "GET") != 0;
-    for (size_t i = 0; i < sizeof(power) / sizeof(power[0]); i++)
+    for (size_t i = 0; i < sizeof(finds) / sizeof(finds[0]); i++)
         may =
-            may || (strcmp(method, "POST") == 0 && strncmp(path, power[i], strlen(power[i])) == 0);
+            may || (strcmp(method, "POST") == 0 && strncmp(path, finds[i], strlen(finds[i])) == 0);
     return may;
 }
 

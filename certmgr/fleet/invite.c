@@ -168,6 +168,9 @@ static void on_admitted(void *arg, const json_t *reply, const struct cm_err *err
     struct cm_err open = CM_ERR_INIT;
     cm_step("admit.signed");
     if (err == NULL && fleet_keep_proposal(j->fleet, "a server joins", reply, &open)) {
+        cm_err_hint(&open, "Root signers have to agree: \"certmgr trust propose FILE\" on the "
+                           "manager, \"certmgr trust sign FILE\" on another. Then give the same "
+                           "command again, with the same token.");
         fleet_say_proposed(j->fleet, &open, on_join_stored, j);
         cm_err_fini(&open);
         return;

@@ -71,12 +71,25 @@ static void alarm_second(struct question *q, const struct cm_err *err)
     CM_AUTO_JSON told = json_object();
     cm_json_set_str(told, "id", "trust:root");
     cm_json_set_str(told, "server", q->name);
+    CM_AUTO_JSON before = cs_kv_get(q->seek->opts.store, "state", SECOND_MANAGER);
+    if (strcmp(cm_json_str_or(before, "server", ""), q->name) == 0)
+        return; /* told */
     cm_json_set_time(told, "at", cm_now_ms());
     (void)cs_kv_put(q->seek->opts.store, "state", SECOND_MANAGER, told, NULL);
     cm_log(CM_LOG_ERROR, "fleet", q->name,
            "two managers: server %s calls itself the manager and does not follow our trust root "
            "(%s); stop one of them",
            q->name, err ? err->what : "same version, other content");
+}
+
+/* It follows, or was removed: what was told of it is over. */
+static void second_is_over(const struct seek *seek, const char *name)
+{
+    CM_AUTO_JSON told = cs_kv_get(seek->opts.store, "state", SECOND_MANAGER);
+    if (strcmp(cm_json_str_or(told, "server", ""), name) != 0)
+        return;
+    (void)cs_kv_del(seek->opts.store, "state", SECOND_MANAGER, NULL); /* the next answer tries */
+    cm_log(CM_LOG_INFO, "fleet", name, "there is one manager again");
 }
 
 static void ask(struct question *q, const json_t *post);
@@ -105,8 +118,10 @@ static void on_followed(void *arg, const struct cm_err *err)
     if (err != NULL)
         cm_log_err(CM_LOG_WARN, "fleet", err);
     if (fleet_is_manager(fleet) && cm_json_bool(q->reply, "manager", false) &&
-        (q->shown || err != NULL))
+        (q->shown || err != NULL || theirs == kf_trust_version(fleet->trust)))
         alarm_second(q, err);
+    else if (err == NULL && !cm_json_bool(q->reply, "manager", false))
+        second_is_over(q->seek, q->name);
     if (!q->shown && theirs < kf_trust_version(fleet->trust)) {
         CM_AUTO_JSON all = fleet_chain(fleet, theirs);
         q->shown = true;
@@ -186,8 +201,11 @@ static void ask_all(struct seek *seek, bool first)
     const struct kf_server *all[SEEK_TARGETS];
     size_t count = targets(seek, all);
     seek->asked_ms = cm_mono_ms();
-    for (size_t i = 0; i < count; i++)
+    for (size_t i = 0; i < count; i++) {
+        if (all[i]->state == KF_REMOVED)
+            second_is_over(seek, all[i]->name);
         begin(seek, all[i], first);
+    }
 }
 
 /* One of them, in turn: the fleet's servers do not all ask everybody at once. */

@@ -161,6 +161,8 @@ static void compare(struct notifier *n)
     CM_AUTO_JSON changed = json_object();
     look_at_servers(n, &rules, open);
     look_at_store(n, open);
+    CM_AUTO_JSON second = cs_kv_get(n->opts.store, "state", "second_manager");
+    notice_rules_second(second, open);
     notice_rules_trust(&rules, kf_trust_expires_ms(rules.trust), open);
     CM_AUTO_JSON events =
         notice_update(n->rows, open, now, n->opts.config->remind_after_s * INT64_C(1000), changed);

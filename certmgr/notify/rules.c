@@ -466,3 +466,26 @@ void notice_rules_alarm(const char *key, const json_t *alarm, json_t *open)
     cm_json_set_str(c, "path", "/status");
     cm_json_set_time(c, "since", cm_json_time(alarm, "since", 0));
 }
+
+void notice_rules_second(const json_t *told, json_t *open)
+{
+    const char *server = cm_json_str(told, "server"), *id = cm_json_str_or(told, "id", "?");
+    json_t *c = told ? add(open, "fleet:second_manager", "second_manager", LEVEL_CRITICAL) : NULL;
+    if (!c)
+        return;
+    cm_json_set_str(c, "title", "Two managers are at work");
+    cm_json_set_str(c, "where", server ? server : id);
+    if (server)
+        set_text(c, "what",
+                 cm_asprintf("Server %.63s calls itself the manager and does not follow our trust "
+                             "root",
+                             server));
+    else
+        set_text(c, "what",
+                 cm_asprintf("Somebody else writes %.100s, which only the manager does", id));
+    cm_json_set_str(c, "hint",
+                    "Nothing was overwritten. Decide which one stays, stop the other, remove it "
+                    "from the fleet (certmgr server remove), and let it join again");
+    cm_json_set_str(c, "path", "/status");
+    cm_json_set_time(c, "since", cm_json_time(told, "at", 0));
+}

@@ -39,4 +39,6 @@ struct notice_store {
 void notice_rules_store(const struct notice_store *store, json_t *open);
 /* key: "alarm/…"; alarm: what the engine wrote (certmgr/engine/guard.h). */
 void notice_rules_alarm(const char *key, const json_t *alarm, json_t *open);
+/* told: what the store knows of a second manager (certmgr/fleet/seek.h), NULL = nothing. */
+void notice_rules_second(const json_t *told, json_t *open);
 void notice_rules_trust(const struct notice_rules *rules, int64_t expires_ms, json_t *open);

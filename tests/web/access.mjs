@@ -6,7 +6,7 @@ export const name = "accessibility of every page";
 
 const PATHS = [
   "/credentials?view=host", "/credentials?view=expiry", "/credentials?view=server",
-  "/credentials?domain=nowhere.example", "/credentials/new", "/servers", "/servers/bravo/remove",
+  "/credentials?domain=nowhere.example", "/credentials/new", "/servers", "/servers/bravo/remove", "/manager",
   "/accounts", "/accounts/new", "/accounts/new?preset=other", "/accounts/pebble", "/settings",
   "/dns-accounts", "/dns-accounts/new", "/dns-accounts/new?kind=manual",
   "/sessions", "/status", "/report", "/nowhere",

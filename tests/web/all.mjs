@@ -1,7 +1,7 @@
 /*
  * Runs every scenario against one fleet, in order: the first one uses the set-up link.
  *
- * usage: node all.mjs BASE_URL SETUP_LINK FRONT_PID [SCREENSHOT_DIR]; exit 0, or 1 with the failed
+ * usage: node all.mjs BASE_URL SETUP_LINK FRONT_PID STANDBY_URL ITS_SETUP_LINK [SCREENSHOT_DIR]; exit 0, or 1 with the failed
  * scenario.
  */
 import { launch } from "./browser.mjs";
@@ -11,12 +11,14 @@ import * as keyboard from "./keyboard.mjs";
 import * as admin from "./admin.mjs";
 import * as access from "./access.mjs";
 import * as guards from "./guards.mjs";
+import * as promote from "./promote.mjs";
 
-const [base, setupLink, frontPid, shots] = process.argv.slice(2);
-const lab = { base, setupLink, frontPid: Number(frontPid), shots };
+const [base, setupLink, frontPid, standbyBase, standbyLink, shots] = process.argv.slice(2);
+const standby = { base: standbyBase, setupLink: standbyLink };
+const lab = { base, setupLink, frontPid: Number(frontPid), standby, shots };
 const browser = await launch();
 let status = 0;
-for (const scenario of [mainPath, live, keyboard, admin, access, guards]) {
+for (const scenario of [mainPath, live, keyboard, admin, access, guards, promote]) {
   const begin = Date.now();
   try {
     await scenario.run(browser, lab);

@@ -20,8 +20,15 @@ class InBrowser(unittest.TestCase):
             fleet.manager.cli("settings", "--account", "pebble")
             fleet.pebble.address("unreachable.example.test", "127.0.0.69")  # nobody answers there
             base = f"https://{fleet.manager.address}:{fleet.manager.ui_port}"
+            bravo = fleet.server["bravo"]
+            standby = f"https://{bravo.address}:{bravo.ui_port}"
+            fleet.manager.cli("server", "role", "bravo", "standby", "--ui-url", standby, "--url",
+                              f"https://{bravo.address}:{bravo.replication_port}")
+            lab.wait_for("bravo to learn it",
+                         lambda: "standby" in bravo.cli("server", "list", check=False).stdout)
             front = str(fleet.manager.pid_of("front-process"))
-            done = subprocess.run(["node", "all.mjs", base, fleet.manager.setup_link, front, shots],
+            done = subprocess.run(["node", "all.mjs", base, fleet.manager.setup_link, front, standby,
+                                   bravo.json("setup-link")["url"], shots],
                                   cwd=Path(__file__).parent, capture_output=True, text=True,
                                   timeout=250, check=False)
             print(done.stdout)

@@ -2,10 +2,11 @@
 #include "web-ui/asset.h"
 #include "web-ui/pages/pages.h"
 #include "web-ui/reply.h"
+#include "web-ui/view.h"
 
 void page_home(struct web_ctx *ctx)
 {
-    web_reply_redirect(ctx, "/credentials");
+    web_reply_redirect(ctx, web_is_standby(ctx->web) ? "/manager" : "/credentials");
 }
 
 void page_asset(struct web_ctx *ctx)

@@ -12,13 +12,16 @@
 #include "web-ui/shell.h"
 #include "web-ui/stream.h"
 #include "web-ui/user.h"
+#include "web-ui/view.h"
 #include "web-ui/widget.h"
 
 /* Where to go on after the login: local pages only, never back to the login itself. */
-static const char *next_of(const struct web_form *form)
+static const char *next_of(const struct web_ctx *ctx, const struct web_form *form)
 {
     const char *next = web_form_get(form, "next");
 
+    if (web_is_standby(ctx->web))
+        return "/manager"; /* other pages lead elsewhere, where a form's reply may not (CSP) */
     if (!web_local_path(next) || strncmp(next, "/login", 6) == 0 ||
         strncmp(next, "/logout", 7) == 0)
         return "/credentials";
@@ -63,14 +66,14 @@ static void render(struct web_ctx *ctx, int status, const char *name, const char
 void page_login(struct web_ctx *ctx)
 {
     if (ctx->session.valid)
-        web_reply_redirect(ctx, next_of(&ctx->query));
+        web_reply_redirect(ctx, next_of(ctx, &ctx->query));
     else
-        render(ctx, 200, "", next_of(&ctx->query), NULL);
+        render(ctx, 200, "", next_of(ctx, &ctx->query), NULL);
 }
 
 static void go_on(struct web_ctx *ctx)
 {
-    web_reply_redirect(ctx, next_of(&ctx->form));
+    web_reply_redirect(ctx, next_of(ctx, &ctx->form));
 }
 
 static void accepted(struct web_ctx *ctx, const char *name, const char *rehashed)
@@ -111,7 +114,7 @@ static void checked(void *arg, bool matches, const char *encoded, const struct c
     } else {
         web_throttle_failed(ctx->web->throttle, name, ctx->req->remote);
         http_ex_header(ctx->ex, "WWW-Authenticate", "Session realm=\"certmgr\"");
-        render(ctx, 401, name, next_of(&ctx->form), web_msg(ctx, MSG_SIGN_IN_WRONG));
+        render(ctx, 401, name, next_of(ctx, &ctx->form), web_msg(ctx, MSG_SIGN_IN_WRONG));
     }
 }
 
@@ -124,7 +127,7 @@ static void refuse_for_now(struct web_ctx *ctx, const char *name, int64_t wait_m
     http_ex_header(ctx->ex, "Retry-After", seconds);
     cm_buf_init(&text, 1024);
     web_sentence(&text, ctx->lang, MSG_SIGN_IN_WAIT, seconds, NULL); /* digits: nothing escaped */
-    render(ctx, 429, name, next_of(&ctx->form), cm_buf_str(&text));
+    render(ctx, 429, name, next_of(ctx, &ctx->form), cm_buf_str(&text));
     cm_buf_fini(&text);
 }
 

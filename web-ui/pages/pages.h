@@ -30,6 +30,8 @@ void page_servers(struct web_ctx *ctx);
 void page_servers_post(struct web_ctx *ctx);
 void page_server_remove(struct web_ctx *ctx);
 void page_server_remove_post(struct web_ctx *ctx);
+void page_manager(struct web_ctx *ctx);
+void page_manager_post(struct web_ctx *ctx);
 void page_dns_accounts(struct web_ctx *ctx);
 void page_dns_accounts_post(struct web_ctx *ctx);
 void page_dns_account_new(struct web_ctx *ctx);

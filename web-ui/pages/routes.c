@@ -37,6 +37,8 @@ const struct web_route web_page_routes[] = {
     {HTTP_POST, "/accounts", page_accounts_post, F, AUTH_USER, BODY_FORM, false},
     {HTTP_GET, "/servers/{name}/remove", page_server_remove, 0, AUTH_USER, BODY_NONE, false},
     {HTTP_POST, "/servers/{name}/remove", page_server_remove_post, F, AUTH_USER, BODY_FORM, false},
+    {HTTP_GET, "/manager", page_manager, 0, AUTH_USER, BODY_NONE, false},
+    {HTTP_POST, "/manager", page_manager_post, F, AUTH_USER, BODY_FORM, false},
     {HTTP_GET, "/accounts/new", page_account_new, 0, AUTH_USER, BODY_NONE, false},
     {HTTP_GET, "/accounts/{name}", page_account, 0, AUTH_USER, BODY_NONE, false},
     {HTTP_POST, "/accounts/{name}/act", page_account_act_post, F, AUTH_USER, BODY_FORM, false},

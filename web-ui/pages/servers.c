@@ -49,6 +49,24 @@ static void link_or_dash(struct cm_buf *page, const char *url)
     html_raw(page, "</td>");
 }
 
+/* Promotion is done on the standby itself. */
+static void promote_link(struct web_ctx *ctx, struct cm_buf *page, const json_t *server)
+{
+    const char *ui_url = cm_json_str(server, "ui_url");
+    struct cm_buf label;
+
+    if (!ui_url || strcmp(cm_json_str_or(server, "state", ""), "active") != 0 ||
+        !cm_json_has_str(cm_json_arr(server, "roles"), "standby"))
+        return;
+    CM_AUTO_STR href = cm_asprintf("%s/manager", ui_url);
+
+    cm_buf_init(&label, 4096);
+    web_sentence(&label, ctx->lang, MSG_P_PROMOTE_OF, cm_json_str(server, "name"), NULL);
+    html_leaf(page, "a", cm_buf_str(&label), "href", href, "rel", "noreferrer", NULL);
+    html_raw(page, " ");
+    cm_buf_fini(&label);
+}
+
 /* The manager cannot remove itself, and what is removed stays so. */
 static void remove_cell(struct web_ctx *ctx, struct cm_buf *page, const json_t *server)
 {
@@ -58,6 +76,7 @@ static void remove_cell(struct web_ctx *ctx, struct cm_buf *page, const json_t *
     struct cm_buf href, label;
 
     html_raw(page, "<td>");
+    promote_link(ctx, page, server);
     if (can) {
         cm_buf_init(&href, 2048);
         cm_buf_puts(&href, "/servers/");

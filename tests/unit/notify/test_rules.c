@@ -374,6 +374,24 @@ static void test_cap(void **state)
     assert_int_equal(json_object_size(open), NOTICE_OPEN_MAX);
 }
 
+static void test_second_manager(void **state)
+{
+    (void)state;
+    CM_AUTO_JSON open = json_object();
+    CM_AUTO_JSON told = json_pack("{s:s, s:s}", "id", "trust:root", "server", "beta");
+    CM_AUTO_JSON foreign = json_pack("{s:s}", "id", "settings:fleet");
+    notice_rules_second(NULL, open);
+    assert_int_equal(json_object_size(open), 0);
+    notice_rules_second(told, open);
+    const json_t *c = json_object_get(open, "fleet:second_manager");
+    assert_string_equal(cm_json_str(c, "severity"), "critical");
+    assert_non_null(strstr(cm_json_str(c, "what"), "Server beta calls itself the manager"));
+    json_object_clear(open);
+    notice_rules_second(foreign, open);
+    c = json_object_get(open, "fleet:second_manager");
+    assert_non_null(strstr(cm_json_str(c, "what"), "settings:fleet"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -395,6 +413,7 @@ int main(void)
         cmocka_unit_test(test_trust),
         cmocka_unit_test(test_store),
         cmocka_unit_test(test_alarms),
+        cmocka_unit_test(test_second_manager),
         cmocka_unit_test(test_cap),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
