@@ -7,10 +7,12 @@ CERTMGR_SEED=N repeats a sample. Needs root; see README.md.
 """
 
 import argparse
+import json
 import os
 import random
 import sys
 import time
+from pathlib import Path
 
 from faults import KINDS, draw
 from fleet import NAMES, Fleet, Unanswered, lab
@@ -238,6 +240,24 @@ class Run:
             raise Broken("\n".join(faults[:20]))
 
 
+class Progress:
+    """How many schedules of which seed were good; over several runs when there is a file."""
+
+    def __init__(self, path, count):
+        self.path, self.seed, self.count = Path(path) if path else None, None, count
+        if self.path and self.path.exists():
+            kept = json.loads(self.path.read_text())
+            self.seed, self.count = kept["seed"], kept["done"]
+            say(f"{self.count} schedules of seed {self.seed} were done before")
+
+    def keep(self, seed, count):
+        self.seed, self.count = seed, count
+        if self.path:
+            fresh = self.path.with_suffix(".new")
+            fresh.write_text(json.dumps({"seed": seed, "done": count}))
+            fresh.rename(self.path)
+
+
 def sample(run, begun):
     run.issue()
     run.alarms()
@@ -256,12 +276,18 @@ def main():
     parser.add_argument("--seed", type=int)
     parser.add_argument("--lasts", default="10-60", help="seconds of faults, from-to")
     parser.add_argument("--only", help="kinds of faults, as Skew,Full (faults.py); default: all")
+    parser.add_argument("--progress", help="file that remembers seed and schedules done: the same "
+                        "command goes on behind the last good one")
     parser.add_argument("--keep", help="directory for what the servers have in the end")
     args = parser.parse_args()
     if os.environ.get("CERTMGR_NO_NETNS") == "1":
         say("NOT RUN: CERTMGR_NO_NETNS=1 says that there are no network namespaces here")
         return 0
-    seed = args.seed or int(os.environ.get("CERTMGR_SEED") or random.SystemRandom().getrandbits(31))
+    done = Progress(args.progress, args.first - 1)
+    if done.count >= args.schedules and args.progress:
+        say(f"{done.count} schedules are done (seed {done.seed}); remove {args.progress} for more")
+        return 0
+    seed = args.seed or done.seed or int(os.environ.get("CERTMGR_SEED") or random.SystemRandom().getrandbits(31))
     say(f"seed {seed} (again: CERTMGR_SEED={seed} or --seed {seed})")
     begun = time.monotonic()
     fleet = Fleet()
@@ -277,9 +303,12 @@ def main():
             lasts = tuple(float(word) for word in args.lasts.split("-"))
             run.issue()
             run.alarms()
-            count = args.schedules
-            for number in range(args.first, args.first + count):
+            last = args.schedules if args.progress else args.first + args.schedules - 1
+            count = last - done.count
+            for number in range(done.count + 1, last + 1):
                 run.schedule(number, lasts)
+                done.keep(seed, number)
+                say(f"  {number} of {last} schedules")
         run.end()
     except NoNamespaces as error:
         say(f"FAILED: the partition test makes network namespaces, and cannot: {error}\n"

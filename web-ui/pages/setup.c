@@ -112,7 +112,7 @@ static json_t *check(const struct web_ctx *ctx)
 static void go_on(struct web_ctx *ctx)
 {
     web_streams_beat(ctx->web->streams); /* a new password has ended the old sessions */
-    web_reply_redirect(ctx, "/"); /* a standby has another first page than the manager */
+    web_reply_redirect(ctx, "/");        /* a standby has another first page than the manager */
 }
 
 /* The link is taken first: of two that use it at the same time, one gets CM_ENOENT here. */
