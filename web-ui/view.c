@@ -230,7 +230,13 @@ json_t *web_status(const struct web *web)
 
 bool web_is_standby(const struct web *web)
 {
-    const struct kf_server *self = kf_trust_server(fleet_trust(web->env.fleet), web->env.self);
+    const struct kf_trust *trust = fleet_trust(web->env.fleet);
 
-    return self && self->standby && !self->manager && self->state == KF_ACTIVE;
+    for (size_t i = 0; i < kf_trust_count(trust); i++) {
+        const struct kf_server *server = kf_trust_at(trust, i);
+
+        if (strcmp(server->name, web->env.self) == 0)
+            return server->standby && !server->manager && server->state == KF_ACTIVE;
+    }
+    return false;
 }

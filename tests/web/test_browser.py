@@ -30,7 +30,7 @@ class InBrowser(unittest.TestCase):
             done = subprocess.run(["node", "all.mjs", base, fleet.manager.setup_link, front, standby,
                                    bravo.json("setup-link")["url"], shots],
                                   cwd=Path(__file__).parent, capture_output=True, text=True,
-                                  timeout=250, check=False)
+                                  timeout=400, check=False)
             print(done.stdout)
             self.assertEqual(done.returncode, 0, done.stdout + done.stderr + fleet.manager.tail())
         finally:

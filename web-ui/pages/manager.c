@@ -158,13 +158,13 @@ void page_manager_post(struct web_ctx *ctx)
 
     if (!web_is_standby(ctx->web)) { /* promoted meanwhile */
         web_reply_redirect(ctx, "/manager");
-    } else if (!power->promote) {
-        web_reply_status(ctx, 404);
     } else if (*web_form_text(&ctx->form, "confirm") == '\0') {
         CM_AUTO_JSON errors = json_array();
 
         web_field_fail(errors, "confirm", web_msg(ctx, MSG_P_CONFIRM_FIRST));
         render(ctx, 422, errors, NULL);
+    } else if (!power->promote) {
+        web_reply_status(ctx, 404);
     } else {
         power->promote(power->arg, *web_form_text(&ctx->form, "lost") != '\0', NULL, NULL, promoted,
                        ctx);

@@ -10,6 +10,7 @@
 #include "web-ui/shell.h"
 #include "web-ui/stream.h"
 #include "web-ui/user.h"
+#include "web-ui/view.h"
 #include "web-ui/widget.h"
 
 static void render(struct web_ctx *ctx, int status, const char *token, const char *name,
@@ -112,7 +113,7 @@ static json_t *check(const struct web_ctx *ctx)
 static void go_on(struct web_ctx *ctx)
 {
     web_streams_beat(ctx->web->streams); /* a new password has ended the old sessions */
-    web_reply_redirect(ctx, "/");        /* a standby has another first page than the manager */
+    web_reply_redirect(ctx, web_is_standby(ctx->web) ? "/manager" : "/credentials");
 }
 
 /* The link is taken first: of two that use it at the same time, one gets CM_ENOENT here. */

@@ -329,6 +329,42 @@ static void test_sessions(void **state)
     rig_stop(&rig);
 }
 
+static void test_manager_page(void **state)
+{
+    struct rig rig;
+    struct reply reply;
+
+    (void)state;
+    rig_start(&rig);
+    rig_sign_in(&rig);
+    rig_get(&rig, "/manager", &reply);
+    assert_has(&reply, "Server alpha.example.net is the manager");
+    assert_has(&reply, "No server is a standby");
+    assert_has_not(&reply, "name=\"confirm\"");
+    reply_fini(&reply);
+    rig_post(&rig, "/manager", "confirm=1", &reply); /* nothing to promote */
+    assert_status(&reply, 303);
+    reply_fini(&reply);
+    doubles.manager = doubles.server[0].manager = false;
+    doubles.server[0].standby = true;
+    rig_get(&rig, "/manager", &reply);
+    assert_has(&reply, "This server is a standby");
+    assert_has(&reply, "name=\"confirm\"");
+    reply_fini(&reply);
+    rig_post(&rig, "/manager", "lost=1", &reply);
+    assert_status(&reply, 422);
+    assert_has(&reply, "Confirm that this server is to be the manager");
+    reply_fini(&reply);
+    rig_get(&rig, "/", &reply);
+    assert_string_equal(reply_header(&reply, "Location"), "/manager");
+    reply_fini(&reply);
+    rig_get(&rig, "/credentials", &reply); /* the manager's */
+    assert_status(&reply, 303);
+    assert_non_null(strstr(reply_header(&reply, "Location"), "https://"));
+    reply_fini(&reply);
+    rig_stop(&rig);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -336,7 +372,7 @@ int main(void)
         cmocka_unit_test(test_server_removal),  cmocka_unit_test(test_account_list),
         cmocka_unit_test(test_account_presets), cmocka_unit_test(test_account_new),
         cmocka_unit_test(test_account_edit),    cmocka_unit_test(test_settings),
-        cmocka_unit_test(test_sessions),
+        cmocka_unit_test(test_manager_page),    cmocka_unit_test(test_sessions),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
