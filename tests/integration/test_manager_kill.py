@@ -23,7 +23,7 @@ KILLS = (("front-process", 0.03), ("agent-process", 0.0), ("all", 0.06), ("front
 class Kill(unittest.TestCase):
     def setUp(self):
         self.dir = Path(tempfile.mkdtemp(prefix="certmgr-kill-"))
-        self.servers = [lab.Server(self.dir, name, f"127.0.32.{21 + i}", **PORTS)
+        self.servers = [lab.Server(self.dir, name, f"127.0.206.{21 + i}", **PORTS)
                         for i, name in enumerate(("alpha", "beta"))]
         self.alpha, self.beta = self.servers
         self.alpha.init().start()

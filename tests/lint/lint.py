@@ -16,6 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import conformance
+import nets
 
 PRODUCT = ("base", "certmgr", "certstore", "keyfile", "replicator", "web-ui")
 BANNED = ("strcpy strcat sprintf vsprintf gets strtok atoi atol sscanf strncpy rand srand system popen "
@@ -291,6 +292,9 @@ def rules_of(name):
     if name == "libraries":
         rows = table(here / "libraries.txt")
         return lambda root: library_findings(root, rows)
+    if name == "nets":
+        rows = table(here / "nets.txt")
+        return lambda root: nets.findings(root, rows)
     if name == "complexity":
         rows = table(here / "complexity.txt")
         return lambda root: complexity_findings(root, rows)
@@ -317,6 +321,7 @@ BROKEN = {
     "spelling": ("docs/x.md", "Teh certificate\n"),
     "conformance": ("docs/conformance.md", "| A1 | a demand | `x.c` | `unit/gone.c::gone` |\n"),
     "documents": ("docs/x.md", "See `keyfile/gone.c`\n"),
+    "nets": ("tests/integration/test_x.py", "PORT = 40000\n"),
     "paths": ("docs/x.md", "Logs are in /home/someone/logs\n"),
 }
 
