@@ -363,6 +363,8 @@ class Documents(unittest.TestCase):
 
     def test_retry(self):
         call("POST", "/credentials/{credential}/retry", 204, credential=self.credential, body=None)
+        call("POST", "/credentials/{credential}/dry-run", 409, credential=self.credential,
+             body=None)  # its CA has no staging
         call("POST", "/credentials/{credential}/retry", 404,
              credential="01J00000000000000000000000")
 
