@@ -74,7 +74,6 @@ class Server(lab.Server):
         super().__init__(*args, **kw)
         self.steps = Steps(self.root / "steps-server")
         self.command_steps = Steps(self.root / "steps-command")
-        self.process.args = ["setsid", *self.process.args]
         self.process.env = self.steps.env
 
     def cli(self, *args, check=True, stdin=None):
