@@ -6,8 +6,10 @@
 #include "keyfile/agent_work.h"
 #include "keyfile/eab.h"
 #include "keyfile/jws.h"
+#include "keyfile/key_text.h"
 #include "keyfile/origin.h"
 #include "keyfile/ossl.h"
+#include "keyfile/seal.h"
 
 #define NONCE_MAX   512
 #define PAYLOAD_MAX (256u << 10)
@@ -82,6 +84,63 @@ static int account_create(struct kfa *a, int64_t id, const json_t *request, json
     job->run = make;
     rc = kfa_work_push(a->work, job, err);
     return rc < 0 ? rc : KFA_LATER;
+}
+
+static void wipe_text(const json_t *request, const char *member)
+{
+    const char *text = cm_json_str(request, member);
+    if (text) /* the request is freed soon, but not wiped */
+        cm_wipe((void *)(uintptr_t)text, strlen(text));
+}
+
+/* As make() and kfa_job_make_key(), with a key that is there. */
+static int seal_key(struct kfa_job *job, EVP_PKEY *key, json_t *reply, struct cm_err *err)
+{
+    KF_AUTO_SECRET text = {0};
+    uint8_t *der = NULL;
+    size_t len = 0;
+    char thumbprint[KF_THUMBPRINT_TEXT];
+    json_t *jwk = NULL;
+    int rc = kf_bound_write(&job->binding, key, cm_now_ms(), &text, err);
+    if (rc == 0)
+        rc = kf_seal(text.data, text.len, job->recipient, job->recipient_count, &der, &len, err);
+    if (rc == 0)
+        rc = kf_jwk(key, &jwk, err);
+    if (rc == 0)
+        rc = kf_jwk_thumbprint(jwk, thumbprint, err);
+    if (rc == 0) {
+        CM_AUTO_STR sealed = cm_b64(der, len);
+        cm_json_set_str(reply, "sealed_key", sealed);
+        cm_json_set_str(reply, "thumbprint", thumbprint);
+        json_object_set(reply, "jwk", jwk);
+    }
+    json_decref(jwk);
+    cm_free(der);
+    return rc;
+}
+
+/* A key that another program has made: from now on it is the agent's. */
+static int account_import(struct kfa *a, int64_t id, const json_t *request, json_t *reply,
+                          struct cm_err *err)
+{
+    char origin[KF_ORIGIN_TEXT];
+    KF_AUTO(pkey) EVP_PKEY *key = NULL;
+    struct kfa_job *job = kfa_job_new();
+    (void)id;
+    int rc = kfa_check_ca(a, cm_json_str(request, "directory"), origin, err);
+    if (rc == 0)
+        rc = kf_bind_account(&job->binding, cm_json_str(request, "account"), origin, err);
+    if (rc == 0)
+        rc = add_managers(a, job, err);
+    if (rc == 0)
+        rc = kf_key_from_text(cm_json_str(request, "key"), cm_json_str(request, "passphrase"), &key,
+                              err);
+    if (rc == 0)
+        rc = seal_key(job, key, reply, err);
+    wipe_text(request, "key");
+    wipe_text(request, "passphrase");
+    kfa_job_free(job);
+    return rc;
 }
 
 static int same_origin(const char *what, const char *url, const char *origin, struct cm_err *err)
@@ -160,6 +219,28 @@ static int open_account(struct kfa *a, const struct kf_binding *binding, const c
     int rc = kfa_account_key(a->accounts, &a->identity, binding, sealed, ret, err);
     if (rc == 0 && !EVP_PKEY_up_ref(*ret)) /* the cache may drop it at the next look */
         rc = kf_ossl_fail(err, CM_ECRYPTO, "the key cannot be held");
+    return rc;
+}
+
+/* The only way an account key leaves: under a passphrase. */
+static int account_export(struct kfa *a, int64_t id, const json_t *request, json_t *reply,
+                          struct cm_err *err)
+{
+    char origin[KF_ORIGIN_TEXT];
+    struct kf_binding binding;
+    KF_AUTO(pkey) EVP_PKEY *key = NULL;
+    CM_AUTO_STR pem = NULL;
+    (void)id;
+    int rc = kfa_check_ca(a, cm_json_str(request, "directory"), origin, err);
+    if (rc == 0)
+        rc = kf_bind_account(&binding, cm_json_str(request, "account"), origin, err);
+    if (rc == 0)
+        rc = open_account(a, &binding, cm_json_str(request, "sealed_key"), &key, err);
+    if (rc == 0)
+        rc = kf_key_to_encrypted_pem(key, cm_json_str(request, "passphrase"), &pem, err);
+    if (rc == 0)
+        cm_json_set_str(reply, "key_pem", pem);
+    wipe_text(request, "passphrase");
     return rc;
 }
 
@@ -258,6 +339,14 @@ static int eab_sign(struct kfa *a, int64_t id, const json_t *request, json_t *re
 
 const struct kfa_verb kfa_verbs_acme[] = {
     {"account.create", KFA_MANAGER, {"s:account", "s:directory"}, account_create},
+    {"account.import",
+     KFA_MANAGER,
+     {"s:account", "s:directory", "s:key", "s:passphrase"},
+     account_import},
+    {"account.export",
+     KFA_MANAGER,
+     {"s:account", "s:directory", "s:sealed_key", "s:passphrase"},
+     account_export},
     {"jws.sign",
      KFA_MANAGER,
      {"s:account", "s:directory", "s:sealed_key", "s:url", "s:nonce", "s:payload", "S:kid"},

@@ -103,6 +103,16 @@ int eng_account_get(struct engine *engine, const char *name, struct eng_account 
     return 0;
 }
 
+struct eng_account *eng_account_of(struct engine *engine, const char *name, const json_t *body)
+{
+    struct eng_account *account = cm_calloc(1, sizeof(*account));
+    *account = (struct eng_account){.refs = 1,
+                                    .name = cm_strdup(name),
+                                    .body = json_deep_copy(body),
+                                    .ca = ca_for(engine, name, body)};
+    return account;
+}
+
 struct acme_account eng_account_acme(const struct eng_account *account)
 {
     const json_t *body = account->body;

@@ -43,7 +43,9 @@ struct eng_op *eng_op_new(struct engine *engine, const struct eng_op_spec *spec,
     op->arg = arg;
     op->job = job_new(engine, spec->credential ? spec->credential : "");
     op->job->sign_with = spec->sign_with ? json_deep_copy(spec->sign_with) : NULL;
-    if (eng_account_get(engine, spec->account, &op->job->account, err) == 0) {
+    if (spec->body)
+        op->job->account = eng_account_of(engine, spec->account, spec->body);
+    if (op->job->account || eng_account_get(engine, spec->account, &op->job->account, err) == 0) {
         struct acme_account account = eng_account_acme(op->job->account);
         struct acme_ports ports = job_ports(op->job);
         if (!spec->credential)

@@ -10,6 +10,7 @@
 /* Copied by eng_op_new(). */
 struct eng_op_spec {
     const char *account;    /* name; also of the CA that is asked */
+    const json_t *body;     /* of an account that is in no document, or NULL */
     const char *credential; /* ULID whose step log tells of it, or NULL = the server's log */
     struct acme_op_request request;
     /* The key agent's verb that signs instead of jws.sign, with all members but url, nonce and
@@ -26,6 +27,8 @@ struct eng_op *eng_op_new(struct engine *engine, const struct eng_op_spec *spec,
 void eng_acts_stop(struct engine *engine);
 /* Is something of this account under way at its CA? */
 bool eng_account_busy(const struct engine *engine, const char *name);
+/* account_move.c: ends look-ups of keys that were being imported. */
+void eng_imports_stop(struct engine *engine);
 /* account_resume.c: goes on with changes of account keys that did not end. */
 void eng_resume_start(struct engine *engine);
 void eng_resume_stop(struct engine *engine);

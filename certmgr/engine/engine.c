@@ -150,6 +150,7 @@ void eng_free(struct engine *engine)
     eng_resume_stop(engine);
     eng_activation_stop(engine);
     eng_acts_stop(engine);
+    eng_imports_stop(engine);
     eng_preflights_stop(engine);
     eng_lefts_stop(engine);
     intake_stop(engine);

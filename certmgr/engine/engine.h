@@ -125,6 +125,18 @@ void eng_put_away(struct engine *engine, const char *credential, bool remove,
  * when the directory is the same. */
 void eng_account_put(struct engine *engine, const json_t *fields, const struct eng_actor *actor,
                      eng_done_fn done, void *arg);
+/* An account that another program has registered: fields as for eng_account_put() (no eab), key:
+ * PEM, encrypted or not, or a private JWK; passphrase: of an encrypted PEM, or NULL.  Stored only
+ * when the CA says by that key that it knows the account.  CM_ECONFLICT: the name is taken. */
+void eng_account_import(struct engine *engine, const json_t *fields, const char *key,
+                        const char *passphrase, const struct eng_actor *actor, eng_done_fn done,
+                        void *arg);
+typedef void (*eng_json_fn)(void *arg, const json_t *value, const struct cm_err *err);
+/* {format, version, name, directory, contacts, kid, eab_kid, terms_agreed, ca_pem, jwk, thumbprint,
+ * exported_at} with key_pem (encrypted by the passphrase: 12 characters at least), or without a
+ * passphrase with sealed_key (CMS, base64), which the recovery key opens. */
+void eng_account_export(struct engine *engine, const char *name, const char *passphrase,
+                        const struct eng_actor *actor, eng_json_fn done, void *arg);
 /* What can be done with an account at its CA (manager). */
 enum eng_account_act {
     ACCOUNT_UPDATE,     /* tell the CA its contacts */

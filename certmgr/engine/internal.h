@@ -39,6 +39,7 @@ struct eng_ari;
 struct eng_act;
 struct eng_waits;
 struct eng_left;
+struct eng_import;
 struct eng_holder;
 struct eng_over;
 struct eng_task;
@@ -108,6 +109,7 @@ struct engine {
     struct eng_waits *waits;       /* activation_ask.c: responders being asked */
     struct eng_act *acts;          /* account_act.c: under way */
     struct eng_left *lefts;        /* left.c: under way */
+    struct eng_import *imports;    /* account_move.c */
     struct eng_resume *resume;     /* account_resume.c; NULL when this server does no work */
     struct eng_holder *holders;    /* holder.c */
     struct eng_over *over;         /* over.c; NULL when this server is held */
@@ -209,6 +211,11 @@ void eng_trial_forget(struct engine *engine, const char *ulid);
 int eng_account_get(struct engine *engine, const char *name, struct eng_account **ret,
                     struct cm_err *err);
 void eng_account_unref(struct eng_account *account);
+/* One that is in no document (yet): body is copied; a reference. */
+struct eng_account *eng_account_of(struct engine *engine, const char *name, const json_t *body);
+/* As eng_account_put(), with a key {sealed_key, jwk, thumbprint, kid} that the CA knows. */
+void eng_account_put_key(struct engine *engine, const json_t *fields, const json_t *key,
+                         const struct eng_actor *actor, eng_done_fn done, void *arg);
 /* The names of its CA in CAA records: of the directory when it was read, else known ones (owned,
  * may be empty; job_caa.c). */
 json_t *eng_caa_identities(const struct eng_account *account);

@@ -162,7 +162,7 @@ static int check_eab(struct account_put *put, const json_t *fields)
     const json_t *eab = cm_json_obj(body, "eab");
     bool same_ca = strcmp(cm_json_str_or(body, "directory", ""),
                           cm_json_str_or(put->members, "directory", "")) == 0;
-    put->registered = same_ca && cm_json_str(body, "kid");
+    put->registered = put->key || (same_ca && cm_json_str(body, "kid"));
     put->bound = same_ca && cm_json_obj(eab, "jws");
     if (!*kid && !*hmac)
         return 0;
@@ -271,6 +271,23 @@ static void forget_error(json_t *body)
         cm_json_set_str(body, "status", "new");
 }
 
+/* Another key: what was said about the former one goes. */
+static void take_key(const struct account_put *put, json_t *body)
+{
+    static const char *const parts[] = {"sealed_key", "jwk", "thumbprint"};
+    for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++)
+        json_object_set(body, parts[i], json_object_get(put->key, parts[i]));
+    json_object_del(body, "kid");
+    if (!put->rebind) { /* the terms are the CA's */
+        json_object_del(body, "terms_agreed");
+        json_object_del(body, "new_terms");
+    }
+    json_object_del(body, "eab");
+    json_object_del(body, "rollover");
+    cm_json_set_str(body, "status", cm_json_str(put->key, "kid") ? "valid" : "new");
+    cm_json_set_str(body, "kid", cm_json_str(put->key, "kid"));
+}
+
 static int edit_account(void *arg, json_t *body, struct cm_err *err)
 {
     struct account_put *put = arg;
@@ -284,19 +301,8 @@ static int edit_account(void *arg, json_t *body, struct cm_err *err)
                        put->name);
     if (put->rebind)
         keep_former(put, body);
-    if (put->key && (put->rebind || moved || !cm_json_str(body, "sealed_key"))) {
-        static const char *const parts[] = {"sealed_key", "jwk", "thumbprint"};
-        for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++)
-            json_object_set(body, parts[i], json_object_get(put->key, parts[i]));
-        json_object_del(body, "kid");
-        if (!put->rebind) { /* the terms are the CA's */
-            json_object_del(body, "terms_agreed");
-            json_object_del(body, "new_terms");
-        }
-        json_object_del(body, "eab");
-        json_object_del(body, "rollover");
-        cm_json_set_str(body, "status", "new");
-    }
+    if (put->key && (put->rebind || moved || !cm_json_str(body, "sealed_key")))
+        take_key(put, body);
     if (put->binding) {
         json_t *eab = json_object();
         cm_json_set_str(eab, "kid", put->eab_kid);
@@ -387,6 +393,10 @@ static void on_key(void *arg, const json_t *reply, const struct cm_err *err)
 
 static void want_key(struct account_put *put)
 {
+    if (put->key) { /* imported */
+        publish(put);
+        return;
+    }
     struct engine *engine = put->engine;
     char id[CS_ID_MAX + 1];
     snprintf(id, sizeof(id), "account:%s", put->name);
@@ -488,10 +498,18 @@ static void want_directory(struct account_put *put)
 void eng_account_put(struct engine *engine, const json_t *fields, const struct eng_actor *actor,
                      eng_done_fn done, void *arg)
 {
+    eng_account_put_key(engine, fields, NULL, actor, done, arg);
+}
+
+void eng_account_put_key(struct engine *engine, const json_t *fields, const json_t *key,
+                         const struct eng_actor *actor, eng_done_fn done, void *arg)
+{
     struct account_put *put = cm_calloc(1, sizeof(*put));
     *put = (struct account_put){.engine = engine,
                                 .name = cm_strdup(cm_json_str_or(fields, "name", "")),
                                 .members = json_object(),
+                                .key = key ? json_deep_copy(key) : NULL,
+                                .registered = key != NULL,
                                 .who = cm_strdup(actor->who),
                                 .done = done,
                                 .arg = arg};

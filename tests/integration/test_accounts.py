@@ -3,8 +3,10 @@
 One server against the fake CA; every case is a CA of its own.
 """
 
+import json
 import os
 import shutil
+import subprocess
 import sys
 import tempfile
 import unittest
@@ -124,6 +126,109 @@ class RollOver(unittest.TestCase):
 
     def test_stored_but_not_told(self):
         self.killed("swapped", changed=True)
+
+
+PASSPHRASE = "correct horse battery staple"
+
+
+class Move(unittest.TestCase):
+    """Export, and import of what others have registered: looked up at the CA before it is stored."""
+
+    def import_(self, name, path, *more):
+        return SERVER.cli("account", "import", name, path, "--http-port", HTTP_PORT, "--agree-tos",
+                          *more, check=False)
+
+    def absent(self, name):
+        self.assertEqual(SERVER.api("GET", f"/accounts/{name}")[0], 404)
+
+    def test_there_and_back(self):
+        case = account("mover")
+        issue("mover")
+        before = document("mover")
+        secret = DIRECTORY / "passphrase"
+        secret.write_text("too short\n")
+        done = SERVER.cli("account", "export", "mover", "--passphrase-file", secret, check=False)
+        self.assertIn("12 to", done.stderr)
+        secret.write_text(PASSPHRASE + "\n")
+        text = SERVER.cli("account", "export", "mover", "--passphrase-file", secret).stdout
+        made = json.loads(text)
+        self.assertEqual((made["kid"], made["contacts"]), (before["kid"], before["contacts"]))
+        self.assertNotIn("sealed_key", made)
+        self.assertTrue(made["key_pem"].startswith("-----BEGIN ENCRYPTED PRIVATE KEY-----"))
+        opened = subprocess.run(["openssl", "pkey", "-passin", f"pass:{PASSPHRASE}", "-noout",
+                                 "-text"], input=made["key_pem"], text=True, capture_output=True,
+                                check=True).stdout
+        self.assertIn("prime256v1", opened)
+        path = DIRECTORY / "mover.json"
+        path.write_text(text)
+        self.assertNotEqual(self.import_("mover", path, "--passphrase-file", secret).returncode, 0)
+        wrong = DIRECTORY / "wrong"
+        wrong.write_text("something else entirely")
+        done = self.import_("moved", path, "--passphrase-file", wrong)
+        self.assertIn("passphrase right", done.stderr)
+        self.absent("moved")
+        done = self.import_("moved", path, "--passphrase-file", secret)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        after = document("moved")
+        for member in ("kid", "thumbprint", "directory", "contacts"):
+            self.assertEqual(after[member], before[member], member)
+        self.assertEqual((after["status"], case.counts["newAccount"]), ("valid", 2))
+        issue("moved")
+        self.assertEqual(case.violations, [])
+
+    def test_for_the_recovery_key(self):
+        account("kept")
+        made = json.loads(SERVER.cli("account", "export", "kept", "--recovery").stdout)
+        self.assertEqual(made["sealed_key"], document("kept")["sealed_key"])
+        self.assertNotIn("key_pem", made)
+
+    def test_a_key_that_the_ca_does_not_know(self):
+        case = CA.case("unknown")
+        path = DIRECTORY / "unknown.pem"
+        subprocess.run(["openssl", "ecparam", "-genkey", "-name", "prime256v1", "-noout", "-out",
+                        path], check=True)
+        done = self.import_("unknown", path, "--directory", case.url, "--ca-bundle", CA.issuer.ca)
+        self.assertNotEqual(done.returncode, 0)
+        self.assertIn("does not know an account with this key", done.stderr)
+        self.absent("unknown")
+        self.assertEqual(case.violations, [])
+
+    @unittest.skipUnless(shutil.which("certbot"), "certbot is not installed")
+    def test_from_certbot(self):
+        case, home = CA.case("frombot"), DIRECTORY / "certbot"
+        subprocess.run([str(a) for a in (
+            "certbot", "register", "-n", "--server", case.url, "--agree-tos", "-m", "a@example.com",
+            "--no-eff-email", "--config-dir", home / "etc", "--work-dir", home / "work",
+            "--logs-dir", home / "log")], check=True, capture_output=True, timeout=90,
+            env=dict(os.environ, REQUESTS_CA_BUNDLE=str(CA.issuer.ca)))
+        key = next(home.rglob("private_key.json"))
+        done = self.import_("frombot", key, "--directory", case.url, "--ca-bundle", CA.issuer.ca)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        after = document("frombot")
+        self.assertEqual(after["kid"], json.loads((key.parent / "regr.json").read_text())["uri"])
+        issue("frombot")  # orders are signed by certbot's key
+        self.assertEqual(case.violations, [])
+
+    def test_by_the_form(self):
+        case = account("formed")
+        issue("formed")
+        browser = lab.Browser(SERVER).set_up(SERVER.setup_link)
+        page = browser.get("/accounts/formed")
+        self.assertIn("/accounts/formed/export", page.text)
+        page = browser.post("/accounts/formed/export", dict(browser.hidden("/accounts/formed"),
+                                                            passphrase=PASSPHRASE))
+        made = json.loads(page.text)
+        page = browser.post("/accounts", dict(
+            browser.hidden("/accounts/new?preset=other"), name="formed2", directory=case.url,
+            contacts="", ca_pem=CA.issuer.ca.read_text(), http_port=str(HTTP_PORT), tls_port="443",
+            terms_agreed="1", self_check="1", key=made["key_pem"], key_passphrase="not the right one"))
+        self.assertEqual(page.status, 422)
+        self.assertNotIn("ENCRYPTED", page.text)
+        browser.post("/accounts", dict(
+            browser.hidden("/accounts/new?preset=other"), name="formed2", directory=case.url,
+            contacts="", ca_pem=CA.issuer.ca.read_text(), http_port=str(HTTP_PORT), tls_port="443",
+            terms_agreed="1", self_check="1", key=made["key_pem"], key_passphrase=PASSPHRASE))
+        self.assertEqual(document("formed2")["thumbprint"], document("formed")["thumbprint"])
 
 
 if __name__ == "__main__":

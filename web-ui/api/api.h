@@ -25,6 +25,8 @@ void api_accounts(struct web_ctx *ctx);
 void api_account(struct web_ctx *ctx);
 void api_account_put(struct web_ctx *ctx);
 void api_account_act(struct web_ctx *ctx);
+void api_account_import(struct web_ctx *ctx); /* account_move.c */
+void api_account_export(struct web_ctx *ctx);
 void api_account_delete(struct web_ctx *ctx);
 void api_account_budget(struct web_ctx *ctx);
 void api_presets(struct web_ctx *ctx);

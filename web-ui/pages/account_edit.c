@@ -139,6 +139,9 @@ void page_accounts_post(struct web_ctx *ctx)
         show_again(ctx, 422, errors, NULL);
     else if (web_form_may_edit(ctx, id, current, &err) < 0)
         show_again(ctx, 409, NULL, &err);
+    else if (*web_form_text(&ctx->form, "key") && !current)
+        eng_account_import(ctx->web->env.engine, fields, web_form_text(&ctx->form, "key"),
+                           web_form_text(&ctx->form, "key_passphrase"), &actor, put_done, ctx);
     else
         eng_account_put(ctx->web->env.engine, fields, &actor, put_done, ctx);
     cm_err_fini(&err);

@@ -34,7 +34,7 @@ static const char *value_of(struct draw *draw, const char *name)
     size_t i;
     json_t *item;
 
-    if (strcmp(name, "eab_hmac") == 0)
+    if (strcmp(name, "eab_hmac") == 0 || strcmp(name, "key") == 0 || strstr(name, "passphrase"))
         return ""; /* a secret is never sent back */
     if (draw->form->posted)
         return web_form_text(draw->form->posted, name);
@@ -388,6 +388,40 @@ static void rebind_card(struct draw *draw)
     html_raw(page, "</form></section>");
 }
 
+/* A key that another program has registered. */
+static void import_card(struct draw *draw)
+{
+    static const struct row key = {"key", NULL, MSG_A_KEY, MSG_A_KEY_HINT, 4, false};
+    static const struct row pass = {"key_passphrase",    "password", MSG_A_KEY_PASS,
+                                    MSG_A_KEY_PASS_HINT, 0,          false};
+
+    if (draw->form->account)
+        return;
+    html_raw(draw->page, "<fieldset class=\"card\">");
+    html_leaf(draw->page, "legend", web_msg(draw->ctx, MSG_A_IMPORT), NULL);
+    one_field(draw, &key);
+    one_field(draw, &pass);
+    html_raw(draw->page, "</fieldset>");
+}
+
+static void export_card(struct draw *draw)
+{
+    static const struct row pass = {"passphrase",           "password", MSG_A_EXPORT_PASS,
+                                    MSG_A_EXPORT_PASS_HINT, 0,          false};
+    struct web_ctx *ctx = draw->ctx;
+    struct cm_buf *page = draw->page;
+    CM_AUTO_STR action =
+        cm_asprintf("/accounts/%s/export", cm_json_str_or(draw->form->account, "name", ""));
+
+    html_raw(page, "<section class=\"card\" aria-labelledby=\"export-title\">");
+    html_leaf(page, "h2", web_msg(ctx, MSG_A_EXPORT), "id", "export-title", NULL);
+    html_open(page, "form", "method", "post", "action", action, NULL);
+    web_page_token(ctx, page);
+    one_field(draw, &pass);
+    html_leaf(page, "button", web_msg(ctx, MSG_A_EXPORT), "type", "submit", NULL);
+    html_raw(page, "</form></section>");
+}
+
 /* What can be done with it at its CA, and its removal. */
 static void acts_card(struct draw *draw)
 {
@@ -444,6 +478,7 @@ void account_form(struct web_ctx *ctx, int status, const struct account_form *fo
     main_card(&draw);
     terms_card(&draw);
     binding_card(&draw);
+    import_card(&draw);
     validation_card(&draw);
     activation_card(&draw);
     html_raw(&page, "<div class=\"actions\">");
@@ -454,6 +489,7 @@ void account_form(struct web_ctx *ctx, int status, const struct account_form *fo
     if (form->account) {
         rebind_card(&draw);
         acts_card(&draw);
+        export_card(&draw);
         account_budget(ctx, &page, cm_json_str_or(form->account, "name", ""));
     }
     html_raw(&page, "</div>");

@@ -44,6 +44,7 @@ void page_accounts_post(struct web_ctx *ctx);
 void page_account_new(struct web_ctx *ctx);
 void page_account(struct web_ctx *ctx);
 void page_account_act_post(struct web_ctx *ctx);
+void page_account_export(struct web_ctx *ctx); /* account_move.c */
 void page_settings(struct web_ctx *ctx);
 void page_settings_post(struct web_ctx *ctx);
 void page_sessions(struct web_ctx *ctx);

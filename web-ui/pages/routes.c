@@ -41,6 +41,7 @@ const struct web_route web_page_routes[] = {
     {HTTP_POST, "/manager", page_manager_post, F, AUTH_USER, BODY_FORM, false},
     {HTTP_GET, "/accounts/new", page_account_new, 0, AUTH_USER, BODY_NONE, false},
     {HTTP_GET, "/accounts/{name}", page_account, 0, AUTH_USER, BODY_NONE, false},
+    {HTTP_POST, "/accounts/{name}/export", page_account_export, F, AUTH_USER, BODY_FORM, false},
     {HTTP_POST, "/accounts/{name}/act", page_account_act_post, F, AUTH_USER, BODY_FORM, false},
     {HTTP_GET, "/dns-accounts", page_dns_accounts, 0, AUTH_USER, BODY_NONE, false},
     {HTTP_POST, "/dns-accounts", page_dns_accounts_post, F, AUTH_USER, BODY_FORM, false},

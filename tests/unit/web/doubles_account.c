@@ -27,3 +27,22 @@ void eng_account_rebind(struct engine *engine, const char *name, const char *eab
     json_decref(doubles.fields);
     doubles.fields = json_pack("{s:s?,s:s?}", "eab_kid", eab_kid, "eab_hmac", eab_hmac);
 }
+
+void eng_account_import(struct engine *engine, const json_t *fields, const char *key,
+                        const char *passphrase, const struct eng_actor *actor, eng_done_fn done,
+                        void *arg)
+{
+    eng_retry(engine, cm_json_str_or(fields, "name", ""), actor, done, arg);
+    json_decref(doubles.fields);
+    doubles.fields =
+        json_pack("{s:s?,s:s?,s:O}", "key", key, "passphrase", passphrase, "fields", fields);
+}
+
+void eng_account_export(struct engine *engine, const char *name, const char *passphrase,
+                        const struct eng_actor *actor, eng_json_fn done, void *arg)
+{
+    CM_AUTO_JSON out = json_pack("{s:s,s:s}", "name", name, "key_pem", passphrase ? "pem" : "");
+    (void)engine;
+    (void)actor;
+    done(arg, out, NULL);
+}
