@@ -187,7 +187,7 @@ static void on_reply(struct agent_link *link, const json_t *reply)
 
 static void read_frames(struct agent_link *link)
 {
-    char data[65536];
+    CM_UNSET char data[65536];
     ssize_t n = recv(link->fd, data, sizeof(data), MSG_DONTWAIT);
     if (n < 0 && (errno == EAGAIN || errno == EINTR))
         return;

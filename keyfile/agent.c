@@ -82,7 +82,7 @@ static void handle_frames(struct loop *l)
 
 static void read_channel(struct loop *l)
 {
-    char chunk[READ_CHUNK];
+    CM_UNSET char chunk[READ_CHUNK];
     ssize_t n = recv(l->fd, chunk, sizeof(chunk), MSG_DONTWAIT);
     if (n < 0 && (errno == EAGAIN || errno == EINTR))
         return;

@@ -4,6 +4,7 @@
 #include <openssl/err.h>
 #include <string.h>
 
+#include "base/core/bytes.h"
 #include "keyfile/ossl.h"
 
 #define KF_COORD_MAX 66 /* of P-521 */
@@ -15,8 +16,10 @@ struct alg {
     size_t coord; /* octets of r and of s, at most KF_COORD_MAX; 0 = RSA */
 };
 
+#define ES256 0 /* in the table */
+
 static const struct alg algs[] = {
-    {"ES256", "SHA256", 256, 32},
+    [ES256] = {"ES256", "SHA256", 256, 32},
     {"ES384", "SHA384", 384, 48},
     {"ES512", "SHA512", 521, 66},
     {"RS256", "SHA256", 0, 0},
@@ -49,6 +52,25 @@ static bool der_to_raw(const uint8_t *der, size_t len, size_t coord, uint8_t *ou
            BN_bn2binpad(ECDSA_SIG_get0_s(sig), out + coord, (int)coord) == (int)coord;
 }
 
+static bool sign_any(EVP_PKEY *key, const char *digest, const void *data, size_t len, uint8_t *sig,
+                     size_t *sig_len)
+{
+    KF_AUTO(md_ctx) EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+    return ctx && EVP_DigestSignInit_ex(ctx, NULL, digest, NULL, NULL, key, NULL) > 0 &&
+           EVP_DigestSign(ctx, sig, sig_len, data, len) > 0;
+}
+
+/* What a manager does most.  Digest and signature apart: EVP_DigestSign looks the digest up by name
+ * twice for each. */
+static bool sign_es256(EVP_PKEY *key, const void *data, size_t len, uint8_t *sig, size_t *sig_len)
+{
+    uint8_t hash[CM_SHA256_SIZE];
+    cm_sha256(data, len, hash);
+    KF_AUTO(pkey_ctx) EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new(key, NULL);
+    return ctx && EVP_PKEY_sign_init(ctx) > 0 &&
+           EVP_PKEY_sign(ctx, sig, sig_len, hash, sizeof(hash)) > 0;
+}
+
 int kf_sig_sign(EVP_PKEY *key, const void *data, size_t len, uint8_t out[KF_SIG_MAX],
                 size_t *ret_len, struct cm_err *err)
 {
@@ -57,9 +79,9 @@ int kf_sig_sign(EVP_PKEY *key, const void *data, size_t len, uint8_t out[KF_SIG_
         return cm_fail(err, CM_EINVAL, "no signature algorithm for this kind of key");
     uint8_t sig[KF_SIG_MAX];
     size_t sig_len = sizeof(sig);
-    KF_AUTO(md_ctx) EVP_MD_CTX *ctx = EVP_MD_CTX_new();
-    if (!ctx || EVP_DigestSignInit_ex(ctx, NULL, alg->digest, NULL, NULL, key, NULL) <= 0 ||
-        EVP_DigestSign(ctx, sig, &sig_len, data, len) <= 0)
+    bool ok = alg == &algs[ES256] ? sign_es256(key, data, len, sig, &sig_len)
+                                  : sign_any(key, alg->digest, data, len, sig, &sig_len);
+    if (!ok)
         return kf_ossl_fail(err, CM_ECRYPTO, "cannot sign with the %s key", alg->name);
     if (alg->coord == 0) {
         memcpy(out, sig, sig_len);

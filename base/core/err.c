@@ -47,9 +47,13 @@ void cm_err_fini(struct cm_err *err)
 {
     if (!err)
         return;
+    if (err->code == 0 && !err->problem && !err->names && !err->what[0] && !err->hint[0] &&
+        !err->object[0] && err->cause_count == 0 && err->retry == CM_RETRY_NONE &&
+        err->attempts == 0 && err->next_attempt_ms == 0)
+        return; /* empty, as nearly always: its four thousand bytes need no writing */
     json_decref(err->problem);
     json_decref(err->names);
-    *err = CM_ERR_INIT;
+    memset(err, 0, sizeof(*err));
 }
 
 void cm_err_copy(struct cm_err *dst, const struct cm_err *src)

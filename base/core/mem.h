@@ -21,6 +21,13 @@ char *cm_asprintf(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 void cm_free(void *ptr);
 /* Wipes size bytes (not optimised away), then frees.  NULL is allowed. */
 void cm_free_secret(void *ptr, size_t size);
+/* For a large buffer on the stack that is filled before it is read: the hardened build leaves it as
+ * it is, while it zeroes all others. */
+#if defined(__has_attribute) && __has_attribute(uninitialized)
+#define CM_UNSET __attribute__((uninitialized))
+#else
+#define CM_UNSET
+#endif
 /* Wipes memory; never optimised away. */
 void cm_wipe(void *ptr, size_t size);
 /* Constant-time comparison; 0 = equal. */
