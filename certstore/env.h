@@ -49,7 +49,7 @@ void cs_env_close(struct cs_env *env); /* no transaction may be open */
 void cs_env_find_map(struct cs_env *env);
 void cs_env_look(struct cs_env *env);
 
-#define CS_LOOK_EVERY 16 /* steps; each may bring 64 KB of the map */
+#define CS_LOOK_EVERY 32 /* steps; each may bring 64 KB of the map */
 
 /* At each step through the tree. */
 static inline void cs_env_step(struct cs_env *env)
