@@ -337,6 +337,10 @@ class Documents(unittest.TestCase):
             credential=credential).json["credential"]["fingerprint"] != before)
         call("POST", "/credentials/{credential}/renew", 404,
              credential="01J00000000000000000000000")
+        # Pebble has no staging; a dry run that does run: test_dry_run.py
+        call("POST", "/credentials/{credential}/dry-run", 409, credential=credential)
+        call("POST", "/credentials/{credential}/dry-run", 404,
+             credential="01J00000000000000000000000")
 
     def test_revoke_archive_delete(self):
         credential = call("POST", "/requests", 202, body={
