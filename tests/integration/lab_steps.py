@@ -20,7 +20,7 @@ import lab
 IN_BUILD = os.environ.get("CERTMGR_STEP_BUILD", "1").upper() in ("1", "ON", "TRUE", "YES")
 ALL = os.environ.get("CERTMGR_STEPS_ALL") == "1"
 SEED = int(os.environ.get("CERTMGR_SEED") or time.time_ns() % 1000000)
-SAMPLE = 2  # kills of each operation
+SAMPLE = 1  # kills of each operation
 # What says that the person may do the same once more.
 AGAIN = "same command again"
 

@@ -10,7 +10,7 @@ import lab
 import test_hub
 
 PORTS = {"ui_port": 22743, "replication_port": 22744, "challenge_port": 22780}
-test_hub.NET, test_hub.HUB_PORT = "127.0.202", 22790
+test_hub.NET, test_hub.HUB_PORT = "127.0.216", 22790
 
 
 class Promotion(unittest.TestCase):
@@ -22,7 +22,7 @@ class Promotion(unittest.TestCase):
         self.hub.call("PUT", "/certstore")
         password = self.dir / "password"
         password.write_text(test_hub.PASSWORD + "\n")
-        self.servers = [lab.Server(self.dir, name, f"127.0.202.{81 + i}", **PORTS)
+        self.servers = [lab.Server(self.dir, name, f"127.0.216.{81 + i}", **PORTS)
                         for i, name in enumerate(("alpha", "beta", "gamma"))]
         self.alpha, self.beta, self.gamma = self.servers
         for server in self.servers:

@@ -24,7 +24,7 @@ class Managers(unittest.TestCase):
         self.addCleanup(shutil.rmtree, self.dir)
 
     def server(self, name, last):
-        server = lab_steps.Server(self.dir, name, f"127.0.202.{last}", **PORTS)
+        server = lab_steps.Server(self.dir, name, f"127.0.215.{last}", **PORTS)
         self.addCleanup(server.stop)
         return server
 
