@@ -407,6 +407,7 @@ struct dns_wait *dns_wait(struct cm_loop *loop, struct dns_client *dns, const js
     };
     take_names(wait);
     wait->timer = cm_timer_new(loop, on_timer, wait);
-    cm_timer_start(wait->timer, wait->fixed_ms);
+    int64_t start = options->start_ms < wait->limit_ms ? options->start_ms : wait->limit_ms;
+    cm_timer_start(wait->timer, wait->fixed_ms > 0 ? wait->fixed_ms : start);
     return wait;
 }

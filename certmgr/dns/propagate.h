@@ -12,7 +12,8 @@ struct dns_wait_options {
     const char *resolvers; /* "address:port,…" to ask besides, or NULL */
     int fixed_s;           /* > 0: only wait this long */
     int interval_s;        /* between looks; 0 = 2 */
-    int limit_s; /* then it fails and tells what each server said; 0 = 600, at most 7200 */
+    int64_t start_ms; /* the first look comes so late (measured before), never after the limit */
+    int limit_s;      /* then it fails and tells what each server said; 0 = 600, at most 7200 */
 };
 /* report: [{"name","server","seen": bool,"ms","said"}] of the last look; ms: since the wait began
  * until all values were seen there, or until the last look; said: "all values", "no such name",

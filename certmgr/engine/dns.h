@@ -68,6 +68,12 @@ bool eng_dns_by_hand(const struct eng_dns_account *account); /* people write its
 /* The view for calls; secrets must be open. */
 struct dnsp_account eng_dns_view(const struct eng_dns_account *account);
 struct dns_client *eng_dns_resolver(const struct eng_dns_account *account);
+/* Values were seen everywhere so long after they were set: the next wait for this account's begins
+ * to look at four fifths of that (DNS_START_MAX_MS at the latest). */
+#define DNS_START_MIN_MS 2000
+#define DNS_START_MAX_MS 300000
+void eng_dns_measured(struct engine *engine, const char *account, int64_t ms);
+int64_t eng_dns_measure(struct engine *engine, const char *account); /* 0 = never measured */
 struct dns_wait_options eng_dns_wait_options(const struct eng_dns_account *account);
 
 /* "*.example.com" -> "_acme-challenge.example.com" (RFC 8555 8.4).  out: HOSTNAME_MAX + 20. */

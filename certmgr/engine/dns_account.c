@@ -186,6 +186,36 @@ struct dns_client *eng_dns_resolver(const struct eng_dns_account *account)
     return account->dns ? account->dns : account->engine->env.dns;
 }
 
+void eng_dns_measured(struct engine *engine, const char *account, int64_t ms)
+{
+    struct cm_err err = CM_ERR_INIT;
+    int64_t before = eng_dns_measure(engine, account);
+    if (before > 0 && before < DNS_START_MIN_MS && ms < DNS_START_MIN_MS)
+        return; /* near by: not worth a write for each order */
+    CM_AUTO_STR key = cm_asprintf("dns_seen/%.64s", account);
+    CM_AUTO_JSON row = json_object();
+    cm_json_set_int(row, "ms", ms);
+    cm_json_set_time(row, "at", cm_now_ms());
+    if (cs_kv_put(engine->env.store, "state", key, row, &err) != 0)
+        cm_log_err(CM_LOG_WARN, "engine", &err);
+    cm_err_fini(&err);
+}
+
+int64_t eng_dns_measure(struct engine *engine, const char *account)
+{
+    CM_AUTO_STR key = cm_asprintf("dns_seen/%.64s", account);
+    CM_AUTO_JSON row = cs_kv_get(engine->env.store, "state", key);
+    return cm_json_int(row, "ms", 0);
+}
+
+static int64_t start_of(const struct eng_dns_account *account)
+{
+    int64_t start = eng_dns_measure(account->engine, account->name) / 5 * 4;
+    if (start < DNS_START_MIN_MS)
+        return 0;
+    return start < DNS_START_MAX_MS ? start : DNS_START_MAX_MS;
+}
+
 struct dns_wait_options eng_dns_wait_options(const struct eng_dns_account *account)
 {
     const json_t *given = cm_json_obj(account->body, "propagation");
@@ -193,6 +223,7 @@ struct dns_wait_options eng_dns_wait_options(const struct eng_dns_account *accou
         .authoritative = cm_json_bool(given, "authoritative", true),
         .resolvers = cm_json_str(given, "resolvers"),
         .fixed_s = (int)cm_json_int(given, "fixed_s", 0),
+        .start_ms = start_of(account),
         .limit_s = (int)cm_json_int(given, "limit_s", 0),
     };
 }

@@ -142,6 +142,8 @@ static void on_seen(void *arg, const json_t *report, const struct cm_err *err)
         cm_err_copy(&test->err, err);
     } else {
         cm_json_set_int(test->report, "seen_ms", cm_mono_ms() - test->set_ms);
+        if (!test->engine->dead)
+            eng_dns_measured(test->engine, test->name, cm_mono_ms() - test->set_ms);
         tell(test, "The probe is seen everywhere, %lld ms after it was set",
              (long long)(cm_mono_ms() - test->set_ms));
     }
@@ -160,6 +162,7 @@ static void on_set(void *arg, const struct cm_err *err)
     test->set_ms = cm_mono_ms();
     tell(test, "The probe is set; looking for it");
     options.fixed_s = 0;
+    options.start_ms = 0; /* a test measures anew */
     CM_AUTO_JSON values = json_pack("[{s:s,s:s}]", "fqdn", test->fqdn, "value", test->value);
     if (!eng_dns_resolver(test->account) || (!options.authoritative && !options.resolvers)) {
         tell(test, "Nobody is asked whether it is seen: switched off in the account");

@@ -32,6 +32,9 @@ static json_t *view_of(struct engine *engine, const char *name, const json_t *bo
     for (size_t i = 0; i < sizeof(members) / sizeof(members[0]); i++)
         json_object_set(view, members[i], json_object_get(body, members[i]));
     cm_json_set_bool(view, "one_value", dnsp_one_value(&account));
+    int64_t measured = eng_dns_measure(engine, name);
+    if (measured > 0)
+        cm_json_set_int(view, "measured_ms", measured);
     cm_json_set_bool(view, "unverified", dnsp_unverified(&account));
     return view;
 }

@@ -19,6 +19,7 @@ struct part {
     struct job_dns *owner; /* NULL = the job went */
     struct dns_wait *wait;
     struct eng_dns_account *account;
+    int64_t asked_ms; /* servers are asked since then, monotonic; 0 = a fixed time is waited */
 };
 
 enum phase { SETTING, SEEING, PEOPLE, LOOKING };
@@ -149,6 +150,8 @@ static void on_seen(void *arg, const json_t *report, const struct cm_err *err)
     bool by_people = is_by_people(part->account);
     (void)report; /* the error says who did not see what */
     part->wait = NULL;
+    if (!err && !by_people && part->asked_ms > 0)
+        eng_dns_measured(dns->job->engine, part->account->name, cm_mono_ms() - part->asked_ms);
     if (err && by_people && dns->problem.code == 0) {
         cm_err_copy(&dns->problem, err);
         eng_step(dns->job->engine, dns->job->ulid, CM_LOG_WARN, "Not seen yet: %s", err->what);
@@ -180,6 +183,7 @@ static void wait_for_account(struct job_dns *dns, struct eng_dns_account *take,
     struct dns_wait_options options = eng_dns_wait_options(take);
     if (is_by_people(take)) {
         options.fixed_s = 0;
+        options.start_ms = 0;
         options.limit_s = PEOPLE_LIMIT_S;
     }
     if ((!options.authoritative && !options.resolvers && options.fixed_s == 0) ||
@@ -189,6 +193,7 @@ static void wait_for_account(struct job_dns *dns, struct eng_dns_account *take,
     }
     struct part *part = part_new(dns);
     part->account = take;
+    part->asked_ms = options.fixed_s > 0 ? 0 : cm_mono_ms();
     part->wait = dns_wait(dns->job->engine->env.loop, eng_dns_resolver(take), values, &options,
                           on_seen, part);
 }

@@ -287,6 +287,17 @@ static void a_fixed_time_asks_nobody(void **state)
     json_decref(o.report);
 }
 
+static void the_first_look_comes_when_it_was_measured(void **state)
+{
+    (void)state;
+    struct outcome o =
+        wait_for((const char *const[]){"all.two.test", "aa", NULL},
+                 (struct dns_wait_options){.authoritative = true, .start_ms = 300, .limit_s = 20});
+    assert_int_equal(o.code, 0);
+    assert_true(o.ended - o.began >= 290);
+    json_decref(o.report);
+}
+
 static void a_wait_can_be_cancelled_at_any_time(void **state)
 {
     CM_AUTO_JSON values = json_pack("[{ssss}]", "fqdn", "mute.two.test", "value", "v");
@@ -331,6 +342,7 @@ int main(void)
         cmocka_unit_test(a_server_that_cannot_be_found_is_not),
         cmocka_unit_test(a_loop_ends_the_wait_at_once),
         cmocka_unit_test(a_fixed_time_asks_nobody),
+        cmocka_unit_test(the_first_look_comes_when_it_was_measured),
         cmocka_unit_test(a_wait_can_be_cancelled_at_any_time),
         cmocka_unit_test(too_many_values_are_refused),
     };

@@ -19,8 +19,9 @@ static struct {
     unsigned active, most; /* calls at a time */
     json_t *busy;          /* {fqdn: true}: two calls for one name at a time are a failure */
     unsigned crossed;
-    size_t fullest;  /* values at a time */
-    json_t *secrets; /* of the last call */
+    size_t fullest;   /* values at a time */
+    int64_t start_ms; /* of the last wait */
+    json_t *secrets;  /* of the last call */
 } fake;
 
 static inline void fake_reset(void)
@@ -276,7 +277,7 @@ struct dns_wait *dns_wait(struct cm_loop *loop, struct dns_client *dns, const js
 {
     struct dns_wait *wait = cm_calloc(1, sizeof(*wait));
     (void)dns;
-    (void)options;
+    fake.start_ms = options->start_ms;
     *wait = (struct dns_wait){.values = json_deep_copy(values), .done = done, .arg = arg};
     wait->timer = cm_timer_new(loop, fake_wait_turn, wait);
     cm_timer_start(wait->timer, fake.delay_ms);

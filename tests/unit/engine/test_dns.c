@@ -561,6 +561,25 @@ static void tests_an_account(void **state)
     cm_err_fini(&err);
 }
 
+/* What was measured is where the next wait begins to look; each run measures again. */
+static void a_wait_begins_where_the_last_one_ended(void **state)
+{
+    struct h *h = *state;
+    account(h, "main", "example.com");
+    assert_int_equal(eng_dns_measure(h->engine, "main"), 0);
+    eng_dns_measured(h->engine, "main", 10000);
+    CM_AUTO_JSON view = eng_dns_account_view(h->engine, "main");
+    assert_int_equal(cm_json_int(view, "measured_ms", 0), 10000);
+    CM_AUTO_JSON one = h_issue(h, "*.a.example.com");
+    assert_int_equal(fake.start_ms, 8000);
+    assert_in_range(eng_dns_measure(h->engine, "main"), 0, DNS_START_MIN_MS);
+    CM_AUTO_JSON two = h_issue(h, "*.b.example.com");
+    assert_int_equal(fake.start_ms, 0);
+    eng_dns_measured(h->engine, "main", INT64_C(7200000));
+    CM_AUTO_JSON three = h_issue(h, "*.c.example.com");
+    assert_int_equal(fake.start_ms, DNS_START_MAX_MS);
+}
+
 static void a_test_ends_with_the_engine(void **state)
 {
     struct h *h = *state;
@@ -599,6 +618,7 @@ int main(void)
         TEST(one_value_at_a_time_for_two_orders),
         TEST(people_write_and_go_on),
         TEST(tests_an_account),
+        TEST(a_wait_begins_where_the_last_one_ended),
         TEST(a_test_ends_with_the_engine),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
