@@ -114,6 +114,7 @@ static const struct cs_member request[] = {LABEL("action", REQ),
                                            OBJECT("fields", 0, request_fields),
                                            OBJECT("by", 0, request_by),
                                            OBJECT("revoke", 0, request_revoke),
+                                           PEM("certificate", 0, CHAIN_MAX + CERT_MAX),
                                            TIME("at", REQ),
                                            END};
 
@@ -161,6 +162,15 @@ static const struct cs_member activation[] = {TIME("from", REQ), WORD("by", REQ,
 static const struct cs_member issued_by[] = {LABEL("account", 0), LINE("directory", 0, URL_MAX),
                                              END};
 
+/* A CSR that is out (certmgr/engine/manual.h). */
+static const struct cs_member csr_out[] = {B64URL("csr", 0, CERT_MAX),
+                                           B64("sealed_key", 0, SEALED_MAX),
+                                           HEX("public_key_sha256", 0, 64),
+                                           INT("key_generation", COUNT_MAX),
+                                           TIME("at", 0),
+                                           BOOL("new_key"),
+                                           END};
+
 static const struct cs_member credential[] = {ASKED_FIELDS,
                                               HOSTS("host_names_ascii", 0, NAMES_MAX),
                                               WORD("status", REQ, statuses),
@@ -186,6 +196,7 @@ static const struct cs_member credential[] = {ASKED_FIELDS,
                                               OBJECT("revocation", 0, revocation),
                                               OBJECT("ari", 0, ari),
                                               OBJECT("activation", 0, activation),
+                                              OBJECT("csr_out", 0, csr_out),
                                               OBJECT("issued_by", 0, issued_by),
                                               BOOL("leaving"),
                                               OBJECT("waits_for", 0, waits_for),

@@ -5,12 +5,15 @@
 #include <openssl/x509v3.h>
 #include <string.h>
 
+#include "base/core/buf.h"
+#include "base/core/bytes.h"
 #include "base/core/mem.h"
 #include "keyfile/ossl.h"
 #include "keyfile/pkey.h"
 
 #define NAME_MAX_LEN 253 /* RFC 1035 2.3.4, as text */
 #define LABEL_MAX    63
+#define PEM_LINE     64 /* characters of base64 (RFC 7468 2) */
 
 /* Length of an address in its canonical text (RFC 8738 3, RFC 5952), 0 = not one. */
 static size_t ip_bytes(const char *name, unsigned char out[sizeof(struct in6_addr)])
@@ -129,4 +132,21 @@ int kf_csr(EVP_PKEY *key, const json_t *names, uint8_t **ret, size_t *ret_len, s
     *ret_len = (size_t)len;
     OPENSSL_free(der);
     return 0;
+}
+
+char *kf_csr_pem(const char *b64url)
+{
+    uint8_t *der = NULL;
+    size_t len = 0;
+    struct cm_buf out;
+    if (!b64url || cm_b64url_decode(b64url, strlen(b64url), &der, &len) != 0)
+        return NULL;
+    CM_AUTO_STR text = cm_b64(der, len);
+    cm_free(der);
+    cm_buf_init(&out, strlen(text) * 2 + 200);
+    cm_buf_puts(&out, "-----BEGIN CERTIFICATE REQUEST-----\n");
+    for (const char *at = text; *at; at += strnlen(at, PEM_LINE))
+        cm_buf_printf(&out, "%.*s\n", PEM_LINE, at);
+    cm_buf_puts(&out, "-----END CERTIFICATE REQUEST-----\n");
+    return cm_buf_take(&out, NULL);
 }

@@ -16,3 +16,5 @@ int kf_csr(EVP_PKEY *key, const json_t *names, uint8_t **ret, size_t *ret_len, s
  * letters, digits and hyphens (not at the ends), at most 253 in all; "*." may stand in front. Or
  * addresses in canonical text (RFC 5952), which become iPAddress entries (RFC 8738 3). */
 int kf_csr_names_check(const json_t *names, struct cm_err *err);
+/* PEM (RFC 7468 7) of a request that is stored as base64url; owned, NULL when it is not one. */
+char *kf_csr_pem(const char *b64url);

@@ -96,8 +96,8 @@ static void copy_members(json_t *to, const json_t *from, const char *const *name
 
 json_t *web_state(const json_t *view)
 {
-    static const char *const members[] = {"status",    "health",      "error",
-                                          "not_after", "fingerprint", "activation"};
+    static const char *const members[] = {"status",      "health",     "error",  "not_after",
+                                          "fingerprint", "activation", "csr_out"};
     static const char *const of_receipt[] = {"server", "state", "fingerprint", "at", "error"};
     json_t *state = json_object();
     json_t *receipts = json_array();

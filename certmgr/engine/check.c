@@ -3,6 +3,7 @@
  * the form (at once, at the field) and the intake on the manager (which trusts no request).
  */
 #include "certmgr/engine/internal.h"
+#include "certmgr/engine/manual.h"
 
 #include <inttypes.h>
 #include <stdarg.h>
@@ -116,10 +117,11 @@ static void check_provider(struct eng_check *check)
 {
     const char *provider = eng_check_text(check, "provider", NULL);
     cm_json_set_str(check->out, "provider", provider);
-    if (strcmp(provider, "acme") != 0)
-        eng_check_error(check, "provider", provider,
-                        "the certificate provider \"%.40s\" is not known here: choose acme",
-                        provider);
+    if (strcmp(provider, "acme") != 0 && !eng_is_manual(check->out))
+        eng_check_error(
+            check, "provider", provider,
+            "the certificate provider \"%.40s\" is not known here: choose acme or manual",
+            provider);
 }
 
 static void check_account(struct eng_check *check)
@@ -334,6 +336,15 @@ static void check_paused(struct eng_check *check)
         eng_check_error(check, "paused", NULL, "paused is true or false");
 }
 
+static void check_acme(struct eng_check *check)
+{
+    check_account(check);
+    check_chain(check);
+    check_challenge(check);
+    check_profile(check);
+    check_fallback(check);
+}
+
 /* ---- all of it ----------------------------------------------------------------------------------
  */
 
@@ -352,7 +363,9 @@ void eng_check_for(struct engine *engine, const char *credential, const json_t *
                               .notes = json_array()};
     eng_check_names(&check);
     check_provider(&check);
-    check_account(&check);
+    if (!eng_is_manual(
+            check.out)) /* people bring the certificates: no account, no choices at one */
+        check_acme(&check);
     check_choice(&check, "key_type", key_types,
                  "the key type is P-256, P-384, RSA-2048, RSA-3072 or RSA-4096");
     check_choice(&check, "key_rollover", rollovers,
@@ -360,10 +373,6 @@ void eng_check_for(struct engine *engine, const char *credential, const json_t *
     eng_check_servers(&check);
     check_target(&check);
     check_renew_days(&check);
-    check_chain(&check);
-    check_challenge(&check);
-    check_profile(&check);
-    check_fallback(&check);
     check_paused(&check);
     eng_check_file(&check); /* last: it needs names, servers and target */
     json_decref(check.defaults);

@@ -91,6 +91,12 @@ void eng_submit(struct engine *engine, const json_t *fields, const struct eng_ac
 void eng_change(struct engine *engine, const char *credential, const json_t *fields,
                 int64_t base_serial, const struct eng_actor *actor, eng_submit_fn done, void *arg);
 
+/* A certificate that a person brings for a credential of provider "manual": PEM or PKCS #7 with
+ * anything around it, any order.  Checked here and by the manager.  done as for eng_submit(), the
+ * notes say what was done to the text. */
+void eng_certificate_put(struct engine *engine, const char *credential, const char *text,
+                         size_t len, const struct eng_actor *actor, eng_submit_fn done, void *arg);
+
 typedef void (*eng_done_fn)(void *arg, const struct cm_err *err);
 /* Retry now: a request: document with action "retry" for an existing credential. */
 void eng_retry(struct engine *engine, const char *credential, const struct eng_actor *actor,

@@ -2,7 +2,7 @@
  * What a person asks for in a credential, and what must be made anew when some of it changes: the
  * key, the certificate, or only the place of the keyring.
  */
-#include "certmgr/engine/internal.h"
+#include "certmgr/engine/manual.h"
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
@@ -53,6 +53,8 @@ void eng_fields_take(json_t *body, const json_t *fields)
         if (value)
             json_object_set(body, asked[i], value);
     }
+    if (eng_is_manual(body))
+        json_object_del(body, "account");
     for (size_t i = 0; i < COUNT(optional); i++) {
         json_t *value = json_object_get(fields, optional[i]);
         if (value)

@@ -7,6 +7,7 @@
  * (over.c).
  */
 #include "certmgr/engine/life.h"
+#include "certmgr/engine/manual.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -18,6 +19,7 @@ enum intake_action {
     ACTION_RENEW,     /* a new certificate now, whatever the date */
     ACTION_ROLL_OVER, /* the same with a new key */
     ACTION_DRY_RUN,   /* the order at the CA's staging; of new fields: they become a draft */
+    ACTION_HANDED,    /* a person brings a certificate (manual.c) */
     ACTION_LIFE,      /* revoke, archive, delete and their like (life.c) */
     ACTION_COUNT
 };
@@ -31,6 +33,7 @@ static const struct {
     [ACTION_RENEW] = {"renew", "A renewal was asked for"},
     [ACTION_ROLL_OVER] = {"roll_over", "A renewal with a new key was asked for"},
     [ACTION_DRY_RUN] = {"dry_run", "A dry run was asked for"},
+    [ACTION_HANDED] = {"certificate", "A certificate was handed in"},
     [ACTION_LIFE] = {"", ""},
 };
 
@@ -42,6 +45,7 @@ struct intake {
     enum intake_action action;
     const char *outcome; /* for the step log; static text */
     json_t *notes;
+    json_t *former; /* the credential before the certificate was handed in, or NULL */
 };
 
 static void answered_key(const char *ulid, char *out, size_t size)
@@ -84,9 +88,13 @@ static bool wants_order(const struct intake *intake, const json_t *body, const j
 static void accept(struct intake *intake, json_t *body, const json_t *fields)
 {
     bool order = wants_order(intake, body, fields);
-    if (eng_key_differs(body, fields))
+    if (eng_key_differs(body, fields)) {
         json_object_del(body, "csr");
+        json_object_del(body, "csr_out");
+    }
     eng_fields_take(body, fields);
+    if (!eng_is_manual(body))
+        json_object_del(body, "csr_out");
     take_origin(intake, body);
     json_object_del(body, "error");
     if (!eng_trial_asked(body))
@@ -98,7 +106,10 @@ static void accept(struct intake *intake, json_t *body, const json_t *fields)
         intake->outcome = "The settings were changed; the certificate stays";
         return;
     }
-    cm_json_set_str(body, "status", cm_json_str(body, "chain") ? "renew" : "pending");
+    cm_json_set_str(body, "status",
+                    cm_json_str(body, "chain") ? "renew"
+                    : eng_csr_waits(body)      ? "waiting"
+                                               : "pending");
     if (!json_object_get(body, "attempts") || intake->action != ACTION_RETRY)
         cm_json_set_int(body, "attempts", 0);
     cm_json_set_time(body, "next_action_at", cm_now_ms());
@@ -221,7 +232,16 @@ static int answer_again(struct intake *intake, json_t *body, struct cm_err *err)
         intake->outcome = "Nothing to try again";
         return 1;
     }
-    if (intake->action == ACTION_ROLL_OVER)
+    if (eng_is_manual(body) && intake->action == ACTION_RENEW && eng_csr_waits(body) &&
+        !cm_json_str(body, "csr")) {
+        intake->outcome = "The CSR for this key is there already";
+        return 1;
+    }
+    if (eng_is_manual(body) && intake->action != ACTION_RETRY)
+        json_object_del(body, "csr_out");
+    if (intake->action == ACTION_ROLL_OVER && eng_is_manual(body))
+        cm_json_set(body, "csr_out", json_pack("{s:b}", "new_key", 1)); /* the present key stays */
+    else if (intake->action == ACTION_ROLL_OVER)
         json_object_del(body, "csr"); /* no CSR, no key to keep (job_key.c) */
     accept(intake, body, body);
     return 0;
@@ -266,6 +286,30 @@ static int answer_dry_run(struct intake *intake, json_t *body, struct cm_err *er
     return refused ? 0 : rc;
 }
 
+/* Looked at once more: the server where it was handed in may have had an older credential. */
+static int answer_handed(struct intake *intake, json_t *body)
+{
+    struct cm_err why = CM_ERR_INIT;
+    CM_AUTO_JSON former = json_copy(body);
+    json_decref(intake->notes);
+    intake->notes = json_array();
+    json_decref(intake->former);
+    intake->former = NULL;
+    int rc = eng_manual_take(intake->engine, cm_json_str_or(intake->request, "certificate", ""),
+                             body, intake->notes, &why);
+    intake->outcome = actions[ACTION_HANDED].outcome;
+    if (rc != 0) {
+        intake->outcome = "The certificate that was handed in was refused";
+        json_array_append_new(intake->notes, json_string(why.what));
+        cm_err_fini(&why);
+        return 1;
+    }
+    take_origin(intake, body);
+    if (cm_json_str(former, "chain"))
+        intake->former = json_incref(former);
+    return 0;
+}
+
 static int edit(void *arg, json_t *body, struct cm_err *err)
 {
     struct intake *intake = arg;
@@ -278,6 +322,8 @@ static int edit(void *arg, json_t *body, struct cm_err *err)
                                &intake->outcome);
     if (intake->action == ACTION_DRY_RUN)
         return answer_dry_run(intake, body, err);
+    if (intake->action == ACTION_HANDED)
+        return answer_handed(intake, body);
     if (intake->action != ACTION_ISSUE)
         return answer_again(intake, body, err);
     return answer_issue(intake, body, cm_json_obj(intake->request, "fields"));
@@ -287,6 +333,7 @@ static void intake_free(struct intake *intake)
 {
     json_decref(intake->request);
     json_decref(intake->notes);
+    json_decref(intake->former);
     cm_free(intake);
 }
 
@@ -337,9 +384,34 @@ static int edit_place(void *arg, json_t *body, struct cm_err *err)
     return 0;
 }
 
+/* What the credential has taken, the servers get; also when only that was left to do. */
+static int edit_handed(void *arg, json_t *body, struct cm_err *err)
+{
+    const struct intake *intake = arg;
+    (void)err;
+    if (intake->engine->dead)
+        return 1;
+    CM_AUTO_STR id = cm_asprintf("credential:%s", intake->credential);
+    CM_AUTO_JSON credential = cs_get_body(intake->engine->env.store, id);
+    return eng_manual_keyfile(intake->credential, credential, body);
+}
+
+static void on_handed(struct intake *intake)
+{
+    CM_AUTO_STR id = cm_asprintf("keyfile:%s", intake->credential);
+    if (intake->former)
+        eng_archive(intake->engine, intake->credential, intake->former,
+                    cm_json_obj(intake->former, "revocation") ? "revoked" : "replaced", NULL, NULL);
+    eng_edit(intake->engine, id, "keyfile", edit_handed, on_answered, intake);
+}
+
 static void on_edited(void *arg, const struct cs_doc *doc, const struct cm_err *err)
 {
     struct intake *intake = arg;
+    if (!err && !intake->engine->dead && intake->action == ACTION_HANDED) {
+        on_handed(intake);
+        return;
+    }
     if (err || intake->engine->dead || intake->action != ACTION_ISSUE) {
         on_answered(intake, doc, err);
         return;

@@ -1,6 +1,8 @@
 /* A job's life: what it reads, where it begins, how it ends.  See job.h. */
 #include "certmgr/engine/job.h"
 
+#include "certmgr/engine/manual.h"
+
 #include <stdio.h>
 #include <string.h>
 
@@ -179,8 +181,8 @@ static int edit_expired(void *arg, json_t *body, struct cm_err *err)
     if (!call->job)
         return 1;
     cm_json_set_str(body, "status", "expired");
-    if (cm_json_bool(body, "paused", false) ||
-        strcmp(cm_json_str_or(body, "provider", ""), "acme") != 0)
+    if (cm_json_bool(body, "paused", false) || eng_csr_waits(body) ||
+        (!eng_is_manual(body) && strcmp(cm_json_str_or(body, "provider", ""), "acme") != 0))
         json_object_del(body, "next_action_at"); /* else: the attempts to renew it go on */
     json_t *health = json_object();
     cm_json_set_str(health, "color", "red");
@@ -263,6 +265,11 @@ void job_begin(struct job *job)
         job->order = json_object();
     job->renewal = cm_json_str(job->credential, "chain") != NULL;
     eng_steps_trim(engine, job->ulid);
+    if (eng_is_manual(job->credential)) {
+        json_object_del(job->order, "acme"); /* begun before people were asked */
+        job_key(job);
+        return;
+    }
     const char *turn = eng_turn_account(job->credential);
     if (strcmp(cm_json_str_or(job->order, "account", turn), turn) != 0)
         json_object_del(job->order, "acme"); /* begun at another CA, which has failed */

@@ -9,87 +9,29 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "base/net/hostname.h"
 #include "certmgr/engine/activation.h"
 #include "certmgr/engine/ari.h"
 #include "certmgr/engine/dns.h"
+#include "certmgr/engine/issued.h"
 #include "certmgr/engine/life.h"
 #include "keyfile/cert.h"
-
-static json_t *unicode_names(const json_t *san)
-{
-    json_t *out = json_array();
-    size_t i;
-    json_t *name;
-    json_array_foreach(san, i, name)
-    {
-        char text[1024];
-        hostname_to_unicode(json_string_value(name), text, sizeof(text));
-        json_array_append_new(out, json_string(text));
-    }
-    return out;
-}
-
-static json_t *health_of(const struct kf_chain *chain)
-{
-    json_t *health = json_object(), *causes = json_array();
-    cm_json_set_str(health, "color", chain->root ? "green" : "yellow");
-    if (!chain->root)
-        json_array_append_new(causes,
-                              json_string("the root certificate of the chain was not found: the "
-                                          "keyring file is written without it; add the CA's root "
-                                          "to the trusted roots"));
-    cm_json_set(health, "causes", causes);
-    return health;
-}
 
 /* What the credential takes over from the order and the chain. */
 static json_t *outcome(const struct job *job, const struct kf_chain *chain, json_t *activation)
 {
-    static const char *const from_order[] = {"sealed_key", "public_key_sha256", "csr",
-                                             "key_generation"};
-    json_t *out = json_object();
-    for (size_t i = 0; i < sizeof(from_order) / sizeof(from_order[0]); i++)
-        json_object_set(out, from_order[i], json_object_get(job->order, from_order[i]));
-    CM_AUTO_STR pem = cm_asprintf("%s%s", chain->leaf, chain->intermediates);
-    cm_json_set_str(out, "status", "issued");
-    cm_json_set_str(out, "chain", pem);
-    cm_json_set_str(out, "root", chain->root);
-    cm_json_set_str(out, "fingerprint", chain->info.fingerprint);
-    json_object_set(out, "san", chain->info.san);
-    cm_json_set(out, "san_unicode", unicode_names(chain->info.san));
-    cm_json_set_str(out, "issuer", chain->info.issuer);
-    cm_json_set_time(out, "not_before", chain->info.not_before_ms);
-    cm_json_set_time(out, "not_after", chain->info.not_after_ms);
-    cm_json_set_time(out, "issued_at", cm_now_ms());
+    json_t *out = eng_issued(job->order, chain, activation, cm_now_ms());
     cm_json_set(out, "issued_by",
                 json_pack("{s:s,s:s}", "account", job->account->name, "directory",
                           cm_json_str_or(job->account->body, "directory", "")));
     cm_json_set(out, "ari", eng_ari_left(job->order, cm_now_ms()));
-    if (activation)
-        json_object_set(out, "activation", activation);
-    cm_json_set(out, "health", health_of(chain));
-    cm_json_set_int(out, "attempts", 0);
     return out;
 }
 
 static json_t *keyfile_members(const struct job *job, const struct kf_chain *chain,
                                const json_t *activation)
 {
-    static const char *const from_order[] = {"sealed_key", "public_key_sha256", "key_generation",
-                                             "servers"};
-    json_t *out = json_object();
-    for (size_t i = 0; i < sizeof(from_order) / sizeof(from_order[0]); i++)
-        json_object_set(out, from_order[i], json_object_get(job->order, from_order[i]));
-    cm_json_set_str(out, "credential", job->ulid);
-    json_object_set(out, "names", json_object_get(job->order, "names"));
-    cm_json_set_str(out, "leaf", chain->leaf);
-    cm_json_set_str(out, "intermediates", chain->intermediates);
-    cm_json_set_str(out, "root", chain->root);
-    cm_json_set_str(out, "fingerprint", chain->info.fingerprint);
-    cm_json_set_time(out, "not_after", chain->info.not_after_ms);
-    eng_activation_place(out, activation);
-    return out;
+    return eng_issued_keyfile(job->ulid, job->order, json_object_get(job->order, "names"), chain,
+                              activation);
 }
 
 /* ---- writing ----------------------------------------------------------------------------------
@@ -103,15 +45,9 @@ static int edit_credential(void *arg, json_t *body, struct cm_err *err)
         return 1;
     bool outdated = job_is_outdated(call->job, body);
     bool new_key = outdated && !cm_json_str(body, "csr");
-    json_object_del(body, "root"); /* of the former chain */
-    json_object_del(body, "error");
-    json_object_del(body, "ari");
-    json_object_del(body, "activation");
-    json_object_del(body, "revocation"); /* of the former certificate */
-    json_object_del(body, "waits_for");
+    eng_issued_clear(body); /* with `fallback`: the next renewal begins with the first account */
     if (!eng_trial_asked(body))
         json_object_del(body, "trial");
-    json_object_del(body, "fallback"); /* the next renewal begins with the first account */
     json_object_update(body, call->value);
     int64_t next = eng_plan_renewal(body);
     if (outdated) {

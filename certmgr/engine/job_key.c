@@ -3,6 +3,8 @@
  * sends the stored CSR again, as long as names, key type and servers are the ones it was made for
  * (reference/acme.md B4).  Otherwise the agent makes a new generation.
  */
+#include "certmgr/engine/manual.h"
+
 #include "certmgr/engine/job.h"
 
 #include <inttypes.h>
@@ -21,10 +23,27 @@ static bool is_at_ca(const struct job *job)
     return cm_json_str(acme, "order_url") || cm_json_str(acme, "ordering_at");
 }
 
+/* People asked for a CSR with a new key. */
+static bool wants_new_key(const struct job *job)
+{
+    return cm_json_bool(cm_json_obj(job->credential, "csr_out"), "new_key", false);
+}
+
+/* With key and CSR: on to the CA, or to the people who go there. */
+static void go_on(struct job *job)
+{
+    if (eng_is_manual(job->credential))
+        job_manual(job);
+    else
+        job_choose(job);
+}
+
 /* An order that the CA has is finished with the key that it has. */
 static bool is_staged(const struct job *job)
 {
     if (job_has_old_key(job, job->credential) && !is_at_ca(job))
+        return false;
+    if (wants_new_key(job) && same(job, "public_key_sha256", "public_key_sha256"))
         return false;
     return cm_json_str(job->order, "csr") && cm_json_str(job->order, "sealed_key") &&
            cm_json_str(job->order, "public_key_sha256") && same(job, "names", "host_names_ascii") &&
@@ -34,8 +53,8 @@ static bool is_staged(const struct job *job)
 static bool may_keep(const struct job *job)
 {
     const json_t *credential = job->credential;
-    return !job->trial && cm_json_str(credential, "csr") && cm_json_str(credential, "sealed_key") &&
-           cm_json_str(credential, "public_key_sha256") &&
+    return !job->trial && !wants_new_key(job) && cm_json_str(credential, "csr") &&
+           cm_json_str(credential, "sealed_key") && cm_json_str(credential, "public_key_sha256") &&
            strcmp(cm_json_str_or(credential, "key_rollover", "keep"), "keep") == 0;
 }
 
@@ -63,7 +82,7 @@ static void on_saved(void *arg, int code, const struct cm_err *err)
     if (code != 0)
         job_fail(job, err);
     else
-        job_choose(job);
+        go_on(job);
 }
 
 /* The key must be durable before anything outside hears of it. */
@@ -112,7 +131,7 @@ static void on_created(void *arg, const json_t *reply, const struct cm_err *err)
 void job_key(struct job *job)
 {
     if (is_staged(job)) {
-        job_choose(job);
+        go_on(job);
         return;
     }
     if (may_keep(job)) {

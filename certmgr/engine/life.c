@@ -27,7 +27,7 @@ static void set_health(json_t *body, const char *color, const char *cause)
 /* Nothing is planned for it any more, and it holds no key. */
 static void put_away(json_t *body, bool leaving)
 {
-    static const char *const gone[] = {"sealed_key", "csr",       "next_action_at",
+    static const char *const gone[] = {"sealed_key", "csr",       "csr_out", "next_action_at",
                                        "error",      "waits_for", "trial"};
     for (size_t i = 0; i < sizeof(gone) / sizeof(gone[0]); i++)
         json_object_del(body, gone[i]);
@@ -121,6 +121,8 @@ static const char *refusal_of(struct engine *engine, const json_t *body, const j
     int64_t reason = cm_json_int(wish, "reason", 0);
     if (!cm_json_str(body, "chain"))
         return "Nothing is revoked: there is no certificate";
+    if (!*eng_issuer_account(body))
+        return "Nothing is revoked: a person brought the certificate; its CA revokes it";
     if (status_is(body, "revoked") || status_is(body, "archived"))
         return "Nothing is revoked: the certificate is revoked or archived already";
     if (cm_json_str(wish, "fingerprint") &&

@@ -157,10 +157,14 @@ static struct plan plan_order(const json_t *credential, const json_t *order, enu
                               const char *why, int64_t now_ms)
 {
     int64_t next = cm_json_time(credential, "next_action_at", 0);
+    const char *provider = cm_json_str_or(credential, "provider", "");
+    /* Of what people bring, the CSR is made in time (manual.h). */
+    bool manual = strcmp(provider, "manual") == 0;
+    const json_t *out = cm_json_obj(credential, "csr_out");
     if (rule == RULE_REVOKE) /* also of what is paused: a person asked for it */
         return make(PLAN_REVOKE, next && next <= now_ms + AHEAD_MAX_MS ? next : now_ms,
                     "the certificate is to be revoked");
-    if (strcmp(cm_json_str_or(credential, "provider", ""), "acme") != 0)
+    if (strcmp(provider, "acme") != 0 && (!manual || cm_json_str(out, "csr")))
         return make(PLAN_NOTHING, 0, "waits for a person");
     if (cm_json_bool(credential, "paused", false))
         return make(PLAN_NOTHING, 0, "paused");
@@ -173,7 +177,7 @@ static struct plan plan_order(const json_t *credential, const json_t *order, enu
     if (rule == RULE_AGAIN)
         return make(PLAN_ISSUE, next, "next attempt after the failure");
     /* What was begun is finished first: never a second order while one is open. */
-    if (eng_order_open(order))
+    if (!manual && eng_order_open(order))
         return make(PLAN_ISSUE, now_ms, "goes on with the open order");
     if (rule == RULE_VALID)
         return plan_valid(credential);

@@ -3,6 +3,7 @@
  * account of it is used), the names, wanted probes, the report.
  */
 #include "certmgr/engine/preflight.h"
+#include "certmgr/engine/manual.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -374,6 +375,10 @@ static void prepare(struct preflight *pf, const json_t *fields)
                   &pf->errors, &notes);
     if (json_array_size(pf->errors) > 0)
         cm_fail(&pf->err, CM_EINVAL, "The request has errors");
+    else if (eng_is_manual(pf->fields))
+        cm_fail(&pf->err, CM_ECONFLICT,
+                "The fields are fine; for a certificate that people bring no CA is asked, so there "
+                "is nothing more to check");
     else
         take_cas(pf);
 }

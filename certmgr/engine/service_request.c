@@ -10,6 +10,7 @@
 
 #include "certmgr/acme/presets.h"
 #include "certmgr/engine/advice.h"
+#include "certmgr/engine/manual.h"
 
 struct submit {
     char credential[CM_ULID_TEXT];
@@ -178,6 +179,46 @@ void eng_change(struct engine *engine, const char *credential, const json_t *fie
     cs_publish(engine->env.store, request, 0, on_submitted, submit);
 }
 
+/* ---- a certificate by hand --------------------------------------------------------------------
+ */
+
+static void field_error(struct submit *submit, const char *field)
+{
+    submit->errors = json_array();
+    json_array_append_new(submit->errors,
+                          json_pack("{s:s,s:s}", "field", field, "message", submit->err.what));
+}
+
+void eng_certificate_put(struct engine *engine, const char *credential, const char *text,
+                         size_t len, const struct eng_actor *actor, eng_submit_fn done, void *arg)
+{
+    struct submit *submit = cm_calloc(1, sizeof(*submit));
+    submit->done = done;
+    submit->arg = arg;
+    struct cs_doc doc = {0};
+    struct kf_chain chain = {0};
+    CM_AUTO_JSON key = NULL;
+    int rc = read_credential(engine, credential, &doc, &submit->err);
+    if (rc == 0)
+        rc = eng_manual_check(engine, doc.body, text, len, &chain, &key, &submit->notes,
+                              &submit->err);
+    if (rc != 0) {
+        if (submit->err.code == CM_EINVAL)
+            field_error(submit, "certificate");
+        cs_doc_fini(&doc);
+        refuse_later(engine, submit);
+        return;
+    }
+    (void)cm_strcpy(submit->credential, sizeof(submit->credential), credential);
+    json_t *request = make_request(engine, "certificate", credential, doc.serial, actor);
+    CM_AUTO_STR pem =
+        cm_asprintf("%s%s%s", chain.leaf, chain.intermediates, chain.root ? chain.root : "");
+    cm_json_set_str(request, "certificate", pem);
+    kf_chain_fini(&chain);
+    cs_doc_fini(&doc);
+    cs_publish(engine->env.store, request, 0, on_submitted, submit);
+}
+
 /* ---- retry ------------------------------------------------------------------------------------
  */
 
@@ -191,6 +232,10 @@ static int check_revocation(struct engine *engine, const json_t *body, json_t *r
     int64_t reason = cm_json_int(revoke, "reason", 0);
     if (!cm_json_str(body, "chain"))
         return cm_fail(err, CM_ECONFLICT, "there is no certificate to revoke");
+    if (!*eng_issuer_account(body))
+        return cm_fail(err, CM_ECONFLICT,
+                       "a person brought this certificate: have it revoked where it was issued, "
+                       "then archive the credential or hand in another certificate");
     if (strcmp(status, "revoked") == 0 || strcmp(status, "archived") == 0)
         return cm_fail(err, CM_ECONFLICT, "the certificate is %s already", status);
     if (reason < 0 || reason > 10 ||

@@ -2,6 +2,7 @@
 #include "certmgr/engine/guard.h"
 #include "certmgr/engine/job.h"
 #include "certmgr/engine/life.h"
+#include "certmgr/engine/manual.h"
 #include "certmgr/engine/told.h"
 
 #include <stdio.h>
@@ -175,6 +176,9 @@ json_t *eng_view(struct engine *engine, const char *ulid)
                        ? next_of(engine, credential, order, job ? job_step(job) : NULL, cm_now_ms())
                        : eng_next_told(ENG_NEXT_MANAGER, 0, NULL);
     json_object_del(credential, "sealed_key");
+    json_t *csr_out = eng_csr_out_view(credential);
+    json_object_del(credential, "csr_out");
+    cm_json_set(credential, "csr_out", csr_out);
     cm_json_set(credential, "health", eng_health(engine->env.store, ulid, credential));
     json_t *view = json_object();
     cm_json_set(view, "credential", credential);

@@ -104,12 +104,26 @@ static bool status_is(const struct subject *s, const char *const *list)
     return false;
 }
 
+/* People bring its certificates. */
+static bool by_hand(const struct subject *s)
+{
+    return strcmp(cm_json_str_or(s->credential, "provider", ""), "manual") == 0 &&
+           !cm_json_bool(s->credential, "paused", false);
+}
+
+/* The CSR that waits for its certificate, or NULL. */
+static const json_t *csr_of(const struct subject *s)
+{
+    const json_t *out = by_hand(s) ? cm_json_obj(s->credential, "csr_out") : NULL;
+    return cm_json_str(out, "csr") ? out : NULL;
+}
+
 /* attempts counts the failed runs since the last success, also while the next one is under way. */
 static void order_rule(const struct subject *s)
 {
     static const char *const wanted[] = {"error", "waiting", "pending", "renew", NULL};
     char key[NOTICE_KEY_MAX];
-    if (!status_is(s, wanted) || !json_object_get(s->credential, "attempts"))
+    if (!status_is(s, wanted) || !json_object_get(s->credential, "attempts") || csr_of(s))
         return; /* without attempts: a refused request, told to who made it */
     int64_t attempts = cm_json_int(s->credential, "attempts", 0);
     const json_t *error = cm_json_obj(s->credential, "error");
@@ -169,11 +183,47 @@ static int renewal_level(const struct subject *s, bool automatic, int64_t point)
     return left < life / 10 ? LEVEL_TENTH : left < life / 5 ? LEVEL_FIFTH : LEVEL_OPEN;
 }
 
+/* From the day on which its renewal was due: somebody has to go to the CA. */
+static void csr_rule(const struct subject *s)
+{
+    const json_t *out = csr_of(s);
+    int64_t now = s->rules->now_ms, life = s->not_after - s->not_before;
+    int64_t left = s->not_after - now;
+    char key[NOTICE_KEY_MAX], date[CM_TIME_TEXT];
+    if (!out)
+        return;
+    look_at(s->look_ms, now, s->not_after - life / 5 + 1);
+    look_at(s->look_ms, now, s->not_after - life / 10 + 1);
+    look_at(s->look_ms, now, s->not_after);
+    snprintf(key, sizeof(key), "csr:%s", s->ulid);
+    json_t *c = add(s->open, key, "csr_waits",
+                    left < life / 10  ? LEVEL_TENTH
+                    : left < life / 5 ? LEVEL_FIFTH
+                                      : LEVEL_OPEN);
+    if (!c)
+        return;
+    cm_time_format(s->not_after, date);
+    set_text(c, "title", cm_asprintf("%s needs a new certificate, by hand", s->name));
+    set_where(s, c, NULL);
+    set_text(c, "path", cm_asprintf("/credentials/%s/csr", s->ulid));
+    set_text(
+        c, "what",
+        cm_asprintf("The CSR waits for its certificate; the present one ends at %.19sZ", date));
+    cm_json_set_str(c, "hint",
+                    "Send the CSR to the CA and hand in the certificate that comes back");
+    cm_json_set_time(c, "since", cm_json_time(out, "at", 0));
+}
+
 static void renewal_rule(const struct subject *s)
 {
+    if (csr_of(s)) {
+        csr_rule(s);
+        return;
+    }
     int64_t now = s->rules->now_ms, life = s->not_after - s->not_before;
-    bool automatic = strcmp(cm_json_str_or(s->credential, "provider", ""), "acme") == 0 &&
-                     !cm_json_bool(s->credential, "paused", false);
+    bool automatic =
+        by_hand(s) || (strcmp(cm_json_str_or(s->credential, "provider", ""), "acme") == 0 &&
+                       !cm_json_bool(s->credential, "paused", false));
     int64_t point = automatic ? eng_plan_renewal(s->credential) : s->not_after - life / 3;
     const int64_t looks[] = {automatic ? point + (s->not_after - point) / 10 + 1 : point + 1,
                              s->not_after - life / 5 + 1, s->not_after - life / 10 + 1,

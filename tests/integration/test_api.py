@@ -342,6 +342,21 @@ class Documents(unittest.TestCase):
         call("POST", "/credentials/{credential}/dry-run", 404,
              credential="01J00000000000000000000000")
 
+    def test_by_hand(self):  # test_csr.py has the whole way
+        credential = call("POST", "/requests", 202, body={
+            "host_names": ["hand.api.example"], "servers": ["charlie"], "provider": "manual",
+            "keyring_file": "hand.kyr"}).json["credential"]
+        lab.wait_for("the CSR", lambda: "csr_out" in call(
+            "GET", "/credentials/{credential}", 200, credential=credential).json["credential"])
+        reply = call("GET", "/credentials/{credential}/csr", 200, credential=credential)
+        self.assertIn("BEGIN CERTIFICATE REQUEST", reply.json["csr"])
+        refused = call("POST", "/credentials/{credential}/certificate", 422, credential=credential,
+                       body={"certificate": reply.json["csr"]})
+        self.assertEqual(refused.json["errors"][0]["pointer"], "#/certificate")
+        self.assertIn("not the certificate", refused.json["errors"][0]["detail"])
+        call("GET", "/credentials/{credential}/csr", 404, credential="01J00000000000000000000000")
+        call("DELETE", "/credentials/{credential}", 204, credential=credential)
+
     def test_revoke_archive_delete(self):
         credential = call("POST", "/requests", 202, body={
             "host_names": ["end.api.example"], "servers": ["charlie"],

@@ -9,6 +9,7 @@ import * as mainPath from "./main_path.mjs";
 import * as live from "./live.mjs";
 import * as keyboard from "./keyboard.mjs";
 import * as admin from "./admin.mjs";
+import * as csr from "./csr.mjs";
 import * as access from "./access.mjs";
 import * as guards from "./guards.mjs";
 import * as promote from "./promote.mjs";
@@ -18,7 +19,7 @@ const standby = { base: standbyBase, setupLink: standbyLink };
 const lab = { base, setupLink, frontPid: Number(frontPid), standby, shots };
 const browser = await launch();
 let status = 0;
-for (const scenario of [mainPath, live, keyboard, admin, access, guards, promote]) {
+for (const scenario of [mainPath, live, keyboard, admin, csr, access, guards, promote]) {
   const begin = Date.now();
   try {
     await scenario.run(browser, lab);

@@ -53,21 +53,14 @@ static void changed(void *arg, const char *credential, const json_t *field_error
 void api_credential_patch(struct web_ctx *ctx)
 {
     static const struct api_member members[] = {
-        {"base_serial", API_INT, false},
-        {"host_names", API_TEXT_OR_TEXTS, false},
-        {"account", API_TEXT, false},
-        {"key_type", API_TEXT, false},
-        {"servers", API_TEXTS, false},
-        {"keyring_file", API_TEXT, false},
-        {"target", API_TEXT, false},
-        {"renew_days", API_INT, false},
-        {"key_rollover", API_TEXT, false},
-        {"alternate_chain", API_TEXT, false},
-        {"challenge", API_TEXT, false},
-        {"profile", API_TEXT, false},
-        {"profile_required", API_BOOL, false},
-        {"paused", API_BOOL, false},
-        {"fallback_accounts", API_TEXTS, false},
+        {"base_serial", API_INT, false},      {"host_names", API_TEXT_OR_TEXTS, false},
+        {"provider", API_TEXT, false},        {"account", API_TEXT, false},
+        {"key_type", API_TEXT, false},        {"servers", API_TEXTS, false},
+        {"keyring_file", API_TEXT, false},    {"target", API_TEXT, false},
+        {"renew_days", API_INT, false},       {"key_rollover", API_TEXT, false},
+        {"alternate_chain", API_TEXT, false}, {"challenge", API_TEXT, false},
+        {"profile", API_TEXT, false},         {"profile_required", API_BOOL, false},
+        {"paused", API_BOOL, false},          {"fallback_accounts", API_TEXTS, false},
         {"add_base", API_BOOL, false},
     };
     struct eng_actor actor = web_actor(ctx);

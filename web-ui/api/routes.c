@@ -9,6 +9,7 @@
 
 #define F WEB_FORM_MAX
 #define U (160u << 10) /* an upstream with its certificates */
+#define C (200u << 10) /* a certificate with its chain */
 #define T (2u << 20)   /* a trust root */
 #define R (160u << 10) /* a recipe of a DNS provider */
 
@@ -32,6 +33,10 @@ const struct web_route web_api_routes[] = {
      false},
     {HTTP_POST, "/api/v1/credentials/{ulid}/retry", api_credential_retry, F, AUTH_USER, BODY_JSON,
      false},
+    {HTTP_GET, "/api/v1/credentials/{ulid}/csr", api_credential_csr, 0, AUTH_USER, BODY_NONE,
+     false},
+    {HTTP_POST, "/api/v1/credentials/{ulid}/certificate", api_credential_certificate, C, AUTH_USER,
+     BODY_JSON, false},
     {HTTP_POST, "/api/v1/credentials/{ulid}/renew", api_credential_renew, F, AUTH_USER, BODY_JSON,
      false},
     {HTTP_POST, "/api/v1/credentials/{ulid}/dry-run", api_credential_dry_run, F, AUTH_USER,

@@ -29,6 +29,7 @@ void choice_account(const struct web_ctx *ctx, struct cm_buf *page, const char *
 
         options[used++] = (struct web_option){name, name};
     }
+    field.required = count > 0; /* certificates by hand need none */
     if (count == 0)
         web_notice(page, "warn", web_msg(ctx, MSG_F_NO_ACCOUNT));
     web_field_select(ctx, page, &field, options, used);
@@ -38,9 +39,11 @@ void choice_account(const struct web_ctx *ctx, struct cm_buf *page, const char *
 void choice_provider(const struct web_ctx *ctx, struct cm_buf *page, const char *value,
                      const json_t *errors)
 {
-    static const struct web_option providers[] = {{"acme", "ACME"}};
+    const struct web_option providers[] = {{"acme", "ACME"},
+                                           {"manual", web_msg(ctx, MSG_F_MANUAL)}};
     struct web_field field = {.name = "provider",
                               .label = MSG_F_PROVIDER,
+                              .hint = MSG_F_PROVIDER_HINT,
                               .value = value,
                               .required = true,
                               .errors = errors};

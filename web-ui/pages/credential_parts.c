@@ -87,8 +87,10 @@ static void fact_time(struct web_ctx *ctx, struct cm_buf *page, enum web_msg lab
     html_raw(page, "</dd>");
 }
 
-static const char *provider_word(const char *provider)
+static const char *provider_word(const struct web_ctx *ctx, const char *provider)
 {
+    if (provider && strcmp(provider, "manual") == 0)
+        return web_msg(ctx, MSG_F_MANUAL);
     return provider && strcmp(provider, "acme") == 0 ? "ACME" : provider;
 }
 
@@ -104,7 +106,7 @@ void part_facts(struct web_ctx *ctx, struct cm_buf *page, const json_t *fields,
     snprintf(days, sizeof(days), "%" PRId64, cm_json_int(fields, "renew_days", 0));
     part_begin(page, "facts-title", web_msg(ctx, MSG_D_FACTS));
     html_raw(page, "<dl class=\"facts\">");
-    fact(ctx, page, MSG_F_PROVIDER, provider_word(cm_json_str(fields, "provider")));
+    fact(ctx, page, MSG_F_PROVIDER, provider_word(ctx, cm_json_str(fields, "provider")));
     fact(ctx, page, MSG_F_ACCOUNT, cm_json_str(fields, "account"));
     fact(ctx, page, MSG_F_KEY_TYPE, cm_json_str(fields, "key_type"));
     fact(ctx, page, MSG_F_CHALLENGE, cm_json_str(fields, "challenge"));

@@ -49,6 +49,8 @@ static bool in_motion(const struct show *show)
     size_t i;
     json_t *server;
 
+    if (cm_json_obj(show->fields, "csr_out"))
+        return false; /* it waits for people */
     for (i = 0; i < sizeof(moving) / sizeof(moving[0]); i++) {
         if (strcmp(show->status, moving[i]) == 0)
             return true;
@@ -172,8 +174,8 @@ static void heading(const struct show *show, bool moving)
         edit_link(show);
     if (show->credential)
         end_link(show);
-    if (strcmp(show->status, "archived") == 0)
-        ; /* for good */
+    if (strcmp(show->status, "archived") == 0 || cm_json_obj(show->credential, "csr_out"))
+        ; /* for good, or people's turn */
     else if (cm_json_obj(show->credential, "error") || (!moving && !renewable(show)))
         retry_button(show);
     else if (!moving && show->credential && !cm_json_bool(show->credential, "paused", false))
@@ -282,6 +284,22 @@ static void messages(const struct show *show)
     }
 }
 
+/* A CSR that somebody has to take to a CA. */
+static void csr_card(const struct show *show)
+{
+    struct web_ctx *ctx = show->ctx;
+    struct cm_buf *page = show->page;
+    CM_AUTO_STR href = cm_asprintf("/credentials/%s/csr", ctx->param);
+
+    if (!cm_json_obj(show->credential, "csr_out"))
+        return;
+    html_raw(page, "<section class=\"card tone-warn\" aria-labelledby=\"csr-title\">");
+    html_leaf(page, "h2", web_msg(ctx, MSG_CS_WAITS), "id", "csr-title", NULL);
+    html_leaf(page, "p", web_msg(ctx, MSG_CS_LEAD), NULL);
+    html_leaf(page, "a", web_msg(ctx, MSG_CS_TITLE), "class", "button primary", "href", href, NULL);
+    html_raw(page, "</section>");
+}
+
 /* TXT records that somebody has to write. */
 static void manual(const struct show *show)
 {
@@ -333,6 +351,7 @@ static void body(const struct show *show)
 
     part(page, "messages");
     messages(show);
+    csr_card(show);
     manual(show);
     html_raw(page, "</div><div class=\"split\"><div>");
     part(page, "servers");

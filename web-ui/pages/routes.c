@@ -4,6 +4,7 @@
 #include "web-ui/web.h"
 
 #define F WEB_FORM_MAX
+#define C (200u << 10) /* a certificate with its chain */
 
 const struct web_route web_page_routes[] = {
     /* method, path, handler, body, who, cross-site rule, everywhere */
@@ -25,6 +26,9 @@ const struct web_route web_page_routes[] = {
     {HTTP_POST, "/credentials/{ulid}/dry-run", page_credential_dry_run, F, AUTH_USER, BODY_FORM,
      false},
     {HTTP_POST, "/credentials/{ulid}/renew", page_credential_renew, F, AUTH_USER, BODY_FORM, false},
+    {HTTP_GET, "/credentials/{ulid}/csr", page_csr, 0, AUTH_USER, BODY_NONE, false},
+    {HTTP_GET, "/credentials/{ulid}/csr.pem", page_csr_file, 0, AUTH_USER, BODY_NONE, false},
+    {HTTP_POST, "/credentials/{ulid}/certificate", page_csr_post, C, AUTH_USER, BODY_FORM, false},
     {HTTP_GET, "/credentials/{ulid}/end", page_credential_end, 0, AUTH_USER, BODY_NONE, false},
     {HTTP_POST, "/credentials/{ulid}/revoke", page_credential_revoke_post, F, AUTH_USER, BODY_FORM,
      false},

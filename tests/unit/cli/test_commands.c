@@ -336,6 +336,35 @@ static void an_account_says_how_names_are_proved(void **state)
     assert_has(more, "\"activation\":\"ocsp\",\"activation_s\":900");
 }
 
+static void certificates_by_hand(void **state)
+{
+    static const struct route routes[] = {
+        {"GET", API "/credentials/01HZZZZZZZZZZZZZZZZZZZZZZA/csr", 200, "{\"csr\":\"PEM-TEXT\"}"},
+        {"POST", API "/credentials/01HZZZZZZZZZZZZZZZZZZZZZZA/renew", 204, ""},
+        {"POST", API "/credentials/01HZZZZZZZZZZZZZZZZZZZZZZA/certificate", 202,
+         "{\"credential\":\"01HZZZZZZZZZZZZZZZZZZZZZZA\",\"notes\":[\"put into order\"]}"},
+        {NULL, NULL, 0, NULL}};
+    (void)state;
+    place_serve(&place, routes);
+    assert_int_equal(RUN(&place, "csr", "show", "www")->status, CLI_USAGE);
+    assert_int_equal(RUN(&place, "csr", "upload", "01HZZZZZZZZZZZZZZZZZZZZZZA")->status, CLI_USAGE);
+    assert_has(RUN(&place, "csr", "show", "01HZZZZZZZZZZZZZZZZZZZZZZA")->out, "PEM-TEXT");
+    assert_int_equal(RUN(&place, "csr", "new", "01HZZZZZZZZZZZZZZZZZZZZZZA", "--new-key")->status,
+                     CLI_OK);
+    CM_AUTO_STR asked = place_asked(&place);
+    assert_has(asked, "/renew {\"new_key\":true}");
+    CM_AUTO_STR pem = cm_asprintf("%s/cert.pem", place.root);
+    assert_int_equal(cm_file_write(pem, "CERT\n", 5, 0600, NULL), 0);
+    const struct said *said = RUN(&place, "csr", "upload", "01HZZZZZZZZZZZZZZZZZZZZZZA", pem);
+    assert_int_equal(said->status, CLI_OK);
+    assert_has(said->err, "note: put into order");
+    CM_AUTO_STR sent = place_asked(&place);
+    assert_has(sent, "/certificate {\"certificate\":\"CERT\\n\"}");
+    CM_AUTO_STR none = cm_asprintf("%s/none.pem", place.root);
+    assert_int_not_equal(RUN(&place, "csr", "upload", "01HZZZZZZZZZZZZZZZZZZZZZZA", none)->status,
+                         CLI_OK);
+}
+
 static void an_answer_that_is_no_json_is_survived(void **state)
 {
     static const struct route routes[] = {{"GET", API "/servers", 200, "<html>"},
@@ -386,6 +415,7 @@ int main(void)
         T(settings_are_shown_or_changed),
         T(an_account_takes_its_bundle_from_a_file),
         T(an_account_says_how_names_are_proved),
+        T(certificates_by_hand),
         T(an_answer_that_is_no_json_is_survived),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

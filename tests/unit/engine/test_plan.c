@@ -22,7 +22,7 @@ struct row {
     int64_t next_ms; /* 0 = absent */
     int64_t from_ms, to_ms;
     const char *provider, *health;
-    bool paused, order, refused;
+    bool paused, csr_out, order, refused;
     enum plan_action action;
     int64_t when_ms; /* -1 = now */
     const char *why;
@@ -55,7 +55,16 @@ static const struct row rows[] = {
      .why = "paused"},
     {"imported", "issued", 0, LIFE, .provider = "import", .action = PLAN_EXPIRE,
      .when_ms = NOW + 45 * DAY},
-    {"manual", "pending", NOW, .provider = "manual", .action = PLAN_NOTHING, .why = "person"},
+    {"manual: the CSR is made", "pending", NOW, .provider = "manual", .action = PLAN_ISSUE,
+     .when_ms = NOW, .why = "turn"},
+    {"manual: the CSR is out", "waiting", NOW, .provider = "manual", .csr_out = true,
+     .action = PLAN_NOTHING, .why = "person"},
+    {"manual: the next CSR in time", "issued", NOW + 15 * DAY, LIFE, .provider = "manual",
+     .action = PLAN_RENEW, .when_ms = NOW + 15 * DAY, .why = "30 days before expiry"},
+    {"manual: out while another serves", "renew", 0, LIFE, .provider = "manual", .csr_out = true,
+     .action = PLAN_EXPIRE, .when_ms = NOW + 45 * DAY, .why = "person"},
+    {"manual and paused", "pending", NOW, .provider = "manual", .paused = true,
+     .action = PLAN_NOTHING, .why = "paused"},
     {"draft", "draft", NOW, .action = PLAN_NOTHING, .why = "draft"},
     {"archived", "archived", NOW, .action = PLAN_NOTHING, .why = "archived"},
     {"revoked", "revoked", NOW, .action = PLAN_NOTHING, .why = "revoked"},
@@ -117,6 +126,8 @@ static json_t *make(const struct row *row)
     cm_json_set_str(body, "_id", "credential:01HZZZZZZZZZZZZZZZZZZZZZZZ");
     cm_json_set_str(body, "status", row->status);
     cm_json_set_str(body, "provider", row->provider ? row->provider : "acme");
+    if (row->csr_out)
+        cm_json_set(body, "csr_out", json_pack("{s:s}", "csr", "AAAA"));
     cm_json_set_time(body, "next_action_at", row->next_ms);
     cm_json_set_time(body, "not_before", row->from_ms);
     cm_json_set_time(body, "not_after", row->to_ms);

@@ -105,6 +105,42 @@ static void test_revocation(void **state)
     assert_non_null(strstr(cm_json_str(c, "what"), "No server with the key"));
 }
 
+/* A certificate by hand: people are told from the day on which the CSR is made, and again. */
+static void test_a_csr_waits(void **state)
+{
+    (void)state;
+    static const struct {
+        int64_t age_days; /* of 90 */
+        const char *level;
+    } rows[] = {{60, "1"}, {73, "2"}, {82, "3"}};
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        json_t *c = credential("renew", (int)rows[i].age_days), *receipts = json_array();
+        cm_json_set_str(c, "provider", "manual");
+        cm_json_set_int(c, "attempts", 0);
+        json_t *out = json_pack("{s:s}", "csr", "AAAA");
+        cm_json_set_time(out, "at", NOW - DAY);
+        cm_json_set(c, "csr_out", out);
+        json_array_append_new(receipts, receipt("bravo", "served", PRINT));
+        json_array_append_new(receipts, receipt("charlie", "served", PRINT));
+        int64_t look = INT64_MAX;
+        CM_AUTO_JSON open = judge_at(NOW, c, receipts, &look);
+        assert_int_equal(json_object_size(open), 1);
+        assert_string_equal(level_text(open, KEY("csr")), rows[i].level);
+        const json_t *told = json_object_get(open, KEY("csr"));
+        assert_string_equal(cm_json_str(told, "kind"), "csr_waits");
+        assert_string_equal(cm_json_str(told, "path"), "/credentials/" ULID "/csr");
+        assert_int_equal(cm_json_time(told, "since", 0), NOW - DAY);
+        assert_true(look > NOW && look < NOW + 90 * DAY);
+    }
+    json_t *first = credential("waiting", 1); /* the first one: who asked for it knows */
+    cm_json_set_str(first, "provider", "manual");
+    cm_json_set_int(first, "attempts", 0);
+    json_object_del(first, "chain");
+    cm_json_set(first, "csr_out", json_pack("{s:s}", "csr", "AAAA"));
+    CM_AUTO_JSON none = judge_at(NOW, first, json_array(), NULL);
+    assert_int_equal(json_object_size(none), 0);
+}
+
 /* RFC 9773 4.2: the reason that the CA gives is for people. */
 static void test_the_ca_explains(void **state)
 {
@@ -196,11 +232,11 @@ static void test_renewal_by_hand(void **state)
         const char *level;
     } rows[] = {{59, "0"}, {61, "1"}, {73, "2"}, {82, "3"}};
     for (size_t i = 0; i < 4; i++) {
-        json_t *paused = credential("issued", rows[i].age), *manual = json_deep_copy(paused);
+        json_t *paused = credential("issued", rows[i].age), *imported = json_deep_copy(paused);
         cm_json_set_bool(paused, "paused", true);
-        cm_json_set_str(manual, "provider", "manual");
+        cm_json_set_str(imported, "provider", "import");
         CM_AUTO_JSON one = judge_at(NOW, paused, served(), NULL);
-        CM_AUTO_JSON two = judge_at(NOW, manual, served(), NULL);
+        CM_AUTO_JSON two = judge_at(NOW, imported, served(), NULL);
         assert_string_equal(level_text(one, KEY("renewal")), rows[i].level);
         assert_string_equal(level_text(two, KEY("renewal")), rows[i].level);
         if (i > 0)
@@ -400,6 +436,7 @@ int main(void)
         cmocka_unit_test(test_order_between),
         cmocka_unit_test(test_more_names),
         cmocka_unit_test(test_revocation),
+        cmocka_unit_test(test_a_csr_waits),
         cmocka_unit_test(test_the_ca_explains),
         cmocka_unit_test(test_renewal_levels),
         cmocka_unit_test(test_look_times),

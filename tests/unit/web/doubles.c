@@ -160,6 +160,21 @@ void eng_change(struct engine *engine, const char *credential, const json_t *fie
     answer_later((struct later){.submit = done, .arg = arg});
 }
 
+void eng_certificate_put(struct engine *engine, const char *credential, const char *text,
+                         size_t len, const struct eng_actor *actor, eng_submit_fn done, void *arg)
+{
+    (void)engine;
+    CM_AUTO_JSON kept = json_object();
+    if (strlen(text) != len)
+        cm_bug(__FILE__, __LINE__, "length");
+    cm_json_set_str(kept, "certificate", text);
+    keep(kept, actor);
+    if (json_array_size(doubles.field_errors) > 0)
+        cm_fail(&doubles.fail, CM_EINVAL, "the certificate cannot be used");
+    cm_strcpy(doubles.name, sizeof(doubles.name), credential);
+    answer_later((struct later){.submit = done, .arg = arg});
+}
+
 void eng_revoke(struct engine *engine, const char *credential, const struct eng_revocation *wish,
                 const struct eng_actor *actor, eng_done_fn done, void *arg)
 {
