@@ -31,7 +31,8 @@ KILLS = tuple(f"{kind} {fate}" for kind, fates in (
     ("finalize", ("unreached", "lost")), ("valid", ("unreached",)),
     ("certificate", ("unreached", "lost")), ("remove", ("unreached", "lost"))) for fate in fates)
 DNS_KILLS = {"set": b"\0\x10\0\x01", "remove": b"\0\x10\0\xfe"}  # TXT, class IN or NONE (RFC 2136 2.5)
-QUIET_S = 3  # no further order has come to the step for so long: it is struck with those that have
+QUIET_S = 3  # no further order has come to the step for so long: it is struck with those that have;
+# longer with refused nonces, but less than the 30 s that the client waits for a reply
 ISSUED = re.compile(r"Issued certificate serial (\w+) for order (\S+)")
 
 
@@ -101,8 +102,9 @@ class Kill:
         """Waits for the orders, then kills; returns the names of those that stood at the step."""
         if self.kind is None:
             return set()
+        quiet = QUIET_S + self.torture.reject / 10
         lab.wait_for(f"the kill: {said}", lambda: len(self.at) >= self.wanted or (
-            self.at and time.monotonic() - self.last > QUIET_S), patience)
+            self.at and time.monotonic() - self.last > quiet), patience)
         if self.fate == "lost" and self.kind in DNS_KILLS:
             time.sleep(0.05)  # named has the last one meanwhile
         with self.lock:
@@ -130,7 +132,7 @@ class Torture:
         self.asked = f"127.0.0.1:{self.named.own_port}"
         self.proxy = FaultProxy(self.pebble, PROXY_PORT)
         self.account, self.accounts = None, 0
-        self.primed = {}  # (challenge, key) -> names with a valid authorization of this account
+        self.reject, self.proved = 0, False  # share of refused nonces; are names proved before?
         self.server = lab.Server(d, "alpha", f"{NET}.1", self.pebble, ui_port=13444,
                                  replication_port=13445, challenge_port=HTTP_PORT,
                                  directory_url=self.proxy.url).target()
@@ -173,7 +175,7 @@ class Torture:
                            "PEBBLE_WFE_ORDERS_PER_PAGE": "25"}
         hmac = os.urandom(32)
         self.accounts += 1
-        self.primed = {}
+        self.reject = setting.reject
         kid, self.account = f"kid-{self.accounts}", f"torture{self.accounts}"
         text = base64.urlsafe_b64encode(hmac).decode().rstrip("=")
         self.pebble.settings = {"externalAccountBindingRequired": setting.eab,
