@@ -19,6 +19,7 @@
 #include "certmgr/engine/deploy.h"
 #include "certmgr/engine/engine.h"
 #include "certmgr/fleet/fleet.h"
+#include "certmgr/fleet/rotate.h"
 #include "certmgr/fleet/seek.h"
 #include "certmgr/fleet/succession.h"
 #include "certmgr/notify/notify.h"
@@ -163,6 +164,7 @@ static void on_trust_change(void *arg)
     upstream_follow(app->upstream);
     seek_now(app->seek);
     succession_look(app->succession);
+    rotate_look(app->power.rotate);
 }
 
 static void change_role(void *arg)
@@ -240,6 +242,27 @@ static void make_upstream(struct app *app)
                                  .config = app->config,
                                  .held = app_care_held(app->care)};
     app->upstream = upstream_new(&opts);
+}
+
+/* Another TLS key, or another sealed secret: whoever uses it reads it at the start. */
+static void port_anew(void *arg)
+{
+    struct app *app = arg;
+    cm_timer_start(app->role_timer, ROLE_CHANGE_MS);
+}
+
+static void make_power(struct app *app)
+{
+    struct rotate_opts opts = {.loop = app->loop,
+                               .store = app->store,
+                               .fleet = app->fleet,
+                               .agent = agent_link_port(app->link),
+                               .config = app->config,
+                               .secret_table = UPSTREAM_TABLE,
+                               .secret_key = UPSTREAM_KEY,
+                               .restart = port_anew,
+                               .arg = app};
+    app_power_init(&app->power, &opts);
 }
 
 static void make_care(struct app *app)
@@ -335,6 +358,8 @@ static int make_fleet(struct app *app, struct cm_err *err)
                               .self = app->config->name,
                               .trust = trust};
     int rv = fleet_new(&opts, &app->fleet, err);
+    if (rv == 0)
+        rv = rotate_take_tls(app->config, fleet_trust(app->fleet), err);
     if (rv == 0) {
         fleet_attach(app->fleet, app->store, on_trust_change, app);
         fleet_on_fed(app->fleet, on_fed, app);
@@ -426,7 +451,7 @@ static void start_services(void *arg)
     struct app *app = arg;
     struct cm_err err = CM_ERR_INIT;
     app->manager = fleet_is_manager(app->fleet);
-    app->power = (struct app_power){.fleet = app->fleet, .config = app->config};
+    make_power(app);
     make_care(app);
     make_upstream(app);
     make_engine(app);

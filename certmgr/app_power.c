@@ -66,6 +66,45 @@ static json_t *port_show(void *arg)
     return view;
 }
 
+/* ---- this server's keys, and those of others ---- */
+
+static int port_rotate(void *arg, const char *who, struct cm_err *err)
+{
+    struct app_power *power = arg;
+    return rotate_begin(power->rotate, who, err);
+}
+
+static int port_rotate_cancel(void *arg, struct cm_err *err)
+{
+    struct app_power *power = arg;
+    return rotate_cancel(power->rotate, err);
+}
+
+static void port_rotate_order(void *arg, const char *name, const char *who, fleet_done_fn done,
+                              void *done_arg)
+{
+    struct app_power *power = arg;
+    rotate_order(power->fleet, name, who, done, done_arg);
+}
+
+static json_t *port_rotation(void *arg, const char *name)
+{
+    struct app_power *power = arg;
+    json_t *view = rotate_of(power->store, fleet_trust(power->fleet), name);
+    if (strcmp(name, power->config->name) != 0)
+        return view;
+    json_decref(view);
+    return rotate_status(power->rotate);
+}
+
+void app_power_init(struct app_power *power, const struct rotate_opts *opts)
+{
+    *power = (struct app_power){.fleet = opts->fleet, .store = opts->store, .config = opts->config};
+    power->rotate = rotate_new(opts);
+    if (fleet_is_manager(opts->fleet))
+        rotate_serve(opts->loop, opts->store, opts->fleet, opts->agent);
+}
+
 struct web_power app_power_port(struct app_power *power)
 {
     return (struct web_power){.arg = power,
@@ -74,5 +113,9 @@ struct web_power app_power_port(struct app_power *power)
                               .promote = port_promote,
                               .threshold = port_threshold,
                               .sign = port_sign,
-                              .show = port_show};
+                              .show = port_show,
+                              .rotate = port_rotate,
+                              .rotate_cancel = port_rotate_cancel,
+                              .rotate_order = port_rotate_order,
+                              .rotation = port_rotation};
 }

@@ -78,6 +78,7 @@ static void follow_manager(struct upstream *u)
 {
     const struct kf_server *manager = kf_trust_manager(fleet_trust(u->opts.fleet));
     char url[400], cert[CONFIG_PATH_MAX + 32], key[CONFIG_PATH_MAX + 32];
+    char pins[KF_PINS_TEXT];
     if (fleet_is_manager(u->opts.fleet)) {
         stop_client(u);
         return;
@@ -85,8 +86,9 @@ static void follow_manager(struct upstream *u)
     if (manager == NULL || manager->url == NULL)
         return;
     snprintf(url, sizeof(url), "%.380s/certstore", manager->url);
+    kf_server_pins(manager, pins);
     if (u->client != NULL) {
-        rp_client_retarget(u->client, url, manager->tls_spki);
+        rp_client_retarget(u->client, url, pins);
         return;
     }
     config_tls_files(u->opts.config, cert, key, sizeof(cert));
@@ -97,7 +99,7 @@ static void follow_manager(struct upstream *u)
                                   .url = url,
                                   .cert_file = cert,
                                   .key_file = key,
-                                  .pin_spki = manager->tls_spki,
+                                  .pin_spki = pins,
                                   .prove = fleet_prove,
                                   .prove_arg = u->opts.fleet};
     start_client(u, &opts);

@@ -14,6 +14,10 @@
 #include "replicator/replicator.h"
 #include "web-ui/upstream.h"
 
+/* Where the settings lie. */
+#define UPSTREAM_TABLE "state"
+#define UPSTREAM_KEY   "upstream"
+
 struct upstream_opts {
     struct cm_loop *loop;
     struct cs_store *store;

@@ -88,6 +88,7 @@ static void on_answer(void *arg, const struct http_result *res)
 static void ask(struct asking *a)
 {
     struct upstream *u = a->u;
+    char pins[KF_PINS_TEXT];
     char cert[CONFIG_PATH_MAX + 32], key[CONFIG_PATH_MAX + 32];
     const struct kf_server *manager = kf_trust_manager(fleet_trust(u->opts.fleet));
     const char *url = cm_json_str_or(a->result, "url", "");
@@ -114,7 +115,8 @@ static void ask(struct asking *a)
         config_tls_files(u->opts.config, cert, key, sizeof(cert));
         opts.cert_file = cert;
         opts.key_file = key;
-        opts.pin_spki = manager->tls_spki;
+        kf_server_pins(manager, pins);
+        opts.pin_spki = pins;
     }
     bool sent = http_call(u->opts.http, &opts, on_answer, a, &a->err) != NULL;
     if (header) {

@@ -3,8 +3,6 @@
 
 #include "certmgr/upstream.h"
 
-#define UPSTREAM_TABLE   "state"
-#define UPSTREAM_KEY     "upstream"
 #define UPSTREAM_FOREIGN "second_manager" /* {id, at}: a manager's document that is not ours */
 
 struct upstream {

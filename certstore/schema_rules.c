@@ -72,10 +72,22 @@ static const struct cs_member error_object[] = {LABEL("code", 0),
                                                 TIME("next_attempt_at", 0),
                                                 END};
 
-static const struct cs_member trust_server[] = {
-    HOST("name", REQ),          WORDS("roles", REQ, roles, 8), WORD("state", REQ, server_states),
-    B64("seal", REQ, SPKI_MAX), B64("sign", REQ, SPKI_MAX),    B64("tls", REQ, SPKI_MAX),
-    LINE("url", 0, URL_MAX),    LINE("ui_url", 0, URL_MAX),    END};
+/* While its keys are being replaced: the former ones; and what was replaced for good, by hash. */
+static const struct cs_member trust_old[] = {B64("seal", REQ, SPKI_MAX), B64("sign", REQ, SPKI_MAX),
+                                             B64("tls", REQ, SPKI_MAX), END};
+static const struct cs_member trust_replaced[] = {HEX("sign", REQ, 32), HEX("tls", REQ, 64),
+                                                  TIME("at", REQ), END};
+static const struct cs_member trust_server[] = {HOST("name", REQ),
+                                                WORDS("roles", REQ, roles, 8),
+                                                WORD("state", REQ, server_states),
+                                                B64("seal", REQ, SPKI_MAX),
+                                                B64("sign", REQ, SPKI_MAX),
+                                                B64("tls", REQ, SPKI_MAX),
+                                                LINE("url", 0, URL_MAX),
+                                                LINE("ui_url", 0, URL_MAX),
+                                                OBJECT("old", 0, trust_old),
+                                                OBJECTS("replaced", 0, trust_replaced, 8),
+                                                END};
 
 static const struct cs_member trust[] = {INT("version", COUNT_MAX),
                                          TIME("expires_at", REQ),
@@ -312,6 +324,27 @@ static const struct cs_member dns_provider[] = {ANY("recipe", 128 << 10), END};
 static const struct cs_member root[] = {PEM("pem", REQ, CERT_MAX), LINE("subject", 0, 1024),
                                         TIME("not_after", 0), END};
 
+/* What the manager orders a server to do. */
+static const struct cs_member server[] = {TIME("rotate_at", 0), LINE("asked_by", 0, 256), END};
+
+/* A server's new keys, signed with the old one, and each proved by a signature of its own; later
+ * the word that everything it holds is sealed and signed with them. */
+static const char *const rotation_states[] = {"keys", "resealed", NULL};
+static const struct cs_member rotation[] = {HOST("server", REQ),
+                                            WORD("state", REQ, rotation_states),
+                                            B64("seal", REQ, SPKI_MAX),
+                                            B64("sign", REQ, SPKI_MAX),
+                                            B64("tls", REQ, SPKI_MAX),
+                                            B64URL("proof_seal", REQ, 128),
+                                            B64URL("proof_sign", REQ, 128),
+                                            B64URL("proof_tls", REQ, 1400),
+                                            TIME("at", REQ),
+                                            END};
+
+/* A credential's sealed key as it is with a server's new seal key in the place of its old one. */
+static const struct cs_member reseal[] = {HOST("server", REQ), ULID("credential", REQ),
+                                          B64("sealed_key", REQ, SEALED_MAX), TIME("at", REQ), END};
+
 const struct cs_rule cs_rules[] = {
     {UP("request"), CS_N_ULID, request},
     {DOWN("credential"), CS_N_ULID, credential},
@@ -322,10 +355,12 @@ const struct cs_rule cs_rules[] = {
     {DOWN("account"), CS_N_LABEL, account},
     {DOWN("settings"), CS_N_LABEL, settings},
     {DOWN("root"), CS_N_HEX64, root},
-    {DOWN("server"), CS_N_HOST, NULL},
+    {DOWN("server"), CS_N_HOST, server},
     {DOWN("dns-account"), CS_N_LABEL, dns_account},
     {DOWN("dns-provider"), CS_N_LABEL, dns_provider},
     {DOWN("microca"), CS_N_LABEL, NULL},
     {DOWN("archive"), CS_N_LABEL, NULL},
+    {UP("rotation"), CS_N_HOST, rotation},
+    {UP("reseal"), CS_N_HOST_ULID, reseal},
 };
 const size_t cs_rule_count = sizeof(cs_rules) / sizeof(cs_rules[0]);

@@ -41,7 +41,7 @@ static int open_key(const struct kf_identity *identity, const struct kf_binding 
     if (strlen(sealed_b64) > 2 * KF_ENVELOPE_MAX ||
         cm_b64_decode(sealed_b64, strlen(sealed_b64), &der, &len) < 0)
         return cm_fail(err, CM_EMALF, "sealed key is not base64");
-    int rc = kf_open(der, len, identity->seal, identity->seal_cert, &text, err);
+    int rc = kf_identity_open(identity, der, len, &text, err);
     cm_free(der);
     return rc < 0 ? rc : kf_bound_read(&text, binding, ret, spki, err);
 }

@@ -4,8 +4,9 @@
 #include "keyfile/agent_impl.h"
 
 static const struct kfa_verb *const groups[] = {
-    kfa_verbs_identity, kfa_verbs_trust,  kfa_verbs_root,   kfa_verbs_doc,    kfa_verbs_key,
-    kfa_verbs_acme,     kfa_verbs_deploy, kfa_verbs_backup, kfa_verbs_secret, kfa_verbs_revoke,
+    kfa_verbs_identity, kfa_verbs_trust,  kfa_verbs_root,   kfa_verbs_doc,
+    kfa_verbs_key,      kfa_verbs_acme,   kfa_verbs_deploy, kfa_verbs_backup,
+    kfa_verbs_secret,   kfa_verbs_revoke, kfa_verbs_rotate,
 };
 
 static const struct kfa_verb *find(const char *name)
@@ -70,6 +71,18 @@ static int check_members(const struct kfa_verb *verb, const json_t *request, str
     return 0;
 }
 
+static int refuse_stranger(const struct kfa *a, struct cm_err *err)
+{
+    const struct kf_server *other = kf_trust_server(a->trust, a->identity.name);
+    cm_fail(err, CM_EDENIED, "the trust root does not list this server (%s) with its keys",
+            a->identity.name);
+    if (other && other->state != KF_REMOVED)
+        cm_err_hint(err,
+                    "They were replaced: this is a copy of the server from before. Stop it, or "
+                    "remove the server and let it join again.");
+    return CM_EDENIED;
+}
+
 static int check_need(const struct kfa *a, enum kfa_need need, struct cm_err *err)
 {
     if (a->locked.code != 0) {
@@ -84,9 +97,7 @@ static int check_need(const struct kfa *a, enum kfa_need need, struct cm_err *er
         return cm_fail(err, CM_ENOENT, "no trust root is pinned; run certmgr init or join");
     const struct kf_server *self = need >= KFA_MEMBER ? kfa_self(a) : NULL;
     if (need >= KFA_MEMBER && !self)
-        return cm_fail(err, CM_EDENIED,
-                       "the trust root does not list this server (%s) with its keys",
-                       a->identity.name);
+        return refuse_stranger(a, err);
     if (need >= KFA_MANAGER && (!self->manager || self->state != KF_ACTIVE))
         return cm_fail(err, CM_EDENIED, "server %s is not a manager", a->identity.name);
     return 0;

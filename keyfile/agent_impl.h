@@ -52,7 +52,7 @@ struct kfa_verb {
 /* Each group's table, ended by a row without a name. */
 extern const struct kfa_verb kfa_verbs_identity[], kfa_verbs_trust[], kfa_verbs_root[],
     kfa_verbs_doc[], kfa_verbs_key[], kfa_verbs_acme[], kfa_verbs_deploy[], kfa_verbs_backup[],
-    kfa_verbs_secret[], kfa_verbs_revoke[];
+    kfa_verbs_secret[], kfa_verbs_revoke[], kfa_verbs_rotate[];
 
 /* Loads identity and trust root from config->dir; what is damaged goes to a->locked. */
 void kfa_init(struct kfa *a, const struct kf_agent_config *config);
@@ -61,6 +61,11 @@ void kfa_fini(struct kfa *a);
 const struct kf_server *kfa_self(const struct kfa *a);
 /* Writes the document to trust.json and makes it the pinned root. */
 int kfa_pin(struct kfa *a, const json_t *document, struct cm_err *err);
+/* Takes the keys into use that the pinned root lists as ours, destroys those that it does not list
+ * any more (agent_verbs_rotate.c); once the front says that it follows this root, too. */
+int kfa_follow_rotation(struct kfa *a, struct cm_err *err);
+/* Has it something to do? */
+bool kfa_keys_wait(const struct kfa *a);
 /* Pins a trust root that we made (made = 0) and answers with it as "document"; one that needs more
  * signatures (KF_TRUST_OPEN) goes back as "proposal" with how many it has and needs.  A negative
  * made is returned. */

@@ -3,9 +3,11 @@
 
 #include "base/core/file.h"
 #include "base/core/log.h"
+#include "base/core/step.h"
 #include "keyfile/account_cache.h"
 #include "keyfile/agent_impl.h"
 #include "keyfile/agent_work.h"
+#include "keyfile/identity_next.h"
 #include "keyfile/pkey.h"
 #include "keyfile/seal.h"
 
@@ -63,7 +65,7 @@ void kfa_init(struct kfa *a, const struct kf_agent_config *config)
     a->deployer = kf_deployer_new();
     a->accounts = kfa_accounts_new();
     cm_dir_tidy(config->dir); /* a temporary of a killed agent may hold a key */
-    int rc = kf_identity_load(config->dir, &a->identity, &a->locked);
+    int rc = kf_identity_load_all(config->dir, &a->identity, &a->locked);
     a->has_identity = rc == 0;
     if (rc == CM_ENOENT)
         cm_err_fini(&a->locked); /* a new server */
@@ -86,7 +88,7 @@ const struct kf_server *kfa_self(const struct kfa *a)
 {
     const struct kf_server *self =
         a->trust && a->has_identity ? kf_trust_server(a->trust, a->identity.name) : NULL;
-    return self && self->state != KF_REMOVED && strcmp(self->sign_id, a->identity.key_id) == 0
+    return self && self->state != KF_REMOVED && kf_server_signs_with(self, a->identity.key_id)
                ? self
                : NULL;
 }
@@ -106,6 +108,7 @@ int kfa_pin(struct kfa *a, const json_t *document, struct cm_err *err)
         return rc;
     }
     set_trust(a, next);
+    cm_step("agent.pinned");
     return 0;
 }
 

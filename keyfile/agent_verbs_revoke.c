@@ -47,7 +47,7 @@ static int open_key(const struct kfa *a, const json_t *document, EVP_PKEY **ret,
     if (strlen(sealed) > 2 * KF_ENVELOPE_MAX ||
         cm_b64_decode(sealed, strlen(sealed), &der, &len) < 0)
         return cm_fail(err, CM_EMALF, "the sealed key is not base64");
-    rc = kf_open(der, len, a->identity.seal, a->identity.seal_cert, &text, err);
+    rc = kf_identity_open(&a->identity, der, len, &text, err);
     cm_free(der);
     if (rc == 0)
         rc = kf_bound_read(&text, &binding, ret, spki, err);

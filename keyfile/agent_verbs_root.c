@@ -113,7 +113,7 @@ static int reseal(struct kfa *a, const uint8_t *der, size_t len, X509 *const *re
     KF_AUTO_SECRET text = {0};
     uint8_t *out = NULL;
     size_t out_len = 0;
-    int rc = kf_open(der, len, a->identity.seal, a->identity.seal_cert, &text, err);
+    int rc = kf_identity_open(&a->identity, der, len, &text, err);
     if (rc == 0)
         rc = kf_bound_to_managers(&text, err);
     if (rc == 0)

@@ -86,7 +86,7 @@ static int secret_open(struct kfa *a, int64_t id, const json_t *request, json_t 
     if (strlen(sealed) > 2 * KF_ENVELOPE_MAX ||
         cm_b64_decode(sealed, strlen(sealed), &der, &len) < 0)
         return cm_fail(err, CM_EMALF, "sealed secret is not base64");
-    rc = kf_open(der, len, a->identity.seal, a->identity.seal_cert, &text, err);
+    rc = kf_identity_open(&a->identity, der, len, &text, err);
     cm_free(der);
     if (rc == 0)
         rc = kf_text_read(&text, &head, &value, err);

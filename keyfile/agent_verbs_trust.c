@@ -89,6 +89,8 @@ static int trust_get(struct kfa *a, int64_t id, const json_t *request, json_t *r
     (void)request;
     (void)err;
     set_document(reply, a->trust);
+    if (kfa_keys_wait(a))
+        cm_json_set_bool(reply, "keys_wait", true);
     return 0;
 }
 
@@ -160,7 +162,9 @@ static int trust_update(struct kfa *a, int64_t id, const json_t *request, json_t
 {
     const json_t *document = cm_json_obj(request, "document");
     (void)id;
-    return is_pinned(a, document, reply) ? 0 : take(a, document, false, reply, err);
+    int rc = is_pinned(a, document, reply) ? 0 : take(a, document, false, reply, err);
+    /* The front follows this root already: it knows the keys that we sign with from now on. */
+    return rc < 0 ? rc : kfa_follow_rotation(a, err);
 }
 
 int kfa_check_signer(const struct kfa *a, struct cm_err *err)

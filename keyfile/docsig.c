@@ -12,17 +12,17 @@
 #define DOC_BYTES_USUAL 4096 /* room for most documents without growing */
 
 /* What a type's documents may be written by. */
-enum writer { BY_MANAGER, BY_ANY_SERVER, BY_NAMED_SERVER };
+enum writer { BY_MANAGER, BY_ANY_SERVER, BY_NAMED_SERVER, BY_SERVER_ITSELF };
 
 static const struct {
     const char *type;
     enum writer writer;
 } types[] = {
-    {"request", BY_ANY_SERVER},  {"receipt", BY_NAMED_SERVER}, {"credential", BY_MANAGER},
-    {"keyfile", BY_MANAGER},     {"challenge", BY_MANAGER},    {"account", BY_MANAGER},
-    {"settings", BY_MANAGER},    {"root", BY_MANAGER},         {"server", BY_MANAGER},
-    {"dns-account", BY_MANAGER}, {"dns-provider", BY_MANAGER}, {"microca", BY_MANAGER},
-    {"archive", BY_MANAGER},
+    {"request", BY_ANY_SERVER},  {"receipt", BY_NAMED_SERVER},   {"credential", BY_MANAGER},
+    {"keyfile", BY_MANAGER},     {"challenge", BY_MANAGER},      {"account", BY_MANAGER},
+    {"settings", BY_MANAGER},    {"root", BY_MANAGER},           {"server", BY_MANAGER},
+    {"dns-account", BY_MANAGER}, {"dns-provider", BY_MANAGER},   {"microca", BY_MANAGER},
+    {"archive", BY_MANAGER},     {"rotation", BY_SERVER_ITSELF}, {"reseal", BY_NAMED_SERVER},
 };
 
 static bool is_signed_member(const char *key)
@@ -64,15 +64,17 @@ int kf_doc_shape(const json_t *body, struct cm_err *err)
     return 0;
 }
 
-/* receipt:<server>:… is that server's; a request names the server where it was made. */
+/* receipt:<server>:… and rotation:<server> are that server's; a request names the server where it
+ * was made. */
 static int check_own(const struct kf_server *server, const json_t *body, enum writer writer,
                      struct cm_err *err)
 {
     const char *id = cm_json_str(body, "_id");
-    if (writer == BY_NAMED_SERVER) {
+    if (writer == BY_NAMED_SERVER || writer == BY_SERVER_ITSELF) {
         const char *name = strchr(id, ':') + 1;
         size_t len = strlen(server->name);
-        if (strncmp(name, server->name, len) != 0 || name[len] != ':')
+        if (strncmp(name, server->name, len) != 0 ||
+            name[len] != (writer == BY_NAMED_SERVER ? ':' : '\0'))
             return cm_fail(err, CM_EDENIED, "%.160s is not a document of server %s", id,
                            server->name);
         return 0;
@@ -172,7 +174,7 @@ static const struct kf_server *signer_of(const struct kf_trust *trust, const jso
         cm_fail(err, CM_EDENIED, "signer \"%.63s\" is not in the trust root", by);
     else if (server->state == KF_REMOVED)
         cm_fail(err, CM_EDENIED, "signer %s was removed from the trust root", by);
-    else if (strcmp(key, server->sign_id) != 0)
+    else if (!kf_server_signs_with(server, key))
         cm_fail(err, CM_EDENIED, "signature of %s was made with key %.32s, not with its key %s", by,
                 key, server->sign_id);
     else
@@ -203,7 +205,8 @@ int kf_doc_check_begin(const struct kf_trust *trust, const json_t *body, bool de
     const struct kf_server *server = writer_of(trust, body, err);
     if (!server)
         return CM_EDENIED;
-    EVP_PKEY *key = kf_trust_sign_key(trust, server);
+    EVP_PKEY *key =
+        kf_trust_sign_key(trust, server, cm_json_str_or(cm_json_obj(body, "signature"), "key", ""));
     if (!key || EVP_PKEY_up_ref(key) != 1)
         return cm_fail(err, CM_EDENIED, "signature key of %s is not on the curve", server->name);
     ret->key = key;

@@ -21,9 +21,11 @@ int kf_doc_may_write(const struct kf_server *server, const json_t *body, struct 
 /* Checks one signature entry against bytes with a key. */
 int kf_doc_check_value(EVP_PKEY *key, const json_t *entry, const char *bytes, size_t len,
                        struct cm_err *err);
-/* The signature key of a server of the trust root; parsed at first use, owned by the root.  NULL
- * when its point is not on the curve. */
-EVP_PKEY *kf_trust_sign_key(const struct kf_trust *trust, const struct kf_server *server);
+/* The signature key of a server of the trust root with this id, the present one or the former one
+ * while it counts; parsed at first use, owned by the root.  NULL when there is none, or its point
+ * is not on the curve. */
+EVP_PKEY *kf_trust_sign_key(const struct kf_trust *trust, const struct kf_server *server,
+                            const char *key_id);
 
 /* A signature check that needs no trust root any more: begun on the loop, run on any thread while
  * nobody changes the document. */

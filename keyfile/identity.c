@@ -217,6 +217,14 @@ int kf_identity_load(const char *dir, struct kf_identity *ret, struct cm_err *er
     return 0;
 }
 
+static void free_identity(struct kf_identity **identity)
+{
+    if (*identity)
+        kf_identity_fini(*identity);
+    cm_free(*identity);
+    *identity = NULL;
+}
+
 void kf_identity_fini(struct kf_identity *identity)
 {
     EVP_PKEY_free(identity->seal);
@@ -224,5 +232,28 @@ void kf_identity_fini(struct kf_identity *identity)
     X509_free(identity->seal_cert);
     cm_free(identity->seal_b64);
     cm_free(identity->sign_b64);
+    free_identity(&identity->pending);
+    free_identity(&identity->former);
     *identity = (struct kf_identity){0};
+}
+
+static bool names(const struct kf_envelope *envelope, const struct kf_identity *identity)
+{
+    const ASN1_OCTET_STRING *ski = X509_get0_subject_key_id(identity->seal_cert);
+    return ski && ASN1_STRING_length(ski) == KF_SKI_SIZE &&
+           kf_envelope_lists(envelope, ASN1_STRING_get0_data(ski));
+}
+
+int kf_identity_open(const struct kf_identity *identity, const uint8_t *der, size_t len,
+                     struct kf_secret *ret, struct cm_err *err)
+{
+    struct kf_envelope envelope;
+    const struct kf_identity *key = identity, *former = identity->former;
+    *ret = (struct kf_secret){0};
+    int rc = kf_envelope_check(der, len, &envelope, err);
+    if (rc < 0)
+        return rc;
+    if (former && !names(&envelope, identity) && names(&envelope, former))
+        key = former;
+    return kf_open(der, len, key->seal, key->seal_cert, ret, err);
 }

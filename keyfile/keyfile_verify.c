@@ -145,7 +145,7 @@ static int open_key(const struct kf_deploy_env *env, const json_t *document, str
     KF_AUTO_SECRET text = {0};
     KF_AUTO(pkey) EVP_PKEY *key = NULL;
     char spki[KF_SPKI_HEX];
-    rc = kf_open(der, len, env->identity->seal, env->identity->seal_cert, &text, err);
+    rc = kf_identity_open(env->identity, der, len, &text, err);
     cm_free(der);
     if (rc == 0)
         rc = kf_bound_read(&text, &binding, &key, spki, err);

@@ -2,6 +2,7 @@
 #include "keyfile/trust.h"
 
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -15,10 +16,19 @@
 #define URL_MAX     512
 #define ROLES_MAX   3
 
+enum { KEY_NOW, KEY_OLD, KEYS }; /* which of a server's sign keys */
+
 struct entry {
     struct kf_server pub; /* first: kf_trust_sign_key() goes back from it */
-    uint8_t sign_spki[KF_P256_SPKI_SIZE];
-    _Atomic(EVP_PKEY *) key; /* at first use: parsing 3000 keys would cost 0.1 s per version */
+    uint8_t sign_spki[KEYS][KF_P256_SPKI_SIZE];
+    /* At first use: parsing 3000 keys would cost 0.1 s per version. */
+    _Atomic(EVP_PKEY *) key[KEYS];
+};
+
+/* A key of a living server and whose it is. */
+struct owned {
+    const char *key; /* key id or SPKI hash, of the entry */
+    struct entry *entry;
 };
 
 struct kf_trust {
@@ -29,7 +39,8 @@ struct kf_trust {
     const char *recovery;
     size_t count;
     struct entry *server;
-    struct entry **by_name, **by_tls, **by_sign; /* sorted; the last two without removed ones */
+    struct entry **by_name;         /* sorted */
+    struct owned *by_tls, *by_sign; /* sorted; without removed servers, with former keys */
     size_t live;
 };
 
@@ -46,16 +57,17 @@ static int order_name(const void *a, const void *b)
     return strcmp((*x)->pub.name, (*y)->pub.name);
 }
 
-static int order_tls(const void *a, const void *b)
+static int order_key(const void *a, const void *b)
 {
-    const struct entry *const *x = a, *const *y = b;
-    return strcmp((*x)->pub.tls_spki, (*y)->pub.tls_spki);
+    const struct owned *x = a, *y = b;
+    return strcmp(x->key, y->key);
 }
 
-static int order_sign(const void *a, const void *b)
+static struct entry *owner_of(const struct owned *list, size_t count, const char *key)
 {
-    const struct entry *const *x = a, *const *y = b;
-    return strcmp((*x)->pub.sign_id, (*y)->pub.sign_id);
+    struct owned want = {.key = key};
+    const struct owned *got = bsearch(&want, list, count, sizeof(*list), order_key);
+    return got ? got->entry : NULL;
 }
 
 static int parse_roles(const json_t *roles, struct kf_server *ret, struct cm_err *err)
@@ -89,6 +101,19 @@ static int parse_state(const char *text, struct kf_server *ret, struct cm_err *e
     return cm_fail(err, CM_EMALF, "server %s of the trust root has no known state", ret->name);
 }
 
+/* The TLS key is compared by its hash only; any key type may stand there. */
+static int hash_tls(const char *name, const char *text, char out[KF_SPKI_HEX], struct cm_err *err)
+{
+    uint8_t *tls;
+    size_t len;
+    size_t text_len = strlen(text);
+    if (text_len > KF_SPKI_MAX || cm_b64_decode(text, text_len, &tls, &len) < 0)
+        return cm_fail(err, CM_EMALF, "TLS key of server %s is not base64", name);
+    cm_sha256_hex(tls, len, out);
+    cm_free(tls);
+    return 0;
+}
+
 static int parse_keys(const json_t *obj, struct entry *ret, struct cm_err *err)
 {
     struct kf_server *s = &ret->pub;
@@ -100,18 +125,30 @@ static int parse_keys(const json_t *obj, struct entry *ret, struct cm_err *err)
         return cm_fail(err, CM_EMALF, "server %s of the trust root lacks one of its three keys",
                        s->name);
     if (kf_p256_spki_b64(s->seal_b64, spki, err) < 0 ||
-        kf_p256_spki_b64(s->sign_b64, ret->sign_spki, err) < 0)
+        kf_p256_spki_b64(s->sign_b64, ret->sign_spki[KEY_NOW], err) < 0)
         return cm_wrap(err, CM_EMALF, "server %s of the trust root has an unusable key", s->name);
-    /* The TLS key is compared by its hash only; any key type may stand there. */
-    uint8_t *tls;
-    size_t len;
-    size_t text_len = strlen(s->tls_b64);
-    if (text_len > KF_SPKI_MAX || cm_b64_decode(s->tls_b64, text_len, &tls, &len) < 0)
-        return cm_fail(err, CM_EMALF, "TLS key of server %s is not base64", s->name);
-    cm_sha256_hex(tls, len, s->tls_spki);
-    cm_free(tls);
-    kf_key_id(ret->sign_spki, sizeof(ret->sign_spki), s->sign_id);
-    return 0;
+    kf_key_id(ret->sign_spki[KEY_NOW], KF_P256_SPKI_SIZE, s->sign_id);
+    return hash_tls(s->name, s->tls_b64, s->tls_spki, err);
+}
+
+/* Its former keys, while they are being replaced. */
+static int parse_old(const json_t *obj, struct entry *ret, struct cm_err *err)
+{
+    struct kf_server *s = &ret->pub;
+    uint8_t spki[KF_P256_SPKI_SIZE];
+    const json_t *old = json_object_get(obj, "old");
+    if (!old)
+        return 0;
+    s->old_seal_b64 = cm_json_str(old, "seal");
+    s->old_sign_b64 = cm_json_str(old, "sign");
+    s->old_tls_b64 = cm_json_str(old, "tls");
+    if (!s->old_seal_b64 || !s->old_sign_b64 || !s->old_tls_b64 ||
+        kf_p256_spki_b64(s->old_seal_b64, spki, err) < 0 ||
+        kf_p256_spki_b64(s->old_sign_b64, ret->sign_spki[KEY_OLD], err) < 0)
+        return cm_fail(err, CM_EMALF, "server %s of the trust root has unusable former keys",
+                       s->name);
+    kf_key_id(ret->sign_spki[KEY_OLD], KF_P256_SPKI_SIZE, s->old_sign_id);
+    return hash_tls(s->name, s->old_tls_b64, s->old_tls_spki, err);
 }
 
 static int parse_url(const json_t *obj, const char *key, const char **ret, struct cm_err *err)
@@ -136,10 +173,39 @@ static int parse_server(const json_t *obj, struct entry *ret, struct cm_err *err
     if (rc == 0)
         rc = parse_keys(obj, ret, err);
     if (rc == 0)
+        rc = parse_old(obj, ret, err);
+    if (rc == 0)
         rc = parse_url(obj, "url", &s->url, err);
     if (rc == 0)
         rc = parse_url(obj, "ui_url", &s->ui_url, err);
     return rc;
+}
+
+static void own(struct kf_trust *t, struct entry *e)
+{
+    if (e->pub.state == KF_REMOVED)
+        return;
+    t->by_tls[t->live] = (struct owned){e->pub.tls_spki, e};
+    t->by_sign[t->live++] = (struct owned){e->pub.sign_id, e};
+    if (!e->pub.old_sign_b64)
+        return;
+    t->by_tls[t->live] = (struct owned){e->pub.old_tls_spki, e};
+    t->by_sign[t->live++] = (struct owned){e->pub.old_sign_id, e};
+}
+
+static int check_unique(const struct kf_trust *t, struct cm_err *err)
+{
+    for (size_t i = 1; i < t->count; i++) {
+        if (order_name(&t->by_name[i - 1], &t->by_name[i]) == 0)
+            return cm_fail(err, CM_EMALF, "trust root lists server %s twice",
+                           t->by_name[i]->pub.name);
+    }
+    for (size_t i = 1; i < t->live; i++) {
+        if (order_key(&t->by_tls[i - 1], &t->by_tls[i]) == 0 ||
+            order_key(&t->by_sign[i - 1], &t->by_sign[i]) == 0)
+            return cm_fail(err, CM_EMALF, "trust root gives two servers the same key");
+    }
+    return 0;
 }
 
 static int parse_servers(struct kf_trust *t, struct cm_err *err)
@@ -150,8 +216,8 @@ static int parse_servers(struct kf_trust *t, struct cm_err *err)
         return cm_fail(err, CM_EMALF, "a trust root lists 1 to %d servers", KF_SERVERS_MAX);
     t->server = cm_calloc(count, sizeof(*t->server));
     t->by_name = cm_calloc(count, sizeof(struct entry *));
-    t->by_tls = cm_calloc(count, sizeof(struct entry *));
-    t->by_sign = cm_calloc(count, sizeof(struct entry *));
+    t->by_tls = cm_calloc(count * KEYS, sizeof(*t->by_tls));
+    t->by_sign = cm_calloc(count * KEYS, sizeof(*t->by_sign));
     t->count = count;
     for (size_t i = 0; i < count; i++) {
         struct entry *e = &t->server[i];
@@ -159,36 +225,18 @@ static int parse_servers(struct kf_trust *t, struct cm_err *err)
         if (rc < 0)
             return rc;
         t->by_name[i] = e;
-        if (e->pub.state == KF_REMOVED)
-            continue;
-        t->by_tls[t->live] = e;
-        t->by_sign[t->live++] = e;
+        own(t, e);
     }
     qsort(t->by_name, count, sizeof(struct entry *), order_name);
-    qsort(t->by_tls, t->live, sizeof(struct entry *), order_tls);
-    qsort(t->by_sign, t->live, sizeof(struct entry *), order_sign);
-    for (size_t i = 1; i < count; i++) {
-        if (order_name(&t->by_name[i - 1], &t->by_name[i]) == 0)
-            return cm_fail(err, CM_EMALF, "trust root lists server %s twice",
-                           t->by_name[i]->pub.name);
-    }
-    for (size_t i = 1; i < t->live; i++) {
-        if (order_tls(&t->by_tls[i - 1], &t->by_tls[i]) == 0 ||
-            order_sign(&t->by_sign[i - 1], &t->by_sign[i]) == 0)
-            return cm_fail(err, CM_EMALF, "trust root gives two servers the same key");
-    }
-    return 0;
+    qsort(t->by_tls, t->live, sizeof(*t->by_tls), order_key);
+    qsort(t->by_sign, t->live, sizeof(*t->by_sign), order_key);
+    return check_unique(t, err);
 }
 
 /* A living server's entry by key id, or NULL. */
 static const struct entry *by_sign_id(const struct kf_trust *t, const char *id)
 {
-    struct entry want = {0};
-    const struct entry *key = &want;
-    if (cm_strcpy(want.pub.sign_id, sizeof(want.pub.sign_id), id) < 0)
-        return NULL;
-    struct entry **got = bsearch(&key, t->by_sign, t->live, sizeof(struct entry *), order_sign);
-    return got ? *got : NULL;
+    return owner_of(t->by_sign, t->live, id);
 }
 
 static int parse_signers(struct kf_trust *t, struct cm_err *err)
@@ -260,7 +308,8 @@ void kf_trust_free(struct kf_trust *trust)
     if (!trust)
         return;
     for (size_t i = 0; i < trust->count; i++)
-        EVP_PKEY_free(atomic_load(&trust->server[i].key));
+        for (size_t k = 0; k < KEYS; k++)
+            EVP_PKEY_free(atomic_load(&trust->server[i].key[k]));
     cm_free(trust->server);
     cm_free(trust->by_name);
     cm_free(trust->by_tls);
@@ -305,13 +354,8 @@ const struct kf_server *kf_trust_server(const struct kf_trust *trust, const char
 
 const struct kf_server *kf_trust_by_tls(const struct kf_trust *trust, const char *spki_hex)
 {
-    struct entry want = {0};
-    const struct entry *key = &want;
-    if (cm_strcpy(want.pub.tls_spki, sizeof(want.pub.tls_spki), spki_hex) < 0)
-        return NULL;
-    struct entry **got =
-        bsearch(&key, trust->by_tls, trust->live, sizeof(struct entry *), order_tls);
-    return got ? &(*got)->pub : NULL;
+    const struct entry *e = owner_of(trust->by_tls, trust->live, spki_hex);
+    return e ? &e->pub : NULL;
 }
 
 const struct kf_server *kf_trust_manager(const struct kf_trust *trust)
@@ -329,16 +373,32 @@ const char *kf_trust_recovery(const struct kf_trust *trust)
     return trust->recovery;
 }
 
-EVP_PKEY *kf_trust_sign_key(const struct kf_trust *trust, const struct kf_server *server)
+bool kf_server_signs_with(const struct kf_server *server, const char *key_id)
+{
+    return strcmp(key_id, server->sign_id) == 0 ||
+           (server->old_sign_b64 && strcmp(key_id, server->old_sign_id) == 0);
+}
+
+void kf_server_pins(const struct kf_server *server, char out[KF_PINS_TEXT])
+{
+    snprintf(out, KF_PINS_TEXT, "%s%s%s", server->tls_spki, server->old_tls_b64 ? "," : "",
+             server->old_tls_b64 ? server->old_tls_spki : "");
+}
+
+EVP_PKEY *kf_trust_sign_key(const struct kf_trust *trust, const struct kf_server *server,
+                            const char *key_id)
 {
     /* server points into the table of this root: its index leads to the writable entry. */
     const struct entry *found = (const struct entry *)server;
     struct entry *e = &trust->server[found - trust->server];
-    EVP_PKEY *key = atomic_load(&e->key);
-    if (key || kf_p256_from_spki(e->sign_spki, sizeof(e->sign_spki), &key, NULL) < 0)
+    int which = strcmp(key_id, server->sign_id) == 0 ? KEY_NOW : KEY_OLD;
+    if (!kf_server_signs_with(server, key_id))
+        return NULL;
+    EVP_PKEY *key = atomic_load(&e->key[which]);
+    if (key || kf_p256_from_spki(e->sign_spki[which], KF_P256_SPKI_SIZE, &key, NULL) < 0)
         return key;
     EVP_PKEY *none = NULL;
-    if (!atomic_compare_exchange_strong(&e->key, &none, key)) {
+    if (!atomic_compare_exchange_strong(&e->key[which], &none, key)) {
         EVP_PKEY_free(key); /* another thread was faster */
         key = none;
     }
@@ -352,7 +412,7 @@ static size_t count_good(const struct kf_trust *root, const json_t *signatures, 
     size_t good = 0;
     for (size_t i = 0; i < root->signer_count; i++) {
         const struct entry *signer = by_sign_id(root, root->signer[i]);
-        EVP_PKEY *key = signer ? kf_trust_sign_key(root, &signer->pub) : NULL;
+        EVP_PKEY *key = signer ? kf_trust_sign_key(root, &signer->pub, root->signer[i]) : NULL;
         for (size_t k = 0; key && k < json_array_size(signatures); k++) {
             const json_t *sig = json_array_get(signatures, k);
             const char *id = cm_json_str(sig, "key");
@@ -401,6 +461,21 @@ const struct kf_server *kf_trust_any_tls(const struct kf_trust *trust, const cha
     for (size_t i = 0; i < trust->count; i++) {
         if (strcmp(trust->server[i].pub.tls_spki, spki_hex) == 0)
             return &trust->server[i].pub;
+    }
+    const struct kf_server *former = kf_trust_by_tls(trust, spki_hex);
+    return former ? former : kf_trust_replaced_tls(trust, spki_hex);
+}
+
+const struct kf_server *kf_trust_replaced_tls(const struct kf_trust *trust, const char *spki_hex)
+{
+    const json_t *list = cm_json_arr(trust->doc, "servers");
+    for (size_t i = 0; i < trust->count; i++) {
+        const json_t *gone = cm_json_arr(json_array_get(list, i), "replaced");
+        for (size_t k = 0; k < json_array_size(gone); k++) {
+            const char *tls = cm_json_str(json_array_get(gone, k), "tls");
+            if (tls && strcmp(tls, spki_hex) == 0)
+                return &trust->server[i].pub;
+        }
     }
     return NULL;
 }

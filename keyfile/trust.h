@@ -23,7 +23,13 @@ struct kf_server {
     char sign_id[KF_KEY_ID_TEXT];
     char tls_spki[KF_SPKI_HEX]; /* hex SHA-256 of the TLS SPKI */
     const char *url, *ui_url;   /* or NULL */
+    /* While its keys are being replaced: the former ones, which still count; else NULL and "". */
+    const char *old_seal_b64, *old_sign_b64, *old_tls_b64;
+    char old_sign_id[KF_KEY_ID_TEXT];
+    char old_tls_spki[KF_SPKI_HEX];
 };
+
+#define KF_REPLACED_MAX 8 /* key sets of a server that the trust root remembers as replaced */
 
 /* A parsed trust root; immutable.  Verification keys are parsed once and cached inside. */
 struct kf_trust;
@@ -35,10 +41,20 @@ int64_t kf_trust_expires_ms(const struct kf_trust *trust);
 size_t kf_trust_count(const struct kf_trust *trust);
 const struct kf_server *kf_trust_at(const struct kf_trust *trust, size_t i);
 const struct kf_server *kf_trust_server(const struct kf_trust *trust, const char *name);
-/* The active or retiring server with this TLS key (hex SPKI hash), or NULL. */
+/* The active or retiring server with this TLS key (hex SPKI hash; a former one, too, while it
+ * counts), or NULL. */
 const struct kf_server *kf_trust_by_tls(const struct kf_trust *trust, const char *spki_hex);
 /* The server with this TLS key in any state, removed ones too, or NULL (looks at all of them). */
 const struct kf_server *kf_trust_any_tls(const struct kf_trust *trust, const char *spki_hex);
+/* The server whose TLS key this was until its keys were replaced, or NULL (looks at all of them):
+ * who shows it is a copy from before. */
+const struct kf_server *kf_trust_replaced_tls(const struct kf_trust *trust, const char *spki_hex);
+/* Is this one of the server's sign keys (kf_server.sign_id) that count? */
+bool kf_server_signs_with(const struct kf_server *server, const char *key_id);
+/* The TLS keys with which it may answer, as pin_spki of base/net/http_client.h wants them: its own,
+ * and the former one while that counts. */
+#define KF_PINS_TEXT (2 * KF_SPKI_HEX)
+void kf_server_pins(const struct kf_server *server, char out[KF_PINS_TEXT]);
 /* The first active manager, or NULL. */
 const struct kf_server *kf_trust_manager(const struct kf_trust *trust);
 /* Recovery key's SPKI (base64) or NULL. */

@@ -64,6 +64,10 @@ int kf_trust_finish(const struct kf_identity *identity, const struct kf_trust *c
 {
     struct kf_trust *next = NULL;
     int rc = add_signature(identity, body, err);
+    /* Our own keys are being replaced: it is to satisfy the root that lists the new one, too. */
+    if (rc == 0 && identity->pending &&
+        cm_json_has_str(cm_json_arr(body, "root_signers"), identity->pending->key_id))
+        rc = add_signature(identity->pending, body, err);
     if (rc == 0)
         rc = kf_trust_parse(body, &next, err);
     if (rc == 0)

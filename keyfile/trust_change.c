@@ -5,6 +5,7 @@
 
 #include "base/core/json.h"
 #include "base/core/mem.h"
+#include "keyfile/trust_rotate.h"
 
 static void set_roles(json_t *entry, const char *first)
 {
@@ -157,9 +158,29 @@ static json_t *without_times(const json_t *document)
     return copy;
 }
 
+/* Former keys whose server does not need them any more may go without a person: the change that
+ * brought the new ones was agreed to. */
+static bool only_forgets(json_t *before, const json_t *after)
+{
+    if (json_equal(before, after))
+        return true;
+    const json_t *list = cm_json_arr(after, "replaced");
+    const json_t *last = json_array_get(list, json_array_size(list) - 1);
+    return cm_json_obj(before, "old") && !cm_json_obj(after, "old") && cm_json_str(last, "at") &&
+           kf_trust_forget_old(before, cm_json_str(last, "at"), NULL) == 0 &&
+           json_equal(before, after);
+}
+
 bool kf_trust_only_renews(const struct kf_trust *current, const json_t *proposal)
 {
     CM_AUTO_JSON before = without_times(kf_trust_document(current));
     CM_AUTO_JSON after = without_times(proposal);
-    return json_equal(before, after);
+    CM_AUTO_JSON servers = json_deep_copy(cm_json_arr(before, "servers"));
+    const json_t *others = cm_json_arr(after, "servers");
+    bool same = json_array_size(servers) == json_array_size(others);
+    for (size_t i = 0; same && i < json_array_size(servers); i++)
+        same = only_forgets(json_array_get(servers, i), json_array_get(others, i));
+    json_object_del(before, "servers");
+    json_object_del(after, "servers");
+    return same && json_equal(before, after);
 }

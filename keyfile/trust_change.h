@@ -28,5 +28,6 @@ int kf_trust_set_threshold(const struct kf_identity *identity, const struct kf_t
  * root signer has signed it, or it is not the next version. */
 int kf_trust_cosign(const struct kf_identity *identity, const struct kf_trust *current,
                     const json_t *proposal, json_t **ret, struct cm_err *err);
-/* Does it change nothing but version, serial and expiry? */
+/* Does it change nothing but version, serial and expiry, and forget former keys of servers
+ * (kf_trust_retire()) at the most? */
 bool kf_trust_only_renews(const struct kf_trust *current, const json_t *proposal);

@@ -68,7 +68,7 @@ struct rp_client_opts {
     struct http_client *http;
     const char *url; /* "https://host:8444/certstore" */
     const char *cert_file, *key_file;
-    const char *pin_spki; /* hex; the upstream's TLS key */
+    const char *pin_spki; /* the upstream's TLS key, as base/net/http_client.h wants it */
     /* A hub: a CouchDB that knows nothing of fleets.  Its TLS certificate is checked as that of any
      * web server; what it says about restores does not count. */
     bool hub;

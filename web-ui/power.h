@@ -19,4 +19,12 @@ struct web_power {
     void (*sign)(void *arg, const json_t *document, fleet_done_fn done, void *done_arg);
     /* {threshold, signers: [names], proposal?: {what, at, have, need, document}} (owned). */
     json_t *(*show)(void *arg);
+    /* This server's own keys are replaced, or not any more (certmgr/fleet/rotate.h). */
+    int (*rotate)(void *arg, const char *who, struct cm_err *err);
+    int (*rotate_cancel)(void *arg, struct cm_err *err);
+    /* The manager orders another server to do it. */
+    void (*rotate_order)(void *arg, const char *name, const char *who, fleet_done_fn done,
+                         void *done_arg);
+    /* {state, …} of a server's rotation (owned), or NULL. */
+    json_t *(*rotation)(void *arg, const char *name);
 };

@@ -126,6 +126,8 @@ static json_t *server_view(const struct web *web, const struct kf_server *server
     cm_json_set_str(view, "url", server->url);
     cm_json_set_str(view, "ui_url", server->ui_url);
     cm_json_set_bool(view, "self", strcmp(server->name, web->env.self) == 0);
+    if (web->env.power.rotation && server->state != KF_REMOVED)
+        cm_json_set(view, "rotation", web->env.power.rotation(web->env.power.arg, server->name));
     return view;
 }
 

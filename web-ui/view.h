@@ -28,7 +28,7 @@ int web_list(struct cs_store *store, enum web_view view, const char *after, cons
 json_t *web_accounts(struct cs_store *store);
 /* One of them (owned), NULL = absent. */
 json_t *web_account(struct cs_store *store, const char *name);
-/* Servers of the trust root: [{name, roles, state, url, ui_url, self, manager}] (owned). */
+/* Servers of the trust root: [{name, roles, state, url, ui_url, self, rotation?}] (owned). */
 json_t *web_servers(const struct web *web);
 /* One of them (owned), NULL = absent. */
 json_t *web_server(const struct web *web, const char *name);

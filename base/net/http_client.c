@@ -350,14 +350,28 @@ static int set_method(struct http_call *call, const struct http_call_opts *opts,
     return 0;
 }
 
+/* "sha256//<base64>", or two of them: the key on record and the one that it replaces. */
 static int set_pin(struct http_call *call, const char *hex, struct cm_err *err)
 {
-    uint8_t digest[CM_SHA256_SIZE];
-    if (cm_hex_decode(hex, digest, sizeof(digest)) < 0)
+    struct cm_buf pins;
+    size_t len = strlen(hex);
+    int rc = 0;
+    cm_buf_init(&pins, 256);
+    for (const char *at = hex; rc == 0 && at <= hex + len; at += CM_SHA256_HEX) {
+        uint8_t digest[CM_SHA256_SIZE];
+        char one[CM_SHA256_HEX];
+        snprintf(one, sizeof(one), "%s", at);
+        rc = cm_hex_decode(one, digest, sizeof(digest));
+        CM_AUTO_STR base64 = cm_b64(digest, sizeof(digest));
+        cm_buf_printf(&pins, "%ssha256//%s", at == hex ? "" : ";", base64);
+    }
+    if (rc < 0) {
+        cm_buf_fini(&pins);
         return cm_fail(err, CM_EINVAL, "the pinned key of host %s is not a SHA-256 in hex",
                        call->host);
-    CM_AUTO_STR base64 = cm_b64(digest, sizeof(digest));
-    CM_AUTO_STR pin = cm_asprintf("sha256//%s", base64);
+    }
+    CM_AUTO_STR pin = cm_strdup(cm_buf_str(&pins));
+    cm_buf_fini(&pins);
     SET(call, PINNEDPUBLICKEY, pin);
     SET(call, SSL_VERIFYPEER, 0L);
     SET(call, SSL_VERIFYHOST, 0L);

@@ -46,9 +46,11 @@ struct http_call_opts {
     bool allow_http;       /* plain http:// allowed */
     const char *ca_bundle; /* PEM file; NULL = system */
     const char *ca_pem;    /* PEM text of the accepted CAs (in memory); wins over ca_bundle */
-    const char *pin_spki;  /* hex SHA-256 of the only accepted SPKI: replaces CA checks */
-    bool insecure;         /* any certificate: for redirects of the challenge self-check alone,
-                            * which a CA follows the same way; the connection is not used again */
+    const char *pin_spki;  /* hex SHA-256 of the only accepted SPKI, or of two ("hex,hex"): replaces
+                            * CA checks */
+    bool insecure;         /* any certificate: for redirects of the challenge self-check, which a
+                            * CA follows the same way, and for trust roots, which count by their
+                            * signatures; the connection is not used again */
     const char *cert_file, *key_file; /* client certificate */
     const char *cert_pem, *key_pem;   /* the same as PEM text: a key that lies in no file */
     const char *resolve;              /* "address" to connect to instead of resolving the host */

@@ -164,9 +164,62 @@ static int cmd_trust_sign(struct cli *cli)
     return status;
 }
 
+static void print_rotation(const json_t *v)
+{
+    printf("State:    %s\n", cm_json_str_or(v, "state", "none"));
+    if (cm_json_str(v, "started_at") != NULL)
+        printf("Begun:    %s by %s\n", cm_json_str(v, "started_at"), cm_json_str_or(v, "by", "?"));
+    if (cm_json_int(v, "left", -1) >= 0)
+        printf("Left:     %lld documents\n", (long long)cm_json_int(v, "left", 0));
+    if (cm_json_str(v, "finished_at") != NULL)
+        printf("Finished: %s\n", cm_json_str(v, "finished_at"));
+    if (cm_json_bool(v, "stuck", false))
+        printf("No progress since %s\n",
+               cm_json_str_or(v, "progress_at", cm_json_str_or(v, "at", "long")));
+    if (cm_json_str(v, "error") != NULL)
+        printf("Error:    %s\n", cm_json_str(v, "error"));
+    if (cm_json_str(v, "refused") != NULL)
+        printf("Refused:  %s\n", cm_json_str(v, "refused"));
+}
+
+static int cmd_server_rotate(struct cli *cli)
+{
+    struct cli_option options[] = {
+        {.name = "--status", .flag = true}, {.name = "--cancel", .flag = true}, {.name = NULL}};
+    CM_AUTO_JSON reply = NULL;
+    CM_AUTO_JSON body = json_object();
+    struct cm_buf path;
+    if (cli_options(cli, options) != 0 || cli->argc > 1)
+        return CLI_USAGE;
+    const char *name = cli->argc == 1 ? cli->argv[0] : cli->config.name;
+    bool look = options[0].count > 0, cancel = options[1].count > 0;
+    cm_buf_init(&path, 1024);
+    cm_buf_puts(&path, "/servers/");
+    url_encode(&path, name);
+    cm_buf_puts(&path, "/rotation");
+    int status = cli_api(cli,
+                         look     ? "GET"
+                         : cancel ? "DELETE"
+                                  : "POST",
+                         cm_buf_str(&path), look ? NULL : body, &reply);
+    cm_buf_fini(&path);
+    if (status != CLI_OK)
+        return status;
+    if (cli->json)
+        cli_print_json(reply);
+    else if (look)
+        print_rotation(reply);
+    else
+        printf("The keys of server %s %s.\n", name,
+               cancel ? "stay as they are" : "are being replaced; look with --status");
+    return CLI_OK;
+}
+
 const struct cli_command cli_power_commands[] = {
     {"server role", "NAME standby|server [--url URL]", "who can take the manager's place",
      cmd_server_role},
+    {"server rotate", "[NAME] [--status|--cancel]", "replace a server's three keys",
+     cmd_server_rotate},
     {"manager promote", "[--lost] [--url URL]", "this standby becomes the manager", cmd_promote},
     {"trust show", "", "root signers, threshold, what is proposed", cmd_trust_show},
     {"trust threshold", "N [--signer NAME]…", "how many have to sign changes of the fleet",

@@ -8,15 +8,19 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/core/clock.h"
 #include "base/core/json.h"
 #include "base/core/log.h"
 #include "base/core/mem.h"
+#include "certmgr/fleet/alarm.h"
 #include "certmgr/fleet/exchange.h"
 #include "certmgr/fleet/fleet_internal.h"
 
 #define CHAIN_TABLE "state"
 #define CHAIN_KEY   "trust_chain:" /* and the version, 12 digits */
 #define CHAIN_MAX   16
+
+#define COPY_NOTE_MS 60000 /* a copy that knocks all the time is noted so often */
 
 /* ---- the chain: trust roots at which the signers changed ---- */
 
@@ -151,8 +155,36 @@ static int64_t from_of(const char *query)
     return strncmp(query, "from=", 5) == 0 ? strtoll(query + 5, NULL, 10) : 0;
 }
 
+/* Who comes with keys that were replaced is a copy from before: a restored backup, or a thief. */
+static void note_copy(struct fleet *fleet, const struct kf_server *server)
+{
+    char when[CM_TIME_TEXT];
+    if (fleet->store == NULL || cm_mono_ms() < fleet->copy_noted_ms + COPY_NOTE_MS)
+        return;
+    fleet->copy_noted_ms = cm_mono_ms();
+    cm_time_format(cm_now_ms(), when);
+    CM_AUTO_STR key = cm_asprintf(FLEET_ALARMS "copy/%s", server->name);
+    CM_AUTO_STR title = cm_asprintf("A copy of server %s is refused", server->name);
+    CM_AUTO_STR where = cm_asprintf("server %s", server->name);
+    CM_AUTO_STR what = cm_asprintf(
+        "At %.16sZ somebody connected as %s with keys that were replaced", when, server->name);
+    fleet_alarm_raise(fleet->store,
+                      &(struct fleet_alarm){
+                          .key = key,
+                          .kind = "old_copy",
+                          .title = title,
+                          .where = where,
+                          .what = what,
+                          .hint = "Find out where an old copy of it runs, and stop it; if nobody "
+                                  "started one, its former keys were stolen"});
+}
+
 bool fleet_knows_tls(struct fleet *fleet, const char *spki_hex)
 {
+    const struct kf_server *copy =
+        spki_hex != NULL ? kf_trust_replaced_tls(fleet->trust, spki_hex) : NULL;
+    if (copy != NULL)
+        note_copy(fleet, copy);
     return spki_hex != NULL && kf_trust_any_tls(fleet->trust, spki_hex) != NULL;
 }
 

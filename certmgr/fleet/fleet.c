@@ -121,7 +121,8 @@ static void on_agent_updated(void *arg, const json_t *reply, const struct cm_err
     cm_timer_start(fleet->renewal, AGENT_AGAIN_MS);
 }
 
-/* The agent pins the same version; on the manager, where it made it, it has it already. */
+/* The agent pins the same version (on the manager, where it made it, it has it already), and takes
+ * the keys into use that it lists as ours. */
 static void tell_agent(struct fleet *fleet)
 {
     json_t *request = json_object();
@@ -136,8 +137,7 @@ static void changed(struct fleet *fleet)
     struct cm_err err = CM_ERR_INIT;
     cm_log(CM_LOG_INFO, "fleet", "trust:root", "version %lld, %zu servers",
            (long long)kf_trust_version(fleet->trust), kf_trust_count(fleet->trust));
-    if (!fleet_is_manager(fleet) || fleet->held)
-        tell_agent(fleet);
+    tell_agent(fleet);
     if (cs_quarantine_retry(fleet->store, &err) != 0)
         cm_log_err(CM_LOG_ERROR, "fleet", &err);
     if (fleet->on_change != NULL)
@@ -239,6 +239,8 @@ static void on_agent_trust(void *arg, const json_t *reply, const struct cm_err *
         tell_agent(fleet);
     else if (fleet_is_manager(fleet) && stored_version(fleet) < version)
         fleet_store_trust(fleet, document, on_stored, NULL); /* promoted, and killed before this */
+    else if (cm_json_bool(reply, "keys_wait", false))
+        tell_agent(fleet); /* killed before it took new keys into use */
     cm_err_fini(&why);
 }
 

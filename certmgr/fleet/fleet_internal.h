@@ -19,7 +19,8 @@ struct fleet {
     bool starved_noted;         /* … and the store knows */
     cm_fn on_fed;
     void *fed_arg;
-    bool held; /* restored from a backup: nothing of ours is signed */
+    int64_t copy_noted_ms; /* monotonic: a copy with replaced keys connected (exchange.c) */
+    bool held;             /* restored from a backup: nothing of ours is signed */
     cm_fn on_change;
     void *change_arg;
 };

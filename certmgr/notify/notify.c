@@ -149,6 +149,7 @@ static void look_at_store(const struct notifier *n, json_t *open)
         store.map_percent = stat.map_percent;
     notice_rules_store(&store, open);
     cs_kv_each(n->opts.store, "budget", "alarm/", on_alarm, open);
+    cs_kv_each(n->opts.store, "state", "alarm/", on_alarm, open); /* certmgr/fleet/alarm.h */
 }
 
 /* ---- one look -------------------------------------------------------------------------------- */

@@ -502,9 +502,25 @@ void notice_rules_store(const struct notice_store *store, json_t *open)
     hold_rule(store->held_since_ms, open);
 }
 
+static void fleet_rule(const char *key, const json_t *alarm, json_t *open)
+{
+    static const char *const taken[] = {"title", "where", "what", "hint"};
+    json_t *c = add(open, key, cm_json_str_or(alarm, "kind", "fleet"), LEVEL_OPEN);
+    for (size_t i = 0; c && i < sizeof(taken) / sizeof(taken[0]); i++)
+        cm_json_set_str(c, taken[i], cm_json_str(alarm, taken[i]));
+    if (!c)
+        return;
+    cm_json_set_str(c, "path", "/servers");
+    cm_json_set_time(c, "since", cm_json_time(alarm, "since", 0));
+}
+
 void notice_rules_alarm(const char *key, const json_t *alarm, json_t *open)
 {
     bool clock = strcmp(cm_json_str_or(alarm, "kind", ""), "clock") == 0;
+    if (cm_json_str(alarm, "title")) {
+        fleet_rule(key, alarm, open);
+        return;
+    }
     json_t *c = add(open, key, clock ? "clock" : "ca_failing", LEVEL_CRITICAL);
     if (!c)
         return;

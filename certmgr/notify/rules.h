@@ -37,7 +37,8 @@ struct notice_store {
     int64_t held_since_ms; /* 0 = not on hold */
 };
 void notice_rules_store(const struct notice_store *store, json_t *open);
-/* key: "alarm/…"; alarm: what the engine wrote (certmgr/engine/guard.h). */
+/* key: "alarm/…"; alarm: what the engine (certmgr/engine/guard.h) or the fleet wrote,
+ * which names its title and kind (certmgr/fleet/alarm.h). */
 void notice_rules_alarm(const char *key, const json_t *alarm, json_t *open);
 /* told: what the store knows of a second manager (certmgr/fleet/seek.h), NULL = nothing. */
 void notice_rules_second(const json_t *told, json_t *open);

@@ -1,0 +1,384 @@
+/* What the manager does when a server replaces its keys.  See rotate.h. */
+#include <string.h>
+
+#include "base/core/bytes.h"
+#include "base/core/clock.h"
+#include "base/core/json.h"
+#include "base/core/log.h"
+#include "base/core/mem.h"
+#include "base/core/step.h"
+#include "certmgr/fleet/alarm.h"
+#include "certmgr/fleet/rotate_internal.h"
+#include "keyfile/rewrap.h"
+#include "keyfile/trust_rotate.h"
+
+#define LOOK_MS       30000 /* what was refused or interrupted is looked at again */
+#define SERVE_MAX     1000  /* documents that wait; the others are found by the next look */
+#define TURN_MAX      50    /* looked at in one turn */
+#define COPY_SHOWN_MS (24 * 3600 * INT64_C(1000)) /* since it came first */
+#define TABLE         "state"
+#define REFUSED       "rotation_refused:" /* and the server's name */
+
+struct rotate_serve {
+    struct cm_loop *loop;
+    struct cs_store *store;
+    struct fleet *fleet;
+    struct kf_agent agent;
+    struct cm_timer *turn, *look;
+    json_t *waiting; /* ids, an object used as ordered set */
+    bool changing;   /* the trust root */
+    char server[KF_NAME_MAX];
+    const char *what;
+};
+
+static void wait(struct rotate_serve *serve, const char *id)
+{
+    if (json_object_size(serve->waiting) >= SERVE_MAX)
+        return;
+    json_object_set_new(serve->waiting, id, json_true());
+    cm_timer_start(serve->turn, 0);
+}
+
+/* ---- keys ---- */
+
+static void note_refused(struct rotate_serve *serve, const struct cm_err *err)
+{
+    CM_AUTO_STR key = cm_asprintf(REFUSED "%s", serve->server);
+    CM_AUTO_JSON told = json_object();
+    cm_log_err(CM_LOG_WARN, "rotate", err);
+    cm_json_set_str(told, "server", serve->server);
+    cm_json_set_str(told, "reason", err->what);
+    cm_json_set_time(told, "at", cm_now_ms());
+    (void)cs_kv_put(serve->store, TABLE, key, told, NULL);
+}
+
+static void note_done(struct rotate_serve *serve)
+{
+    CM_AUTO_STR key = cm_asprintf(REFUSED "%s", serve->server);
+    (void)cs_kv_del(serve->store, TABLE, key, NULL);
+}
+
+static void on_stored(void *arg, const struct cm_err *err)
+{
+    struct rotate_serve *serve = arg;
+    serve->changing = false;
+    if (err != NULL)
+        note_refused(serve, err);
+    else
+        note_done(serve);
+    cm_step("serve.stored");
+    cm_timer_start(serve->turn, 0);
+}
+
+static void on_signed(void *arg, const json_t *reply, const struct cm_err *err)
+{
+    struct rotate_serve *serve = arg;
+    struct cm_err open = CM_ERR_INIT;
+    cm_step("serve.signed");
+    if (err != NULL) {
+        on_stored(serve, err);
+    } else if (fleet_keep_proposal(serve->fleet, serve->what, reply, &open)) {
+        serve->changing = false; /* waits for other signers; people see the proposal */
+        note_done(serve);
+        cm_log_err(CM_LOG_INFO, "rotate", &open);
+    } else {
+        fleet_store_trust(serve->fleet, cm_json_obj(reply, "document"), on_stored, serve);
+    }
+    cm_err_fini(&open);
+}
+
+/* A change that waits for signatures is not made anew every half minute. */
+static bool is_proposed(const struct rotate_serve *serve, const json_t *document, bool retire)
+{
+    CM_AUTO_JSON kept = fleet_proposal(serve->fleet);
+    struct kf_trust *next = NULL;
+    bool yes = false;
+    if (kept != NULL && kf_trust_parse(cm_json_obj(kept, "document"), &next, NULL) == 0) {
+        const struct kf_server *server =
+            kf_trust_server(next, cm_json_str_or(document, "server", ""));
+        yes = server != NULL && kf_trust_has_keys(next, document) &&
+              (server->old_sign_b64 == NULL) == retire;
+    }
+    kf_trust_free(next);
+    return yes;
+}
+
+static void change(struct rotate_serve *serve, const json_t *document, bool retire)
+{
+    struct cm_err held = CM_ERR_INIT;
+    if (is_proposed(serve, document, retire) || fleet_refuses_held(serve->fleet, &held)) {
+        cm_err_fini(&held);
+        return;
+    }
+    cm_strcpy(serve->server, sizeof(serve->server), cm_json_str_or(document, "server", ""));
+    serve->what = retire ? "former keys of a server go" : "a server replaces its keys";
+    serve->changing = true;
+    json_t *request = json_pack("{s:s}", "op", retire ? "trust.retire" : "trust.rotate");
+    cm_json_set(request, "document", json_deep_copy(document));
+    serve->agent.call(serve->agent.arg, request, on_signed, serve);
+}
+
+/* False: later, another change is being made. */
+static bool serve_rotation(struct rotate_serve *serve, const char *id)
+{
+    CM_AUTO_JSON document = cs_get_body(serve->store, id);
+    const struct kf_trust *trust = fleet_trust(serve->fleet);
+    const struct kf_server *server = kf_trust_server(trust, cm_json_str_or(document, "server", ""));
+    const char *state = cm_json_str_or(document, "state", "");
+    if (server == NULL || server->state != KF_ACTIVE)
+        return true;
+    bool listed = kf_trust_has_keys(trust, document);
+    bool rotate = !listed && strcmp(state, "keys") == 0;
+    bool retire = listed && server->old_sign_b64 != NULL && strcmp(state, "resealed") == 0;
+    if (!rotate && !retire)
+        return true;
+    if (serve->changing)
+        return false;
+    cm_step(retire ? "serve.retiring" : "serve.rotating");
+    change(serve, document, retire);
+    return true;
+}
+
+/* ---- sealed keys ---- */
+
+static void on_taken(void *arg, const struct cs_doc *doc, const struct cm_err *err)
+{
+    (void)arg;
+    (void)doc;
+    if (err != NULL && err->code != CM_ECONFLICT) /* then the server says it again */
+        cm_log_err(CM_LOG_WARN, "rotate", err);
+    cm_step("serve.resealed");
+}
+
+static bool is_replaced(const struct kf_server *server, const char *was, const char *is,
+                        struct cm_err *err)
+{
+    uint8_t from[KF_SKI_SIZE], to[KF_SKI_SIZE];
+    uint8_t *a = NULL, *b = NULL;
+    struct kf_octets before = {0}, after = {0};
+    bool good = kf_seal_ski(server->old_seal_b64, from, err) == 0 &&
+                kf_seal_ski(server->seal_b64, to, err) == 0 &&
+                cm_b64_decode(was, strlen(was), &a, &before.len) == 0 &&
+                cm_b64_decode(is, strlen(is), &b, &after.len) == 0;
+    before.data = a;
+    after.data = b;
+    good = good && kf_rewrap_check(before, after, from, to, err) == 0;
+    cm_free(a);
+    cm_free(b);
+    return good;
+}
+
+/* The key of a credential stands in two documents, sealed alike or (a new one is under way) not. */
+static bool take_over(struct rotate_serve *serve, const struct kf_server *server, const char *type,
+                      const json_t *said, struct cm_err *err)
+{
+    CM_AUTO_STR id = cm_asprintf("%s:%s", type, cm_json_str_or(said, "credential", ""));
+    const char *is = cm_json_str_or(said, "sealed_key", "");
+    struct cs_doc doc;
+    if (cs_get(serve->store, id, &doc, NULL) < 0)
+        return true; /* gone: nothing to seal */
+    const char *was = cm_json_str_or(doc.body, "sealed_key", "");
+    bool same = strcmp(was, is) == 0;
+    bool good = same || is_replaced(server, was, is, err);
+    if (good && !same) {
+        json_t *next = json_deep_copy(doc.body);
+        json_object_del(next, "signature");
+        json_object_del(next, "serial");
+        cm_json_set_str(next, "sealed_key", is);
+        cs_publish(serve->store, next, doc.serial, on_taken, serve);
+    }
+    cs_doc_fini(&doc);
+    return good;
+}
+
+static void serve_reseal(struct rotate_serve *serve, const char *id)
+{
+    CM_AUTO_JSON said = cs_get_body(serve->store, id);
+    const struct kf_server *server =
+        kf_trust_server(fleet_trust(serve->fleet), cm_json_str_or(said, "server", ""));
+    struct cm_err err = CM_ERR_INIT;
+    if (server == NULL || server->state != KF_ACTIVE || server->old_seal_b64 == NULL)
+        return;
+    bool one = take_over(serve, server, "keyfile", said, &err);
+    bool other = take_over(serve, server, "credential", said, one ? NULL : &err);
+    if (!one && !other)
+        cm_log(CM_LOG_WARN, "rotate", id, "is not taken over: %s", err.what);
+    cm_err_fini(&err);
+}
+
+/* ---- when ---- */
+
+static void turn(void *arg)
+{
+    struct rotate_serve *serve = arg;
+    CM_AUTO_JSON ids = json_array();
+    const char *id;
+    json_t *unused, *one;
+    size_t i;
+    if (!fleet_is_manager(serve->fleet) || serve->fleet->held)
+        return;
+    json_object_foreach(serve->waiting, id, unused)
+    {
+        if (json_array_size(ids) == TURN_MAX)
+            break;
+        json_array_append_new(ids, json_string(id));
+    }
+    json_array_foreach(ids, i, one)
+    {
+        id = json_string_value(one);
+        if (strncmp(id, "reseal:", 7) == 0)
+            serve_reseal(serve, id);
+        else if (!serve_rotation(serve, id))
+            continue; /* on_stored() comes back */
+        json_object_del(serve->waiting, id);
+    }
+    if (json_object_size(serve->waiting) > 0 && !serve->changing)
+        cm_timer_start(serve->turn, 0);
+}
+
+/* A rotation that does not go on: people look at that server. */
+static void watch(struct rotate_serve *serve, const struct kf_server *server)
+{
+    CM_AUTO_STR key = cm_asprintf(FLEET_ALARMS "rotation/%s", server->name);
+    CM_AUTO_JSON view = rotate_of(serve->store, fleet_trust(serve->fleet), server->name);
+    if (!cm_json_bool(view, "stuck", false)) {
+        fleet_alarm_clear(serve->store, key);
+        return;
+    }
+    CM_AUTO_STR title = cm_asprintf("The keys of server %s are not replaced", server->name);
+    CM_AUTO_STR where = cm_asprintf("server %s", server->name);
+    CM_AUTO_STR what =
+        cm_asprintf("Its rotation stays in state \"%s\" (%s)", cm_json_str_or(view, "state", ""),
+                    cm_json_str_or(view, "refused", "no answer"));
+    CM_AUTO_STR hint = cm_asprintf("Look there with certmgr server rotate --status, and here with "
+                                   "certmgr server rotate %s --status and certmgr trust show",
+                                   server->name);
+    fleet_alarm_raise(serve->store, &(struct fleet_alarm){.key = key,
+                                                          .kind = "rotation_stuck",
+                                                          .title = title,
+                                                          .where = where,
+                                                          .what = what,
+                                                          .hint = hint});
+}
+
+static void watch_all(struct rotate_serve *serve)
+{
+    const struct kf_trust *trust = fleet_trust(serve->fleet);
+    CM_AUTO_JSON alarms = fleet_alarms(serve->store);
+    size_t i;
+    json_t *alarm;
+    for (i = 0; i < kf_trust_count(trust); i++)
+        watch(serve, kf_trust_at(trust, i));
+    json_array_foreach(alarms, i, alarm)
+    {
+        const char *where = cm_json_str_or(alarm, "where", "");
+        CM_AUTO_STR key = cm_asprintf(FLEET_ALARMS "copy/%s",
+                                      strncmp(where, "server ", 7) == 0 ? where + 7 : where);
+        if (strcmp(cm_json_str_or(alarm, "kind", ""), "old_copy") == 0 &&
+            cm_json_time(alarm, "since", 0) + COPY_SHOWN_MS <= cm_now_ms())
+            fleet_alarm_clear(serve->store, key);
+    }
+}
+
+static int note_id(void *arg, const char *key, const char *id)
+{
+    struct rotate_serve *serve = arg;
+    (void)key;
+    wait(serve, id);
+    return json_object_size(serve->waiting) >= SERVE_MAX;
+}
+
+static void look(void *arg)
+{
+    struct rotate_serve *serve = arg;
+    cm_timer_start(serve->look, LOOK_MS);
+    if (!fleet_is_manager(serve->fleet) || serve->fleet->held)
+        return;
+    cs_each(serve->store, CS_BY_TYPE, "rotation", NULL, NULL, note_id, serve);
+    cs_each(serve->store, CS_BY_TYPE, "reseal", NULL, NULL, note_id, serve);
+    watch_all(serve);
+}
+
+static void on_document(void *arg, const char *id)
+{
+    if (strncmp(id, "rotation:", 9) == 0 || strncmp(id, "reseal:", 7) == 0)
+        wait(arg, id);
+}
+
+void rotate_serve(struct cm_loop *loop, struct cs_store *store, struct fleet *fleet,
+                  struct kf_agent agent)
+{
+    struct rotate_serve *serve = cm_calloc(1, sizeof(*serve));
+    *serve = (struct rotate_serve){
+        .loop = loop, .store = store, .fleet = fleet, .agent = agent, .waiting = json_object()};
+    serve->turn = cm_timer_new(loop, turn, serve);
+    serve->look = cm_timer_new(loop, look, serve);
+    cs_listen(store, on_document, serve);
+    cm_timer_start(serve->look, 0);
+}
+
+/* ---- orders, and what is known ---- */
+
+struct ordering {
+    fleet_done_fn done;
+    void *arg;
+};
+
+static void on_ordered(void *arg, const struct cs_doc *doc, const struct cm_err *err)
+{
+    struct ordering *o = arg;
+    (void)doc;
+    o->done(o->arg, err);
+    cm_free(o);
+}
+
+void rotate_order(struct fleet *fleet, const char *name, const char *who, fleet_done_fn done,
+                  void *arg)
+{
+    const struct kf_server *server = kf_trust_server(fleet->trust, name);
+    struct cm_err err = CM_ERR_INIT;
+    if (server == NULL || server->state != KF_ACTIVE)
+        cm_fail(&err, CM_ENOENT, "server \"%.63s\" is not active in the trust root", name);
+    else if (!fleet_is_manager(fleet))
+        cm_fail(&err, CM_EDENIED, "only the manager orders other servers to replace their keys");
+    if (err.code != 0) {
+        done(arg, &err);
+        cm_err_fini(&err);
+        return;
+    }
+    CM_AUTO_STR id = cm_asprintf("server:%s", name);
+    CM_AUTO_JSON present = cs_get_body(fleet->store, id);
+    json_t *doc = present != NULL ? json_deep_copy(present) : json_object();
+    struct ordering *o = cm_calloc(1, sizeof(*o));
+    *o = (struct ordering){.done = done, .arg = arg};
+    cm_json_set_str(doc, "_id", id);
+    cm_json_set_str(doc, "type", "server");
+    cm_json_set_time(doc, "rotate_at", cm_now_ms());
+    cm_json_set_str(doc, "asked_by", who);
+    cs_publish(fleet->store, doc, -1, on_ordered, o);
+}
+
+json_t *rotate_of(struct cs_store *store, const struct kf_trust *trust, const char *name)
+{
+    const struct kf_server *server = kf_trust_server(trust, name);
+    CM_AUTO_STR id = cm_asprintf("rotation:%s", name);
+    CM_AUTO_STR key = cm_asprintf(REFUSED "%s", name);
+    CM_AUTO_JSON said = cs_get_body(store, id);
+    CM_AUTO_JSON refused = cs_kv_get(store, TABLE, key);
+    bool old = server != NULL && server->state != KF_REMOVED && server->old_sign_b64 != NULL;
+    if (said == NULL && !old)
+        return NULL;
+    json_t *view = json_object();
+    const char *state = cm_json_str_or(said, "state", "");
+    cm_json_set_str(view, "state",
+                    !old                             ? "proposed"
+                    : strcmp(state, "resealed") == 0 ? "resealed"
+                                                     : "resealing");
+    cm_json_set_bool(view, "old_keys", old);
+    int64_t at = cm_json_time(said, "at", 0);
+    if (at > 0)
+        cm_json_set_time(view, "at", at);
+    cm_json_set_bool(view, "stuck", at > 0 && at + ROTATE_STUCK_MS <= cm_now_ms());
+    cm_json_set_str(view, "refused", cm_json_str(refused, "reason"));
+    return view;
+}

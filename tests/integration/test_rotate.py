@@ -1,0 +1,135 @@
+"""A server replaces its three keys while the fleet works; a copy with the old ones is refused."""
+
+import json
+import shutil
+import tempfile
+import unittest
+from pathlib import Path
+
+import lab
+import rotation_lab as rotation
+
+CA = None
+
+
+def setUpModule():
+    global CA
+    CA = lab.Pebble(Path(tempfile.mkdtemp(prefix="certmgr-rotate-ca-")), http_port=21080,
+                    base=21100, tls_port=21081)
+    CA.admin_port = 21110
+    CA.start("127.0.201.12")
+
+
+def tearDownModule():
+    CA.stop()
+    shutil.rmtree(CA.directory)
+
+
+class Rotate(unittest.TestCase):
+    def test_server(self):
+        fleet = rotation.Fleet(self, 11, 21010, CA)
+        alpha, beta, gamma = fleet.servers
+        fleet.account()
+        made = fleet.credential("one.rotate.example", "beta", "gamma")
+        before = rotation.keys(beta)
+        beta.cli("server", "rotate")
+        rotation.wait_done(beta)
+        after = rotation.keys(beta)
+        self.assertTrue(all(before[k] != after[k] for k in before), (before, after))
+        lab.wait_for("alpha to list them", lambda: rotation.listed(alpha, "beta") == after)
+        lab.wait_for("gamma to list them", lambda: rotation.listed(gamma, "beta") == after)
+        self.assertNotIn("old", rotation.entry(alpha, "beta"))
+        self.assertEqual(rotation.secrets_left(beta), [])
+        for doc in (f"keyfile:{made}", f"credential:{made}"):
+            sealed = beta.document(doc)["sealed_key"]
+            self.assertTrue(beta.can_open(sealed), doc)
+            self.assertTrue(gamma.can_open(sealed), doc)
+            self.assertFalse(alpha.can_open(sealed), doc)
+
+    def test_manager(self):
+        fleet = rotation.Fleet(self, 21, 21020, CA)
+        alpha, beta, gamma = fleet.servers
+        fleet.account()
+        fleet.credential("first.rotate.example", "gamma")
+        before = rotation.keys(alpha)
+        gamma.stop()  # it misses everything, and knows neither the new TLS key nor the new signer
+        alpha.cli("server", "rotate", "alpha")
+        rotation.wait_done(alpha)
+        self.assertEqual(rotation.secrets_left(alpha), [])
+        after = rotation.keys(alpha)
+        self.assertTrue(all(before[k] != after[k] for k in before), (before, after))
+        lab.wait_for("beta to list them", lambda: rotation.listed(beta, "alpha") == after, 60)
+        # Everything of the manager's goes on: orders with the account's key, documents, deployment.
+        made = fleet.credential("two.rotate.example", "beta")
+        self.assertTrue(beta.can_open(beta.document(f"keyfile:{made}")["sealed_key"]))
+        self.assertTrue(alpha.can_open(beta.document("account:pebble")["sealed_key"]))
+        gamma.start()
+        lab.wait_for("gamma to follow", lambda: rotation.listed(gamma, "alpha") == after, 60)
+        third = fleet.credential("three.rotate.example", "gamma")
+        self.assertTrue(gamma.can_open(beta.document(f"keyfile:{third}")["sealed_key"]))
+
+    def test_ordered_by_the_manager(self):
+        fleet = rotation.Fleet(self, 31, 21030, names=("alpha", "beta"))
+        alpha, beta = fleet.servers
+        before = rotation.keys(beta)
+        refused = beta.cli("server", "rotate", "alpha", check=False)
+        self.assertIn("only the manager", refused.stderr)
+        alpha.cli("server", "rotate", "beta")
+        rotation.wait_done(beta)
+        self.assertTrue(all(before[k] != v for k, v in rotation.keys(beta).items()))
+        lab.wait_for("alpha to be through with it", lambda: alpha.cli(
+            "server", "rotate", "beta", "--status", check=False).returncode != 0)
+
+    def test_copy_with_old_keys(self):
+        fleet = rotation.Fleet(self, 41, 21040, names=("alpha", "beta"))
+        alpha, beta = fleet.servers
+        beta.stop()
+        shutil.copytree(beta.root, fleet.dir / "copy")
+        beta.start()
+        beta.cli("server", "rotate")
+        rotation.wait_done(beta)
+        beta.stop()
+        beta.root.rename(fleet.dir / "real")
+        (fleet.dir / "copy").rename(beta.root)
+        beta.start()
+        said = lab.wait_for("the copy to know that it is one", lambda: rotation.status(beta).get(
+            "state") == "replaced" and rotation.status(beta), 60)
+        self.assertIn("a copy of it from before", said["error"])
+        self.assertIn("nobody accepts it", beta.tail(400))
+        again = beta.cli("server", "rotate", check=False)
+        self.assertNotEqual(again.returncode, 0)
+        self.assertIn("copy of it from before", again.stderr)
+        self.assertNotEqual(alpha.document("trust:root")["version"], 0)
+        self.assertIn("A copy of server beta is refused", alpha.tail(400))
+
+    def test_two_signers(self):
+        fleet = rotation.Fleet(self, 51, 21050, names=("alpha", "beta"))
+        alpha, beta = fleet.servers
+        alpha.cli("server", "role", "beta", "standby", "--url",
+                  f"https://{beta.address}:{beta.replication_port}")
+        lab.wait_for("beta to learn it", lambda: "standby" in beta.cli("server", "list").stdout)
+
+        def sign(server, other):
+            lab.wait_for("a proposal", lambda: server.json("trust", "show").get("proposal"))
+            server.cli("trust", "propose", fleet.dir / "proposal.json")
+            other.cli("trust", "sign", fleet.dir / "proposal.json")
+            (fleet.dir / "proposal.json").unlink()
+
+        alpha.cli("trust", "threshold", "2", check=False)
+        sign(alpha, beta)
+        lab.wait_for("two to be needed",
+                     lambda: alpha.json("trust", "show")["threshold"] == 2, 60)
+        before = rotation.keys(alpha)
+        alpha.cli("server", "rotate")
+        lab.wait_for("the proposal", lambda: alpha.json("trust", "show").get("proposal"))
+        self.assertEqual(rotation.status(alpha)["state"], "proposed")
+        self.assertEqual(rotation.keys(alpha), before)
+        sign(alpha, beta)
+        rotation.wait_done(alpha)  # the second version is signed without a person
+        self.assertTrue(all(before[k] != v for k, v in rotation.keys(alpha).items()))
+        lab.wait_for("beta to follow",
+                     lambda: rotation.listed(beta, "alpha") == rotation.keys(alpha), 60)
+
+
+if __name__ == "__main__":
+    unittest.main()
