@@ -12,6 +12,13 @@ from pathlib import Path
 import lab
 
 
+def certificate_authority():
+    ca = lab.Pebble(Path(tempfile.mkdtemp(prefix="certmgr-rotate-ca-")), http_port=21180,
+                    base=21200, tls_port=21181)
+    ca.admin_port = 21210
+    return ca.start("127.0.201.11")
+
+
 class Fleet:
     """alpha is the manager, beta a server with credentials, gamma another holder of them."""
 
@@ -103,14 +110,15 @@ def secrets_left(server):
                    *state.glob("tls/next-*")])
 
 
-STEP = re.compile(r'cm_step\(([^;]*)\);')
+STEP = re.compile(r"cm_step\(([^;]*)\);")
+PREFIXES = ("rotate.", "serve.", "identity.", "agent.pinned", "agent.dropping")
 
 
-def all_steps():
-    """Every named step of the sources."""
+def rotation_steps():
+    """Every named step of a rotation, from the sources."""
     names = set()
-    for folder in ("keyfile", "certmgr"):
-        for path in (lab.SOURCE / folder).rglob("*.c"):
+    for folder in ("keyfile", "certmgr/fleet"):
+        for path in (lab.SOURCE / folder).glob("*.c"):
             for call in STEP.findall(path.read_text()):
                 names.update(re.findall(r'"([a-z_.]+)"', call.split("?", 1)[-1]))
-    return names
+    return {name for name in names if name.startswith(PREFIXES)}

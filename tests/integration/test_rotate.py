@@ -1,10 +1,7 @@
 """A server replaces its three keys while the fleet works; a copy with the old ones is refused."""
 
-import json
 import shutil
-import tempfile
 import unittest
-from pathlib import Path
 
 import lab
 import rotation_lab as rotation
@@ -14,10 +11,7 @@ CA = None
 
 def setUpModule():
     global CA
-    CA = lab.Pebble(Path(tempfile.mkdtemp(prefix="certmgr-rotate-ca-")), http_port=21080,
-                    base=21100, tls_port=21081)
-    CA.admin_port = 21110
-    CA.start("127.0.201.12")
+    CA = rotation.certificate_authority()
 
 
 def tearDownModule():
