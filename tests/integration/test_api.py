@@ -10,15 +10,14 @@ import urllib.parse
 import uuid
 
 import lab
+import lab_schema
+from lab_schema import check, resolve
 
 FLEET = None
 BROWSER = None
 API = None
 COVERED = set()
 ROUTES = lab.SOURCE / "web-ui/api/routes.c"
-TYPES = {"object": dict, "array": list, "string": str, "integer": int, "boolean": bool,
-         "null": type(None)}
-FORMATS = {"date-time": r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", "uri": r"https?://.+"}
 
 
 def setUpModule():
@@ -27,85 +26,11 @@ def setUpModule():
     FLEET.start()
     BROWSER = lab.Browser(FLEET.manager).set_up(FLEET.manager.setup_link)
     API = json.loads(BROWSER.get("/api/v1/openapi.json").text)
+    lab_schema.DOCUMENT.update(API)
 
 
 def tearDownModule():
     FLEET.stop()
-
-
-# -- the subset of JSON Schema 2020-12 that the file uses --
-
-KNOWN = {"$ref", "type", "description", "format", "properties", "required", "items", "maxItems",
-         "additionalProperties", "enum", "const", "pattern", "minimum", "maximum", "oneOf", "default"}
-
-
-def resolve(node):
-    while "$ref" in node:
-        target = API
-        for part in node["$ref"].removeprefix("#/").split("/"):
-            target = target[part]
-        node = target
-    return node
-
-
-def is_type(value, name):
-    if name == "integer":
-        return isinstance(value, int) and not isinstance(value, bool)
-    return isinstance(value, TYPES[name])
-
-
-def check_scalar(schema, value, at):
-    if "enum" in schema and value not in schema["enum"]:
-        yield f"{at}: {value!r} is none of {schema['enum']}"
-    if "const" in schema and value != schema["const"]:
-        yield f"{at}: {value!r} is not {schema['const']!r}"
-    if isinstance(value, str):
-        for pattern in (schema.get("pattern"), FORMATS.get(schema.get("format"))):
-            if pattern and not re.search(pattern, value):
-                yield f"{at}: {value!r} does not match {pattern}"
-    if is_type(value, "integer"):
-        if not schema.get("minimum", value) <= value <= schema.get("maximum", value):
-            yield f"{at}: {value} is out of range"
-
-
-def check_object(schema, value, at):
-    known = schema.get("properties", {})
-    for name in schema.get("required", []):
-        if name not in value:
-            yield f"{at}: {name} is missing"
-    for name, member in value.items():
-        more = schema.get("additionalProperties", True)
-        if name in known:
-            yield from check(known[name], member, f"{at}/{name}")
-        elif more is False:
-            yield f"{at}: {name} is not described"
-        elif isinstance(more, dict):
-            yield from check(more, member, f"{at}/{name}")
-
-
-def check(schema, value, at="#"):
-    """Yields what is wrong with a value."""
-    schema = resolve(schema)
-    unknown = set(schema) - KNOWN
-    if unknown:
-        yield f"{at}: the validator does not know {unknown}"
-    names = schema.get("type", [])
-    names = [names] if isinstance(names, str) else names
-    if names and not any(is_type(value, name) for name in names):
-        yield f"{at}: {value!r} is no {' or '.join(names)}"
-        return
-    yield from check_scalar(schema, value, at)
-    if "oneOf" in schema:
-        fits = sum(1 for one in schema["oneOf"] if not list(check(one, value, at)))
-        if fits != 1:
-            yield f"{at}: fits {fits} of oneOf"
-    if isinstance(value, dict):
-        yield from check_object(schema, value, at)
-    if isinstance(value, list):
-        if len(value) > schema.get("maxItems", len(value)):
-            yield f"{at}: {len(value)} items"
-        for i, item in enumerate(value):
-            yield from check(schema.get("items", {}), item, f"{at}/{i}")
 
 
 # -- calls --
@@ -206,6 +131,7 @@ class Described(unittest.TestCase):
                  ({"required": ["a"]}, {}), ({"additionalProperties": False}, {"a": 1}),
                  ({"items": {"type": "string"}}, [1]), ({"pattern": "^a$"}, "b"),
                  ({"$ref": "#/components/schemas/Ulid"}, "x"), ({"maxItems": 0}, [1]),
+                 ({"minLength": 2}, "a"),
                  ({"format": "date-time", "type": "string"}, "today"), ({"const": 1}, 2),
                  ({"oneOf": [{"type": "string"}, {"type": "array"}]}, 1), ({"surprise": 1}, 1)]
         for schema, value in wrong:
@@ -382,10 +308,33 @@ class Documents(unittest.TestCase):
 
     def test_retry(self):
         call("POST", "/credentials/{credential}/retry", 204, credential=self.credential, body=None)
-        call("POST", "/credentials/{credential}/dry-run", 409, credential=self.credential,
-             body=None)  # its CA has no staging
         call("POST", "/credentials/{credential}/retry", 404,
              credential="01J00000000000000000000000")
+
+    def test_account_moves(self):  # test_accounts.py has what others registered, and refusals
+        export, import_ = "/accounts/{name}/export", "/accounts/{name}/import"
+        secret = "a passphrase for the way"
+        call("POST", export, 422, name="pebble", body={"passphrase": "too short"})
+        call("POST", export, 404, name="nobody", body={"passphrase": secret})
+        sealed = call("POST", export, 200, name="pebble", body={}).json
+        self.assertNotIn("key_pem", sealed)
+        self.assertIn("sealed_key", sealed)
+        made = call("POST", export, 200, name="pebble", body={"passphrase": secret}).json
+        self.assertNotIn("sealed_key", made)
+        self.assertIn("BEGIN ENCRYPTED PRIVATE KEY", made["key_pem"])
+        body = {"directory": made["directory"], "key": made["key_pem"], "passphrase": "not this one",
+                "terms_agreed": True, "ca_pem": FLEET.pebble.ca.read_text()}
+        call("POST", import_, 422, name="carried", body=body)
+        call("GET", "/accounts/{name}", 404, name="carried")
+        body["passphrase"] = secret
+        account = call("POST", import_, 201, name="carried", body=body).json
+        before = call("GET", "/accounts/{name}", 200, name="pebble").json
+        for member in ("kid", "thumbprint", "directory"):
+            self.assertEqual(account[member], before[member], member)
+        self.assertEqual((account["name"], account["status"]), ("carried", "valid"))
+        self.assertNotIn("sealed_key", account)
+        call("POST", import_, 409, name="carried", body=body)  # never over another account
+        call("DELETE", "/accounts/{name}", 204, name="carried")
 
 
 class Administration(unittest.TestCase):
