@@ -1,6 +1,7 @@
 /* ACME account keys: made here, used here, for configured CAs only. */
 #include <string.h>
 
+#include "base/core/log.h"
 #include "keyfile/account_cache.h"
 #include "keyfile/agent_impl.h"
 #include "keyfile/agent_work.h"
@@ -238,8 +239,12 @@ static int account_export(struct kfa *a, int64_t id, const json_t *request, json
         rc = open_account(a, &binding, cm_json_str(request, "sealed_key"), &key, err);
     if (rc == 0)
         rc = kf_key_to_encrypted_pem(key, cm_json_str(request, "passphrase"), &pem, err);
-    if (rc == 0)
+    if (rc == 0) {
         cm_json_set_str(reply, "key_pem", pem);
+        /* A front that asks without an administrator cannot leave this line out. */
+        cm_log(CM_LOG_WARN, "agent", binding.document, "the key left under a passphrase, for %s",
+               origin);
+    }
     wipe_text(request, "passphrase");
     return rc;
 }

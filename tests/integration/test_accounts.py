@@ -159,6 +159,9 @@ class Move(unittest.TestCase):
                                  "-text"], input=made["key_pem"], text=True, capture_output=True,
                                 check=True).stdout
         self.assertIn("prime256v1", opened)
+        log = SERVER.process.log.read_text()  # the agent says so by itself, whatever the front says
+        self.assertRegex(log, r"warn agent agent account:mover the key left under a passphrase")
+        self.assertNotIn(PASSPHRASE, log)
         path = DIRECTORY / "mover.json"
         path.write_text(text)
         self.assertNotEqual(self.import_("mover", path, "--passphrase-file", secret).returncode, 0)
