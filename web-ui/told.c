@@ -1,6 +1,6 @@
 /*
- * Codes of the engine as sentences; a code that has none is shown in the engine's English.  Times
- * follow the sentence, as they are shown everywhere.
+ * Codes of the engine as sentences; a code that has none is looked for as a sentence (sentence.h).
+ * Times follow the sentence, as they are shown everywhere.
  */
 #include "web-ui/told.h"
 
@@ -10,6 +10,7 @@
 
 #include "base/core/mem.h"
 #include "web-ui/html.h"
+#include "web-ui/sentence.h"
 #include "web-ui/widget.h"
 
 struct said {
@@ -73,26 +74,28 @@ static enum web_msg span_of(const char *unit)
     return msg_of(units, 4, unit);
 }
 
-/* The engine's own words. */
-static void english(struct cm_buf *page, const char *text)
+/* The engine's own words, as far as possible in the reader's language. */
+static void words(const struct web_ctx *ctx, struct cm_buf *page, const char *text)
 {
-    html_leaf(page, "span", text, "lang", "en", NULL);
+    web_said(page, ctx->lang, "span", NULL, text);
 }
 
 static void reason(const struct web_ctx *ctx, struct cm_buf *page, const json_t *told)
 {
     const char *code = cm_json_str_or(told, "code", "");
+    const char *what = cm_json_str(told, "what"), *text = cm_json_str_or(told, "text", "");
     bool span = strcmp(code, "before_expiry") == 0;
     enum web_msg msg = span ? span_of(cm_json_str_or(told, "unit", ""))
                             : msg_of(reasons, sizeof(reasons) / sizeof(reasons[0]), code);
     char count[24];
 
+    if (what && web_say(page, ctx->lang, text))
+        return; /* with the words inside it */
     snprintf(count, sizeof(count), "%" PRId64, cm_json_int(told, "count", 0));
     if (msg == MSG_NONE)
-        english(page, cm_json_str_or(told, "text", ""));
+        words(ctx, page, text);
     else
-        web_sentence(page, ctx->lang, msg, span ? count : cm_json_str(told, "server"),
-                     cm_json_str(told, "what"));
+        web_sentence(page, ctx->lang, msg, span ? count : cm_json_str(told, "server"), what);
     if (msg != MSG_NONE && cm_json_str(told, "at")) {
         html_raw(page, " ");
         web_time(ctx, page, cm_json_str(told, "at"));
@@ -125,7 +128,7 @@ void web_next(const struct web_ctx *ctx, struct cm_buf *page, const json_t *view
         return;
     box_begin(page, "info");
     if (msg == MSG_NONE) {
-        english(page, text);
+        words(ctx, page, text);
         box_end(page);
         return;
     }
@@ -156,7 +159,7 @@ void web_health_causes(const struct web_ctx *ctx, struct cm_buf *page, const jso
         if (i < json_array_size(told))
             reason(ctx, page, json_array_get(told, i));
         else
-            english(page, json_is_string(cause) ? json_string_value(cause) : "");
+            words(ctx, page, json_is_string(cause) ? json_string_value(cause) : "");
         box_end(page);
     }
 }

@@ -8,6 +8,7 @@
 #include "base/core/clock.h"
 #include "base/core/mem.h"
 #include "web-ui/html.h"
+#include "web-ui/sentence.h"
 
 struct word {
     const char *value;
@@ -181,8 +182,11 @@ static void error_causes(const struct web_ctx *ctx, struct cm_buf *page, const j
     if (json_array_size(causes) == 0)
         return;
     html_leaf(page, "h3", web_msg(ctx, MSG_E_WHY), NULL);
-    html_raw(page, "<ol class=\"causes\" lang=\"en\">");
-    json_array_foreach(causes, i, cause) html_leaf(page, "li", json_string_value(cause), NULL);
+    html_raw(page, "<ol class=\"causes\">");
+    json_array_foreach(causes, i, cause)
+    {
+        web_said(page, ctx->lang, "li", NULL, json_string_value(cause));
+    }
     html_raw(page, "</ol>");
 }
 
@@ -228,11 +232,11 @@ void web_error_object(const struct web_ctx *ctx, struct cm_buf *page, const json
     const char *hint = cm_json_str(error, "hint");
 
     html_raw(page, "<div class=\"error-object\">");
-    html_leaf(page, "p", cm_json_str_or(error, "what", ""), "class", "what", "lang", "en", NULL);
+    web_said(page, ctx->lang, "p", "what", cm_json_str_or(error, "what", ""));
     error_causes(ctx, page, cm_json_arr(error, "causes"));
     if (hint && *hint) {
         html_leaf(page, "h3", web_msg(ctx, MSG_E_HINT), NULL);
-        html_leaf(page, "p", hint, "lang", "en", NULL);
+        web_said(page, ctx->lang, "p", NULL, hint);
     }
     error_problem(ctx, page, json_object_get(error, "problem"));
     error_facts(ctx, page, error);

@@ -1,6 +1,6 @@
 /*
- * The findings of a check.  The engine's sentence is shown as it is, marked as English; the fix is
- * in the language of the page, and what the engine adds to it (a host, a record) below.
+ * The findings of a check: the engine's sentence (sentence.h), the fix, and what the engine adds to
+ * it (a host, a record) below.
  */
 #include "web-ui/pages/check_result.h"
 
@@ -8,6 +8,7 @@
 
 #include "web-ui/html.h"
 #include "web-ui/pages/credential_form.h"
+#include "web-ui/sentence.h"
 #include "web-ui/text.h"
 #include "web-ui/widget.h"
 
@@ -104,7 +105,7 @@ static void fix_part(struct web_ctx *ctx, struct cm_buf *page, const json_t *row
         html_text(page, web_msg(ctx, fix));
     html_raw(page, "</p>");
     if (fix == MSG_NONE || strcmp(own, web_text(WEB_EN, fix)) != 0)
-        html_leaf(page, "p", own, "lang", "en", NULL);
+        web_said(page, ctx->lang, "p", NULL, own);
 }
 
 /* Names on offer: the form comes back with them. */
@@ -129,7 +130,7 @@ static void result_row(struct web_ctx *ctx, struct cm_buf *page, const json_t *r
     html_raw(page, "</td><td>");
     html_text(page, label_of(ctx, cm_json_str_or(row, "what", "")));
     html_raw(page, "</td><td>");
-    html_leaf(page, "p", cm_json_str_or(row, "text", ""), "lang", "en", NULL);
+    web_said(page, ctx->lang, "p", NULL, cm_json_str_or(row, "text", ""));
     fix_part(ctx, page, row);
     add_buttons(ctx, page, row);
     html_raw(page, "</td></tr>");
@@ -198,7 +199,7 @@ void check_contradictions(struct web_ctx *ctx, struct cm_buf *page, const json_t
         html_raw(page, "<div class=\"notice tone-warn\">");
         web_icon(page, "warn");
         html_raw(page, "<div>");
-        html_leaf(page, "p", cm_json_str_or(row, "text", ""), "lang", "en", NULL);
+        web_said(page, ctx->lang, "p", NULL, cm_json_str_or(row, "text", ""));
         fix_part(ctx, page, row);
         html_raw(page, "</div></div>");
     }

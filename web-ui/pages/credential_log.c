@@ -6,6 +6,7 @@
 #include "base/core/mem.h"
 #include "web-ui/html.h"
 #include "web-ui/pages/credential_parts.h"
+#include "web-ui/sentence.h"
 #include "web-ui/widget.h"
 
 /* ---- steps ---- */
@@ -49,7 +50,7 @@ void part_steps(struct web_ctx *ctx, struct cm_buf *page, const json_t *steps)
         html_open(page, "li", "class", class, "data-id", cm_json_str(step, "id"), NULL);
         web_icon(page, tone);
         html_raw(page, "<div>");
-        html_leaf(page, "p", cm_json_str_or(step, "text", ""), "lang", "en", NULL);
+        web_said(page, ctx->lang, "p", NULL, cm_json_str_or(step, "text", ""));
         html_raw(page, "<p class=\"meta\">");
         web_time_exact(page, cm_json_str(step, "at"));
         if (server)

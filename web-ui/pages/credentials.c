@@ -8,6 +8,7 @@
 #include "web-ui/pages/pages.h"
 #include "web-ui/pages/renew.h"
 #include "web-ui/reply.h"
+#include "web-ui/sentence.h"
 #include "web-ui/shell.h"
 #include "web-ui/view.h"
 #include "web-ui/widget.h"
@@ -106,7 +107,7 @@ static void row_html(struct web_ctx *ctx, struct cm_buf *page, enum web_view vie
     html_raw(page, "<td>");
     web_status_badge(ctx, page, cm_json_str(row, "status"));
     if (error)
-        html_leaf(page, "p", error, "class", "row-error", "lang", "en", NULL);
+        web_said(page, ctx->lang, "p", "row-error", error);
     html_raw(page, "</td><td>");
     web_time(ctx, page, cm_json_str(row, "not_after"));
     html_raw(page, "</td>");

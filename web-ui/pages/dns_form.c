@@ -12,6 +12,7 @@
 #include "web-ui/pages/dns_fields.h"
 #include "web-ui/precondition.h"
 #include "web-ui/reply.h"
+#include "web-ui/sentence.h"
 #include "web-ui/shell.h"
 #include "web-ui/widget.h"
 
@@ -275,10 +276,11 @@ static void test_card(struct draw *draw, const json_t *report)
         html_raw(draw->page, "</p><ol>");
         json_array_foreach(cm_json_arr(report, "steps"), i, step)
         {
-            CM_AUTO_STR line = cm_asprintf("%lld ms: %s", (long long)cm_json_int(step, "ms", 0),
-                                           cm_json_str_or(step, "text", ""));
-
-            html_leaf(draw->page, "li", line, NULL);
+            html_raw(draw->page, "<li>");
+            html_int(draw->page, cm_json_int(step, "ms", 0));
+            html_raw(draw->page, " ms: ");
+            web_said(draw->page, draw->ctx->lang, "span", NULL, cm_json_str_or(step, "text", ""));
+            html_raw(draw->page, "</li>");
         }
         html_raw(draw->page, "</ol>");
     }

@@ -6,6 +6,7 @@
 #include "web-ui/json_view.h"
 #include "web-ui/pages/pages.h"
 #include "web-ui/reply.h"
+#include "web-ui/sentence.h"
 #include "web-ui/shell.h"
 #include "web-ui/widget.h"
 
@@ -62,7 +63,7 @@ static void direction_row(struct web_ctx *ctx, struct cm_buf *page, const json_t
     if (error) {
         web_time(ctx, page, cm_json_str_or(row, "last_error_at", ""));
         html_raw(page, " ");
-        html_text(page, cm_json_str_or(error, "what", ""));
+        web_said(page, ctx->lang, "span", NULL, cm_json_str_or(error, "what", ""));
     } else {
         html_raw(page, "–");
     }

@@ -8,6 +8,7 @@
 #include "web-ui/pages/pages.h"
 #include "web-ui/reply.h"
 #include "web-ui/report.h"
+#include "web-ui/sentence.h"
 #include "web-ui/shell.h"
 #include "web-ui/widget.h"
 
@@ -53,12 +54,12 @@ static void file_cell(struct cm_buf *page, const json_t *row)
     html_raw(page, "</td>");
 }
 
-static void text_cell(struct cm_buf *page, const json_t *row)
+static void text_cell(const struct web_ctx *ctx, struct cm_buf *page, const json_t *row)
 {
     html_raw(page, "<td>");
-    html_leaf(page, "p", cm_json_str_or(row, "text", ""), "lang", "en", NULL);
+    web_said(page, ctx->lang, "p", NULL, cm_json_str_or(row, "text", ""));
     if (cm_json_str(row, "fix"))
-        html_leaf(page, "p", cm_json_str(row, "fix"), "lang", "en", NULL);
+        web_said(page, ctx->lang, "p", NULL, cm_json_str(row, "fix"));
     html_raw(page, "</td>");
 }
 
@@ -91,7 +92,7 @@ static void part(struct web_ctx *ctx, struct cm_buf *page, const json_t *report,
         html_raw(page, "<tr>");
         names_cell(page, row);
         if (cm_json_str(row, "text"))
-            text_cell(page, row);
+            text_cell(ctx, page, row);
         else
             file_cell(page, row);
         if (part->time) {

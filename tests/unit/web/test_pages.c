@@ -177,8 +177,8 @@ static json_t *issued_view(const char *receipt_state)
         "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff", "not_after",
         "2030-01-01T00:00:00.000Z", "issuer", "CN=Pebble Intermediate", "san",
         "xn--wgv71a119e.example", "san_unicode", "日本語.example", "request", "receipts", "steps",
-        "at", "2026-11-22T02:16:42.123Z", "level", "warn", "text", "Waiting for the CA", "next",
-        "Renewal on 2029-12-02");
+        "at", "2026-11-22T02:16:42.123Z", "level", "warn", "text", "TXT value removed at <a>",
+        "next", "Renewal on 2029-12-02");
 
     if (receipt_state)
         json_array_append_new(
@@ -208,8 +208,9 @@ static void test_told(void **state)
     cm_json_set(cm_json_obj(doubles.view, "credential"), "health",
                 json_pack("{s:s, s:[s, s], s:[{s:s, s:s, s:s, s:s}, {s:s, s:s}]}", "color",
                           "yellow", "causes", "a", EVIL, "told", "code", "deployment_failed",
-                          "text", "a", "server", "bravo.example.net", "what", EVIL, "code", "other",
-                          "text", EVIL));
+                          "text", "the deployment on bravo.example.net failed: no reason given",
+                          "server", "bravo.example.net", "what", EVIL, "code", "other", "text",
+                          EVIL));
     rig_get(&rig, "/credentials/" ULID, &reply);
     assert_has(&reply, "<p>Next: renewal <time datetime=\"2029-12-02T00:00:00.000Z\">");
     assert_has(&reply, "2029-12-02 00:00 UTC");
@@ -222,7 +223,8 @@ static void test_told(void **state)
     rig_send(&rig, false, "GET", "/credentials/" ULID, headers, NULL, &reply);
     assert_has(&reply, "<p>次の処理: 更新 <time datetime=\"2029-12-02T00:00:00.000Z\">");
     assert_has(&reply, "(有効期限の 30 日前)</p>");
-    assert_has(&reply, "bravo.example.net への配布に失敗しました: ");
+    assert_has(&reply, "<p>bravo.example.net への配布に失敗しました: 理由は示されていません</p>");
+    assert_has(&reply, "<p>&lt;a&gt; の TXT 値を削除しました</p>"); /* the step log */
     assert_has_not(&reply, "Next: renewal");
     reply_fini(&reply);
     rig_stop(&rig);
@@ -247,7 +249,7 @@ static void test_detail(void **state)
     assert_has(&reply, "CN=Pebble Intermediate");
     assert_has(&reply, "datetime=\"2026-11-22T02:16:42.123Z\"");
     assert_has(&reply, "2026-11-22 02:16:42 UTC");
-    assert_has(&reply, "Waiting for the CA");
+    assert_has(&reply, "TXT value removed at &lt;a&gt;");
     assert_has(&reply, "Renewal on 2029-12-02");
     assert_has_not(&reply, "http-equiv=\"refresh\""); /* at rest */
     assert_has(&reply, "data-events=\"/api/v1/credentials/" ULID "/events\"");

@@ -1,0 +1,220 @@
+/*
+ * Sentences of the engine in Japanese.  See sentence.h, sentences.def.
+ *
+ * A hole of a template takes the fewest bytes with which the rest fits; of several templates that
+ * fit the one with the most text of its own is taken.  Every comparison is counted, so that no text
+ * from outside costs more than SENTENCE_TRIES of them.
+ */
+#include "web-ui/sentence.h"
+
+#include <string.h>
+
+#include "base/core/clock.h"
+#include "base/core/mem.h"
+#include "web-ui/html.h"
+#include "web-ui/widget.h"
+
+static const struct sentence {
+    const char *english, *japanese;
+} sentences[] = {
+#define SAY(en, ja) {en, ja},
+#include "web-ui/sentences.def"
+#undef SAY
+};
+
+#define SENTENCE_COUNT (sizeof(sentences) / sizeof(sentences[0]))
+
+struct hole {
+    const char *text;
+    size_t len;
+    char kind;
+};
+
+struct found {
+    const struct sentence *sentence;
+    struct hole holes[SENTENCE_HOLES];
+};
+
+static bool find(const char *text, unsigned depth, int *tries, struct found *ret);
+
+/* ---- templates ----------------------------------------------------------------------------------
+ */
+
+/* "{3t}…" gives 2 and 't'; ret_rest: behind the brace. */
+static size_t hole_at(const char *brace, char *ret_kind, const char **ret_rest)
+{
+    size_t number = (size_t)(brace[1] - '1');
+    *ret_kind = brace[2] == '}' ? ' ' : brace[2];
+    *ret_rest = brace + (brace[2] == '}' ? 3 : 4);
+    return number;
+}
+
+static size_t own_text(const char *pattern)
+{
+    size_t len = 0;
+    while (*pattern) {
+        char kind;
+        if (*pattern == '{') {
+            (void)hole_at(pattern, &kind, &pattern);
+        } else {
+            len++;
+            pattern++;
+        }
+    }
+    return len;
+}
+
+static bool is_time(const char *text, size_t len)
+{
+    int64_t ms;
+    if (len == 0 || len >= CM_TIME_TEXT)
+        return false;
+    CM_AUTO_STR copy = cm_strndup(text, len);
+    return cm_time_parse(copy, &ms) == 0;
+}
+
+static bool is_known(const char *text, size_t len, unsigned depth, int *tries)
+{
+    struct found found;
+    CM_AUTO_STR copy = cm_strndup(text, len);
+    return find(copy, depth + 1, tries, &found);
+}
+
+static bool fits(const struct hole *hole, unsigned depth, int *tries)
+{
+    const char *text = hole->text;
+    switch (hole->kind) {
+    case 'n':
+        return hole->len > 0 && strspn(text, "0123456789") >= hole->len;
+    case 'w':
+        return hole->len > 0 && strcspn(text, " ") >= hole->len;
+    case 't':
+        return is_time(text, hole->len);
+    case 'k':
+        return is_known(text, hole->len, depth, tries);
+    default:
+        return true;
+    }
+}
+
+/* Fills found->holes. */
+static bool match(const char *pattern, const char *text, unsigned depth, int *tries,
+                  struct found *found)
+{
+    if (--*tries < 0)
+        return false;
+    for (; *pattern != '{'; pattern++, text++) {
+        if (*pattern != *text)
+            return false;
+        if (*pattern == '\0')
+            return true;
+    }
+    const char *rest, *end = text;
+    struct hole hole = {.text = text};
+    size_t number = hole_at(pattern, &hole.kind, &rest);
+    CM_BUG_ON(number >= SENTENCE_HOLES);
+    size_t len = strcspn(rest, "{");
+    if (len == 0)
+        end += strlen(end); /* the last one: all that is left */
+    while (*tries >= 0 && (end = memmem(end, strlen(end), rest, len)) != NULL) {
+        hole.len = (size_t)(end - text);
+        --*tries;
+        if (fits(&hole, depth, tries) && match(rest, end, depth, tries, found)) {
+            found->holes[number] = hole;
+            return true;
+        }
+        if (*end++ == '\0')
+            break;
+    }
+    return false;
+}
+
+static bool find(const char *text, unsigned depth, int *tries, struct found *ret)
+{
+    size_t best = 0;
+    if (depth > SENTENCE_DEPTH || strlen(text) > SENTENCE_MAX)
+        return false;
+    for (size_t i = 0; i < SENTENCE_COUNT; i++) {
+        struct found found = {.sentence = &sentences[i]};
+        size_t own = own_text(sentences[i].english);
+        if (own <= best || !match(sentences[i].english, text, depth, tries, &found))
+            continue;
+        best = own;
+        *ret = found;
+    }
+    return best > 0;
+}
+
+/* ---- out ----------------------------------------------------------------------------------------
+ */
+
+static void put(struct cm_buf *out, const struct found *found, unsigned depth, int *tries);
+
+static void put_sentence(struct cm_buf *out, const char *text, unsigned depth, int *tries)
+{
+    struct found found;
+    if (find(text, depth, tries, &found))
+        put(out, &found, depth, tries);
+    else if (*text)
+        html_leaf(out, "span", text, "lang", "en", NULL);
+}
+
+static void put_hole(struct cm_buf *out, const struct hole *hole, unsigned depth, int *tries)
+{
+    CM_AUTO_STR text = cm_strndup(hole->text ? hole->text : "", hole->len);
+    if (hole->kind == 't')
+        web_time_exact(out, text);
+    else if (hole->kind == 's' || hole->kind == 'k')
+        put_sentence(out, text, depth + 1, tries);
+    else
+        html_text(out, text);
+}
+
+static void put(struct cm_buf *out, const struct found *found, unsigned depth, int *tries)
+{
+    const char *text = found->sentence->japanese;
+    while (*text) {
+        const char *brace = strchr(text, '{');
+        if (!brace) {
+            html_text(out, text);
+            return;
+        }
+        char kind;
+        CM_AUTO_STR plain = cm_strndup(text, (size_t)(brace - text));
+        html_text(out, plain);
+        put_hole(out, &found->holes[hole_at(brace, &kind, &text)], depth, tries);
+    }
+}
+
+bool web_say(struct cm_buf *out, enum web_lang lang, const char *english)
+{
+    struct found found;
+    int tries = SENTENCE_TRIES;
+    if (lang != WEB_JA || !english || !find(english, 0, &tries, &found))
+        return false;
+    put(out, &found, 0, &tries);
+    return true;
+}
+
+void web_said(struct cm_buf *out, enum web_lang lang, const char *tag, const char *css,
+              const char *english)
+{
+    struct cm_buf said;
+    cm_buf_init(&said, HTML_PAGE_MAX);
+    bool known = web_say(&said, lang, english);
+    html_open(out, tag, "class", css, "lang", known ? NULL : "en", NULL);
+    if (known)
+        (void)cm_buf_add(out, said.data, said.len);
+    else
+        html_text(out, english);
+    html_close(out, tag);
+    cm_buf_fini(&said);
+}
+
+const char *web_sentence_at(size_t i, const char **ret_japanese)
+{
+    if (i >= SENTENCE_COUNT)
+        return NULL;
+    *ret_japanese = sentences[i].japanese;
+    return sentences[i].english;
+}
