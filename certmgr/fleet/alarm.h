@@ -1,6 +1,6 @@
 /*
  * What people must hear of from the fleet: rows of the local table "state" under "alarm/…", which
- * become notices on the manager (certmgr/notify/rules.c) and stand on the status page.
+ * become notices on the manager (certmgr/notify/rules.c).
  */
 #pragma once
 

@@ -442,6 +442,11 @@ class Administration(unittest.TestCase):
         call("POST", "/servers", 422, body={"name": "delta", "colour": "red"})
         refused = call("DELETE", "/servers/{name}", 404, name="nobody")
         self.assertEqual(refused.json["type"], "urn:certmgr:problem:not_found")
+        call("GET", "/servers/{name}/rotation", 404, name="bravo")
+        call("POST", "/servers/{name}/rotation", 404, name="nobody", body={})
+        call("POST", "/servers/{name}/rotation", 422, name="alpha", body={"colour": "red"})
+        call("DELETE", "/servers/{name}/rotation", 404, name="alpha", body={})
+        call("POST", "/servers/{name}/rotation", 202, name="bravo", body={})  # its own to do
 
     def test_checks_and_budgets(self):  # test_preflight.py has what they find
         report = call("POST", "/checks", 200, body={"host_names": ["checked.api.test"],
