@@ -243,6 +243,10 @@ class Dns01(unittest.TestCase):
         self.assertEqual(browser.post("/dns-accounts/form/test", token).status, 303)
         lab.wait_for("the end of the test", lambda: not FLEET.server.api(
             "GET", "/dns-accounts/form/test")[2]["running"], 30)
+        self.assertNotIn('id="measured"', browser.get("/dns-accounts/form").text)  # it failed
+        took = FLEET.server.json("dns", "show", "bind")["measured_ms"]  # of test 2 and the orders
+        page = browser.get("/dns-accounts/bind").text
+        self.assertIn(f"seen everywhere {took // 1000}.{took // 100 % 10} s after", page)
         self.assertEqual(browser.post("/dns-accounts/form/remove", token).status, 303)
         self.assertNotIn("/dns-accounts/form", browser.get("/dns-accounts").text)
 

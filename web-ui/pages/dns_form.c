@@ -190,12 +190,27 @@ static void main_card(struct draw *draw)
     html_raw(draw->page, "</div>");
 }
 
+/* How long the values of the last test or order took to be seen everywhere. */
+static void measured(struct draw *draw)
+{
+    long long ms = (long long)cm_json_int(draw->form->account, "measured_ms", 0);
+
+    if (ms <= 0)
+        return;
+    CM_AUTO_STR text = cm_asprintf("%lld.%lld", ms / 1000, ms / 100 % 10);
+
+    html_raw(draw->page, "<p class=\"hint\" id=\"measured\">");
+    web_sentence(draw->page, draw->ctx->lang, MSG_N_MEASURED, text, NULL);
+    html_raw(draw->page, "</p>");
+}
+
 static void propagation_card(struct draw *draw)
 {
     const json_t *given = cm_json_obj(draw->form->account, "propagation");
 
     html_raw(draw->page, "<fieldset class=\"card\">");
     html_leaf(draw->page, "legend", web_msg(draw->ctx, MSG_N_SEEING), NULL);
+    measured(draw);
     web_field_check(draw->ctx, draw->page, "authoritative", "1", MSG_N_AUTHORITATIVE,
                     checked(draw, given, "authoritative"));
     plain_field(draw, "propagation_resolvers", MSG_N_ASK, MSG_N_ASK_HINT, 0,
