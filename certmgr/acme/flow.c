@@ -148,7 +148,8 @@ static bool refuses_replaces(const struct acme_order *o)
     const char *detail = cm_json_str_or(reply->json, "detail", "");
     return reply->status == 409 || acme_problem_is(reply->json, "alreadyReplaced") ||
            acme_problem_is(reply->json, "conflict") ||
-           (acme_problem_is(reply->json, "malformed") && strcasestr(detail, "replace")) ||
+           (acme_problem_is(reply->json, "malformed") &&
+            (strcasestr(detail, "replace") || strcasestr(detail, "certid"))) ||
            (reply->status == 401 && !acme_problem_is(reply->json, "accountDoesNotExist"));
 }
 

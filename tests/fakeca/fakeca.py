@@ -86,6 +86,7 @@ class Case:
         self.ari = None             # function(order) -> (start, end, explanation URL or None), times
         #                             since the epoch: renewal information (RFC 9773) is offered
         self.ari_again = None       # its Retry-After, as text
+        self.replaces = None        # one of faults.REPLACES: every `replaces` is refused so
         self.ocsp = None            # URL of the responder that leaves name
         # what happened
         self.counts, self.log = {}, []
@@ -213,6 +214,8 @@ class Case:
         certid = request.payload.get("replaces")
         if certid is None or not self.ari:
             return None
+        if self.replaces:
+            raise Refused(*self.replaces)
         former = self.named(certid)
         if former is None or former.account is not request.account or \
                 not set(former.names) & set(names):

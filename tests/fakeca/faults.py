@@ -135,6 +135,15 @@ ROWS = (
 )
 
 
+# How CAs refuse `replaces` (RFC 9773 5 names the first alone): type, detail, status.
+REPLACES = {"alreadyReplaced": ("alreadyReplaced", "the certificate has been replaced", 409),
+            "conflict": ("conflict", "another order replaces this certificate", 409),
+            "stranger": ("unauthorized", "requester account did not request the certificate", 401),
+            "malformed": ("malformed", "identifiers match none of the certificate being replaced",
+                          400),
+            "certid": ("malformed", "parsing ARI CertID failed", 400)}
+
+
 def user_action(instance, terms, **kw):
     return refuse("userActionRequired", "the terms of service have changed", 403,
                   {"Link": f'<{terms}>;rel="terms-of-service"'}, {"instance": instance}, **kw)

@@ -208,11 +208,13 @@ class Proposals(unittest.TestCase):
         cls.broken = Run("aribroken", lambda order: (now - DAY, now - HOUR, None))
         cls.broken.case.fault("renewalInfo", faults.error_page(times=None))
         cls.broken.submit()
-        cls.taken = Run("aritaken", lambda order: (now - 2 * HOUR, now - HOUR, None)
-                        if order.id == 0 else (now + 20 * DAY, now + 21 * DAY, None))
-        cls.taken.case.fault("newOrder", faults.refuse("alreadyReplaced", "it has been replaced",
-                                                       409, skip=1))
-        cls.taken.submit()
+        cls.refused = {}
+        for variant in faults.REPLACES:
+            run = cls.refused[variant] = Run(f"ari{variant.lower()}", lambda order: (
+                now - 2 * HOUR, now - HOUR, None) if order.id == 0
+                else (now + 20 * DAY, now + 21 * DAY, None))
+            run.case.replaces = faults.REPLACES[variant]
+            run.submit()
 
     def test_future(self):
         self.future.issued()
@@ -245,12 +247,15 @@ class Proposals(unittest.TestCase):
             self.assertEqual(after["next_action_at"], view["next_action_at"])
             self.assertNotIn("error", after)
 
-    def test_already_replaced(self):
-        """Without `replaces` the second time; the certificate is renewed all the same."""
-        self.taken.renewed()
-        self.assertEqual(self.taken.case.counts["newOrder"], 3)  # the second one was refused
-        done = [payload for kind, payload in self.taken.case.said if kind == "newOrder"]
-        self.assertEqual(["replaces" in payload for payload in done], [False, False])
+    def test_replaces_refused(self):
+        """Without `replaces` the second time, at once; the certificate is renewed all the same."""
+        for variant, run in self.refused.items():
+            with self.subTest(variant):
+                run.renewed()
+                done = [payload for kind, payload in run.case.said if kind == "newOrder"]
+                self.assertEqual(["replaces" in payload for payload in done], [False, True, False])
+                said = [step["text"] for step in MANAGER.show(run.credential)["steps"]]
+                self.assertTrue([s for s in said if faults.REPLACES[variant][1] in s], said)
 
 
 class Accounts(unittest.TestCase):

@@ -82,6 +82,7 @@ static void replaces_refused(void **state)
     } rows[] = {{409, "alreadyReplaced", "cert was replaced"},
                 {409, "conflict", "conflict"},
                 {400, "malformed", "could not parse 'Replaces' field"},
+                {400, "malformed", "parsing ARI CertID failed"},
                 {401, "unauthorized", "requester account did not request that certificate"}};
     struct acme_order_wish wish = {.replaces = "aki.serial"};
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
