@@ -6,6 +6,7 @@
 
 #include "base/core/mem.h"
 #include "web-ui/html.h"
+#include "web-ui/sentence.h"
 #include "web-ui/widget.h"
 
 static bool is_for(const json_t *error, const char *name)
@@ -50,7 +51,7 @@ json_t *web_errors_of(const struct cm_err *err)
 }
 
 /* The value as typed before the message, unless the message quotes it already. */
-static void error_text(struct cm_buf *page, const json_t *error)
+static void error_text(const struct web_ctx *ctx, struct cm_buf *page, const json_t *error)
 {
     const char *value = cm_json_str(error, "value");
     const char *message = cm_json_str_or(error, "message", "");
@@ -59,10 +60,12 @@ static void error_text(struct cm_buf *page, const json_t *error)
         html_leaf(page, "bdi", value, "class", "typed", NULL);
         html_raw(page, " ");
     }
-    html_text(page, message);
+    if (!web_say(page, ctx->lang, message))
+        html_text(page, message);
 }
 
-void web_field_errors(struct cm_buf *page, const char *name, const json_t *errors)
+void web_field_errors(const struct web_ctx *ctx, struct cm_buf *page, const char *name,
+                      const json_t *errors)
 {
     CM_AUTO_STR id = cm_asprintf("%s-error", name);
     size_t i;
@@ -78,7 +81,7 @@ void web_field_errors(struct cm_buf *page, const char *name, const json_t *error
         html_raw(page, "<p>");
         web_icon(page, "bad");
         html_raw(page, "<span>");
-        error_text(page, error);
+        error_text(ctx, page, error);
         html_raw(page, "</span></p>");
     }
     html_close(page, "div");
@@ -102,7 +105,7 @@ void web_error_summary(const struct web_ctx *ctx, struct cm_buf *page, const jso
 
         html_raw(page, "<li>");
         html_open(page, "a", "href", href, NULL);
-        error_text(page, error);
+        error_text(ctx, page, error);
         html_raw(page, "</a></li>");
     }
     html_raw(page, "</ul></div>");
@@ -125,7 +128,7 @@ static char *field_head(const struct web_ctx *ctx, struct cm_buf *page,
     html_close(page, "label");
     if (field->hint != MSG_NONE)
         html_leaf(page, "p", web_msg(ctx, field->hint), "class", "hint", "id", hint_id, NULL);
-    web_field_errors(page, field->name, field->errors);
+    web_field_errors(ctx, page, field->name, field->errors);
     if (field->hint == MSG_NONE && !bad)
         return NULL;
     return cm_asprintf("%s%s%s%s", field->hint != MSG_NONE ? hint_id : "",

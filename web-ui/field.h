@@ -31,7 +31,8 @@ void web_field_check(const struct web_ctx *ctx, struct cm_buf *page, const char 
 /* Box at the top that lists all errors, each linked to its field.  Nothing when there are none. */
 void web_error_summary(const struct web_ctx *ctx, struct cm_buf *page, const json_t *errors);
 /* The errors of one field, with id "<name>-error". */
-void web_field_errors(struct cm_buf *page, const char *name, const json_t *errors);
+void web_field_errors(const struct web_ctx *ctx, struct cm_buf *page, const char *name,
+                      const json_t *errors);
 bool web_field_has_error(const char *name, const json_t *errors);
 /* Appends {"field","message"} to an array of errors. */
 void web_field_fail(json_t *errors, const char *name, const char *message);

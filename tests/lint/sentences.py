@@ -14,7 +14,8 @@ HOLE = "\0"
 STRING = re.compile(r'"((?:[^"\\]|\\.)*)"')
 # folder or file: calls whose texts are read
 CALLS = {
-    "certmgr/engine": ["eng_step", "pf_row", "note_folded", "cm_err_hint"],
+    "certmgr/engine": ["eng_step", "pf_row", "note_folded", "cm_err_hint", "eng_check_error",
+                       "check_choice"],
     "certmgr/acme": ["acme_log", "cm_err_hint", "cm_fail", "cm_wrap", "cm_err_cause"],
     "certmgr/challenge": ["cm_err_hint"],
     "certmgr/challenge/fetch.c": ["cm_fail"],
@@ -42,16 +43,22 @@ CALLS = {
     "certmgr/engine/job_finish.c": ["cm_wrap"],
     "certmgr/engine/job_key.c": ["cm_fail", "cm_wrap"],
     "certmgr/engine/job_trial.c": ["cm_wrap"],
+    "certmgr/engine/manual.c": ["cm_fail"],
     "certmgr/engine/plan.c": ["make"],
     "certmgr/engine/revoke.c": ["succeed", "cm_fail"],
     "certmgr/engine/staging.c": ["cm_fail"],
+    "base/net/hostname.c": ["cm_fail"],
     "base/net/dns.c": ["cm_fail", "cm_err_hint"],
     "base/net/dns_text.c": ["cm_fail", "cm_err_hint"],
 }
 # files whose every text with a blank is one
 TABLES = ["certmgr/engine/told.c:known", "certmgr/engine/intake.c:actions",
           "certmgr/acme/problem_table.c:", "base/net/http_failure.c:reasons"]
-OUTCOME = re.compile(r'(?:outcome = [^;]*|return "Nothing [^;]*);')
+OUTCOME = {
+    "certmgr/engine/intake.c": re.compile(r"outcome = [^;]*;"),
+    "certmgr/engine/life.c": re.compile(r'(?:outcome = [^;]*|return "Nothing [^;]*);'),
+    "base/net/hostname.c": re.compile(r"return [^;]*;"),
+}
 
 
 def strings(code):
@@ -106,10 +113,9 @@ def wanted(root):
         code = "\n".join(line for line in code.splitlines() if not line.startswith("#include"))
         code = re.sub(r"/\*.*?\*/", "", code, flags=re.S)
         yield from ((root / name, text) for text in strings(code))
-    for name in ("intake.c", "life.c"):
-        file = root / "certmgr/engine" / name
-        for piece in OUTCOME.findall(file.read_text("utf-8")):
-            yield from ((file, text) for text in strings(piece))
+    for name, pattern in OUTCOME.items():
+        for piece in pattern.findall((root / name).read_text("utf-8")):
+            yield from ((root / name, text) for text in strings(piece))
 
 
 def table(root):

@@ -171,7 +171,7 @@ static void terms_card(struct draw *draw)
     else
         html_text(page, web_msg(ctx, MSG_A_TERMS_UNKNOWN));
     html_raw(page, "</p>");
-    web_field_errors(page, "terms_agreed", draw->form->errors);
+    web_field_errors(draw->ctx, page, "terms_agreed", draw->form->errors);
     web_field_check(ctx, page, "terms_agreed", "1", MSG_A_TERMS, is_checked(draw, "terms_agreed"));
     if (agreed) {
         html_raw(page, "<p class=\"hint\">");
@@ -381,7 +381,7 @@ static void rebind_card(struct draw *draw)
     act_form(draw);
     one_field(draw, &kid);
     one_field(draw, &hmac);
-    web_field_errors(page, "confirm", draw->form->errors);
+    web_field_errors(draw->ctx, page, "confirm", draw->form->errors);
     web_field_check(ctx, page, "confirm", "1", MSG_A_REBIND_SURE, false);
     html_leaf(page, "button", web_msg(ctx, MSG_A_REBIND), "class", "danger", "type", "submit",
               "name", "act", "value", "rebind", NULL);

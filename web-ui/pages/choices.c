@@ -145,7 +145,7 @@ void choice_servers(const struct web_ctx *ctx, struct cm_buf *page, const json_t
     html_leaf(page, "legend", web_msg(ctx, MSG_F_SERVERS), NULL);
     html_leaf(page, "p", web_msg(ctx, MSG_F_SERVERS_HINT), "class", "hint", "id", "servers-hint",
               NULL);
-    web_field_errors(page, "servers", errors);
+    web_field_errors(ctx, page, "servers", errors);
     html_raw(page, "<div class=\"boxes\">");
     json_array_foreach(servers, i, server) server_box(ctx, page, server, chosen);
     html_raw(page, "</div></fieldset>");

@@ -130,7 +130,7 @@ static void kind_field(struct draw *draw, const struct dns_field *field)
     html_open(draw->page, "p", "class", "hint", "id", hint, NULL);
     html_text(draw->page, kept ? web_msg(draw->ctx, MSG_N_KEPT) : field->help ? field->help : "");
     html_close(draw->page, "p");
-    web_field_errors(draw->page, field->name, form->errors);
+    web_field_errors(draw->ctx, draw->page, field->name, form->errors);
     html_open(draw->page, "input", "type", field->secret ? "password" : "text", "id", field->name,
               "name", posted, "value", value, "autocomplete", "off", "spellcheck", "false",
               "aria-describedby", hint, NULL);
@@ -144,8 +144,8 @@ static void kind_card(struct draw *draw)
 
     html_raw(draw->page, "<fieldset class=\"card\">");
     html_leaf(draw->page, "legend", web_msg(draw->ctx, MSG_N_ACCESS), NULL);
-    web_field_errors(draw->page, "kind", draw->form->errors);
-    web_field_errors(draw->page, "provider", draw->form->errors);
+    web_field_errors(draw->ctx, draw->page, "kind", draw->form->errors);
+    web_field_errors(draw->ctx, draw->page, "provider", draw->form->errors);
     for (size_t i = 0; i < count; i++)
         kind_field(draw, &fields[i]);
     if (count == 0)

@@ -106,7 +106,7 @@ static void promote_html(struct web_ctx *ctx, struct cm_buf *page, const json_t 
     html_raw(page, "<form method=\"post\" action=\"/manager\">");
     web_page_token(ctx, page);
     web_field_check(ctx, page, "lost", "1", MSG_P_LOST, *web_form_text(&ctx->form, "lost") != '\0');
-    web_field_errors(page, "confirm", errors);
+    web_field_errors(ctx, page, "confirm", errors);
     web_field_check(ctx, page, "confirm", "1", MSG_P_CONFIRM,
                     *web_form_text(&ctx->form, "confirm") != '\0');
     html_raw(page, "<div class=\"actions\">");
