@@ -416,6 +416,28 @@ static int set_tls(struct http_call *call, const struct http_call_opts *opts, st
     return opts->pin_spki ? set_pin(call, opts->pin_spki, err) : 0;
 }
 
+/* libcurl's connections belong to the host of their URL, so the address is made that. */
+static int set_any_host(struct http_call *call, const struct http_call_opts *opts,
+                        struct cm_err *err)
+{
+    struct url url;
+    int rc = url_parse(opts->url, &url, err);
+    if (rc < 0)
+        return rc;
+    if (url.https || !opts->resolve || !hostname_is_ip(opts->resolve))
+        return cm_fail(err, CM_EINVAL, "only a call of http to an address can be for any host");
+    bool v6 = strchr(opts->resolve, ':') != NULL, v6_host = strchr(url.host, ':') != NULL;
+    CM_AUTO_STR there = cm_asprintf("http://%s%s%s:%d%s", v6 ? "[" : "", opts->resolve,
+                                    v6 ? "]" : "", url.port, url.path);
+    CM_AUTO_STR port = url.port == 80 ? cm_strdup("") : cm_asprintf(":%d", url.port);
+    CM_AUTO_STR host =
+        cm_asprintf("Host: %s%s%s%s", v6_host ? "[" : "", url.host, v6_host ? "]" : "", port);
+    add_line(&call->headers, host);
+    SET(call, URL, there); /* copied */
+    SET(call, MAXAGE_CONN, HTTP_ANY_HOST_S);
+    return 0;
+}
+
 static int set_target(struct http_call *call, const struct http_call_opts *opts, struct cm_err *err)
 {
     SET(call, URL, opts->url);
@@ -426,6 +448,8 @@ static int set_target(struct http_call *call, const struct http_call_opts *opts,
     if (opts->unix_socket &&
         curl_easy_setopt(call->easy, CURLOPT_UNIX_SOCKET_PATH, opts->unix_socket) != CURLE_OK)
         return cm_fail(err, CM_EINVAL, "socket path %s cannot be used", opts->unix_socket);
+    if (opts->any_host)
+        return set_any_host(call, opts, err);
     if (!opts->resolve)
         return 0;
     if (!hostname_is_ip(opts->resolve))

@@ -12,6 +12,7 @@
 #define HTTP_CALL_REPLY_MAX   (1u << 20) /* default cap (reference/acme.md 3.1) */
 #define HTTP_CALL_HEADERS_MAX (64u << 10)
 #define HTTP_CALL_TIMEOUT_MS  30000
+#define HTTP_ANY_HOST_S       1L /* any_host: idle for no longer */
 
 struct http_client;
 struct http_call;
@@ -54,6 +55,8 @@ struct http_call_opts {
     const char *cert_file, *key_file; /* client certificate */
     const char *cert_pem, *key_pem;   /* the same as PEM text: a key that lies in no file */
     const char *resolve;              /* "address" to connect to instead of resolving the host */
+    bool any_host; /* with `resolve`, for http://: over a connection to that address which another
+                    * host's call has just used (HTTP_ANY_HOST_S); the host is in Host alone */
     const char *unix_socket;
     bool once;            /* never sent again unasked: libcurl repeats a request, POST too, when a
                            * kept connection ends without an answer */

@@ -210,6 +210,38 @@ static void deadlines(void **state)
     assert_true(cm_mono_ms() - begin >= 140 && cm_mono_ms() - begin < 2000);
 }
 
+/* A connection carries the hosts of one address; each request names its own. */
+static void any_host_goes_over_a_connection_to_the_address(void **state)
+{
+    (void)state;
+    const char *const host[] = {"one.invalid", "two.invalid", "three.invalid"};
+    for (size_t i = 0; i < 3; i++) {
+        char url[200], wanted[80];
+        struct call c = {0};
+        snprintf(url, sizeof(url), "http://%s:%d/echo", host[i], server.port);
+        snprintf(wanted, sizeof(wanted), "Host: %s:%d\r\n", host[i], server.port);
+        struct http_call_opts opts = {
+            .url = url, .allow_http = true, .resolve = "127.0.0.1", .any_host = true};
+        run(&c, &opts);
+        assert_int_equal(c.status, 200);
+        assert_non_null(strstr(c.body, "GET /echo HTTP/1.1\r\n"));
+        assert_non_null(strstr(c.body, wanted));
+        assert_ptr_equal(strstr(strstr(c.body, "Host:") + 1, "Host:"), NULL);
+        assert_string_equal(c.ip, "127.0.0.1");
+    }
+    assert_int_equal(server.connections, 1);
+    struct cm_err err = CM_ERR_INIT;
+    struct call c = {0};
+    struct http_call_opts tls = {
+        .url = "https://one.invalid/", .resolve = "127.0.0.1", .any_host = true};
+    assert_null(http_call(client, &tls, on_done, &c, &err));
+    assert_non_null(strstr(err.what, "only a call of http to an address"));
+    struct http_call_opts nowhere = {
+        .url = "http://one.invalid/", .allow_http = true, .any_host = true};
+    assert_null(http_call(client, &nowhere, on_done, &c, &err));
+    cm_err_fini(&err);
+}
+
 static void resolve_replaces_the_look_up(void **state)
 {
     (void)state;
@@ -310,6 +342,7 @@ int main(void)
         TEST(broken_replies_are_explained),
         TEST(no_listener),
         TEST(deadlines),
+        TEST(any_host_goes_over_a_connection_to_the_address),
         TEST(resolve_replaces_the_look_up),
         TEST(unknown_hosts),
         TEST(wrong_options_are_refused_at_once),
