@@ -18,11 +18,12 @@ class Relay:
     """Passes DNS at address:port (UDP and TCP) to 127.0.0.1:to, one question at a time.
 
     fate(message) decides what becomes of a question: None, "unreached" (dropped) or "lost" (passed
-    on, the answer dropped)."""
+    on, the answer dropped).  alter(answer, udp) gives what is answered."""
 
     def __init__(self, address, port, to):
         self.to, self.stopped = ("127.0.0.1", to), False
         self.fate = lambda message: None
+        self.alter = lambda answer, udp: answer
         self.udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self.tcp = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         self.tcp.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -50,7 +51,7 @@ class Relay:
                     while answer[:2] != question[:2]:  # late, of a question before
                         answer = back.recv(65535)
                     if fate != "lost":
-                        self.udp.sendto(answer, client)
+                        self.udp.sendto(self.alter(answer, True), client)
                 except OSError:
                     continue
 
@@ -75,6 +76,7 @@ class Relay:
                         answer = self._message(answers)
                         if fate == "lost":
                             break
+                        answer = self.alter(answer, False)
                         front.sendall(len(answer).to_bytes(2, "big") + answer)
             except OSError:
                 continue
