@@ -33,8 +33,8 @@ class Laboratory:
         self.pebble.start(f"{NET}.1", dns_server=f"{NET}.4:{PORT}")
         self.primary.start()
         self.secondary = Named(d, f"{NET}.3", PORT, primary=self.primary, name="secondary").start()
-        self.server = lab.Server(d, "alpha", f"{NET}.1", self.pebble, ui_port=27443,
-                                 replication_port=27444, challenge_port=HTTP_PORT).target()
+        self.server = lab.Server(d, "alpha", f"{NET}.1", self.pebble, ui_port=27043,
+                                 replication_port=27044, challenge_port=HTTP_PORT).target()
         self.pebble.resolver = self.primary.server
         self.server.extra = f"[network]\ndns_port = {PORT}\n"
         self.server.init().start()
