@@ -6,7 +6,6 @@
  */
 #include "base/net/http_client.h"
 
-#include <curl/curl.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
@@ -17,15 +16,15 @@
 #include "base/net/curl_loop.h"
 #include "base/net/hostname.h"
 #include "base/net/http_failure.h"
+#include "base/net/http_setup.h"
 #include "base/net/url.h"
 
-#define CONNECT_TIMEOUT_MS  30000
-#define CONNS_MAX           256L
-#define CONNS_IDLE_MAX      128L /* fewer, and calls to a distant host would close each other's */
-#define REQUEST_HEADERS_MAX 64
-#define KEEPALIVE_S         60L
-#define SEND_BUFFER         16384L /* the least that libcurl takes; made and freed for each call */
-#define PATIENCE_MS         250    /* how exact the deadline of a call without a connection is */
+#define CONNECT_TIMEOUT_MS 30000
+#define CONNS_MAX          256L
+#define CONNS_IDLE_MAX     128L /* fewer, and calls to a distant host would close each other's */
+#define KEEPALIVE_S        60L
+#define SEND_BUFFER        16384L /* the least that libcurl takes; made and freed for each call */
+#define PATIENCE_MS        250    /* how exact the deadline of a call without a connection is */
 
 struct http_client {
     struct cm_loop *loop;
@@ -42,18 +41,15 @@ struct http_client {
 struct http_call {
     struct http_call *prev, *next;
     struct http_client *client;
-    CURL *easy;
-    struct curl_slist *headers, *connect_to;
+    struct http_setup setup;
     http_done_fn done;
     http_data_fn on_data;
     void *arg;
-    char *body; /* of the request */
-    size_t body_len;
     char *host;
     int port, timeout_ms, silence_ms;
     struct cm_timer *silence;
     struct cm_buf head, reply;
-    bool client_cert;
+    bool client_cert; /* is offered */
     bool added;       /* the multi handle has it */
     bool waiting;     /* for a connection: it will be added */
     int64_t asked_ms; /* when that began, monotonic */
@@ -76,7 +72,7 @@ static void heard(struct http_call *call)
 static void call_add(struct http_call *call)
 {
     call->waiting = false;
-    curl_loop_add(call->client->curl, call->easy);
+    curl_loop_add(call->client->curl, call->setup.easy);
     call->added = true;
     heard(call);
 }
@@ -122,7 +118,7 @@ static void call_remove(struct http_call *call)
 {
     if (!call->added)
         return;
-    curl_loop_remove(call->client->curl, call->easy);
+    curl_loop_remove(call->client->curl, call->setup.easy);
     call->added = false;
     start_next(call);
 }
@@ -137,11 +133,8 @@ static void call_free(struct http_call *call)
         client->calls = call->next;
     if (call->next)
         call->next->prev = call->prev;
-    curl_easy_cleanup(call->easy);
-    curl_slist_free_all(call->headers);
-    curl_slist_free_all(call->connect_to);
+    http_setup_fini(&call->setup);
     cm_timer_free(call->silence);
-    cm_free_secret(call->body, call->body_len);
     cm_buf_fini(&call->head);
     cm_buf_fini(&call->reply);
     cm_free(call->host);
@@ -173,13 +166,13 @@ static void call_finish(struct http_call *call, CURLcode rc)
                               .err = &err};
     long status = 0, sys_errno = 0;
     const char *ip = NULL;
-    curl_easy_getinfo(call->easy, CURLINFO_RESPONSE_CODE, &status);
-    curl_easy_getinfo(call->easy, CURLINFO_PRIMARY_IP, &ip);
+    curl_easy_getinfo(call->setup.easy, CURLINFO_RESPONSE_CODE, &status);
+    curl_easy_getinfo(call->setup.easy, CURLINFO_PRIMARY_IP, &ip);
     res.status = (int)status;
     if (ip)
         res.remote_ip = ip;
     if (rc == CURLE_COULDNT_CONNECT &&
-        curl_easy_getinfo(call->easy, CURLINFO_OS_ERRNO, &sys_errno) == CURLE_OK)
+        curl_easy_getinfo(call->setup.easy, CURLINFO_OS_ERRNO, &sys_errno) == CURLE_OK)
         res.sys_errno = (int)sys_errno;
     if (rc != CURLE_OK || call->fault)
         explain(call, rc, &err);
@@ -281,7 +274,7 @@ static size_t on_curl_data(char *data, size_t one, size_t len, void *arg)
         return 0;
     heard(call);
     long status = 0;
-    curl_easy_getinfo(call->easy, CURLINFO_RESPONSE_CODE, &status);
+    curl_easy_getinfo(call->setup.easy, CURLINFO_RESPONSE_CODE, &status);
     if (call->on_data && status >= 200 && status <= 299) {
         if (call->on_data(call->arg, data, len) < 0)
             call->fault = CM_ECLOSED;
@@ -293,174 +286,7 @@ static size_t on_curl_data(char *data, size_t one, size_t len, void *arg)
 
 /* ---- options ------------------------------------------------------------------------------ */
 
-/* Allocation inside libcurl is all that can fail for the options set here. */
-#define SET(call, option, value)                                                                   \
-    CM_BUG_ON(curl_easy_setopt((call)->easy, CURLOPT_##option, value) != CURLE_OK)
-
-static void add_line(struct curl_slist **list, const char *line)
-{
-    struct curl_slist *longer = curl_slist_append(*list, line);
-    CM_BUG_ON(!longer);
-    *list = longer;
-}
-
-static int set_headers(struct http_call *call, const struct http_call_opts *opts,
-                       struct cm_err *err)
-{
-    bool has_type = false;
-    for (size_t i = 0; opts->headers && opts->headers[i]; i++) {
-        const char *line = opts->headers[i];
-        const char *colon = strchr(line, ':');
-        if (i >= REQUEST_HEADERS_MAX)
-            return cm_fail(err, CM_EINVAL, "more than %d request headers", REQUEST_HEADERS_MAX);
-        if (!colon || colon == line || strpbrk(line, "\r\n"))
-            return cm_fail(err, CM_EINVAL, "a request header is not one \"Name: value\" line");
-        has_type = has_type || strncasecmp(line, "Content-Type:", 13) == 0;
-        add_line(&call->headers, line);
-    }
-    add_line(&call->headers, "Expect:"); /* no 100-continue round trip */
-    if (!has_type)
-        add_line(&call->headers, "Content-Type:"); /* libcurl would invent one for POST */
-    SET(call, HTTPHEADER, call->headers);
-    return 0;
-}
-
-static int set_method(struct http_call *call, const struct http_call_opts *opts, struct cm_err *err)
-{
-    static const char *const known[] = {"GET", "POST", "HEAD", "PUT", "PATCH", "DELETE"};
-    const char *method = opts->method ? opts->method : "GET";
-    size_t i = 0;
-    while (i < sizeof(known) / sizeof(known[0]) && strcmp(method, known[i]) != 0)
-        i++;
-    if (i == sizeof(known) / sizeof(known[0]))
-        return cm_fail(err, CM_EINVAL, "unknown HTTP method \"%.20s\"", method);
-    bool sends = strcmp(method, "GET") != 0 && strcmp(method, "HEAD") != 0;
-    if (!sends && opts->body)
-        return cm_fail(err, CM_EINVAL, "%s requests have no body", method);
-    if (strcmp(method, "HEAD") == 0)
-        SET(call, NOBODY, 1L);
-    if (!sends)
-        return 0;
-    call->body_len = opts->body ? opts->body_len : 0;
-    call->body = cm_memdup(opts->body ? opts->body : "", call->body_len);
-    SET(call, POST, 1L);
-    SET(call, CUSTOMREQUEST, method);
-    SET(call, POSTFIELDSIZE_LARGE, (curl_off_t)call->body_len);
-    SET(call, POSTFIELDS, call->body);
-    return 0;
-}
-
-/* "sha256//<base64>", or two of them: the key on record and the one that it replaces. */
-static int set_pin(struct http_call *call, const char *hex, struct cm_err *err)
-{
-    struct cm_buf pins;
-    size_t len = strlen(hex);
-    int rc = 0;
-    cm_buf_init(&pins, 256);
-    for (const char *at = hex; rc == 0 && at <= hex + len; at += CM_SHA256_HEX) {
-        uint8_t digest[CM_SHA256_SIZE];
-        char one[CM_SHA256_HEX];
-        snprintf(one, sizeof(one), "%s", at);
-        rc = cm_hex_decode(one, digest, sizeof(digest));
-        CM_AUTO_STR base64 = cm_b64(digest, sizeof(digest));
-        cm_buf_printf(&pins, "%ssha256//%s", at == hex ? "" : ";", base64);
-    }
-    if (rc < 0) {
-        cm_buf_fini(&pins);
-        return cm_fail(err, CM_EINVAL, "the pinned key of host %s is not a SHA-256 in hex",
-                       call->host);
-    }
-    CM_AUTO_STR pin = cm_strdup(cm_buf_str(&pins));
-    cm_buf_fini(&pins);
-    SET(call, PINNEDPUBLICKEY, pin);
-    SET(call, SSL_VERIFYPEER, 0L);
-    SET(call, SSL_VERIFYHOST, 0L);
-    return 0;
-}
-
-/* libcurl copies it; only its type is not const. */
-static struct curl_blob blob_of(const char *pem)
-{
-    return (struct curl_blob){
-        .data = (void *)(uintptr_t)pem, .len = strlen(pem), .flags = CURL_BLOB_COPY};
-}
-
-static int set_tls(struct http_call *call, const struct http_call_opts *opts, struct cm_err *err)
-{
-    SET(call, SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
-    if (opts->ca_pem) {
-        struct curl_blob blob = blob_of(opts->ca_pem);
-        SET(call, CAINFO_BLOB, &blob);
-        SET(call, CAPATH, NULL);
-    } else if (opts->ca_bundle) {
-        SET(call, CAINFO, opts->ca_bundle);
-        SET(call, CAPATH, NULL); /* else the system's directory would count as well */
-    }
-    call->client_cert = opts->cert_file != NULL || opts->cert_pem != NULL;
-    if (opts->cert_file)
-        SET(call, SSLCERT, opts->cert_file);
-    if (opts->key_file)
-        SET(call, SSLKEY, opts->key_file);
-    if (opts->cert_pem && opts->key_pem) {
-        /* Copied by libcurl as long as the handle lives. */
-        struct curl_blob cert = blob_of(opts->cert_pem), key = blob_of(opts->key_pem);
-        SET(call, SSLCERT_BLOB, &cert);
-        SET(call, SSLKEY_BLOB, &key);
-    }
-    if (opts->insecure) {
-        SET(call, SSL_VERIFYPEER, 0L);
-        SET(call, SSL_VERIFYHOST, 0L);
-        SET(call, FRESH_CONNECT, 1L);
-        SET(call, FORBID_REUSE, 1L);
-    }
-    return opts->pin_spki ? set_pin(call, opts->pin_spki, err) : 0;
-}
-
-/* libcurl's connections belong to the host of their URL, so the address is made that. */
-static int set_any_host(struct http_call *call, const struct http_call_opts *opts,
-                        struct cm_err *err)
-{
-    struct url url;
-    int rc = url_parse(opts->url, &url, err);
-    if (rc < 0)
-        return rc;
-    if (url.https || !opts->resolve || !hostname_is_ip(opts->resolve))
-        return cm_fail(err, CM_EINVAL, "only a call of http to an address can be for any host");
-    bool v6 = strchr(opts->resolve, ':') != NULL, v6_host = strchr(url.host, ':') != NULL;
-    CM_AUTO_STR there = cm_asprintf("http://%s%s%s:%d%s", v6 ? "[" : "", opts->resolve,
-                                    v6 ? "]" : "", url.port, url.path);
-    CM_AUTO_STR port = url.port == 80 ? cm_strdup("") : cm_asprintf(":%d", url.port);
-    CM_AUTO_STR host =
-        cm_asprintf("Host: %s%s%s%s", v6_host ? "[" : "", url.host, v6_host ? "]" : "", port);
-    add_line(&call->headers, host);
-    SET(call, URL, there); /* copied */
-    SET(call, MAXAGE_CONN, HTTP_ANY_HOST_S);
-    return 0;
-}
-
-static int set_target(struct http_call *call, const struct http_call_opts *opts, struct cm_err *err)
-{
-    SET(call, URL, opts->url);
-    SET(call, PROTOCOLS_STR, opts->allow_http ? "http,https" : "https");
-    SET(call, DISALLOW_USERNAME_IN_URL, 1L);
-    SET(call, PATH_AS_IS, 1L);
-    SET(call, FOLLOWLOCATION, 0L);
-    if (opts->unix_socket &&
-        curl_easy_setopt(call->easy, CURLOPT_UNIX_SOCKET_PATH, opts->unix_socket) != CURLE_OK)
-        return cm_fail(err, CM_EINVAL, "socket path %s cannot be used", opts->unix_socket);
-    if (opts->any_host)
-        return set_any_host(call, opts, err);
-    if (!opts->resolve)
-        return 0;
-    if (!hostname_is_ip(opts->resolve))
-        return cm_fail(err, CM_EINVAL, "\"%.100s\" is not an IP address to connect to",
-                       opts->resolve);
-    bool v6 = strchr(opts->resolve, ':') != NULL;
-    CM_AUTO_STR rule = cm_asprintf("::%s%s%s:", v6 ? "[" : "", opts->resolve, v6 ? "]" : "");
-    add_line(&call->connect_to, rule);
-    SET(call, CONNECT_TO, call->connect_to);
-    return 0;
-}
+#define SET(call, option, value) HTTP_SET(&(call)->setup, option, value)
 
 static void set_limits(struct http_call *call, const struct http_call_opts *opts)
 {
@@ -571,9 +397,10 @@ struct http_call *http_call(struct http_client *client, const struct http_call_o
     struct http_call *call = cm_calloc(1, sizeof(*call));
     *call = (struct http_call){.client = client, .done = done, .arg = arg, .next = client->calls};
     call->on_data = opts->on_data;
+    call->client_cert = opts->cert_file != NULL || opts->cert_pem != NULL;
     call->host = cm_strdup(url.host);
     call->port = url.port;
-    call->easy = curl_loop_easy(client->curl);
+    call->setup.easy = curl_loop_easy(client->curl);
     if (client->calls)
         client->calls->prev = call;
     client->calls = call;
@@ -583,8 +410,7 @@ struct http_call *http_call(struct http_client *client, const struct http_call_o
         SET(call, PREREQFUNCTION, on_curl_begin);
         SET(call, PREREQDATA, call);
     }
-    if (set_target(call, opts, err) < 0 || set_method(call, opts, err) < 0 ||
-        set_headers(call, opts, err) < 0 || set_tls(call, opts, err) < 0) {
+    if (http_setup(&call->setup, opts, err) < 0) {
         call_free(call);
         return NULL;
     }
