@@ -46,6 +46,8 @@ CALLS = {
     "certmgr/engine/manual.c": ["cm_fail"],
     "certmgr/engine/plan.c": ["make"],
     "certmgr/engine/revoke.c": ["succeed", "cm_fail"],
+    "certmgr/engine/service_account.c": ["cm_fail"],
+    "certmgr/engine/service_dns.c": ["cm_fail"],
     "certmgr/engine/staging.c": ["cm_fail"],
     "base/net/hostname.c": ["cm_fail"],
     "base/net/dns.c": ["cm_fail", "cm_err_hint"],
@@ -132,6 +134,9 @@ def main():
         if not is_sentence(form):
             continue
         count += 1
+        field = re.match(rf"(?:[a-z_]+|{HOLE}): ", form)
+        if field and form[field.end():] in whole:
+            continue  # web_errors_of() takes the name of the field away
         # A piece of a sentence ("; its reason: ") is said where the sentence is.
         piece = form.strip(" .:;,()" + HOLE)
         if form not in whole and not any(piece in other for other in known):

@@ -11,6 +11,7 @@ import * as keyboard from "./keyboard.mjs";
 import * as admin from "./admin.mjs";
 import * as csr from "./csr.mjs";
 import * as access from "./access.mjs";
+import * as japanese from "./japanese.mjs";
 import * as guards from "./guards.mjs";
 import * as promote from "./promote.mjs";
 
@@ -19,7 +20,7 @@ const standby = { base: standbyBase, setupLink: standbyLink };
 const lab = { base, setupLink, frontPid: Number(frontPid), standby, shots };
 const browser = await launch();
 let status = 0;
-for (const scenario of [mainPath, live, keyboard, admin, csr, access, guards, promote]) {
+for (const scenario of [mainPath, live, keyboard, admin, csr, access, japanese, guards, promote]) {
   const begin = Date.now();
   try {
     await scenario.run(browser, lab);
