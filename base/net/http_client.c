@@ -6,6 +6,7 @@
  */
 #include "base/net/http_client.h"
 
+#include <curl/curl.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>

@@ -1,6 +1,7 @@
 /* See http_setup.h. */
 #include "base/net/http_setup.h"
 
+#include <curl/curl.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
@@ -67,8 +68,9 @@ static int set_method(struct http_setup *setup, const struct http_call_opts *opt
 }
 
 /* "sha256//<base64>", or two of them: the key on record and the one that it replaces. */
-static int set_pin(struct http_setup *setup, const char *hex, struct cm_err *err)
+static int set_pin(struct http_setup *setup, const struct http_call_opts *opts, struct cm_err *err)
 {
+    const char *hex = opts->pin_spki;
     struct cm_buf pins;
     size_t len = strlen(hex);
     int rc = 0;
@@ -83,8 +85,8 @@ static int set_pin(struct http_setup *setup, const char *hex, struct cm_err *err
     }
     if (rc < 0) {
         cm_buf_fini(&pins);
-        return cm_fail(err, CM_EINVAL, "the pinned key of host %s is not a SHA-256 in hex",
-                       setup->host);
+        return cm_fail(err, CM_EINVAL, "the pinned key of %.200s is not a SHA-256 in hex",
+                       opts->url);
     }
     CM_AUTO_STR pin = cm_strdup(cm_buf_str(&pins));
     cm_buf_fini(&pins);
@@ -128,7 +130,7 @@ static int set_tls(struct http_setup *setup, const struct http_call_opts *opts, 
         HTTP_SET(setup, FRESH_CONNECT, 1L);
         HTTP_SET(setup, FORBID_REUSE, 1L);
     }
-    return opts->pin_spki ? set_pin(setup, opts->pin_spki, err) : 0;
+    return opts->pin_spki ? set_pin(setup, opts, err) : 0;
 }
 
 /* libcurl's connections belong to the host of their URL, so the address is made that. */

@@ -2,12 +2,10 @@
  */
 #pragma once
 
-#include <curl/curl.h>
-
 #include "base/net/http_client.h"
 
 struct http_setup {
-    CURL *easy;
+    void *easy; /* CURL */
     struct curl_slist *headers, *connect_to;
     char *body; /* of the request */
     size_t body_len;
