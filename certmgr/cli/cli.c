@@ -10,25 +10,37 @@
 #include <stdio.h>
 #include <string.h>
 
+#define HELP_WIDTH 42 /* columns of a command and its arguments */
+
 static const struct cli_command *const tables[] = {
-    cli_fleet_commands,  cli_credential_commands, cli_life_commands,    cli_report_commands,
-    cli_csr_commands,    cli_admin_commands,      cli_account_commands, cli_store_commands,
-    cli_backup_commands, cli_notify_commands,     cli_dns_commands,     cli_replication_commands,
+    cli_fleet_commands,  cli_credential_commands, cli_life_commands,  cli_report_commands,
+    cli_csr_commands,    cli_account_commands,    cli_admin_commands, cli_store_commands,
+    cli_backup_commands, cli_notify_commands,     cli_dns_commands,   cli_replication_commands,
     cli_power_commands};
+
+/* A row of the help: aligned as it looks, not as it is encoded (… has three bytes); what is too
+ * wide has its text in a line of its own. */
+static void print_row(FILE *out, const char *name, const char *args, const char *help)
+{
+    int width = (int)strlen(name) + 1;
+    for (const char *p = args; *p != '\0'; p++)
+        width += (*p & 0xc0) != 0x80;
+    fprintf(out, "  %s %s", name, args);
+    if (width > HELP_WIDTH)
+        fprintf(out, "\n%*s%s\n", HELP_WIDTH + 3, "", help);
+    else
+        fprintf(out, "%*s%s\n", HELP_WIDTH + 1 - width, "", help);
+}
 
 static void print_help(FILE *out)
 {
-    fputs("usage: certmgr [--root DIR] COMMAND [--json] …\n\n"
-          "  serve                                      run this server (supervisor, front, key "
-          "agent)\n",
-          out);
+    fputs("usage: certmgr [--root DIR] COMMAND [--json] …\n\n", out);
+    print_row(out, "serve", "", "run this server (supervisor, front, key agent)");
     for (size_t t = 0; t < sizeof(tables) / sizeof(tables[0]); t++)
-        for (const struct cli_command *c = tables[t]; c->name != NULL; c++) {
-            char line[80];
-            snprintf(line, sizeof(line), "%s %s", c->name, c->args);
-            fprintf(out, "  %-42s %s\n", line, c->help);
-        }
-    fputs("\nManual pages: certmgr(1), certmgr.conf(5).\n", out);
+        for (const struct cli_command *c = tables[t]; c->name != NULL; c++)
+            print_row(out, c->name, c->args, c->help);
+    fputs("\n\"certmgr help COMMAND\": one of them. Manual pages: certmgr(1), certmgr.conf(5).\n",
+          out);
 }
 
 /* Matches one or two words; *ret_words tells how many. */
@@ -57,29 +69,68 @@ static bool is_help(const char *word)
     return strcmp(word, "help") == 0 || strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0;
 }
 
-/* An unknown command: the ones that begin with its word are what was probably meant. */
-static void print_relatives(const char *word)
+/* The commands of two words that begin with this one; returns how many.  out may be NULL. */
+static int print_relatives(FILE *out, const char *word)
 {
     size_t n = strlen(word);
-    fprintf(stderr, "certmgr: there is no command \"%s\"; \"certmgr help\" lists them\n", word);
+    int count = 0;
     for (size_t t = 0; t < sizeof(tables) / sizeof(tables[0]); t++)
-        for (const struct cli_command *c = tables[t]; c->name != NULL; c++)
-            if (n > 0 && strncmp(c->name, word, n) == 0 && c->name[n] == ' ')
-                fprintf(stderr, "  certmgr %s %s\n", c->name, c->args);
+        for (const struct cli_command *c = tables[t]; c->name != NULL; c++) {
+            if (n == 0 || strncmp(c->name, word, n) != 0 || c->name[n] != ' ')
+                continue;
+            count++;
+            if (out != NULL)
+                fprintf(out, "  certmgr %s %s\n", c->name, c->args);
+        }
+    return count;
+}
+
+/* An unknown command: the ones that begin with its word are what was probably meant. */
+static int refuse_command(int argc, char **argv)
+{
+    if (print_relatives(NULL, argv[0]) == 0)
+        fprintf(stderr, "certmgr: there is no command \"%s\"; \"certmgr help\" lists them\n",
+                argv[0]);
+    else if (argc < 2)
+        fprintf(stderr, "certmgr: there is no command \"%s\" alone; one of these:\n", argv[0]);
+    else
+        fprintf(stderr, "certmgr: there is no command \"%s %s\"; one of these:\n", argv[0],
+                argv[1]);
+    print_relatives(stderr, argv[0]);
+    return CLI_USAGE;
+}
+
+static int print_command(const struct cli_command *command)
+{
+    printf("usage: certmgr %s %s\n%s\nAll options: certmgr(1)\n", command->name, command->args,
+           command->help);
+    return CLI_OK;
+}
+
+/* "help", "help COMMAND": which needs neither configuration nor server. */
+static int help(int argc, char **argv)
+{
+    int words = 0;
+    const struct cli_command *command = argc > 0 ? find(argc, argv, &words) : NULL;
+    if (command != NULL)
+        return print_command(command);
+    if (argc == 0)
+        print_help(stdout);
+    else if (print_relatives(stdout, argv[0]) == 0)
+        return refuse_command(argc, argv);
+    return CLI_OK;
 }
 
 static int run(struct cli *cli, int argc, char **argv)
 {
     int words = 0;
     const struct cli_command *command = find(argc, argv, &words);
-    if (command == NULL) {
-        print_relatives(argv[0]);
-        return CLI_USAGE;
-    }
-    if (is_help(argv[argc - 1])) {
-        printf("usage: certmgr %s %s\n%s\n", command->name, command->args, command->help);
-        return CLI_OK;
-    }
+    if (command == NULL && argc > 1 && is_help(argv[argc - 1]))
+        return help(argc - 1, argv);
+    if (command == NULL)
+        return refuse_command(argc, argv);
+    if (is_help(argv[argc - 1]))
+        return print_command(command);
     cli->argc = argc - words;
     cli->argv = argv + words;
     int status = command->run(cli);
@@ -88,36 +139,54 @@ static int run(struct cli *cli, int argc, char **argv)
     return status;
 }
 
+/* Takes "--root DIR" out of argv, wherever it is; NULL in *ret when it is not given. */
+static int take_root(int *argc, char **argv, const char **ret)
+{
+    int kept = 1, i = 1;
+    *ret = NULL;
+    for (; i < *argc && strcmp(argv[i], "--") != 0; i++) {
+        if (strncmp(argv[i], "--root=", 7) == 0)
+            *ret = argv[i] + 7;
+        else if (strcmp(argv[i], "--root") != 0)
+            argv[kept++] = argv[i];
+        else if (i + 1 < *argc)
+            *ret = argv[++i];
+        else
+            return CLI_USAGE;
+    }
+    while (i < *argc)
+        argv[kept++] = argv[i++];
+    *argc = kept;
+    return 0;
+}
+
 int cli_main(int argc, char **argv)
 {
     static struct cli cli; /* large: the configuration; zeroed */
     struct cm_err err = CM_ERR_INIT;
     const char *root = NULL;
-    int i = 1;
     cm_log_init("certmgr", CM_LOG_WARN);
-    if (argc >= 3 && strcmp(argv[1], "--root") == 0) {
-        root = argv[2];
-        i = 3;
-    }
     for (int a = 1; a < argc; a++) {
         if (cm_utf8_ok(argv[a], strlen(argv[a])))
             continue;
         fprintf(stderr, "certmgr: argument %d is not UTF-8 text\n", a);
         return CLI_USAGE;
     }
-    if (argc == 2 && strcmp(argv[1], "--root") == 0)
+    if (take_root(&argc, argv, &root) != 0)
         return cli_usage(&cli, "--root: a directory is missing");
-    if (i >= argc || is_help(argv[i])) {
-        print_help(i >= argc ? stderr : stdout);
-        return i >= argc ? CLI_USAGE : CLI_OK;
+    if (argc < 2) {
+        print_help(stderr);
+        return CLI_USAGE;
     }
-    if (strcmp(argv[i], "--version") == 0 || strcmp(argv[i], "-V") == 0) {
+    if (is_help(argv[1]))
+        return help(argc - 2, argv + 2);
+    if (strcmp(argv[1], "--version") == 0 || strcmp(argv[1], "-V") == 0) {
         printf("certmgr " CM_VERSION "\n");
         return CLI_OK;
     }
     if (config_load(root, false, &cli.config, &err) != 0)
         return cli_error(&cli, &err);
-    int status = run(&cli, argc - i, argv + i);
+    int status = run(&cli, argc - 1, argv + 1);
     config_fini(&cli.config);
     return status;
 }

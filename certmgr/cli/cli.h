@@ -3,7 +3,7 @@
  * running server's REST API over its Unix socket (the same routes as the web interface).
  *
  * Data on stdout, talk on stderr; exit: 0 ok, 1 failed, 2 usage, 3 not found, 4 conflict, 5 denied,
- * 6 server not reachable.
+ * 6 server not reachable, 7 more signatures are needed.
  */
 #pragma once
 

@@ -65,23 +65,40 @@ void cli_clean(json_t *value)
     }
 }
 
+static const char *message_of(const json_t *error)
+{
+    const char *message = cm_json_str(error, "message");
+    return message != NULL ? message : cm_json_str_or(error, "detail", "");
+}
+
+/* Without errors of fields the title is HTTP's own phrase, which is no news beside the detail; with
+ * them it says what happened, and the detail may be what one of them says, too. */
+static void tell_title(const json_t *body, const json_t *errors)
+{
+    const char *title = cm_json_str_or(body, "title", "the server refused");
+    const char *detail = cm_json_str(body, "detail");
+    bool news = detail != NULL && strcmp(detail, title) != 0;
+    for (size_t i = 0; news && i < json_array_size(errors); i++)
+        news = strcmp(message_of(json_array_get(errors, i)), detail) != 0;
+    if (news && json_array_size(errors) > 0)
+        fprintf(stderr, "certmgr: %s: %s\n", title, detail);
+    else
+        fprintf(stderr, "certmgr: %s\n", news ? detail : title);
+}
+
 /* Problem details (RFC 9457) of a refusal, field by field. */
 static int tell_problem(struct cli *cli, const struct answer *a)
 {
     if (cli->json && a->body != NULL)
         cli_print_json(a->body);
-    const char *title = cm_json_str_or(a->body, "title", "the server refused");
-    const char *detail = cm_json_str(a->body, "detail");
-    fprintf(stderr, "certmgr: %s%s%s\n", title, detail != NULL ? ": " : "",
-            detail != NULL ? detail : "");
+    const json_t *errors = cm_json_arr(a->body, "errors");
+    tell_title(a->body, errors);
     json_t *error = NULL;
     size_t i = 0;
-    json_array_foreach(cm_json_arr(a->body, "errors"), i, error)
+    json_array_foreach(errors, i, error)
     {
         const char *field = cm_json_str_or(error, "field", cm_json_str_or(error, "pointer", ""));
-        const char *message = cm_json_str(error, "message");
-        fprintf(stderr, "  %s: %s\n", field[0] == '/' ? field + 1 : field,
-                message != NULL ? message : cm_json_str_or(error, "detail", ""));
+        fprintf(stderr, "  %s: %s\n", field[0] == '/' ? field + 1 : field, message_of(error));
     }
     const char *hint = cm_json_str(cm_json_obj(a->body, "error"), "hint");
     if (hint != NULL)

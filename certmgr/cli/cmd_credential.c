@@ -388,6 +388,8 @@ static void print_view(const char *id, const json_t *view)
     print_list("  because:", cm_json_arr(cm_json_obj(c, "health"), "causes"));
     const char *next = cm_json_str(view, "next"); /* a sentence: "Next: renewal at …" */
     print_line("next:", next != NULL && strncmp(next, "Next: ", 6) == 0 ? next + 6 : next);
+    if (cm_json_obj(c, "csr_out") != NULL)
+        print_line("CSR:", "waits for its certificate: certmgr csr show, then csr upload");
     print_list("host names:", cm_json_arr(c, "host_names"));
     print_list("in the certificate:", cm_json_arr(c, "san"));
     print_line("account:", cm_json_str(c, "account"));

@@ -13,6 +13,11 @@ void api_credential_csr(struct web_ctx *ctx)
 
     if (out)
         web_reply_json(ctx, 200, json_incref(out));
+    else if (view)
+        web_reply_problem(ctx, 404, NULL,
+                          "no CSR of this credential waits for a certificate; \"certmgr csr new\" "
+                          "makes one where certificates are brought by hand",
+                          NULL, NULL);
     else
         web_reply_status(ctx, 404);
 }

@@ -43,10 +43,62 @@ static void help_lists_the_commands(void **state)
     said = RUN(&place, "show", "--help");
     assert_int_equal(said->status, CLI_OK);
     assert_has(said->out, "usage: certmgr show ID");
+    said = RUN(&place, "help", "show");
+    assert_int_equal(said->status, CLI_OK);
+    assert_has(said->out, "usage: certmgr show ID");
+    said = RUN(&place, "help", "server");
+    assert_int_equal(said->status, CLI_OK);
+    assert_has(said->out, "certmgr server add NAME");
+    said = RUN(&place, "server", "--help");
+    assert_int_equal(said->status, CLI_OK);
+    assert_has(said->out, "certmgr server add NAME");
+    said = RUN(&place, "help", "frobnicate");
+    assert_int_equal(said->status, CLI_USAGE);
     said = run_words(&place, "", (const char *const[]){NULL});
     assert_int_equal(said->status, CLI_USAGE);
     assert_string_equal(said->out, "");
     assert_has(said->err, "usage: certmgr");
+}
+
+/* Texts of the help begin in one column, whatever the bytes before them are. */
+static void the_help_is_aligned(void **state)
+{
+    (void)state;
+    struct said *said = RUN(&place, "help");
+    int rows = 0;
+    for (const char *line = said->out; *line != '\0';) {
+        size_t end = strcspn(line, "\n");
+        int column = 0;
+        for (size_t i = 0; i < end; i++) {
+            if (i > 2 && i + 1 < end && strncmp(line + i - 2, "  ", 2) == 0 && line[i] != ' ') {
+                assert_int_equal(column, 45);
+                rows++;
+            }
+            column += (line[i] & 0xc0) != 0x80;
+        }
+        line += end + (line[end] == '\n');
+    }
+    assert_true(rows > 40);
+}
+
+/* --root is understood wherever it stands; behind "--" it is a word. */
+static void the_root_may_stand_anywhere(void **state)
+{
+    (void)state;
+    CM_AUTO_STR joined = cm_asprintf("--root=%s", place.root);
+    struct said *said =
+        run_words(&place, "", (const char *const[]){"server", "list", "--root", place.root, NULL});
+    assert_int_equal(said->status, CLI_UNREACHABLE);
+    assert_has(said->err, place.root);
+    said = run_words(&place, "", (const char *const[]){"server", joined, "list", NULL});
+    assert_int_equal(said->status, CLI_UNREACHABLE);
+    assert_has(said->err, place.root);
+    said = run_words(&place, "", (const char *const[]){"server", "list", "--root", NULL});
+    assert_int_equal(said->status, CLI_USAGE);
+    assert_has(said->err, "a directory is missing");
+    said = RUN(&place, "show", "--", "--root");
+    assert_int_equal(said->status, CLI_USAGE);
+    assert_has(said->err, "26-character id");
 }
 
 static void unknown_commands_are_usage_errors(void **state)
@@ -61,6 +113,7 @@ static void unknown_commands_are_usage_errors(void **state)
     }
     struct said *said = RUN(&place, "server", "eat");
     assert_int_equal(said->status, CLI_USAGE);
+    assert_has(said->err, "no command \"server eat\"");
     assert_has(said->err, "certmgr server add NAME");
 }
 
@@ -401,6 +454,8 @@ int main(void)
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
         T(help_lists_the_commands),
+        T(the_help_is_aligned),
+        T(the_root_may_stand_anywhere),
         T(unknown_commands_are_usage_errors),
         T(wrong_arguments_show_the_usage),
         T(a_broken_configuration_is_told),

@@ -70,6 +70,7 @@ static void test_none_is_out(void **state)
     reply_fini(&reply);
     rig_get(&rig, "/api/v1/credentials/" ULID "/csr", &reply);
     assert_status(&reply, 404);
+    assert_has(&reply, "no CSR of this credential waits");
     reply_fini(&reply);
     show("acme", false);
     rig_get(&rig, "/credentials/" ULID "/csr", &reply);
