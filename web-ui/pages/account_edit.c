@@ -181,6 +181,25 @@ static void rebind(struct web_ctx *ctx, const struct eng_actor *actor)
     account_form(ctx, 422, &form);
 }
 
+/* For good: is the box above the button checked? */
+static bool sure(struct web_ctx *ctx, int act)
+{
+    CM_AUTO_JSON errors = NULL;
+    CM_AUTO_JSON account = NULL;
+
+    if ((act != ACCOUNT_DEACTIVATE && act != ACCOUNT_DELETE) || web_form_get(&ctx->form, "sure"))
+        return true;
+    account = web_account(ctx->web->env.store, ctx->param);
+    if (!account) {
+        web_reply_status(ctx, 404);
+        return false;
+    }
+    errors = json_array();
+    web_field_fail(errors, "sure", web_msg(ctx, MSG_A_END_NEEDED));
+    account_form(ctx, 422, &(struct account_form){.account = account, .errors = errors});
+    return false;
+}
+
 void page_account_act_post(struct web_ctx *ctx)
 {
     struct eng_actor actor = web_actor(ctx);
@@ -190,7 +209,7 @@ void page_account_act_post(struct web_ctx *ctx)
         rebind(ctx, &actor);
     else if (act < 0)
         web_reply_status(ctx, 404);
-    else
+    else if (sure(ctx, act))
         eng_account_act(ctx->web->env.engine, ctx->param, (enum eng_account_act)act, &actor, acted,
                         ctx);
 }

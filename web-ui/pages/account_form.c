@@ -428,12 +428,8 @@ static void acts_card(struct draw *draw)
     static const struct {
         const char *act;
         enum web_msg label;
-        bool danger;
-    } acts[] = {{"update", MSG_A_ACT_UPDATE, false},
-                {"find", MSG_A_ACT_FIND, false},
-                {"roll-over", MSG_A_ACT_ROLL_OVER, false},
-                {"deactivate", MSG_A_ACT_DEACTIVATE, true},
-                {"delete", MSG_A_ACT_DELETE, true}};
+    } acts[] = {
+        {"update", MSG_A_ACT_UPDATE}, {"find", MSG_A_ACT_FIND}, {"roll-over", MSG_A_ACT_ROLL_OVER}};
     struct web_ctx *ctx = draw->ctx;
     struct cm_buf *page = draw->page;
 
@@ -443,9 +439,31 @@ static void acts_card(struct draw *draw)
     act_form(draw);
     html_raw(page, "<div class=\"actions\">");
     for (size_t i = 0; i < sizeof(acts) / sizeof(acts[0]); i++)
-        html_leaf(page, "button", web_msg(ctx, acts[i].label), "class",
-                  acts[i].danger ? "danger" : "", "type", "submit", "name", "act", "value",
-                  acts[i].act, NULL);
+        html_leaf(page, "button", web_msg(ctx, acts[i].label), "type", "submit", "name", "act",
+                  "value", acts[i].act, NULL);
+    html_raw(page, "</div></form></section>");
+}
+
+/* What cannot be taken back wants a word more than a click: page_account_act_post() looks at it. */
+static void end_card(struct draw *draw)
+{
+    static const struct {
+        const char *act;
+        enum web_msg label;
+    } acts[] = {{"deactivate", MSG_A_ACT_DEACTIVATE}, {"delete", MSG_A_ACT_DELETE}};
+    struct web_ctx *ctx = draw->ctx;
+    struct cm_buf *page = draw->page;
+
+    html_raw(page, "<section class=\"card\" aria-labelledby=\"end-title\">");
+    html_leaf(page, "h2", web_msg(ctx, MSG_A_END), "id", "end-title", NULL);
+    html_leaf(page, "p", web_msg(ctx, MSG_A_END_LEAD), "class", "hint", NULL);
+    act_form(draw);
+    web_field_errors(page, "sure", draw->form->errors);
+    web_field_check(ctx, page, "sure", "1", MSG_A_END_SURE, false);
+    html_raw(page, "<div class=\"actions\">");
+    for (size_t i = 0; i < sizeof(acts) / sizeof(acts[0]); i++)
+        html_leaf(page, "button", web_msg(ctx, acts[i].label), "class", "danger", "type", "submit",
+                  "name", "act", "value", acts[i].act, NULL);
     html_raw(page, "</div></form></section>");
 }
 
@@ -490,6 +508,7 @@ void account_form(struct web_ctx *ctx, int status, const struct account_form *fo
         rebind_card(&draw);
         acts_card(&draw);
         export_card(&draw);
+        end_card(&draw);
         account_budget(ctx, &page, cm_json_str_or(form->account, "name", ""));
     }
     html_raw(&page, "</div>");

@@ -46,10 +46,11 @@ static void request_card(const struct show *show)
     html_raw(page, " ");
     web_time(ctx, page, cm_json_str(show->out, "at"));
     html_raw(page, "</p>");
+    html_raw(page, "<div class=\"field\">");
     html_leaf(page, "label", web_msg(ctx, MSG_CS_TEXT), "for", "csr", NULL);
     html_leaf(page, "textarea", csr, "id", "csr", "class", "long", "rows", "8", "readonly", "",
               "spellcheck", "false", NULL);
-    html_raw(page, "<div class=\"actions\">");
+    html_raw(page, "</div><div class=\"actions\">");
     html_leaf(page, "button", web_msg(ctx, MSG_CS_COPY), "type", "button", "hidden", "", "id",
               "copy", "data-done", web_msg(ctx, MSG_CS_COPIED), NULL);
     html_leaf(page, "a", web_msg(ctx, MSG_CS_DOWNLOAD), "class", "button", "href", href, "download",
@@ -75,11 +76,11 @@ static void answer_card(const struct show *show)
     html_leaf(page, "h2", web_msg(ctx, MSG_CS_IN_TITLE), "id", "in-title", NULL);
     begin_form(show, "certificate");
     web_field(ctx, page, &field);
-    html_raw(page, "<p id=\"file-part\" hidden>");
+    html_raw(page, "<div id=\"file-part\" class=\"field\" hidden>");
     html_leaf(page, "label", web_msg(ctx, MSG_CS_FILE), "for", "file", NULL);
     html_open(page, "input", "type", "file", "id", "file", "accept",
               ".pem,.crt,.cer,.der,.p7b,.txt", NULL);
-    html_raw(page, "</p><div class=\"actions\">");
+    html_raw(page, "</div><div class=\"actions\">");
     html_leaf(page, "button", web_msg(ctx, MSG_CS_SUBMIT), "class", "primary", "type", "submit",
               NULL);
     html_raw(page, "</div></form></section>");

@@ -181,7 +181,7 @@ static void main_card(struct draw *draw)
 
     html_raw(draw->page, "<div class=\"card\">");
     if (!account)
-        plain_field(draw, "name", MSG_N_NAME, MSG_A_NAME_HINT, 0,
+        plain_field(draw, "name", MSG_N_NAME, MSG_N_NAME_HINT, 0,
                     value_of(draw, account, "name", "name"));
     plain_field(draw, "domains", MSG_N_DOMAINS, MSG_N_DOMAINS_HINT, 3,
                 value_of(draw, account, "domains", "domains"));

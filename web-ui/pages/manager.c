@@ -4,6 +4,7 @@
 #include "base/core/mem.h"
 #include "web-ui/field.h"
 #include "web-ui/html.h"
+#include "web-ui/json_view.h"
 #include "web-ui/pages/pages.h"
 #include "web-ui/reply.h"
 #include "web-ui/shell.h"
@@ -74,7 +75,7 @@ static void state_html(struct web_ctx *ctx, struct cm_buf *page)
     else
         html_text(page, manager ? manager->name : "–");
     html_raw(page, "</dd>");
-    fact(ctx, page, MSG_P_PULL, cm_json_str_or(pull, "state", "–"));
+    fact(ctx, page, MSG_P_PULL, web_json_word(ctx, cm_json_str_or(pull, "state", "–")));
     fact(ctx, page, MSG_P_VERSION, version);
     html_raw(page, "</dl>");
 }
@@ -122,8 +123,11 @@ static void render(struct web_ctx *ctx, int status, const json_t *errors, const 
 
     web_page_begin(ctx, &page, web_msg(ctx, MSG_P_TITLE), NAV_SERVERS);
     web_error_summary(ctx, &page, errors);
-    html_raw(&page, "<section class=\"card\">");
+    html_raw(&page, "<p class=\"crumb\">");
+    html_leaf(&page, "a", web_msg(ctx, MSG_NAV_SERVERS), "href", "/servers", NULL);
+    html_raw(&page, "</p>");
     html_leaf(&page, "h1", web_msg(ctx, MSG_P_TITLE), NULL);
+    html_raw(&page, "<section class=\"card\">");
     if (refused)
         web_error_object(ctx, &page, refused);
     if (web_is_standby(ctx->web))

@@ -48,7 +48,7 @@ static void direction_row(struct web_ctx *ctx, struct cm_buf *page, const json_t
     html_raw(page, "<tr><th scope=\"row\">");
     html_text(page, web_msg(ctx, pull ? MSG_REPL_PULL : MSG_REPL_PUSH));
     html_raw(page, "</th><td>");
-    html_text(page, cm_json_str_or(row, "state", ""));
+    html_text(page, web_json_word(ctx, cm_json_str_or(row, "state", "")));
     html_raw(page, "</td><td>");
     number(page, row, "lag_documents", "");
     html_raw(page, " / ");

@@ -117,13 +117,15 @@ static void counts(struct web_ctx *ctx, struct cm_buf *page, const json_t *repor
                 {"under_way", MSG_RP_UNDER_WAY},
                 {"ended", MSG_RP_ENDED}};
 
-    html_raw(page, "<section class=\"card\"><dl class=\"facts\">");
+    html_raw(page, "<section class=\"card\"><dl class=\"facts counts\">");
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         char number[24];
 
         snprintf(number, sizeof(number), "%lld", (long long)count_of(report, rows[i].name));
+        html_raw(page, "<div>");
         html_leaf(page, "dt", web_msg(ctx, rows[i].label), NULL);
         html_leaf(page, "dd", number, NULL);
+        html_raw(page, "</div>");
     }
     html_raw(page, "</dl></section>");
 }
@@ -144,7 +146,9 @@ static void reported(void *arg, const json_t *report)
         return;
     }
     web_page_begin(ctx, &page, web_msg(ctx, MSG_RP_TITLE), NAV_STATUS);
-    html_raw(&page, "<div class=\"title\">");
+    html_raw(&page, "<p class=\"crumb\">");
+    html_leaf(&page, "a", web_msg(ctx, MSG_NAV_STATUS), "href", "/status", NULL);
+    html_raw(&page, "</p><div class=\"title\">");
     html_leaf(&page, "h1", web_msg(ctx, MSG_RP_TITLE), NULL);
     html_raw(&page, "</div><p class=\"lead\">");
     html_text(&page, web_msg(ctx, MSG_RP_SINCE));

@@ -109,8 +109,9 @@ static void show(struct web_ctx *ctx, const json_t *outcomes)
     section(ctx, &page, MSG_STATUS_TASK, json_object_get(status, "task"));
     section(ctx, &page, MSG_NAV_CREDENTIALS, json_object_get(status, "credentials"));
     section(ctx, &page, MSG_STATUS_TRUST, json_object_get(status, "trust"));
-    section(ctx, &page, MSG_STATUS_STORE, json_object_get(status, "store"));
     notices(ctx, &page, json_object_get(services, "notices"));
+    html_raw(&page, "</div><div class=\"wide\">");
+    section(ctx, &page, MSG_STATUS_STORE, json_object_get(status, "store"));
     html_raw(&page, "</div>");
     json_object_del(services, "notices");
     json_object_del(services, "upstream"); /* part_replication() */

@@ -7,9 +7,19 @@
 
 int eng_account_act_parse(const char *word)
 {
-    if (word && strcmp(word, "agree") == 0)
-        return ACCOUNT_AGREE;
-    return word && strcmp(word, "update") == 0 ? ACCOUNT_UPDATE : -1;
+    static const struct {
+        const char *word;
+        enum eng_account_act act;
+    } acts[] = {{"agree", ACCOUNT_AGREE},
+                {"update", ACCOUNT_UPDATE},
+                {"deactivate", ACCOUNT_DEACTIVATE},
+                {"delete", ACCOUNT_DELETE}};
+
+    for (size_t i = 0; word && i < sizeof(acts) / sizeof(acts[0]); i++) {
+        if (strcmp(word, acts[i].word) == 0)
+            return (int)acts[i].act;
+    }
+    return -1;
 }
 
 void eng_account_act(struct engine *engine, const char *name, enum eng_account_act act,

@@ -98,6 +98,46 @@ static void test_rebind(void **state)
     rig_stop(&rig);
 }
 
+/* What cannot be taken back is asked for twice; the rest is not. */
+static void test_the_end_is_confirmed(void **state)
+{
+    static const struct {
+        const char *act;
+        enum eng_account_act as;
+        bool asked;
+    } rows[] = {{"deactivate", ACCOUNT_DEACTIVATE, true},
+                {"delete", ACCOUNT_DELETE, true},
+                {"update", ACCOUNT_UPDATE, false}};
+    struct rig rig;
+    struct reply reply;
+
+    (void)state;
+    rig_start(&rig);
+    rig_sign_in(&rig);
+    put(&rig, "https://ca.example/dir", "https://ca.example/a/1", cm_now_ms(), NULL);
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        CM_AUTO_STR plain = cm_asprintf("act=%s", rows[i].act);
+        CM_AUTO_STR sure = cm_asprintf("act=%s&sure=1", rows[i].act);
+
+        doubles.base_serial = -1;
+        rig_post(&rig, "/accounts/ca/act", plain, &reply);
+        assert_status(&reply, rows[i].asked ? 422 : 303);
+        if (rows[i].asked) {
+            assert_has(&reply, "id=\"sure-error\"");
+            assert_int_equal(doubles.base_serial, -1);
+        }
+        reply_fini(&reply);
+        rig_post(&rig, "/accounts/ca/act", sure, &reply);
+        assert_status(&reply, 303);
+        assert_int_equal(doubles.base_serial, rows[i].as);
+        reply_fini(&reply);
+    }
+    rig_post(&rig, "/accounts/nobody/act", "act=delete", &reply);
+    assert_status(&reply, 404);
+    reply_fini(&reply);
+    rig_stop(&rig);
+}
+
 static void test_former_keys_stay_inside(void **state)
 {
     struct rig rig;
@@ -142,8 +182,11 @@ static void test_new_terms(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_binding_days), cmocka_unit_test(test_refused_contact),
-        cmocka_unit_test(test_rebind),       cmocka_unit_test(test_former_keys_stay_inside),
+        cmocka_unit_test(test_binding_days),
+        cmocka_unit_test(test_refused_contact),
+        cmocka_unit_test(test_rebind),
+        cmocka_unit_test(test_the_end_is_confirmed),
+        cmocka_unit_test(test_former_keys_stay_inside),
         cmocka_unit_test(test_new_terms),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -48,6 +48,9 @@ static void the_page_shows_every_list(void **state)
     reply_fini(&reply);
     rig_get(&rig, "/status", &reply);
     assert_has(&reply, "href=\"/report\"");
+    assert_has(&reply, "<dt>Largest possible size</dt>"); /* members have names, sizes units */
+    assert_has(&reply, "iB</dd>");
+    assert_has_not(&reply, "Map size");
     reply_fini(&reply);
     rig_stop(&rig);
 }
