@@ -496,7 +496,10 @@ class Page:
 
 
 class Fleet:
-    """Manager alpha and servers bravo, charlie with nginx, a Pebble CA; torn down together."""
+    """Manager alpha and servers bravo, charlie with nginx, a Pebble CA; torn down together.
+
+    net: the servers are at 127.0.0.net and behind; or "127.0.x", a loopback net of their own.
+    """
 
     names = ("alpha", "bravo", "charlie")
 
@@ -508,7 +511,8 @@ class Fleet:
         self.server = {}
         self.nginx = {}
         for i, name in enumerate(self.names):
-            s = Server(self.directory, name, f"127.0.0.{net + i}", self.pebble,
+            address = f"{net}.{i + 1}" if isinstance(net, str) else f"127.0.0.{net + i}"
+            s = Server(self.directory, name, address, self.pebble,
                        challenge_port=http_port, certmgr=certmgr, directory_url=directory_url)
             self.server[name] = s
             if name == "alpha":

@@ -37,6 +37,11 @@ async function edit(person, other) {
   await page.waitForURL(/accounts$/);
   assert.match(await person.text(), /one@example\.com, two@example\.com/);
   await person.shot("accounts");
+  await person.open("/accounts/pebble");
+  await page.getByRole("button", { name: "Deactivate", exact: true }).click();
+  assert.match(await person.text("#sure-error"), /Confirm that this account is to end/);
+  await person.open("/accounts");
+  assert.doesNotMatch(await person.text(), /deactivated/i, "one click ends no account");
   await other.page.locator("#contacts").fill("three@example.com");
   await other.page.locator("button.primary[type=submit]").click();
   assert.match(await other.text(), /Somebody else has changed it/, "no change is lost");

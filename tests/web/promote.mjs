@@ -53,7 +53,7 @@ async function inJapanese(browser, standby) {
 async function promote(person) {
   const { page } = person;
   assert.match(await person.text(), /This server is a standby/);
-  assert.match(await person.text("dl.facts"), /Manager of today alpha/);
+  assert.match(await person.text("dl.facts"), /Present manager alpha/);
   await person.axe("/manager of a standby");
   await person.shot("manager-standby");
   await page.getByRole("button", { name: "Promote to manager" }).click();

@@ -12,13 +12,13 @@ import lab  # noqa: E402
 
 class InBrowser(unittest.TestCase):
     def test_scenarios(self):
-        fleet = lab.Fleet(net=61, base=30000, http_port=5042)
+        fleet = lab.Fleet(net="127.0.208", base=28600, http_port=28680)
         shots = os.environ.get("SCREENSHOTS", "")
         try:
             fleet.start()
             fleet.add_account("direct", "--no-self-check")
             fleet.manager.cli("settings", "--account", "pebble")
-            fleet.pebble.address("unreachable.example.test", "127.0.0.69")  # nobody answers there
+            fleet.pebble.address("unreachable.example.test", "127.0.208.9")  # nobody answers there
             base = f"https://{fleet.manager.address}:{fleet.manager.ui_port}"
             bravo = fleet.server["bravo"]
             standby = f"https://{bravo.address}:{bravo.ui_port}"
