@@ -51,6 +51,7 @@ enum {
     O_ENABLE,
     O_DISABLE,
     O_RESOLVERS,
+    O_AUTHORITATIVE,
     O_NO_AUTHORITATIVE,
     O_ASK,
     O_WAIT,
@@ -107,19 +108,24 @@ static int seconds(struct cli *cli, const struct cli_option *o, const char *memb
     return CLI_OK;
 }
 
-static int propagation(struct cli *cli, const struct cli_option *o, json_t *body)
+/* current: what a changed account has; what is not given stays (--wait 0 looks again). */
+static int propagation(struct cli *cli, const struct cli_option *o, const json_t *current,
+                       json_t *body)
 {
-    if (o[O_NO_AUTHORITATIVE].count + o[O_ASK].count + o[O_WAIT].count + o[O_LIMIT].count == 0)
+    size_t switches = o[O_NO_AUTHORITATIVE].count + o[O_AUTHORITATIVE].count;
+    if (switches + o[O_ASK].count + o[O_WAIT].count + o[O_LIMIT].count == 0)
         return CLI_OK;
-    json_t *out = json_object();
+    json_t *out = current ? json_deep_copy(current) : json_object();
     cm_json_set(body, "propagation", out);
-    cm_json_set_bool(out, "authoritative", o[O_NO_AUTHORITATIVE].count == 0);
-    cm_json_set_str(out, "resolvers", cli_value(&o[O_ASK], NULL));
+    if (switches > 0)
+        cm_json_set_bool(out, "authoritative", o[O_NO_AUTHORITATIVE].count == 0);
+    if (o[O_ASK].count > 0)
+        cm_json_set_str(out, "resolvers", cli_value(&o[O_ASK], NULL));
     int status = seconds(cli, &o[O_WAIT], "fixed_s", out);
     return status == CLI_OK ? seconds(cli, &o[O_LIMIT], "limit_s", out) : status;
 }
 
-static int fields(struct cli *cli, const struct cli_option *o, json_t *body)
+static int fields(struct cli *cli, const struct cli_option *o, const json_t *current, json_t *body)
 {
     json_t *options = json_object(), *hidden = json_object(), *domains = json_array();
     cm_json_set(body, "options", options);
@@ -136,7 +142,7 @@ static int fields(struct cli *cli, const struct cli_option *o, json_t *body)
     if (status == CLI_OK)
         status = secrets(cli, &o[O_SECRET], hidden);
     if (status == CLI_OK)
-        status = propagation(cli, o, body);
+        status = propagation(cli, o, cm_json_obj(current, "propagation"), body);
     if (o[O_OPTION].count == 0)
         json_object_del(body, "options");
     if (o[O_DOMAIN].count == 0)
@@ -155,6 +161,7 @@ static int put(struct cli *cli, const char *method_note)
         [O_ENABLE] = {.name = "--enable", .flag = true},
         [O_DISABLE] = {.name = "--disable", .flag = true},
         [O_RESOLVERS] = {.name = "--resolvers"},
+        [O_AUTHORITATIVE] = {.name = "--authoritative", .flag = true},
         [O_NO_AUTHORITATIVE] = {.name = "--no-authoritative", .flag = true},
         [O_ASK] = {.name = "--ask"},
         [O_WAIT] = {.name = "--wait"},
@@ -167,9 +174,11 @@ static int put(struct cli *cli, const char *method_note)
     bool adds = strcmp(method_note, "added") == 0;
     if (adds && o[O_KIND].count == 0)
         return cli_usage(cli, "--kind is missing");
-    int status = fields(cli, o, body);
-    if (status == CLI_OK && !adds) /* only one that is there */
+    int status = CLI_OK;
+    if (!adds) /* only one that is there */
         status = call(cli, "GET", cli->argv[0], "", NULL, &reply);
+    if (status == CLI_OK)
+        status = fields(cli, o, reply, body);
     json_decref(reply);
     reply = NULL;
     if (status == CLI_OK)

@@ -170,7 +170,15 @@ class Dns01(unittest.TestCase):
         FLEET.server.start()
         FLEET.server.wait_issued(credential)
         wait_clean(before)
-        FLEET.server.cli("dns", "change", "bind", "--limit", "20")
+        FLEET.server.cli("dns", "change", "bind", "--limit", "21")  # the rest stays
+        self.assertEqual(FLEET.server.json("dns", "show", "bind")["propagation"],
+                         {"authoritative": True, "fixed_s": 3, "limit_s": 21})
+        FLEET.server.cli("dns", "change", "bind", "--no-authoritative", "--wait", "0")
+        self.assertEqual(FLEET.server.json("dns", "show", "bind")["propagation"],
+                         {"authoritative": False, "limit_s": 21})
+        FLEET.server.cli("dns", "change", "bind", "--authoritative", "--limit", "20")
+        self.assertEqual(FLEET.server.json("dns", "show", "bind")["propagation"],
+                         {"authoritative": True, "limit_s": 20})
 
     def test_7_by_hand(self):
         before = zones()
