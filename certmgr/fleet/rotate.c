@@ -66,7 +66,8 @@ void rotate_error(struct rotate *rotate, const struct cm_err *err)
 
 static bool is_active(const struct rotate *rotate)
 {
-    return rotate->journal && strcmp(state_of(rotate), "done") != 0;
+    return rotate->journal && strcmp(state_of(rotate), "done") != 0 &&
+           strcmp(state_of(rotate), "cancelled") != 0;
 }
 
 /* ---- keys ---- */
@@ -81,6 +82,41 @@ static void keep_keys(struct rotate *rotate, const json_t *reply, struct cm_err 
         return;
     cm_json_set_str(rotate->journal, "proof_tls", proof);
     (void)keep(rotate);
+}
+
+/* ---- keys of a rotation that was given up ---- */
+
+static void on_dropped(void *arg, const json_t *reply, const struct cm_err *err)
+{
+    static const char *const names[] = {"drop",       "seal",       "sign",     "tls",
+                                        "proof_seal", "proof_sign", "proof_tls"};
+    struct rotate *rotate = arg;
+    (void)reply;
+    rotate->asking = false;
+    if (!is_active(rotate))
+        return;
+    if (err != NULL) {
+        rotate_error(rotate, err);
+        return;
+    }
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+        json_object_del(rotate->journal, names[i]);
+    if (keep(rotate))
+        cm_timer_start(rotate->timer, 0);
+}
+
+/* They lay about since; new ones are made. */
+static void drop_keys(struct rotate *rotate)
+{
+    struct cm_err err = CM_ERR_INIT;
+    if (rotate_drop_tls(rotate->opts.config, &err) < 0) {
+        rotate_error(rotate, &err);
+        cm_err_fini(&err);
+        return;
+    }
+    rotate->asking = true;
+    rotate->opts.agent.call(rotate->opts.agent.arg, json_pack("{s:s}", "op", "rotate.cancel"),
+                            on_dropped, rotate);
 }
 
 static void on_keys(void *arg, const json_t *reply, const struct cm_err *err)
@@ -209,7 +245,7 @@ static void finish(struct rotate *rotate)
     if (!tidy(rotate))
         return;
     json_t *done = json_object();
-    static const char *const kept[] = {"started_at", "by"};
+    static const char *const kept[] = {"started_at", "by", "ordered_at"};
     for (size_t i = 0; i < sizeof(kept) / sizeof(kept[0]); i++)
         cm_json_set_str(done, kept[i], cm_json_str(rotate->journal, kept[i]));
     cm_json_set_str(done, "state", "done");
@@ -243,7 +279,9 @@ static void begin_anew(struct rotate *rotate)
 static void go_on(struct rotate *rotate)
 {
     const struct kf_server *self = rotate_self(rotate);
-    if (cm_json_str(rotate->journal, "proof_tls") == NULL) {
+    if (cm_json_bool(rotate->journal, "drop", false)) {
+        drop_keys(rotate);
+    } else if (cm_json_str(rotate->journal, "proof_tls") == NULL) {
         make_keys(rotate);
     } else if (strcmp(self->sign_b64, cm_json_str(rotate->journal, "sign")) != 0) {
         if (enter(rotate, "proposed"))
@@ -261,6 +299,9 @@ static void go_on(struct rotate *rotate)
     }
 }
 
+static int begin_for(struct rotate *rotate, const char *who, int64_t ordered_at,
+                     struct cm_err *err);
+
 /* The manager's order: newer than what we did last. */
 static void obey(struct rotate *rotate)
 {
@@ -268,13 +309,31 @@ static void obey(struct rotate *rotate)
     CM_AUTO_JSON order = cs_get_body(rotate->opts.store, id);
     int64_t at = cm_json_time(order, "rotate_at", 0);
     struct cm_err err = CM_ERR_INIT;
+    /* Compared with the order before, never with our clock: it may differ from the manager's. */
     if (at == 0 || cm_json_time(rotate->journal, "ordered_at", 0) >= at)
         return;
-    if (cm_json_time(rotate->journal, "started_at", 0) >= at)
+    if (is_active(rotate)) { /* it is being done */
+        cm_json_set_time(rotate->journal, "ordered_at", at);
+        (void)keep(rotate);
         return;
-    if (rotate_begin(rotate, cm_json_str_or(order, "asked_by", "the manager"), &err) < 0)
+    }
+    if (begin_for(rotate, cm_json_str_or(order, "asked_by", "the manager"), at, &err) < 0)
         cm_log_err(CM_LOG_WARN, "rotate", &err);
     cm_err_fini(&err);
+}
+
+/* Given up, but the trust root lists the new keys: the manager, or people who sign, were faster.
+ * They count, so it goes on. */
+static void go_back(struct rotate *rotate)
+{
+    const char *sign = cm_json_str_or(rotate->journal, "sign", "");
+    if (strcmp(state_of(rotate), "cancelled") != 0 ||
+        strcmp(rotate_self(rotate)->sign_b64, sign) != 0)
+        return;
+    json_object_del(rotate->journal, "finished_at");
+    cm_log(CM_LOG_WARN, "rotate", NULL,
+           "the rotation was given up too late: the trust root lists the new keys");
+    (void)enter(rotate, "proposed");
 }
 
 /* A restored backup, or a cloned machine, with keys that nobody accepts any more. */
@@ -297,9 +356,11 @@ static void tick(void *arg)
     look_for_copy(rotate);
     if (rotate->opts.fleet->held || rotate->ended || rotate->copy)
         return;
+    go_back(rotate);
+    obey(rotate);
     if (!is_active(rotate))
-        obey(rotate);
-    else if (rotate->passing)
+        return;
+    if (rotate->passing)
         rotate_pass(rotate);
     else if (!rotate->asking)
         go_on(rotate);
@@ -312,7 +373,22 @@ void rotate_look(struct rotate *rotate)
 
 /* ---- what people ask for ---- */
 
-int rotate_begin(struct rotate *rotate, const char *who, struct cm_err *err)
+static json_t *journal_for(const struct rotate *rotate, const char *who, int64_t ordered_at)
+{
+    json_t *journal = json_object();
+    int64_t before = cm_json_time(rotate->journal, "ordered_at", 0);
+    cm_json_set_str(journal, "state", "keys");
+    cm_json_set_str(journal, "by", who);
+    cm_json_set_time(journal, "started_at", cm_now_ms());
+    cm_json_set_time(journal, "progress_at", cm_now_ms());
+    if (ordered_at > 0 || before > 0)
+        cm_json_set_time(journal, "ordered_at", ordered_at > 0 ? ordered_at : before);
+    if (strcmp(state_of(rotate), "cancelled") == 0)
+        cm_json_set_bool(journal, "drop", true);
+    return journal;
+}
+
+static int begin_for(struct rotate *rotate, const char *who, int64_t ordered_at, struct cm_err *err)
 {
     const struct kf_server *self = rotate_self(rotate);
     if (fleet_refuses_held(rotate->opts.fleet, err))
@@ -321,13 +397,10 @@ int rotate_begin(struct rotate *rotate, const char *who, struct cm_err *err)
         return cm_fail(err, CM_EDENIED, "server %s is not active in the trust root", self->name);
     if (rotate->copy)
         return cm_fail(err, CM_EDENIED, COPY_TEXT, self->name);
+    go_back(rotate);
     if (is_active(rotate))
         return 0;
-    json_t *journal = json_object();
-    cm_json_set_str(journal, "state", "keys");
-    cm_json_set_str(journal, "by", who);
-    cm_json_set_time(journal, "started_at", cm_now_ms());
-    cm_json_set_time(journal, "progress_at", cm_now_ms());
+    json_t *journal = journal_for(rotate, who, ordered_at);
     int rc = cs_kv_put(rotate->opts.store, TABLE, KEY, journal, err);
     if (rc < 0) {
         json_decref(journal);
@@ -341,32 +414,36 @@ int rotate_begin(struct rotate *rotate, const char *who, struct cm_err *err)
     return 0;
 }
 
-static void on_cancelled(void *arg, const json_t *reply, const struct cm_err *err)
+int rotate_begin(struct rotate *rotate, const char *who, struct cm_err *err)
 {
-    struct rotate *rotate = arg;
-    (void)reply;
-    rotate->asking = false;
-    if (err != NULL)
-        cm_log_err(CM_LOG_WARN, "rotate", err);
+    return begin_for(rotate, who, 0, err);
 }
 
 int rotate_cancel(struct rotate *rotate, struct cm_err *err)
 {
+    go_back(rotate);
     if (!is_active(rotate))
         return cm_fail(err, CM_ENOENT, "the keys of this server are not being replaced");
-    if (rotate_self(rotate)->old_sign_b64 != NULL || rotate->asking)
+    if (rotate_self(rotate)->old_sign_b64 != NULL)
         return cm_fail(err, CM_ECONFLICT,
                        "the trust root lists the new keys already: the rotation goes on");
-    int rc = cs_kv_del(rotate->opts.store, TABLE, KEY, err);
-    if (rc < 0)
+    /* The new keys stay, unused, until the next rotation: the manager may be listing them, or
+     * people be signing what lists them, at this moment. */
+    json_t *journal = json_deep_copy(rotate->journal);
+    cm_json_set_str(journal, "state", "cancelled");
+    cm_json_set_time(journal, "finished_at", cm_now_ms());
+    json_object_del(journal, "error");
+    int rc = cs_kv_put(rotate->opts.store, TABLE, KEY, journal, err);
+    if (rc < 0) {
+        json_decref(journal);
         return rc;
+    }
+    json_decref(rotate->journal);
+    rotate->journal = journal;
     CM_AUTO_STR id = cm_asprintf("rotation:%s", rotate->opts.config->name);
-    cm_json_free(&rotate->journal);
     remove_doc(rotate, id, "rotation");
-    rotate->asking = true;
-    rotate->opts.agent.call(rotate->opts.agent.arg, json_pack("{s:s}", "op", "rotate.cancel"),
-                            on_cancelled, rotate);
-    return rotate_drop_tls(rotate->opts.config, err);
+    cm_log(CM_LOG_WARN, "rotate", NULL, "the rotation of this server's keys is given up");
+    return 0;
 }
 
 json_t *rotate_status(const struct rotate *rotate)

@@ -1,6 +1,6 @@
 /*
  * This server's three keys are replaced, step by step; each step looks at what is there, so it goes
- * on wherever the last life ended (docs/operations.md, "Rotating a server's keys").
+ * on wherever the last life ended (docs/rotation.md).
  *
  *   keys       new seal and sign keys lie in the agent, a new TLS key beside the present one
  *   proposed   rotation:<server> says so, signed with the old key; the manager is to list them
@@ -38,10 +38,12 @@ struct rotate *rotate_new(const struct rotate_opts *opts);
 void rotate_look(struct rotate *rotate);
 /* Begins, on this server, for its own keys; one that is under way goes on (no error). */
 int rotate_begin(struct rotate *rotate, const char *who, struct cm_err *err);
-/* Gives up while the trust root does not list the new keys; CM_ECONFLICT later. */
+/* Gives up while the trust root does not list the new keys; CM_ECONFLICT later.  They are kept
+ * until the next rotation begins: should the manager list them all the same, the rotation goes on.
+ */
 int rotate_cancel(struct rotate *rotate, struct cm_err *err);
 /* {state, started_at, by, left?, error?, stuck, finished_at?} (owned), or NULL: never rotated.
- * State "replaced": this is a copy from before a rotation. */
+ * State "cancelled": given up; "replaced": this is a copy from before a rotation. */
 json_t *rotate_status(const struct rotate *rotate);
 
 /* Takes the new TLS key into use when the trust root lists it; before anything reads the present
@@ -57,6 +59,6 @@ void rotate_serve(struct cm_loop *loop, struct cs_store *store, struct fleet *fl
 /* Orders a server to rotate its keys (server:<name>, member rotate_at). */
 void rotate_order(struct fleet *fleet, const char *name, const char *who, fleet_done_fn done,
                   void *arg);
-/* What the manager knows of a server's rotation: {state, at, old_keys, stuck, refused?} (owned), or
- * NULL when none is under way. */
+/* What the manager knows of a server's rotation: {state, at, old_keys?, stuck, by?, refused?}
+ * (owned), or NULL when none is under way.  State "ordered": the server has not answered yet. */
 json_t *rotate_of(struct cs_store *store, const struct kf_trust *trust, const char *name);

@@ -118,6 +118,23 @@ static void change(struct rotate_serve *serve, const json_t *document, bool reti
     serve->agent.call(serve->agent.arg, request, on_signed, serve);
 }
 
+/* rotation:<server> is gone: it is through, or given up.  The order that led to it is, too. */
+static void take_back_order(struct rotate_serve *serve, const char *name)
+{
+    CM_AUTO_STR id = cm_asprintf("server:%s", name);
+    struct cs_doc doc;
+    if (cs_get(serve->store, id, &doc, NULL) < 0)
+        return;
+    if (json_object_get(doc.body, "rotate_at") != NULL) {
+        json_t *next = json_deep_copy(doc.body);
+        static const char *const gone[] = {"rotate_at", "asked_by", "signature", "serial"};
+        for (size_t i = 0; i < sizeof(gone) / sizeof(gone[0]); i++)
+            json_object_del(next, gone[i]);
+        cs_publish(serve->store, next, doc.serial, NULL, NULL);
+    }
+    cs_doc_fini(&doc);
+}
+
 /* False: later, another change is being made. */
 static bool serve_rotation(struct rotate_serve *serve, const char *id)
 {
@@ -125,6 +142,8 @@ static bool serve_rotation(struct rotate_serve *serve, const char *id)
     const struct kf_trust *trust = fleet_trust(serve->fleet);
     const struct kf_server *server = kf_trust_server(trust, cm_json_str_or(document, "server", ""));
     const char *state = cm_json_str_or(document, "state", "");
+    if (document == NULL)
+        take_back_order(serve, strchr(id, ':') + 1);
     if (server == NULL || server->state != KF_ACTIVE)
         return true;
     bool listed = kf_trust_has_keys(trust, document);
@@ -358,6 +377,24 @@ void rotate_order(struct fleet *fleet, const char *name, const char *who, fleet_
     cs_publish(fleet->store, doc, -1, on_ordered, o);
 }
 
+/* Told to that server, which has not said anything yet. */
+static json_t *ordered(struct cs_store *store, const struct kf_server *server)
+{
+    if (server == NULL || server->state != KF_ACTIVE)
+        return NULL;
+    CM_AUTO_STR id = cm_asprintf("server:%s", server->name);
+    CM_AUTO_JSON order = cs_get_body(store, id);
+    int64_t at = cm_json_time(order, "rotate_at", 0);
+    if (at == 0)
+        return NULL;
+    json_t *view = json_object();
+    cm_json_set_str(view, "state", "ordered");
+    cm_json_set_str(view, "by", cm_json_str(order, "asked_by"));
+    cm_json_set_time(view, "at", at);
+    cm_json_set_bool(view, "stuck", at + ROTATE_STUCK_MS <= cm_now_ms());
+    return view;
+}
+
 json_t *rotate_of(struct cs_store *store, const struct kf_trust *trust, const char *name)
 {
     const struct kf_server *server = kf_trust_server(trust, name);
@@ -367,9 +404,11 @@ json_t *rotate_of(struct cs_store *store, const struct kf_trust *trust, const ch
     CM_AUTO_JSON refused = cs_kv_get(store, TABLE, key);
     bool old = server != NULL && server->state != KF_REMOVED && server->old_sign_b64 != NULL;
     if (said == NULL && !old)
-        return NULL;
-    json_t *view = json_object();
+        return ordered(store, server);
     const char *state = cm_json_str_or(said, "state", "");
+    if (!old && strcmp(state, "resealed") == 0)
+        return NULL; /* through: the server is about to remove what it said */
+    json_t *view = json_object();
     cm_json_set_str(view, "state",
                     !old                             ? "proposed"
                     : strcmp(state, "resealed") == 0 ? "resealed"

@@ -88,6 +88,14 @@ def listed(server, name):
             for key in ("seal", "sign", "tls")}
 
 
+def pending(server):
+    """The new sign key that the agent keeps beside the present one (as the trust root spells it)."""
+    path = server.root / "var/lib/certmgr/agent/next/sign.key"
+    done = subprocess.run(["openssl", "pkey", "-in", str(path), "-pubout", "-outform", "DER"],
+                          capture_output=True, check=False)
+    return base64.b64encode(done.stdout).decode() if done.returncode == 0 else None
+
+
 def status(server):
     done = server.cli("server", "rotate", "--status", "--json", check=False)
     return json.loads(done.stdout) if done.returncode == 0 else {}

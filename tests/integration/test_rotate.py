@@ -68,7 +68,10 @@ class Rotate(unittest.TestCase):
         before = rotation.keys(beta)
         refused = beta.cli("server", "rotate", "alpha", check=False)
         self.assertIn("only the manager", refused.stderr)
+        beta.stop()
         alpha.cli("server", "rotate", "beta")
+        self.assertEqual(alpha.json("server", "rotate", "beta", "--status")["state"], "ordered")
+        beta.start()
         rotation.wait_done(beta)
         self.assertTrue(all(before[k] != v for k, v in rotation.keys(beta).items()))
         lab.wait_for("alpha to be through with it", lambda: alpha.cli(
@@ -96,33 +99,78 @@ class Rotate(unittest.TestCase):
         self.assertNotEqual(alpha.document("trust:root")["version"], 0)
         self.assertIn("A copy of server beta is refused", alpha.tail(400))
 
-    def test_two_signers(self):
-        fleet = rotation.Fleet(self, 51, 21050, names=("alpha", "beta"))
+    def two_signers(self, net, port):
+        fleet = rotation.Fleet(self, net, port, names=("alpha", "beta"))
         alpha, beta = fleet.servers
         alpha.cli("server", "role", "beta", "standby", "--url",
                   f"https://{beta.address}:{beta.replication_port}")
         lab.wait_for("beta to learn it", lambda: "standby" in beta.cli("server", "list").stdout)
-
-        def sign(server, other):
-            lab.wait_for("a proposal", lambda: server.json("trust", "show").get("proposal"))
-            server.cli("trust", "propose", fleet.dir / "proposal.json")
-            other.cli("trust", "sign", fleet.dir / "proposal.json")
-            (fleet.dir / "proposal.json").unlink()
-
         alpha.cli("trust", "threshold", "2", check=False)
-        sign(alpha, beta)
+        lab.wait_for("a proposal", lambda: alpha.json("trust", "show").get("proposal"))
+        self.sign(fleet)
         lab.wait_for("two to be needed",
                      lambda: alpha.json("trust", "show")["threshold"] == 2, 60)
+        return fleet
+
+    def sign(self, fleet):
+        alpha, beta = fleet.servers
+        alpha.cli("trust", "propose", fleet.dir / "proposal.json")
+        beta.cli("trust", "sign", fleet.dir / "proposal.json")
+        (fleet.dir / "proposal.json").unlink()
+
+    def wait_proposed(self, alpha):
+        """Until what waits for signatures lists the keys that alpha has made; the new sign key."""
+        def proposed():
+            document = (alpha.json("trust", "show").get("proposal") or {}).get("document", {})
+            listed = {s["name"]: s["sign"] for s in document.get("servers", [])}.get("alpha")
+            return listed if listed and listed == rotation.pending(alpha) else None
+
+        return lab.wait_for("the proposal", proposed, 60)
+
+    def test_two_signers(self):
+        fleet = self.two_signers(51, 21050)
+        alpha, beta = fleet.servers
         before = rotation.keys(alpha)
         alpha.cli("server", "rotate")
-        lab.wait_for("the proposal", lambda: alpha.json("trust", "show").get("proposal"))
+        self.wait_proposed(alpha)
         self.assertEqual(rotation.status(alpha)["state"], "proposed")
         self.assertEqual(rotation.keys(alpha), before)
-        sign(alpha, beta)
+        self.sign(fleet)
         rotation.wait_done(alpha)  # the second version is signed without a person
         self.assertTrue(all(before[k] != v for k, v in rotation.keys(alpha).items()))
         lab.wait_for("beta to follow",
                      lambda: rotation.listed(beta, "alpha") == rotation.keys(alpha), 60)
+
+    def test_given_up(self):
+        fleet = self.two_signers(91, 21110)
+        alpha = fleet.alpha
+        before = rotation.keys(alpha)
+        alpha.cli("server", "rotate")
+        first = self.wait_proposed(alpha)
+        alpha.cli("server", "rotate", "--cancel")
+        self.assertEqual(rotation.status(alpha)["state"], "cancelled")
+        self.assertEqual(rotation.keys(alpha), before)
+        again = alpha.cli("server", "rotate", "--cancel", check=False)
+        self.assertIn("not being replaced", again.stderr)
+        alpha.stop()
+        alpha.start()
+        self.assertEqual(rotation.status(alpha)["state"], "cancelled")
+        # Asked for again: other keys, and those that were given up are destroyed.
+        alpha.cli("server", "rotate")
+        lab.wait_for("other keys", lambda: rotation.pending(alpha) not in (None, first))
+        second = self.wait_proposed(alpha)
+        self.assertNotEqual(first, second)
+        # Given up, but people sign it all the same: those keys count, so it goes on.
+        alpha.cli("server", "rotate", "--cancel")
+        self.assertEqual(rotation.status(alpha)["state"], "cancelled")
+        self.sign(fleet)
+        rotation.wait_done(alpha)
+        after = rotation.keys(alpha)
+        self.assertTrue(all(before[k] != after[k] for k in before), (before, after))
+        self.assertEqual(rotation.listed(alpha, "alpha"), after)
+        self.assertEqual(rotation.secrets_left(alpha), [])
+        late = alpha.cli("server", "rotate", "--cancel", check=False)
+        self.assertIn("not being replaced", late.stderr)
 
 
 if __name__ == "__main__":
