@@ -6,8 +6,9 @@ export const name = "accessibility of every page";
 
 const PATHS = [
   "/credentials?view=host", "/credentials?view=expiry", "/credentials?view=server",
-  "/credentials?domain=nowhere.example", "/credentials/new", "/servers", "/servers/bravo/remove", "/manager",
-  "/accounts", "/accounts/new", "/accounts/new?preset=other", "/accounts/pebble", "/settings",
+  "/credentials?domain=nowhere.example", "/credentials/new", "/servers", "/servers/bravo/remove",
+  "/servers/bravo/rotate", "/manager", "/accounts", "/accounts/new", "/accounts/new?preset=other",
+  "/accounts/pebble", "/settings",
   "/dns-accounts", "/dns-accounts/new", "/dns-accounts/new?kind=manual",
   "/sessions", "/status", "/report", "/nowhere",
 ];

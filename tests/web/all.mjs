@@ -1,8 +1,8 @@
 /*
  * Runs every scenario against one fleet, in order: the first one uses the set-up link.
  *
- * usage: node all.mjs BASE_URL SETUP_LINK FRONT_PID STANDBY_URL ITS_SETUP_LINK [SCREENSHOT_DIR]; exit 0, or 1 with the failed
- * scenario.
+ * usage: node all.mjs BASE_URL SETUP_LINK FRONT_PID AGENT_PID SLEEPER_PID STANDBY_URL ITS_SETUP_LINK
+ * [SCREENSHOT_DIR]; exit 0, or 1 with the failed scenario.  SLEEPER_PID: charlie's front.
  */
 import { launch } from "./browser.mjs";
 import * as mainPath from "./main_path.mjs";
@@ -13,14 +13,18 @@ import * as csr from "./csr.mjs";
 import * as access from "./access.mjs";
 import * as japanese from "./japanese.mjs";
 import * as guards from "./guards.mjs";
+import * as rotate from "./rotate.mjs";
 import * as promote from "./promote.mjs";
 
-const [base, setupLink, frontPid, standbyBase, standbyLink, shots] = process.argv.slice(2);
+const [base, setupLink, frontPid, agentPid, sleeper, standbyBase, standbyLink, shots] =
+  process.argv.slice(2);
 const standby = { base: standbyBase, setupLink: standbyLink };
-const lab = { base, setupLink, frontPid: Number(frontPid), standby, shots };
+const pids = { frontPid: Number(frontPid), agentPid: Number(agentPid), sleeper: Number(sleeper) };
+const lab = { base, setupLink, ...pids, standby, shots };
 const browser = await launch();
 let status = 0;
-for (const scenario of [mainPath, live, keyboard, admin, csr, access, japanese, guards, promote]) {
+const scenarios = [mainPath, live, keyboard, admin, csr, access, japanese, guards, rotate, promote];
+for (const scenario of scenarios) {
   const begin = Date.now();
   try {
     await scenario.run(browser, lab);

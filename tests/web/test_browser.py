@@ -26,9 +26,11 @@ class InBrowser(unittest.TestCase):
                               f"https://{bravo.address}:{bravo.replication_port}")
             lab.wait_for("bravo to learn it",
                          lambda: "standby" in bravo.cli("server", "list", check=False).stdout)
-            front = str(fleet.manager.pid_of("front-process"))
-            done = subprocess.run(["node", "all.mjs", base, fleet.manager.setup_link, front, standby,
-                                   bravo.json("setup-link")["url"], shots],
+            pids = [str(server.pid_of(process)) for server, process in
+                    ((fleet.manager, "front-process"), (fleet.manager, "agent-process"),
+                     (fleet.server["charlie"], "front-process"))]
+            done = subprocess.run(["node", "all.mjs", base, fleet.manager.setup_link, *pids,
+                                   standby, bravo.json("setup-link")["url"], shots],
                                   cwd=Path(__file__).parent, capture_output=True, text=True,
                                   timeout=400, check=False)
             print(done.stdout)

@@ -33,6 +33,11 @@ void page_servers(struct web_ctx *ctx);
 void page_servers_post(struct web_ctx *ctx);
 void page_server_remove(struct web_ctx *ctx);
 void page_server_remove_post(struct web_ctx *ctx);
+void page_server_rotate(struct web_ctx *ctx);
+void page_server_rotate_post(struct web_ctx *ctx);
+void page_server_rotate_cancel(struct web_ctx *ctx);
+/* Link to it in a row of the list of servers. */
+void part_rotate_link(struct web_ctx *ctx, struct cm_buf *page, const json_t *server);
 void page_manager(struct web_ctx *ctx);
 void page_manager_post(struct web_ctx *ctx);
 void page_dns_accounts(struct web_ctx *ctx);

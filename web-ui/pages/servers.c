@@ -63,7 +63,6 @@ static void promote_link(struct web_ctx *ctx, struct cm_buf *page, const json_t 
     cm_buf_init(&label, 4096);
     web_sentence(&label, ctx->lang, MSG_P_PROMOTE_OF, cm_json_str(server, "name"), NULL);
     html_leaf(page, "a", cm_buf_str(&label), "href", href, "rel", "noreferrer", NULL);
-    html_raw(page, " ");
     cm_buf_fini(&label);
 }
 
@@ -75,8 +74,9 @@ static void remove_cell(struct web_ctx *ctx, struct cm_buf *page, const json_t *
                !cm_json_has_str(cm_json_arr(server, "roles"), "manager");
     struct cm_buf href, label;
 
-    html_raw(page, "<td>");
+    html_raw(page, "<td><div class=\"row-links\">");
     promote_link(ctx, page, server);
+    part_rotate_link(ctx, page, server);
     if (can) {
         cm_buf_init(&href, 2048);
         cm_buf_puts(&href, "/servers/");
@@ -89,7 +89,7 @@ static void remove_cell(struct web_ctx *ctx, struct cm_buf *page, const json_t *
         cm_buf_fini(&href);
         cm_buf_fini(&label);
     }
-    html_raw(page, "</td>");
+    html_raw(page, "</div></td>");
 }
 
 static void list_html(struct web_ctx *ctx, struct cm_buf *page)
