@@ -458,7 +458,7 @@ static void end_card(struct draw *draw)
     html_leaf(page, "h2", web_msg(ctx, MSG_A_END), "id", "end-title", NULL);
     html_leaf(page, "p", web_msg(ctx, MSG_A_END_LEAD), "class", "hint", NULL);
     act_form(draw);
-    web_field_errors(page, "sure", draw->form->errors);
+    web_field_errors(ctx, page, "sure", draw->form->errors);
     web_field_check(ctx, page, "sure", "1", MSG_A_END_SURE, false);
     html_raw(page, "<div class=\"actions\">");
     for (size_t i = 0; i < sizeof(acts) / sizeof(acts[0]); i++)
