@@ -18,11 +18,11 @@ static const struct stage {
     const char *state;
     enum web_msg name, waits, waits_self;
 } stages[] = {
-    {"ordered", MSG_K_ORDERED, MSG_K_WAITS_SERVER, MSG_K_WAITS_SERVER},
-    {"keys", MSG_K_KEYS, MSG_K_WAITS_AGENT, MSG_K_WAITS_AGENT},
-    {"proposed", MSG_K_PROPOSED, MSG_K_WAITS_LISTED, MSG_K_WAITS_LISTED},
-    {"resealing", MSG_K_RESEALING, MSG_K_WAITS_SEALS, MSG_K_WAITS_SEALS_SELF},
-    {"resealed", MSG_K_RESEALED, MSG_K_WAITS_FORGET, MSG_K_WAITS_FORGET},
+    {"ordered", MSG_ROT_ORDERED, MSG_ROT_WAITS_SERVER, MSG_ROT_WAITS_SERVER},
+    {"keys", MSG_ROT_KEYS, MSG_ROT_WAITS_AGENT, MSG_ROT_WAITS_AGENT},
+    {"proposed", MSG_ROT_PROPOSED, MSG_ROT_WAITS_LISTED, MSG_ROT_WAITS_LISTED},
+    {"resealing", MSG_ROT_RESEALING, MSG_ROT_WAITS_SEALS, MSG_ROT_WAITS_SEALS_SELF},
+    {"resealed", MSG_ROT_RESEALED, MSG_ROT_WAITS_FORGET, MSG_ROT_WAITS_FORGET},
 };
 #define STAGES (sizeof(stages) / sizeof(stages[0]))
 
@@ -74,10 +74,10 @@ void part_rotate_link(struct web_ctx *ctx, struct cm_buf *page, const json_t *se
         return;
     CM_AUTO_STR href = path_of(name, "");
     /* a-z 0-9 . - : no escapes, as a name of the trust root is */
-    CM_AUTO_STR label = said_of(ctx, moving ? MSG_K_MOVING_LABEL : MSG_K_DO_LABEL, name);
+    CM_AUTO_STR label = said_of(ctx, moving ? MSG_ROT_MOVING_LABEL : MSG_ROT_DO_LABEL, name);
 
-    html_leaf(page, "a", web_msg(ctx, moving ? MSG_K_MOVING : MSG_K_DO), "href", href, "aria-label",
-              label, NULL);
+    html_leaf(page, "a", web_msg(ctx, moving ? MSG_ROT_MOVING : MSG_ROT_DO), "href", href,
+              "aria-label", label, NULL);
 }
 
 /* ---- how far it is ---- */
@@ -125,7 +125,7 @@ static bool waits_for_signers(struct web_ctx *ctx, struct cm_buf *page)
     CM_AUTO_STR need = cm_asprintf("%lld", (long long)cm_json_int(proposal, "need", 0));
 
     html_raw(page, "<p>");
-    web_sentence(page, ctx->lang, MSG_K_WAITS_SIGNERS, have, need);
+    web_sentence(page, ctx->lang, MSG_ROT_WAITS_SIGNERS, have, need);
     html_raw(page, "</p>");
     html_leaf(page, "p", web_msg(ctx, MSG_TRUST_HOW), "class", "hint", NULL);
     return true;
@@ -141,7 +141,7 @@ static void last_seen(struct web_ctx *ctx, struct cm_buf *page)
     json_array_foreach(cm_json_arr(services, "peers"), i, peer)
     {
         if (strcmp(cm_json_str_or(peer, "peer", ""), ctx->param) == 0)
-            fact_time(ctx, page, MSG_K_SEEN, cm_json_str(peer, "last_seen_at"));
+            fact_time(ctx, page, MSG_ROT_SEEN, cm_json_str(peer, "last_seen_at"));
     }
 }
 
@@ -156,20 +156,20 @@ static void facts_html(struct web_ctx *ctx, struct cm_buf *page, const json_t *r
     fact_begin(ctx, page, MSG_C_STATE);
     html_text(page, web_msg(ctx, stage->name));
     html_raw(page, " <span class=\"more\">");
-    web_sentence(page, ctx->lang, MSG_K_STEP, number, count);
+    web_sentence(page, ctx->lang, MSG_ROT_STEP, number, count);
     html_raw(page, "</span></dd>");
     if (left >= 0) {
-        fact_begin(ctx, page, MSG_K_LEFT);
+        fact_begin(ctx, page, MSG_ROT_LEFT);
         html_int(page, left);
         html_raw(page, "</dd>");
     }
-    fact_time(ctx, page, MSG_K_BEGUN, cm_json_str(rotation, "started_at"));
+    fact_time(ctx, page, MSG_ROT_BEGUN, cm_json_str(rotation, "started_at"));
     if (cm_json_str(rotation, "by")) {
-        fact_begin(ctx, page, MSG_K_BY);
+        fact_begin(ctx, page, MSG_ROT_BY);
         html_text(page, cm_json_str(rotation, "by"));
         html_raw(page, "</dd>");
     }
-    fact_time(ctx, page, MSG_K_PROGRESS,
+    fact_time(ctx, page, MSG_ROT_PROGRESS,
               cm_json_str_or(rotation, "progress_at", cm_json_str(rotation, "at")));
     if (!self)
         last_seen(ctx, page);
@@ -197,19 +197,19 @@ static void cancel_html(struct web_ctx *ctx, struct cm_buf *page, const json_t *
 
     if (strcmp(state, "keys") != 0 && strcmp(state, "proposed") != 0) {
         if (strcmp(state, "ordered") != 0)
-            html_leaf(page, "p", web_msg(ctx, MSG_K_NO_WAY_BACK), "class", "hint", NULL);
+            html_leaf(page, "p", web_msg(ctx, MSG_ROT_NO_WAY_BACK), "class", "hint", NULL);
         return;
     }
     if (!self) {
         html_raw(page, "<p class=\"hint\">");
-        web_sentence(page, ctx->lang, MSG_K_CANCEL_THERE, ctx->param, NULL);
+        web_sentence(page, ctx->lang, MSG_ROT_CANCEL_THERE, ctx->param, NULL);
         html_raw(page, "</p>");
         return;
     }
     html_open(page, "form", "method", "post", "action", action, NULL);
     web_page_token(ctx, page);
     html_raw(page, "<div class=\"actions\">");
-    html_leaf(page, "button", web_msg(ctx, MSG_K_CANCEL), "type", "submit", NULL);
+    html_leaf(page, "button", web_msg(ctx, MSG_ROT_CANCEL), "type", "submit", NULL);
     html_raw(page, "</div></form>");
 }
 
@@ -225,9 +225,9 @@ static void moving_html(struct web_ctx *ctx, struct cm_buf *page, const json_t *
         html_raw(page, "</p>");
     }
     if (cm_json_bool(rotation, "stuck", false))
-        web_notice(page, "warn", web_msg(ctx, MSG_K_STUCK));
-    trouble(ctx, page, MSG_K_HINDERS, cm_json_str(rotation, "error"));
-    trouble(ctx, page, MSG_K_REFUSED, cm_json_str(rotation, "refused"));
+        web_notice(page, "warn", web_msg(ctx, MSG_ROT_STUCK));
+    trouble(ctx, page, MSG_ROT_HINDERS, cm_json_str(rotation, "error"));
+    trouble(ctx, page, MSG_ROT_REFUSED, cm_json_str(rotation, "refused"));
     cancel_html(ctx, page, rotation, self);
 }
 
@@ -235,32 +235,32 @@ static void moving_html(struct web_ctx *ctx, struct cm_buf *page, const json_t *
 
 static void ask_html(struct web_ctx *ctx, struct cm_buf *page, const json_t *rotation)
 {
-    static const enum web_msg said[] = {MSG_K_WHAT_KEYS, MSG_K_WHAT_SEALS, MSG_K_WHAT_TLS,
-                                        MSG_K_WHAT_BACKUP};
+    static const enum web_msg said[] = {MSG_ROT_WHAT_KEYS, MSG_ROT_WHAT_SEALS, MSG_ROT_WHAT_TLS,
+                                        MSG_ROT_WHAT_BACKUP};
     bool self = strcmp(ctx->param, ctx->web->env.self) == 0;
     CM_AUTO_STR action = path_of(ctx->param, "");
 
-    html_leaf(page, "p", web_msg(ctx, MSG_K_LEAD), NULL);
+    html_leaf(page, "p", web_msg(ctx, MSG_ROT_LEAD), NULL);
     html_raw(page, "<ul>");
     for (size_t i = 0; i < sizeof(said) / sizeof(said[0]); i++)
         html_leaf(page, "li", web_msg(ctx, said[i]), NULL);
     if (self)
-        html_leaf(page, "li", web_msg(ctx, MSG_K_WHAT_SELF), NULL);
+        html_leaf(page, "li", web_msg(ctx, MSG_ROT_WHAT_SELF), NULL);
     html_raw(page, "</ul>");
-    html_leaf(page, "p", web_msg(ctx, MSG_K_NOT_FOR), "class", "hint", NULL);
+    html_leaf(page, "p", web_msg(ctx, MSG_ROT_NOT_FOR), "class", "hint", NULL);
     if (cm_json_str(rotation, "finished_at")) {
         html_raw(page, "<dl class=\"facts\">");
         fact_time(ctx, page,
-                  strcmp(cm_json_str_or(rotation, "state", ""), "cancelled") == 0 ? MSG_K_GIVEN_UP
-                                                                                  : MSG_K_LAST,
+                  strcmp(cm_json_str_or(rotation, "state", ""), "cancelled") == 0 ? MSG_ROT_GIVEN_UP
+                                                                                  : MSG_ROT_LAST,
                   cm_json_str(rotation, "finished_at"));
         html_raw(page, "</dl>");
     }
-    trouble(ctx, page, MSG_K_HINDERS, cm_json_str(rotation, "error")); /* a copy: "replaced" */
+    trouble(ctx, page, MSG_ROT_HINDERS, cm_json_str(rotation, "error")); /* a copy: "replaced" */
     html_open(page, "form", "method", "post", "action", action, NULL);
     web_page_token(ctx, page);
     html_raw(page, "<div class=\"actions\">");
-    html_leaf(page, "button", web_msg(ctx, MSG_K_DO), "class", "primary", "type", "submit", NULL);
+    html_leaf(page, "button", web_msg(ctx, MSG_ROT_DO), "class", "primary", "type", "submit", NULL);
     html_leaf(page, "a", web_msg(ctx, MSG_CANCEL), "class", "button", "href", "/servers", NULL);
     html_raw(page, "</div></form>");
 }
@@ -275,19 +275,19 @@ static void render(struct web_ctx *ctx, int status, const struct cm_err *err)
     struct cm_buf page;
 
     web_page_begin_with(ctx, &page,
-                        &(struct web_page){.title = web_msg(ctx, MSG_K_DO),
+                        &(struct web_page){.title = web_msg(ctx, MSG_ROT_DO),
                                            .nav = NAV_SERVERS,
                                            .refresh = moving ? REFRESH_S : NULL,
                                            .module = moving ? "watch.mjs" : NULL});
     html_raw(&page, "<p class=\"crumb\">");
     html_leaf(&page, "a", web_msg(ctx, MSG_NAV_SERVERS), "href", "/servers", NULL);
     html_raw(&page, "</p><div id=\"watch-lost\" role=\"status\" hidden>");
-    web_notice(&page, "info", web_msg(ctx, MSG_K_LOST));
+    web_notice(&page, "info", web_msg(ctx, MSG_ROT_LOST));
     html_raw(&page, "</div>");
     html_open(&page, "section", "class", "card", "tabindex", "-1", "data-part", "watched",
               "data-watch", moving ? here : NULL, NULL);
     html_raw(&page, "<h1>");
-    web_sentence(&page, ctx->lang, moving ? MSG_K_MOVING_TITLE : MSG_K_TITLE, ctx->param, NULL);
+    web_sentence(&page, ctx->lang, moving ? MSG_ROT_MOVING_TITLE : MSG_ROT_TITLE, ctx->param, NULL);
     html_raw(&page, "</h1>");
     if (refused)
         web_error_object(ctx, &page, refused);
