@@ -258,6 +258,30 @@ class Dns01(unittest.TestCase):
         self.assertEqual(browser.post("/dns-accounts/form/remove", token).status, 303)
         self.assertNotIn("/dns-accounts/form", browser.get("/dns-accounts").text)
 
+    def test_7_recipes(self):
+        """Proved offline, stored when good, and labelled in file, command and form."""
+        file = lab.SOURCE / "packaging/dns/desec.json"
+        recipe = json.loads(file.read_text())
+        self.assertTrue(recipe["unverified"])
+        cli = FLEET.server.cli
+        said = cli("dns", "lint", file).stdout
+        self.assertEqual(said.count(": passed"), len(recipe["tests"]))
+        self.assertIn("unverified: never run against the provider", said)
+        bad = FLEET.server.root / "bad.json"
+        recipe["base"] = recipe["base"].replace("https:", "http:")
+        bad.write_text(json.dumps(recipe))
+        for words in (("dns", "lint", bad), ("dns", "recipe", "mine", bad)):
+            done = cli(*words, check=False)
+            self.assertNotEqual(done.returncode, 0)
+            self.assertIn("base", done.stderr)
+        self.assertNotIn("mine ", cli("dns", "providers").stdout)
+        cli("dns", "recipe", "mine", file)
+        self.assertRegex(cli("dns", "providers").stdout, "mine .*unverified")
+        browser = lab.Browser(FLEET.server).login()
+        for provider, there in (("desec", True), ("mine", True), ("powerdns", False)):
+            page = browser.get(f"/dns-accounts/new?kind=recipe&provider={provider}")
+            self.assertEqual("Unverified: written from the provider" in page.text, there, provider)
+
     def test_8_a_wrong_secret_is_told(self):
         before = zones()
         wrong = FLEET.server.root / "wrong"

@@ -314,7 +314,9 @@ static void notes(struct draw *draw)
 {
     CM_AUTO_JSON refused = draw->form->errors ? NULL : cm_err_to_json(draw->form->err);
 
-    if (cm_json_bool(draw->form->account, "unverified", false))
+    const struct dnsp_account chosen = {.kind = draw->kind, .recipe = recipe_of(draw)};
+
+    if (dnsp_unverified(&chosen))
         web_notice(draw->page, "warn", web_msg(draw->ctx, MSG_N_UNVERIFIED_NOTE));
     if (!refused)
         return;
