@@ -78,9 +78,10 @@ static bool indexed_now(struct cs_store *store, const char *id, const struct cs_
     return rc == 0;
 }
 
-static int update_index(struct cs_store *store, const struct cs_entry *entry,
-                        const struct cs_indoc *in, const struct cs_index_set *before,
-                        bool before_known, struct cm_err *err)
+/* What follows from another effective leaf. */
+static int follow_effective(struct cs_store *store, const struct cs_entry *entry,
+                            const struct cs_indoc *in, const struct cs_index_set *before,
+                            bool before_known, struct cm_err *err)
 {
     struct cs_index_set made = {0};
     /* With policy the effective leaf is the new one or the same as before. */
@@ -91,7 +92,7 @@ static int update_index(struct cs_store *store, const struct cs_entry *entry,
     if (rc == 0)
         rc = cs_index_update(store, in->id, before, there ? &in->keys : &made, err);
     cs_index_fini(&made);
-    return rc;
+    return rc == 0 ? cs_rejudge_replaced(store, in->id, &entry->tree, err) : rc;
 }
 
 static int write_seq(struct cs_store *store, struct cs_entry *entry, const char *id,
@@ -182,7 +183,7 @@ int cs_apply(struct cs_store *store, struct cs_entry *entry, const struct cs_cha
     entry->found = true;
     bool same = had && entry->head.has_effective && cs_rev_eq(&was, &entry->head.effective);
     if (rc == 0 && !same)
-        rc = update_index(store, entry, change->in, &before, before_known, err);
+        rc = follow_effective(store, entry, change->in, &before, before_known, err);
     if (rc == 0)
         rc = cs_entry_save(store, id, entry, err);
     cs_index_fini(&before);
@@ -232,6 +233,28 @@ int cs_apply_cut(struct cs_store *store, const char *id, struct cs_entry *entry,
     *(was_live ? &store->batch.docs : &store->batch.deleted) -= 1;
     if (!gone)
         *(is_live(entry) ? &store->batch.docs : &store->batch.deleted) += 1;
+    json_object_set_new(store->changed, id, json_true());
+    return 0;
+}
+
+int cs_apply_verdicts(struct cs_store *store, const char *id, struct cs_entry *entry,
+                      struct cm_err *err)
+{
+    struct cs_index_set before, after;
+    bool was_live = is_live(entry);
+    bool before_known = indexed_now(store, id, entry, &before);
+    cs_entry_settle(store, entry);
+    bool after_known = indexed_now(store, id, entry, &after);
+    int rc = before_known && after_known ? 0 : cs_index_purge(store, id, err);
+    if (rc == 0)
+        rc = cs_index_update(store, id, &before, &after, err);
+    if (rc == 0)
+        rc = cs_entry_save(store, id, entry, err);
+    cs_index_fini(&before);
+    cs_index_fini(&after);
+    if (rc < 0)
+        return rc;
+    count(store, true, was_live, is_live(entry));
     json_object_set_new(store->changed, id, json_true());
     return 0;
 }

@@ -248,6 +248,10 @@ int cs_apply(struct cs_store *store, struct cs_entry *entry, const struct cs_cha
 /* Writes what follows from cs_tree_cut() of a loaded entry; without policy only. */
 int cs_apply_cut(struct cs_store *store, const char *id, struct cs_entry *entry,
                  struct cm_err *err);
+/* Writes what follows from other verdicts (CS_NODE_VALID) of a loaded entry's leaves: effective
+ * leaf, indexes, counters; listeners are told, peers are not (they judge for themselves). */
+int cs_apply_verdicts(struct cs_store *store, const char *id, struct cs_entry *entry,
+                      struct cm_err *err);
 /* Deletes the bodies of the tree's dropped revisions. */
 int cs_drop_bodies(struct cs_store *store, const char *id, const struct cs_tree *tree,
                    struct cm_err *err);
@@ -261,6 +265,27 @@ int cs_quarantine_add(struct cs_store *store, const json_t *doc, const char *pee
                       const char *reason, struct cm_err *err);
 /* Forgets the entry of a revision that was accepted meanwhile. */
 int cs_quarantine_drop(struct cs_store *store, const json_t *doc, struct cm_err *err);
+
+/* ---- verdicts decided anew (rejudge.c) ---- */
+
+#define CS_REJUDGE_NOTES      (CS_QUARANTINE_MAX / 2) /* a full list takes no more of them */
+#define CS_REJUDGE_REASON     "its signer is no longer in the trust root"
+#define CS_REJUDGE_REASON_MAX 160
+
+struct cs_rejudged {
+    int64_t lost, regained; /* leaves */
+    char why[100];          /* the last refusal of the verify port */
+};
+/* Is it a leaf that was accepted once and lost its verdict? */
+bool cs_is_lost(const struct cs_node *node);
+/* Judges the leaves of a loaded entry anew (lost_only: only those that lost their verdict, as when
+ * a peer sends one of them again) and writes what follows. */
+int cs_rejudge_entry(struct cs_store *store, const char *id, struct cs_entry *entry, bool lost_only,
+                     struct cs_rejudged *counts, struct cm_err *err);
+/* A newer version counts: what it replaced, and what had lost its verdict beside it, leaves the
+ * quarantine. */
+int cs_rejudge_replaced(struct cs_store *store, const char *id, const struct cs_tree *tree,
+                        struct cm_err *err);
 
 /* ---- housekeeping (housekeep.c) ---- */
 

@@ -215,8 +215,18 @@ static int replicate_into(struct cs_store *store, struct cs_indoc *in, struct cs
     if (check_generation(store, entry, in->path[0].gen, result) < 0)
         return 0;
     /* A known revision is success, whatever came with it: only its ancestors' names are new. */
-    bool known = store->policy && cs_tree_find(&entry->tree, &in->path[0]) != CS_NO_NODE;
-    if (!known) {
+    uint32_t at = store->policy ? cs_tree_find(&entry->tree, &in->path[0]) : CS_NO_NODE;
+    if (at != CS_NO_NODE && cs_is_lost(&entry->tree.node[at])) {
+        struct cs_rejudged counts = {0};
+        int rc = cs_rejudge_entry(store, in->id, entry, true, &counts, err);
+        if (rc < 0)
+            return rc;
+        if (cs_is_lost(&entry->tree.node[at])) {
+            cs_refuse(result, CM_EDENIED, CS_REJUDGE_REASON ": %.100s", counts.why);
+            return 0;
+        }
+    }
+    if (at == CS_NO_NODE) {
         if (cs_indoc_judge(store, in, &serial, result) < 0)
             return 0;
         struct cm_err why = CM_ERR_INIT;

@@ -250,6 +250,26 @@ int cs_quarantine_forget(struct cs_store *store, const char *id, const char *rev
  * accepted leaves the list. */
 int cs_quarantine_retry(struct cs_store *store, struct cm_err *err);
 
+/* ---- verdicts decided anew (rejudge.c)
+ * ----------------------------------------------------------------------------------
+ */
+
+/* A signer left the trust root, or is back: what servers wrote is to be judged anew.  Part of the
+ * open batch, so that it is durable together with the trust root; a pass under way begins again. */
+int cs_rejudge_begin(struct cs_store *store, struct cm_err *err);
+/* One slice of the pass: at most CS_REJUDGE_SLICE documents through the verify port, their place
+ * in the same batch.  A version whose signer does not count any more stays stored, is effective no
+ * longer and is listed in the quarantine; one whose signer counts again is effective again.
+ * Documents of the manager keep their verdict until a present manager has signed them anew, and so
+ * do tombstones.
+ * Returns 1 when there is more, 0 at the end (or when nothing is to be done), negative when the
+ * store failed.  A pass goes on after a restart where it was. */
+#define CS_REJUDGE_SLICE 200
+int cs_rejudge(struct cs_store *store, struct cm_err *err);
+/* {state: "idle"|"running", started_at, finished_at?, documents, lost, regained} of the last pass
+ * (owned); NULL when there was none. */
+json_t *cs_rejudge_status(struct cs_store *store);
+
 /* ---- housekeeping as CouchDB offers it (certstore-lab; all of it CM_EDENIED with policy) -------
  */
 

@@ -54,7 +54,12 @@ void fleet_verify(void *arg, const json_t *body, bool deleted, struct cs_verdict
     if (strcmp(cm_json_str_or(body, "_id", ""), "trust:root") == 0)
         rv = deleted ? cm_fail(&err, CM_EDENIED, "the trust root cannot be deleted")
                      : verify_trust(fleet, body, &err);
-    else if (kf_trust_expires_ms(fleet->trust) <= cm_now_ms() && !fleet->held) {
+    else if (fleet->again) {
+        /* A stored version: its signature was checked when it came, against the very key that it
+         * names.  Who may sign today is the question; an expired root keeps out only what is new.
+         */
+        rv = kf_doc_signer(fleet->trust, body, &err);
+    } else if (kf_trust_expires_ms(fleet->trust) <= cm_now_ms() && !fleet->held) {
         fleet->starved = true;
         rv = cm_fail(&err, CM_EDENIED,
                      "the trust root has expired; new documents wait for a fresh one");
@@ -160,6 +165,9 @@ int fleet_adopt(struct fleet *fleet, const json_t *document, struct cm_err *err)
         rv = fleet_chain_note(fleet, next, err);
     if (rv == 0)
         rv = cs_kv_put(fleet->store, "state", "trust", document, err);
+    bool rejudge = rv == 0 && fleet_signers_changed(fleet->trust, next);
+    if (rejudge)
+        rv = cs_rejudge_begin(fleet->store, err);
     if (rv != 0) {
         kf_trust_free(next);
         return rv;
@@ -167,6 +175,8 @@ int fleet_adopt(struct fleet *fleet, const json_t *document, struct cm_err *err)
     kf_trust_free(fleet->trust);
     fleet->trust = next;
     cm_step("trust.adopt");
+    if (rejudge)
+        fleet_rejudge_go(fleet);
     changed(fleet);
     return 0;
 }
@@ -290,6 +300,7 @@ void fleet_free(struct fleet *fleet)
     fleet_proofs_close(fleet);
     cm_timer_free(fleet->renewal);
     cm_timer_free(fleet->hunger);
+    cm_timer_free(fleet->rejudging);
     kf_trust_free(fleet->trust);
     cm_free(fleet);
 }
@@ -301,6 +312,7 @@ void fleet_attach(struct fleet *fleet, struct cs_store *store, cm_fn on_change, 
     fleet->change_arg = arg;
     fleet->renewal = cm_timer_new(fleet->loop, look, fleet);
     cm_timer_start(fleet->renewal, 0);
+    fleet_rejudge_open(fleet);
     cs_listen(store, on_document, fleet);
     follow(fleet);
     fleet_starved_open(fleet);

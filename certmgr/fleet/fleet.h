@@ -31,8 +31,9 @@ void fleet_sign(void *fleet, json_t *take_body, bool deleted, cs_signed_fn done,
  * inside of it fleet_verify() knows the verdicts and judges only the rest (signer, role, expiry).
  * done is called exactly once, also after fleet_free(). */
 void fleet_prove(void *fleet, json_t *take_docs, cm_fn done, void *done_arg);
-/* Joins fleet and store: follows trust:root changes (agent trust.update, quarantine retry), renews
- * the trust root daily on the manager.  on_change(arg) after each new trust root. */
+/* Joins fleet and store: follows trust:root changes (agent trust.update, quarantine retry,
+ * verdicts decided anew when a signer is gone or back), renews the trust root daily on the manager.
+ * on_change(arg) after each new trust root. */
 void fleet_attach(struct fleet *fleet, struct cs_store *store, cm_fn on_change, void *arg);
 
 /* on_fed(arg) when the trust root counts again after documents were refused because it had expired:

@@ -19,8 +19,10 @@ struct fleet {
     bool starved_noted;         /* … and the store knows */
     cm_fn on_fed;
     void *fed_arg;
-    int64_t copy_noted_ms; /* monotonic: a copy with replaced keys connected (exchange.c) */
-    bool held;             /* restored from a backup: nothing of ours is signed */
+    int64_t copy_noted_ms;      /* monotonic: a copy with replaced keys connected (exchange.c) */
+    struct cm_timer *rejudging; /* verdicts decided anew (rejudge.c) */
+    bool again;                 /* … one of them, right now */
+    bool held;                  /* restored from a backup: nothing of ours is signed */
     cm_fn on_change;
     void *change_arg;
 };
@@ -37,6 +39,16 @@ void fleet_store_trust(struct fleet *fleet, const json_t *document, fleet_done_f
 void fleet_starved_open(struct fleet *fleet);
 /* One look, every 5 s. */
 void fleet_starved_look(void *fleet);
+
+/* ---- rejudge.c ---- */
+/* May somebody whose signature counted under `before` sign no more under `next`, or again?  A
+ * server that is merely new, or a key that comes in addition, is no reason. */
+bool fleet_signers_changed(const struct kf_trust *before, const struct kf_trust *next);
+/* Goes on with a pass that a restart interrupted; the store is attached. */
+void fleet_rejudge_open(struct fleet *fleet);
+/* The store was told cs_rejudge_begin(). */
+void fleet_rejudge_go(struct fleet *fleet);
+
 /* Refuses while held; err says why. */
 bool fleet_refuses_held(const struct fleet *fleet, struct cm_err *err);
 /* Is it a reply with a proposal?  Then it is kept, and err says what to do. */

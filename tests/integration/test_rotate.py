@@ -34,6 +34,9 @@ class Rotate(unittest.TestCase):
         lab.wait_for("gamma to list them", lambda: rotation.listed(gamma, "beta") == after)
         self.assertNotIn("old", rotation.entry(alpha, "beta"))
         self.assertEqual(rotation.secrets_left(beta), [])
+        # Whatever it wrote was signed anew before the former key stopped to count.
+        self.assertEqual(alpha.json("replication", "refused")["quarantine"], [])
+        self.assertEqual({r["server"] for r in alpha.show(made)["receipts"]}, {"beta", "gamma"})
         for doc in (f"keyfile:{made}", f"credential:{made}"):
             sealed = beta.document(doc)["sealed_key"]
             self.assertTrue(beta.can_open(sealed), doc)

@@ -30,7 +30,8 @@ struct rig {
     struct cs_store *store;
     char dir[256];
     bool policy;
-    bool reject_all; /* the verify port says no */
+    bool reject_all;  /* the verify port says no */
+    const char *gone; /* … to what this signer signed; NULL = nobody */
     unsigned verified;
     unsigned armed;
 };
@@ -70,6 +71,11 @@ static inline void toy_verify(void *arg, const json_t *body, bool deleted, struc
     ret->valid = !rig->reject_all && strcmp(value, toy_digest(body, deleted)) == 0;
     if (!ret->valid)
         snprintf(ret->reason, sizeof(ret->reason), "wrong signature");
+    const char *by = cm_json_str_or(cm_json_obj(body, "signature"), "by", "");
+    if (ret->valid && rig->gone && strcmp(by, rig->gone) == 0) {
+        ret->valid = false;
+        snprintf(ret->reason, sizeof(ret->reason), "signer %s was removed", by);
+    }
 }
 
 static inline void count_arm(void *arg)
