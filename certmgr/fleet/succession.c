@@ -14,6 +14,8 @@
 #define TABLE "state"
 #define KEY   "succession" /* {mark} of the last complete pass */
 
+#define SECRETS_MAX 8 /* in one document: an account's key, the next one, the former ones */
+
 struct succession {
     struct cm_loop *loop;
     struct cs_store *store;
@@ -49,12 +51,20 @@ static void mark_of(const struct succession *s, char out[CM_SHA256_HEX])
 
 /* ---- one document ---- */
 
+/* Where a secret of the managers lies. */
+struct secret {
+    json_t *holder; /* borrowed from the body */
+    const char *member;
+};
+
 struct renewing {
     struct succession *s;
     json_t *body;
     int64_t serial;
-    const char *member; /* being sealed again */
-    bool resign;        /* another signed it: it is published whatever becomes of the secret */
+    struct secret secret[SECRETS_MAX];
+    size_t count, at; /* at: being sealed again */
+    bool changed;
+    bool resign; /* another signed it: it is published whatever becomes of the secrets */
 };
 
 static void renewed(void *arg, const struct cs_doc *doc, const struct cm_err *err)
@@ -78,20 +88,35 @@ static void publish(struct succession *s, json_t *take_body, int64_t serial)
     cs_publish(s->store, take_body, serial, renewed, s);
 }
 
+static void reseal_next(struct renewing *r);
+
 static void on_resealed(void *arg, const json_t *reply, const struct cm_err *err)
 {
     struct renewing *r = arg;
-    struct succession *s = r->s;
-    bool changed = cm_json_bool(reply, "changed", false);
+    struct secret *secret = &r->secret[r->at++];
     if (err != NULL) {
         /* Not sealed for us: nobody here can help; anything else may pass. */
-        s->failed += err->code != CM_EDENIED && err->code != CM_ECRYPTO;
+        r->s->failed += err->code != CM_EDENIED && err->code != CM_ECRYPTO;
         cm_log(CM_LOG_WARN, "fleet", cm_json_str(r->body, "_id"),
                "its secret cannot be sealed for the managers of today: %s", err->what);
-    } else if (changed) {
-        cm_json_set_str(r->body, r->member, cm_json_str(reply, "sealed"));
+    } else if (cm_json_bool(reply, "changed", false)) {
+        cm_json_set_str(secret->holder, secret->member, cm_json_str(reply, "sealed"));
+        r->changed = true;
     }
-    if (changed || r->resign)
+    reseal_next(r);
+}
+
+static void reseal_next(struct renewing *r)
+{
+    struct succession *s = r->s;
+    if (r->at < r->count) {
+        const struct secret *secret = &r->secret[r->at];
+        json_t *request = json_pack("{s:s}", "op", "secret.reseal");
+        cm_json_set_str(request, "sealed", cm_json_str(secret->holder, secret->member));
+        s->agent.call(s->agent.arg, request, on_resealed, r);
+        return;
+    }
+    if (r->changed || r->resign)
         publish(s, json_incref(r->body), r->serial);
     else
         s->open--;
@@ -99,25 +124,35 @@ static void on_resealed(void *arg, const json_t *reply, const struct cm_err *err
     cm_free(r);
 }
 
-static void reseal(struct succession *s, json_t *take_body, int64_t serial, const char *member,
-                   bool resign)
+static void note_secret(struct renewing *r, json_t *holder, const char *member)
+{
+    if (r->count < SECRETS_MAX && cm_json_str(holder, member))
+        r->secret[r->count++] = (struct secret){.holder = holder, .member = member};
+}
+
+static void find_secrets(struct renewing *r)
+{
+    const char *type = cm_json_str_or(r->body, "type", "");
+    size_t i;
+    json_t *former;
+    if (strcmp(type, "dns-account") == 0)
+        note_secret(r, r->body, "sealed");
+    if (strcmp(type, "account") != 0)
+        return;
+    note_secret(r, r->body, "sealed_key");
+    note_secret(r, cm_json_obj(r->body, "rollover"), "sealed_key");
+    json_array_foreach(cm_json_arr(r->body, "former"), i, former)
+        note_secret(r, former, "sealed_key");
+}
+
+static void renew(struct succession *s, const struct cs_doc *doc, bool resign)
 {
     struct renewing *r = cm_calloc(1, sizeof(*r));
     *r = (struct renewing){
-        .s = s, .body = take_body, .serial = serial, .member = member, .resign = resign};
-    json_t *request = json_pack("{s:s}", "op", "secret.reseal");
-    cm_json_set_str(request, "sealed", cm_json_str(take_body, member));
+        .s = s, .body = json_deep_copy(doc->body), .serial = doc->serial, .resign = resign};
+    find_secrets(r);
     s->open++;
-    s->agent.call(s->agent.arg, request, on_resealed, r);
-}
-
-/* The member of a document in which a secret of the managers lies, or NULL. */
-static const char *secret_member(const json_t *body)
-{
-    const char *type = cm_json_str_or(body, "type", "");
-    if (strcmp(type, "account") == 0 && cm_json_str(body, "sealed_key"))
-        return "sealed_key";
-    return strcmp(type, "dns-account") == 0 && cm_json_str(body, "sealed") ? "sealed" : NULL;
+    reseal_next(r);
 }
 
 static bool signed_by_us(const struct succession *s, const json_t *body)
@@ -155,14 +190,7 @@ static void look_at(struct succession *s, const char *id)
         look_at_tombstone(s, id);
         return;
     }
-    const char *member = secret_member(doc.body);
-    bool resign = !signed_by_us(s, doc.body);
-    if (member != NULL) {
-        reseal(s, json_incref(doc.body), doc.serial, member, resign);
-    } else if (resign) {
-        s->open++;
-        publish(s, json_incref(doc.body), doc.serial);
-    }
+    renew(s, &doc, !signed_by_us(s, doc.body));
     cs_doc_fini(&doc);
 }
 

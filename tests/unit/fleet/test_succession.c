@@ -266,6 +266,58 @@ static void the_new_manager_signs_and_seals_again(void **state)
     succession_free(next);
 }
 
+static char *account_key(const char *account)
+{
+    CM_AUTO_JSON made = must(
+        agent_now(&alpha, json_pack("{s:s, s:s, s:s, s:s, s:s}", "op", "secret.seal", "purpose",
+                                    "dns", "name", account, "value", account, "for", "managers")));
+    return cm_strdup(cm_json_str(made, "sealed"));
+}
+
+static void assert_beta_opens(const json_t *holder, const char *name)
+{
+    CM_AUTO_JSON opened = must(agent_now(
+        &beta, json_pack("{s:s, s:s, s:s, s:s}", "op", "secret.open", "purpose", "dns", "name",
+                         name, "sealed", cm_json_str_or(holder, "sealed_key", ""))));
+    assert_string_equal(cm_json_str(opened, "value"), name);
+}
+
+/* An account's key, the one that is to follow, and the former ones: a standby can open each. */
+static void nested_secrets_are_sealed_for_a_standby(void **state)
+{
+    (void)state;
+    CM_AUTO_STR present = account_key("present");
+    CM_AUTO_STR next_key = account_key("next");
+    CM_AUTO_STR first = account_key("first");
+    CM_AUTO_STR second = account_key("second");
+    CM_AUTO_JSON keep = NULL;
+    publish(&alpha, json_pack("{s:s, s:s, s:s, s:s, s:s, s:{s:s, s:s}, s:[{s:s, s:s}, {s:s, s:s}]}",
+                              "_id", "account:ca", "type", "account", "directory",
+                              "https://ca.example/dir", "status", "valid", "sealed_key", present,
+                              "rollover", "sealed_key", next_key, "thumbprint", "abc", "former",
+                              "sealed_key", first, "at", "2026-11-22T00:00:00.000Z", "sealed_key",
+                              second, "at", "2026-11-22T00:00:00.000Z"));
+    make_standby();
+    work = succession_new(alpha.loop, alpha.store, alpha.fleet, agent_of(&alpha));
+    succession_look(work);
+    SETTLE_UNTIL(&alpha, pass_done(&alpha));
+    keep = cs_get_body(alpha.store, "account:ca");
+    const json_t *former = cm_json_arr(keep, "former");
+    assert_int_equal(json_array_size(former), 2);
+    int64_t serial = cm_json_int(keep, "serial", 0);
+    /* A second look finds nothing to do. */
+    succession_look(work);
+    SETTLE_UNTIL(&alpha, pass_done(&alpha));
+    CM_AUTO_JSON same = cs_get_body(alpha.store, "account:ca");
+    assert_int_equal(cm_json_int(same, "serial", 0), serial);
+    promote_beta(); /* its agent opens nothing before */
+    assert_beta_opens(keep, "present");
+    assert_beta_opens(cm_json_obj(keep, "rollover"), "next");
+    assert_beta_opens(json_array_get(former, 0), "first");
+    assert_beta_opens(json_array_get(former, 1), "second");
+    succession_free(work);
+}
+
 /* Every server that the limit allows, with names of full length. */
 static void the_largest_fleet_fits(void **state)
 {
@@ -310,6 +362,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(who_missed_it_follows_step_by_step, setup, teardown),
         cmocka_unit_test_setup_teardown(proposals_wait, setup, teardown),
         cmocka_unit_test_setup_teardown(the_new_manager_signs_and_seals_again, setup, teardown),
+        cmocka_unit_test_setup_teardown(nested_secrets_are_sealed_for_a_standby, setup, teardown),
         cmocka_unit_test_setup_teardown(the_largest_fleet_fits, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
