@@ -56,6 +56,9 @@ int rotate_take_tls(const struct config *config, const struct kf_trust *trust, s
  * manager. */
 void rotate_serve(struct cm_loop *loop, struct cs_store *store, struct fleet *fleet,
                   struct kf_agent agent);
+/* Raises and clears the notices about rotations that do not go on, and clears old ones about
+ * copies. */
+void rotate_watch(struct cs_store *store, const struct kf_trust *trust);
 /* Orders a server to rotate its keys (server:<name>, member rotate_at). */
 void rotate_order(struct fleet *fleet, const char *name, const char *who, fleet_done_fn done,
                   void *arg);

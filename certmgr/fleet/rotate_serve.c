@@ -256,12 +256,13 @@ static void turn(void *arg)
 }
 
 /* A rotation that does not go on: people look at that server. */
-static void watch(struct rotate_serve *serve, const struct kf_server *server)
+static void watch(struct cs_store *store, const struct kf_trust *trust,
+                  const struct kf_server *server)
 {
     CM_AUTO_STR key = cm_asprintf(FLEET_ALARMS "rotation/%s", server->name);
-    CM_AUTO_JSON view = rotate_of(serve->store, fleet_trust(serve->fleet), server->name);
+    CM_AUTO_JSON view = rotate_of(store, trust, server->name);
     if (!cm_json_bool(view, "stuck", false)) {
-        fleet_alarm_clear(serve->store, key);
+        fleet_alarm_clear(store, key);
         return;
     }
     CM_AUTO_STR title = cm_asprintf("The keys of server %s are not replaced", server->name);
@@ -272,22 +273,21 @@ static void watch(struct rotate_serve *serve, const struct kf_server *server)
     CM_AUTO_STR hint = cm_asprintf("Look there with certmgr server rotate --status, and here with "
                                    "certmgr server rotate %s --status and certmgr trust show",
                                    server->name);
-    fleet_alarm_raise(serve->store, &(struct fleet_alarm){.key = key,
-                                                          .kind = "rotation_stuck",
-                                                          .title = title,
-                                                          .where = where,
-                                                          .what = what,
-                                                          .hint = hint});
+    fleet_alarm_raise(store, &(struct fleet_alarm){.key = key,
+                                                   .kind = "rotation_stuck",
+                                                   .title = title,
+                                                   .where = where,
+                                                   .what = what,
+                                                   .hint = hint});
 }
 
-static void watch_all(struct rotate_serve *serve)
+void rotate_watch(struct cs_store *store, const struct kf_trust *trust)
 {
-    const struct kf_trust *trust = fleet_trust(serve->fleet);
-    CM_AUTO_JSON alarms = fleet_alarms(serve->store);
+    CM_AUTO_JSON alarms = fleet_alarms(store);
     size_t i;
     json_t *alarm;
     for (i = 0; i < kf_trust_count(trust); i++)
-        watch(serve, kf_trust_at(trust, i));
+        watch(store, trust, kf_trust_at(trust, i));
     json_array_foreach(alarms, i, alarm)
     {
         const char *where = cm_json_str_or(alarm, "where", "");
@@ -295,7 +295,7 @@ static void watch_all(struct rotate_serve *serve)
                                       strncmp(where, "server ", 7) == 0 ? where + 7 : where);
         if (strcmp(cm_json_str_or(alarm, "kind", ""), "old_copy") == 0 &&
             cm_json_time(alarm, "since", 0) + COPY_SHOWN_MS <= cm_now_ms())
-            fleet_alarm_clear(serve->store, key);
+            fleet_alarm_clear(store, key);
     }
 }
 
@@ -315,7 +315,7 @@ static void look(void *arg)
         return;
     cs_each(serve->store, CS_BY_TYPE, "rotation", NULL, NULL, note_id, serve);
     cs_each(serve->store, CS_BY_TYPE, "reseal", NULL, NULL, note_id, serve);
-    watch_all(serve);
+    rotate_watch(serve->store, fleet_trust(serve->fleet));
 }
 
 static void on_document(void *arg, const char *id)
