@@ -80,8 +80,12 @@ static void explain_code(const struct http_failure *failure, struct cm_err *err)
     cm_err_cause(err, "%s", why);
     /* In TLS 1.3 the refusal of our certificate arrives as an alert while reading. */
     if (failure->client_cert && strstr(why, "alert"))
-        cm_err_hint(err, "the server refused our TLS certificate: check that it lists this server "
-                         "as a member of the fleet");
+        cm_err_hint(err,
+                    "the server refused our TLS certificate: check that it is not expired, and "
+                    "that the server trusts its issuer or lists this server as a member of the "
+                    "fleet");
+    else if (strstr(why, "alert certificate required")) /* RFC 8446 section 6.2 */
+        cm_err_hint(err, "the server demands a client certificate: set one for this connection");
     else
         cm_err_hint(err, "%s", known ? reasons[i].hint : "check the network path to this host");
     err->retry = known ? reasons[i].retry : CM_RETRY_TRANSIENT;

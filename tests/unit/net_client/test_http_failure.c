@@ -64,6 +64,9 @@ static void a_refused_client_certificate_is_recognised(void **state)
     assert_non_null(strstr(err.hint, "refused our TLS certificate"));
     err = explain(CURLE_RECV_ERROR, 0, false, alert);
     assert_null(strstr(err.hint, "refused our TLS certificate"));
+    assert_non_null(strstr(err.hint, "demands a client certificate"));
+    err = explain(CURLE_RECV_ERROR, 0, false, "Connection reset by peer");
+    assert_null(strstr(err.hint, "client certificate"));
 }
 
 static void our_own_reasons_come_first(void **state)
