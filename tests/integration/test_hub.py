@@ -4,90 +4,19 @@ of the hub; a hostile member spoils its documents, and nothing that is deployed 
 
 import base64
 import json
-import os
 import shutil
-import ssl
 import tempfile
-import time
 import unittest
 import urllib.error
-import urllib.parse
-import urllib.request
 from pathlib import Path
 
 import lab
+from lab_hub import PASSWORD, USER, Hub
 
 NET = "127.0.30"
 HUB_PORT = 10500
-USER, PASSWORD = "fleet", "hub secret of the fleet"
-MEMBER = "guest:guest"
 EVIL = "f" * 32
 ULID = "01J0000000000000000000000"
-
-
-class Hub:
-    """The hub as a process, and its open API as a member uses it."""
-
-    def __init__(self, directory):
-        self.directory = Path(directory)
-        self.ca = self.directory / "ca.pem"
-        self.url = f"https://{NET}.10:{HUB_PORT}"
-        self.process = None
-
-    def _certificate(self):
-        d = self.directory
-        d.mkdir()
-        lab.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt",
-                 "ec_paramgen_curve:P-256", "-nodes", "-keyout", d / "ca.key", "-out", self.ca,
-                 "-days", "30", "-subj", "/CN=Hub CA"])
-        lab.run(["openssl", "req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256",
-                 "-nodes", "-keyout", d / "tls.key", "-out", d / "tls.csr", "-subj", "/CN=hub"])
-        (d / "ext").write_text(f"subjectAltName=IP:{NET}.10\n")
-        lab.run(["openssl", "x509", "-req", "-in", d / "tls.csr", "-CA", self.ca, "-CAkey",
-                 d / "ca.key", "-CAcreateserial", "-out", d / "tls.pem", "-days", "30",
-                 "-extfile", d / "ext"])
-
-    def start(self):
-        d = self.directory
-        if not d.exists():
-            self._certificate()
-        self.process = lab.Process(
-            "hub", ["node", lab.SOURCE / "tests/interop/hub.mjs", f"{NET}.10", HUB_PORT, d,
-                    d / "tls.pem", d / "tls.key"], d,
-            {"HUB_USERS": f"{USER}:{PASSWORD},{MEMBER}"}).start()
-        lab.wait_for("the hub", lambda: lab.port_open(f"{NET}.10", HUB_PORT))
-        return self
-
-    def kill(self):
-        self.process.child.kill()
-        self.process.child.wait()
-
-    def call(self, method, path, body=None, timeout=30):
-        request = urllib.request.Request(
-            self.url + path, method=method,
-            data=json.dumps(body).encode() if body is not None else None,
-            headers={"Content-Type": "application/json", "Authorization":
-                     "Basic " + base64.b64encode(MEMBER.encode()).decode()})
-        context = ssl.create_default_context(cafile=str(self.ca))
-        with urllib.request.urlopen(request, context=context, timeout=timeout) as reply:
-            return json.loads(reply.read())
-
-    def winner(self, doc_id):
-        """What a reader without signatures takes for the document; None when it is deleted."""
-        try:
-            return self.call("GET", "/certstore/" + urllib.parse.quote(doc_id, safe=""))
-        except urllib.error.HTTPError as error:
-            if error.code == 404:
-                return None
-            raise
-
-    def leaves(self, doc_id):
-        rows = self.call("GET", "/certstore/" + urllib.parse.quote(doc_id, safe="") +
-                         "?open_revs=all&revs=true")
-        return [row["ok"] for row in rows if "ok" in row]
-
-    def spoil(self, *docs):
-        return self.call("POST", "/certstore/_bulk_docs", {"new_edits": False, "docs": list(docs)})
 
 
 class HubTest(unittest.TestCase):
@@ -95,7 +24,7 @@ class HubTest(unittest.TestCase):
     def setUpClass(cls):
         cls.directory = Path(tempfile.mkdtemp(prefix="certmgr-hub-"))
         cls.addClassCleanup(shutil.rmtree, cls.directory, ignore_errors=True)
-        cls.hub = Hub(cls.directory / "hub").start()
+        cls.hub = Hub(cls.directory / "hub", f"{NET}.10", HUB_PORT).start()
         cls.addClassCleanup(lambda: cls.hub.process.stop())
         cls.hub.call("PUT", "/certstore")
         pebble = lab.Pebble(cls.directory / "ca", 10510, 10550)

@@ -7,21 +7,20 @@ import unittest
 from pathlib import Path
 
 import lab
-import test_hub
+from lab_hub import PASSWORD, USER, Hub
 
 PORTS = {"ui_port": 22743, "replication_port": 22744, "challenge_port": 22780}
-test_hub.NET, test_hub.HUB_PORT = "127.0.216", 22790
 
 
 class Promotion(unittest.TestCase):
     def setUp(self):
         self.dir = Path(tempfile.mkdtemp(prefix="certmgr-hubprom-"))
         self.addCleanup(shutil.rmtree, self.dir, ignore_errors=True)
-        self.hub = test_hub.Hub(self.dir / "hub").start()
+        self.hub = Hub(self.dir / "hub", "127.0.216.10", 22790).start()
         self.addCleanup(lambda: self.hub.process.stop())
         self.hub.call("PUT", "/certstore")
         password = self.dir / "password"
-        password.write_text(test_hub.PASSWORD + "\n")
+        password.write_text(PASSWORD + "\n")
         self.servers = [lab.Server(self.dir, name, f"127.0.216.{81 + i}", **PORTS)
                         for i, name in enumerate(("alpha", "beta", "gamma"))]
         self.alpha, self.beta, self.gamma = self.servers
@@ -32,7 +31,7 @@ class Promotion(unittest.TestCase):
             server.join(self.alpha).start()
         for server in self.servers:
             self.assertTrue(server.json(
-                "upstream", "set", self.hub.url + "/certstore", "--user", test_hub.USER,
+                "upstream", "set", self.hub.url + "/certstore", "--user", USER,
                 "--password-file", password, "--ca-file", self.hub.ca)["ok"])
 
     def roles(self, server, name):
