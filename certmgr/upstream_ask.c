@@ -44,7 +44,7 @@ static void refused(struct asking *a, const struct http_result *res, const json_
             "%s answers HTTP %d %.200s", what, res->status, cm_json_str_or(body, "reason", ""));
     if (res->status == 404 && a->database)
         cm_err_hint(&a->err, "Create the database on the hub, then try again");
-    else if (a->err.code == CM_EDENIED)
+    else if (a->err.code == CM_EDENIED || (res->status == 400 && !body)) /* 400: nginx */
         cm_err_hint(&a->err, "Look at the user's name and password, or at the client certificate");
 }
 

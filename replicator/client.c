@@ -199,6 +199,9 @@ void rp_job_fail_status(struct rp_job *job, const struct http_result *res, const
     else
         cm_fail(&err, res->status == 401 || res->status == 403 ? CM_EDENIED : CM_EPEER,
                 "%s the peer: HTTP %d %s", what, res->status, cm_json_str_or(body, "reason", ""));
+    /* A proxy that misses a client certificate says 400 (nginx), and not in JSON. */
+    if (job->client->hub && (err.code == CM_EDENIED || (res->status == 400 && !body)))
+        cm_err_hint(&err, "Look at the user's name and password, or at the client certificate");
     if (res->status == 429 || res->status == 503) {
         int64_t at = http_retry_after(res->headers, now);
         floor_ms = at > now ? at - now : 0;

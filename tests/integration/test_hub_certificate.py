@@ -39,19 +39,44 @@ class HubCertificate(unittest.TestCase):
         cls.alpha.init().start()
         cls.bravo.join(cls.alpha).start()
 
-    def upstream_set(self, server, name=None):
+    def nginx(self, port):
+        """A proxy that takes every handshake, then answers 400 to who has no good certificate."""
+        d = self.dir / "nginx"
+        d.mkdir()
+        (d / "nginx.conf").write_text(f"""
+daemon off; worker_processes 1; pid {d}/nginx.pid; error_log {d}/error.log;
+events {{ worker_connections 64; }}
+http {{
+    access_log off; client_body_temp_path {d}/body; proxy_temp_path {d}/proxy;
+    fastcgi_temp_path {d}/fastcgi; uwsgi_temp_path {d}/uwsgi; scgi_temp_path {d}/scgi;
+    server {{
+        listen {NET}.10:{port} ssl;
+        ssl_certificate {self.hub.directory}/tls.pem;
+        ssl_certificate_key {self.hub.directory}/tls.key;
+        ssl_client_certificate {self.dir}/clients/ca.pem; ssl_verify_client on;
+        location / {{ proxy_pass {self.hub.url}; proxy_buffering off; }}
+    }}
+}}
+""")
+        process = lab.Process("nginx", ["/usr/sbin/nginx", "-c", d / "nginx.conf", "-e",
+                                        d / "error.log"], d).start()
+        self.addCleanup(process.stop)
+        lab.wait_for("nginx", lambda: lab.port_open(f"{NET}.10", port))
+        return f"https://{NET}.10:{port}"
+
+    def upstream_set(self, server, name=None, url=None):
         """(status, what it says); the certificate of that name, or none."""
         words = []
         if name:
             cert, key = self.pair[name]
             words = ["--cert", cert, "--key", key]
-        done = server.cli("upstream", "set", self.gate.url + "/certstore", "--ca-file", self.hub.ca,
-                          *words, check=False)
+        done = server.cli("upstream", "set", (url or self.gate.url) + "/certstore", "--ca-file",
+                          self.hub.ca, *words, check=False)
         return done.returncode, done.stdout + done.stderr
 
-    def refused(self, server, name, alert, hint):
+    def refused(self, server, name, why, hint, url=None):
         """Set it: the command says why not, and so does the status of replication, of both ways."""
-        status, said = self.upstream_set(server, name)
+        status, said = self.upstream_set(server, name, url)
         self.assertEqual(status, 1, said)
 
         def told():
@@ -59,7 +84,7 @@ class HubCertificate(unittest.TestCase):
             return len(rows) == 2 and all("error" in row for row in rows)
         lab.wait_for(f"the refusal of {name} in the status", told, 60, 0.2)
         for text in (said, server.cli("replication", "status").stdout):
-            self.assertIn(alert, text)
+            self.assertIn(why, text)
             self.assertIn(hint, text)
         for row in server.json("replication", "status")["directions"]:
             self.assertEqual(row["state"], "waiting", row)
@@ -145,6 +170,15 @@ class HubCertificate(unittest.TestCase):
         self.wait_days(self.bravo, 14)
         self.assertIn("bravo-2", self.gate.names)
         self.assertLessEqual(set(self.gate.names), {"alpha", "bravo-2"})
+
+    def test_6_a_proxy_says_it_in_http(self):
+        url = self.nginx(20692)
+        for name in (None, "foreign", "expired"):
+            self.refused(self.bravo, name, "HTTP 400", "or at the client certificate", url)
+        self.assertEqual(self.upstream_set(self.bravo, "bravo-2", url)[0], 0)
+        self.live(self.bravo)
+        self.alpha.cli("settings", "--renew-days", 15)
+        self.wait_days(self.bravo, 15)
 
 
 if __name__ == "__main__":
