@@ -8,6 +8,7 @@ import path from 'node:path';
 import express from 'express';
 import PouchDB from 'pouchdb';
 import router from 'pouchdb-express-router';
+import './aborted.mjs';
 
 const [address, port, dir, cert, key] = process.argv.slice(2);
 const users = new Set((process.env.HUB_USERS || '').split(',')

@@ -8,6 +8,7 @@ import express from 'express';
 import PouchDB from 'pouchdb';
 import router from 'pouchdb-express-router';
 import { ADDRESS } from './address.mjs';
+import './aborted.mjs';
 
 const [port, dir, log] = process.argv.slice(2);
 const Peer = PouchDB.defaults({ prefix: dir + path.sep });
