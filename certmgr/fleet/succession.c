@@ -26,6 +26,7 @@ struct succession {
     char *after;              /* id last looked at; NULL = from the first */
     bool running;
     size_t open, failed, changed;
+    size_t former; /* signed by a key of this server that is being replaced */
 };
 
 /* Who may read the managers' secrets, and whose signature stands below documents. */
@@ -67,12 +68,21 @@ struct renewing {
     bool resign; /* another signed it: it is published whatever becomes of the secrets */
 };
 
+/* The agent takes this server's own next keys into use a moment after the root names them. */
+static bool signed_by_former_key(const struct succession *s, const struct cs_doc *doc)
+{
+    const struct kf_server *self = kf_trust_server(fleet_trust(s->fleet), s->fleet->self);
+    const char *key = doc ? cm_json_str(cm_json_obj(doc->body, "signature"), "key") : NULL;
+    return key != NULL && strcmp(key, self->sign_id) != 0;
+}
+
 static void renewed(void *arg, const struct cs_doc *doc, const struct cm_err *err)
 {
     struct succession *s = arg;
-    (void)doc;
     s->open--;
-    if (err == NULL)
+    if (err == NULL && signed_by_former_key(s, doc))
+        s->former++;
+    else if (err == NULL)
         s->changed++;
     else if (err->code != CM_ECONFLICT) { /* changed meanwhile, by us: it is signed */
         s->failed++;
@@ -214,9 +224,9 @@ static void pass_end(struct succession *s)
     if (s->changed > 0)
         cm_log(CM_LOG_INFO, "fleet", NULL,
                "%zu documents were signed or sealed for the managers of today", s->changed);
-    if (s->failed > 0) {
+    if (s->failed > 0 || s->former > 0) {
         s->mark[0] = '\0'; /* from the beginning, a little later */
-        cm_timer_start(s->timer, SUCCESSION_LATE_MS);
+        cm_timer_start(s->timer, s->failed > 0 ? SUCCESSION_LATE_MS : SUCCESSION_SOON_MS);
         return;
     }
     cm_json_set_str(done, "mark", s->mark);
@@ -280,7 +290,7 @@ void succession_look(struct succession *s)
         return;
     memcpy(s->mark, mark, sizeof(mark));
     s->running = true;
-    s->failed = s->changed = 0;
+    s->failed = s->changed = s->former = 0;
     cm_step("succession.begin");
     cm_free(s->after);
     s->after = NULL;

@@ -14,6 +14,7 @@
 #define SUCCESSION_OPEN    64    /* being sealed or signed at a time */
 #define SUCCESSION_MS      10    /* between two slices */
 #define SUCCESSION_LATE_MS 60000 /* a pass with failures is repeated */
+#define SUCCESSION_SOON_MS 1000  /* so is one that the agent signed with its former key */
 
 struct succession;
 struct succession *succession_new(struct cm_loop *loop, struct cs_store *store, struct fleet *fleet,
