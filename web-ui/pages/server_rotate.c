@@ -145,9 +145,9 @@ static void last_seen(struct web_ctx *ctx, struct cm_buf *page)
     }
 }
 
-static void facts_html(struct web_ctx *ctx, struct cm_buf *page, const json_t *rotation, bool self)
+static void facts_html(struct web_ctx *ctx, struct cm_buf *page, const struct stage *stage,
+                       const json_t *rotation, bool self)
 {
-    const struct stage *stage = stage_of(rotation);
     CM_AUTO_STR number = cm_asprintf("%zu", (size_t)(stage - stages) + 1);
     CM_AUTO_STR count = cm_asprintf("%zu", STAGES);
     int64_t left = cm_json_int(rotation, "left", -1);
@@ -213,12 +213,12 @@ static void cancel_html(struct web_ctx *ctx, struct cm_buf *page, const json_t *
     html_raw(page, "</div></form>");
 }
 
-static void moving_html(struct web_ctx *ctx, struct cm_buf *page, const json_t *rotation)
+static void moving_html(struct web_ctx *ctx, struct cm_buf *page, const struct stage *stage,
+                        const json_t *rotation)
 {
-    const struct stage *stage = stage_of(rotation);
     bool self = strcmp(ctx->param, ctx->web->env.self) == 0;
 
-    facts_html(ctx, page, rotation, self);
+    facts_html(ctx, page, stage, rotation, self);
     if (strcmp(stage->state, "proposed") != 0 || !waits_for_signers(ctx, page)) {
         html_raw(page, "<p>");
         web_sentence(page, ctx->lang, self ? stage->waits_self : stage->waits, ctx->param, NULL);
@@ -271,7 +271,7 @@ static void render(struct web_ctx *ctx, int status, const struct cm_err *err)
     CM_AUTO_JSON rotation = power->rotation ? power->rotation(power->arg, ctx->param) : NULL;
     CM_AUTO_JSON refused = cm_err_to_json(err);
     CM_AUTO_STR here = path_of(ctx->param, "");
-    bool moving = stage_of(rotation) != NULL;
+    const struct stage *moving = stage_of(rotation);
     struct cm_buf page;
 
     web_page_begin_with(ctx, &page,
@@ -292,7 +292,7 @@ static void render(struct web_ctx *ctx, int status, const struct cm_err *err)
     if (refused)
         web_error_object(ctx, &page, refused);
     if (moving)
-        moving_html(ctx, &page, rotation);
+        moving_html(ctx, &page, moving, rotation);
     else
         ask_html(ctx, &page, rotation);
     html_raw(&page, "</section>");
