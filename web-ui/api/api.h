@@ -86,6 +86,10 @@ void api_refused(struct web_ctx *ctx, const struct cm_err *err);
 json_t *api_list(const char *name, json_t *take_array);
 /* 202 with where to look: {credential, notes}. */
 void api_submitted(struct web_ctx *ctx, json_t *take_answer);
+/* What became of something handed in for a credential (eng_submit_fn): that, or a problem: 422 with
+ * `title` where fields have errors.  A client that has gone gets nothing. */
+void api_taken(struct web_ctx *ctx, const char *title, const char *credential,
+               const json_t *field_errors, const json_t *notes, const struct cm_err *err);
 
 /* ---- lists: ?after=CURSOR&limit=N, reply {name: [...], next: cursor or null} ---- */
 

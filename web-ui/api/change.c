@@ -30,22 +30,7 @@ void api_credential_dry_run(struct web_ctx *ctx)
 static void changed(void *arg, const char *credential, const json_t *field_errors,
                     const json_t *notes, const struct cm_err *err)
 {
-    struct web_ctx *ctx = arg;
-
-    if (web_ctx_gone(ctx))
-        return;
-    if (credential) {
-        json_t *answer = json_object();
-
-        cm_json_set_str(answer, "credential", credential);
-        cm_json_set(answer, "notes", notes ? json_deep_copy(notes) : json_array());
-        api_submitted(ctx, answer);
-    } else if (json_array_size(field_errors) > 0) {
-        web_reply_problem(ctx, 422, "The request has errors", err ? err->what : NULL,
-                          api_field_errors(field_errors, ctx->json), err);
-    } else {
-        web_reply_error(ctx, err);
-    }
+    api_taken(arg, "The request has errors", credential, field_errors, notes, err);
 }
 
 /* Members that are not given stay as they are.  The answer comes with the credential: an edit

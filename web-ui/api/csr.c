@@ -25,22 +25,7 @@ void api_credential_csr(struct web_ctx *ctx)
 static void taken(void *arg, const char *credential, const json_t *field_errors,
                   const json_t *notes, const struct cm_err *err)
 {
-    struct web_ctx *ctx = arg;
-
-    if (web_ctx_gone(ctx))
-        return;
-    if (credential) {
-        json_t *answer = json_object();
-
-        cm_json_set_str(answer, "credential", credential);
-        cm_json_set(answer, "notes", notes ? json_deep_copy(notes) : json_array());
-        api_submitted(ctx, answer);
-    } else if (json_array_size(field_errors) > 0) {
-        web_reply_problem(ctx, 422, "The certificate cannot be used", err ? err->what : NULL,
-                          api_field_errors(field_errors, ctx->json), err);
-    } else {
-        web_reply_error(ctx, err);
-    }
+    api_taken(arg, "The certificate cannot be used", credential, field_errors, notes, err);
 }
 
 void api_credential_certificate(struct web_ctx *ctx)

@@ -18,31 +18,43 @@ void api_submitted(struct web_ctx *ctx, json_t *take_answer)
     web_reply_json(ctx, 202, take_answer);
 }
 
+static json_t *answer_of(const char *credential, const json_t *notes)
+{
+    json_t *answer = json_object();
+
+    cm_json_set_str(answer, "credential", credential);
+    cm_json_set(answer, "notes", notes ? json_deep_copy(notes) : json_array());
+    return answer;
+}
+
+static bool failed(const json_t *field_errors, const struct cm_err *err)
+{
+    return json_array_size(field_errors) > 0 || (err && err->code);
+}
+
+void api_taken(struct web_ctx *ctx, const char *title, const char *credential,
+               const json_t *field_errors, const json_t *notes, const struct cm_err *err)
+{
+    if (web_ctx_gone(ctx))
+        return;
+    if (json_array_size(field_errors) > 0)
+        web_reply_problem(ctx, 422, title, err ? err->what : NULL,
+                          api_field_errors(field_errors, ctx->json), err);
+    else if (failed(field_errors, err))
+        web_reply_error(ctx, err);
+    else
+        api_submitted(ctx, answer_of(credential, notes));
+}
+
 static void submitted(void *arg, const char *credential, const json_t *field_errors,
                       const json_t *notes, const struct cm_err *err)
 {
     struct web_ctx *ctx = arg;
-    bool failed = json_array_size(field_errors) > 0 || (err && err->code);
-    json_t *answer = NULL;
+    CM_AUTO_JSON answer = failed(field_errors, err) ? NULL : answer_of(credential, notes);
 
-    if (!failed) {
-        answer = json_object();
-        cm_json_set_str(answer, "credential", credential);
-        cm_json_set(answer, "notes", notes ? json_deep_copy(notes) : json_array());
-    }
     /* A client that has gone will send it again: that is what the key is for. */
     idempotency_done(ctx, answer);
-    if (web_ctx_gone(ctx)) {
-        json_decref(answer);
-        return;
-    }
-    if (json_array_size(field_errors) > 0)
-        web_reply_problem(ctx, 422, "The request has errors", err ? err->what : NULL,
-                          api_field_errors(field_errors, ctx->json), err);
-    else if (failed)
-        web_reply_error(ctx, err);
-    else
-        api_submitted(ctx, answer);
+    api_taken(ctx, "The request has errors", credential, field_errors, notes, err);
 }
 
 const struct api_member api_request_members[] = {
