@@ -168,8 +168,12 @@ static void ipv6_addresses_are_bound(void **state)
 {
     (void)state;
     int port = free_port(AF_INET6);
-    if (port < 0)
-        skip(); /* a machine without IPv6 */
+    if (port < 0) { /* a machine without IPv6: said, not tried for ever in silence */
+        struct sup_listener none = listener_at("[::1]:8443");
+        assert_true(sup_listener_bind(&none) < 0);
+        assert_string_not_equal(none.error, "");
+        return;
+    }
     CM_AUTO_STR address = cm_asprintf("[::1]:%d", port);
     struct sup_listener l = listener_at(address);
     assert_int_equal(sup_listener_bind(&l), 0);
