@@ -178,7 +178,18 @@ class Pebble:
             if not process.running():  # a port that is taken, most of the time
                 raise LabError(f"{process.name} ended at once:\n{process.tail()}")
         return (port_open("127.0.0.1", self.port) and port_open("127.0.0.1", self.admin_port) and
-                port_open("127.0.0.1", self.dns_admin))
+                port_open("127.0.0.1", self.dns_admin) and self._is_ours())
+
+    def _is_ours(self):
+        """Does the directory answer with our certificate? Another Pebble's port is open, too."""
+        context = ssl.create_default_context(cafile=str(self.ca))
+        try:
+            urllib.request.urlopen(self.url, context=context, timeout=5).close()
+        except urllib.error.URLError as error:
+            if isinstance(error.reason, ssl.SSLCertVerificationError):
+                raise LabError(f"port {self.port} is another Pebble's: {error}") from error
+            return False
+        return True
 
     def address(self, name, address):
         """The A record of a (Punycode) name."""

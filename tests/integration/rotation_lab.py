@@ -12,10 +12,10 @@ from pathlib import Path
 import lab
 
 
-def certificate_authority():
-    ca = lab.Pebble(Path(tempfile.mkdtemp(prefix="certmgr-rotate-ca-")), http_port=21180,
-                    base=21200, tls_port=21181)
-    ca.admin_port = 21210
+def certificate_authority(http_port, base):
+    """Each file gives ports of its own: they run side by side."""
+    ca = lab.Pebble(Path(tempfile.mkdtemp(prefix="certmgr-rotate-ca-")), http_port=http_port,
+                    base=base, tls_port=http_port + 1)
     return ca.start("127.0.201.11")
 
 

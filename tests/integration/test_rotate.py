@@ -11,7 +11,7 @@ CA = None
 
 def setUpModule():
     global CA
-    CA = rotation.certificate_authority()
+    CA = rotation.certificate_authority(http_port=21180, base=21200)
 
 
 def tearDownModule():

@@ -84,7 +84,7 @@ class Kill(unittest.TestCase):
                          {step for _, step, _ in SEALED})
 
     def with_account(self, net, port):
-        ca = rotation.certificate_authority()
+        ca = rotation.certificate_authority(http_port=21280, base=21300)
         self.addCleanup(shutil.rmtree, ca.directory)
         self.addCleanup(ca.stop)
         fleet = rotation.Fleet(self, net, port, ca, names=("alpha", "beta"))

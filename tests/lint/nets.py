@@ -3,7 +3,8 @@
 Each file's claims are read from its text: nets 127.0.N. (N > 0), addresses 127.0.N.M (of 127.0.0.N
 those with N > 9, with the servers behind `net=`), ports that are assigned to names with PORT or BASE in them or given as
 `…port=` or `base=`, Pebble's behind a base (base, + 1, + 53, + 55), and 127.0.0.1:port.  The text
-does not tell which address a port belongs to: each is one file's alone.  Exceptions: nets.txt.
+does not tell which address a port belongs to: each is one file's alone.  A port that a laboratory
+names is named by each test that imports it: two of those collide.  Exceptions: nets.txt.
 """
 
 import ast
@@ -70,15 +71,29 @@ def claims(text):
     return found
 
 
+def imported_by(tests, module):
+    """The tests that import a laboratory's module."""
+    pattern = re.compile(rf"^(?:import|from) {module}\b", re.M)
+    return [path for path, text in tests if pattern.search(text)]
+
+
 def findings(root, shared):
     """shared: rows (claim, reason) of what several files may name (nets.txt)."""
     owner = {}
     allowed = {claim for claim, _ in shared}
     for folder in FOLDERS:
-        for path in sorted((Path(root) / "tests" / folder).glob("*.py")):
+        paths = sorted((Path(root) / "tests" / folder).glob("*.py"))
+        tests = [(path, path.read_text()) for path in paths if path.name.startswith("test_")]
+        for path in paths:
             name = path.relative_to(root)
             if path.name in LABORATORY:
                 continue
+            users = imported_by(tests, path.stem)
+            if len(users) > 1:
+                for claim in sorted(claims(path.read_text()) - allowed):
+                    if claim.startswith("port"):
+                        yield f"{name}: {claim} is used by each of " + \
+                            ", ".join(user.name for user in users)
             for claim in sorted(claims(path.read_text()) - allowed):
                 for other, its in owner.items():
                     if other == claim or other.startswith(f"{claim}.") or \
