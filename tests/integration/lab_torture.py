@@ -5,6 +5,7 @@ the relay (for the name server) keeps the orders there, one after the other, unt
 """
 
 import base64
+import json
 import os
 import re
 import shutil
@@ -12,14 +13,28 @@ import signal
 import tempfile
 import threading
 import time
+from collections import namedtuple
 from pathlib import Path
 
 import lab
 from fault_proxy import FaultProxy
 from lab_dns import Named
 
-NET, PORT = "127.0.31", 13100
-PROXY_PORT, NAMED_PORT, HTTP_PORT, TLS_PORT = 13107, 13070, 13080, 13443
+Place = namedtuple("Place", "net base proxy_port named_port http_port tls_port ui_port repl_port")
+PLACES = (  # the sample's, and one for each shard: they all can run at the same time
+    Place("127.0.31", base=13100, proxy_port=13107, named_port=13070, http_port=13080,
+          tls_port=13443, ui_port=13444, repl_port=13445),
+    Place("127.0.226", base=22600, proxy_port=22607, named_port=22670, http_port=22682,
+          tls_port=22646, ui_port=22647, repl_port=22648),
+    Place("127.0.227", base=22700, proxy_port=22707, named_port=22770, http_port=22782,
+          tls_port=22746, ui_port=22747, repl_port=22748),
+    Place("127.0.228", base=22800, proxy_port=22807, named_port=22870, http_port=22882,
+          tls_port=22846, ui_port=22847, repl_port=22848),
+    Place("127.0.229", base=22900, proxy_port=22907, named_port=22970, http_port=22982,
+          tls_port=22946, ui_port=22947, repl_port=22948))
+SHARD, SHARDS = map(int, os.environ.get("CERTMGR_TORTURE_SHARD", "0/0").split("/"))
+HERE = PLACES[SHARD + 1 if SHARDS else 0]
+NET = HERE.net
 ZONE, WEB = "torture.test", "torture.example"
 # What is under way when the kill comes: the request does not get through, or its reply gets lost.
 # The states saved around them are those of certmgr/acme/order.c and the journal of TXT values;
@@ -122,25 +137,50 @@ class Kill:
         return set(self.orders) if self.kind == "newAccount" else hit
 
 
+class Progress:
+    """The seed, and a line for each batch that was good; of several processes, over several runs.
+
+    Without a file it remembers nothing."""
+
+    def __init__(self, path, seed):
+        self.path, self.seed, self.done = Path(path) if path else None, seed, {}
+        if self.path:
+            fresh = self.path.with_suffix(f".{os.getpid()}")
+            fresh.write_text(json.dumps({"seed": seed}) + "\n")
+            try:
+                os.link(fresh, self.path)  # whole, or by somebody else
+            except FileExistsError:
+                pass
+            fresh.unlink()
+            first, *lines = map(json.loads, self.path.read_text().splitlines())
+            self.seed, self.done = first["seed"], {line["batch"]: line for line in lines}
+
+    def keep(self, batch, **figures):
+        self.done[batch] = dict(figures, batch=batch)
+        if self.path:
+            with self.path.open("a") as out:
+                out.write(json.dumps(self.done[batch]) + "\n")
+
+
 class Torture:
     def __init__(self):
         self.directory = d = Path(tempfile.mkdtemp(prefix="certmgr-torture-"))
-        self.pebble = lab.Pebble(d / "ca", HTTP_PORT, PORT, tls_port=TLS_PORT)
-        self.pebble.admin_port = PORT + 1
-        self.named = Named(d, f"{NET}.2", NAMED_PORT, zones=[ZONE],
+        self.pebble = lab.Pebble(d / "ca", HERE.http_port, HERE.base, tls_port=HERE.tls_port)
+        self.named = Named(d, f"{NET}.2", HERE.named_port, zones=[ZONE],
                            forwarder=self.pebble.resolver)
         self.asked = f"127.0.0.1:{self.named.own_port}"
-        self.proxy = FaultProxy(self.pebble, PROXY_PORT)
+        self.proxy = FaultProxy(self.pebble, HERE.proxy_port)
         self.account, self.accounts = None, 0
-        self.reject, self.proved = 0, False  # share of refused nonces; are names proved before?
-        self.server = lab.Server(d, "alpha", f"{NET}.1", self.pebble, ui_port=13444,
-                                 replication_port=13445, challenge_port=HTTP_PORT,
+        self.reject = 0  # share of refused nonces
+        self.server = lab.Server(d, "alpha", f"{NET}.1", self.pebble, ui_port=HERE.ui_port,
+                                 replication_port=HERE.repl_port,
+                                 challenge_port=HERE.http_port,
                                  directory_url=self.proxy.url).target()
-        self.server.tls_challenge_port = TLS_PORT
+        self.server.tls_challenge_port = HERE.tls_port
         # every address of the net is this server's: so many certificates for addresses
         self.server.extra = ("[server]\nchallenge_address = 0.0.0.0\n"
                              "tls_challenge_address = 0.0.0.0\n"
-                             f"[network]\ndns_port = {NAMED_PORT}\n")
+                             f"[network]\ndns_port = {HERE.named_port}\n")
 
     def start(self):
         self.pebble._certificate()
@@ -158,13 +198,14 @@ class Torture:
                         f"tsig_secret={secret}", "--limit", "60")
         return self
 
-    def stop(self):
+    def stop(self, keep=False):
         self.proxy.gate.set()
         self.server.stop()
         self.proxy.stop()
         self.pebble.stop()
         self.named.stop()
-        shutil.rmtree(self.directory, ignore_errors=True)
+        if not keep:
+            shutil.rmtree(self.directory, ignore_errors=True)
 
     def setting(self, setting):
         """A new Pebble, and an account at it."""
@@ -185,8 +226,8 @@ class Torture:
         words = ["--eab-kid", kid, "--eab-hmac-file", "-"] if setting.eab else []
         self.server.cli("account", "add", self.account, "--directory", self.proxy.url,
                         "--agree-tos", "--contact", "admin@example.com", "--ca-bundle",
-                        self.pebble.ca, "--http-port", HTTP_PORT, "--tls-port", TLS_PORT, *words,
-                        stdin=text)
+                        self.pebble.ca, "--http-port", HERE.http_port, "--tls-port",
+                        HERE.tls_port, *words, stdin=text)
         self.server.cli("root", "add", self.pebble.root())
 
     def issued(self):
@@ -196,6 +237,6 @@ class Torture:
 
     def values(self):
         """TXT records of the zone, as a transfer shows them."""
-        out = lab.run(["dig", f"@{self.named.address}", "-p", str(NAMED_PORT), "+noall", "+answer",
-                       "-t", "AXFR", ZONE])
+        out = lab.run(["dig", f"@{self.named.address}", "-p", str(HERE.named_port), "+noall",
+                       "+answer", "-t", "AXFR", ZONE])
         return [line for line in out.splitlines() if "\tTXT\t" in line or " TXT " in line]

@@ -8,25 +8,27 @@ its reason.
 
 In CI a sample of less than a minute from a printed seed (CERTMGR_SEED repeats it). CERTMGR_TORTURE=
 all runs everything, CERTMGR_TORTURE=nonces,reuse,eab (such as 50,100,1) one setting; kills may follow
-("50,100,1,finalize lost,set lost"). The batches are numbered: CERTMGR_TORTURE_FROM=n goes on there,
-with the same seed in the same way. CERTMGR_TORTURE_GO_ON=1 counts failed batches and goes on.
+("50,100,1,finalize lost,set lost"). CERTMGR_TORTURE_PROGRESS=file remembers the seed and what was
+good, which is left out. CERTMGR_TORTURE_SHARD=i/n runs every n-th setting from the i-th (0 to 3), in
+a laboratory of its own. CERTMGR_TORTURE_GO_ON=1 counts failed batches and goes on.
+script/endurance torture does all that.
 """
 
 import itertools
 import os
 import random
-import subprocess
 import time
 import traceback
 import unittest
-from collections import namedtuple
+from collections import Counter, namedtuple
 from concurrent.futures import ThreadPoolExecutor
 
 import lab
-from lab_torture import DNS_KILLS, KILLS, NET, WEB, ZONE, Kill, Torture
+from lab_torture import (DNS_KILLS, KILLS, NET, SHARD, SHARDS, WEB, ZONE, Kill, Progress,
+                         Torture)
 
 WHAT = os.environ.get("CERTMGR_TORTURE", "")
-FROM = int(os.environ.get("CERTMGR_TORTURE_FROM", 1))
+PROGRESS = os.environ.get("CERTMGR_TORTURE_PROGRESS")
 GO_ON = os.environ.get("CERTMGR_TORTURE_GO_ON") == "1"
 SEED = int(os.environ.get("CERTMGR_SEED", time.time()))
 SAMPLE_S = 40       # no batch of the sample begins later
@@ -37,7 +39,7 @@ ROUNDS = 6          # until each cell of a batch was at the step
 Setting = namedtuple("Setting", "reject reuse eab")
 Cell = namedtuple("Cell", "challenge key names")
 Order = namedtuple("Order", "cell number names ident")
-NONCES, REUSE = (0, 5, 50, 90), (0, 100)
+NONCES, REUSE = (90, 50, 5, 0), (0, 100)  # the hardest first
 CHALLENGES, KEYS = ("http-01", "dns-01", "tls-alpn-01"), ("P-256", "RSA-2048")
 NAMES = ("one", "wildcard", "thirty", "idn", "ip")
 LAB = None
@@ -58,6 +60,11 @@ def impossible(cell, kill=None, reuse=0):
                                                     *DNS_KILLS):
         return "every authorization is valid already, and the order ready"
     return None
+
+
+def of_new_account(kill):
+    """At such a step, no name is proved: the account is made by the batch itself."""
+    return (kill or "").startswith("newAccount")
 
 
 def half_proved(cell):
@@ -100,6 +107,9 @@ def ascii_names(names):
 
 
 class Cells(unittest.TestCase):
+    def setUp(self):
+        self.cost = Counter()  # of a batch: certificates, requests to the CA, seconds for them
+
     def submit(self, wanted):
         """[(cell, number, names)]: all are handed in before the first one reaches the CA."""
         def post(one):
@@ -140,7 +150,8 @@ class Cells(unittest.TestCase):
     def round(self, setting, cells, kill, said, dice):
         wanted = [(cell, number, names_of(cell, number))
                   for cell, number in zip(cells, NUMBERS)]
-        if setting.reuse and LAB.proved:
+        reused = setting.reuse and not of_new_account(kill)
+        if reused:
             self.prime(wanted)
         LAB.proxy.gate.clear()
         with LAB.proxy.lock:
@@ -151,14 +162,16 @@ class Cells(unittest.TestCase):
         strike.place()
         orders = self.submit(wanted)
         LAB.proxy.gate.set()
+        begun = time.monotonic()
         hit = strike.strike(PATIENCE_S, said)
         self.wait_all(orders, said)
+        self.cost.update(certificates=len(orders), requests=sum(LAB.proxy.counts.values()),
+                         seconds=time.monotonic() - begun)
         self.one_certificate_each(orders, LAB.issued()[made:], said)
         for order in orders:
-            with self.subTest(said, cell=order.cell, credential=order.ident):
-                self.check(order)
+            self.check(order, f"{said}: {order}")
         self.no_values(said)
-        if setting.reuse and LAB.proved:
+        if reused:
             self.as_many_proofs(orders, said)
         return {order.cell for order in orders if ascii_names(order.names) in hit}
 
@@ -225,24 +238,21 @@ class Cells(unittest.TestCase):
                 f"{[s['text'] for s in v['steps'][-6:]]}" for v in views) +
                 f"\n{LAB.server.tail()}") from None
 
-    def check(self, order):
+    def check(self, order, said):
         cell, number, names, ident = order
         credential = LAB.server.api("GET", f"/credentials/{ident}")[2]["credential"]
-        self.assertEqual(sorted(credential["san"]), sorted(ascii_names(names)))
-        self.assertNotIn("error", credential)
-        self.assertEqual(credential["key_type"], cell.key)
-        lab.wait_for("an empty challenge document", lambda: not LAB.server.api(
+        self.assertEqual(sorted(credential["san"]), sorted(ascii_names(names)), said)
+        self.assertNotIn("error", credential, said)
+        self.assertEqual(credential["key_type"], cell.key, said)
+        lab.wait_for(f"an empty challenge document: {said}", lambda: not LAB.server.api(
             "GET", f"/credentials/{ident}")[2].get("challenge"), 60)
         folder = LAB.server.data / f"c{number}"
-        lab.wait_for(f"{folder}", lambda: (folder / "privkey.pem").exists(), 120)
-
-        def public(*args):
-            return subprocess.run(["openssl", *map(str, args)], capture_output=True,
-                                  check=True).stdout
-        key = public("pkey", "-in", folder / "privkey.pem", "-pubout")
-        self.assertEqual(key, public("x509", "-in", folder / "fullchain.pem", "-noout", "-pubkey"))
-        self.assertIn(b"rsaEncryption" if cell.key.startswith("RSA") else b"prime256v1",
-                      public("x509", "-in", folder / "fullchain.pem", "-noout", "-text"))
+        lab.wait_for(f"{folder}: {said}", lambda: (folder / "privkey.pem").exists(), 120)
+        chain = folder / "fullchain.pem"
+        key = lab.run(["openssl", "pkey", "-in", folder / "privkey.pem", "-pubout"])
+        self.assertEqual(key, lab.run(["openssl", "x509", "-in", chain, "-noout", "-pubkey"]), said)
+        self.assertIn("rsaEncryption" if cell.key.startswith("RSA") else "prime256v1",
+                      lab.run(["openssl", "x509", "-in", chain, "-noout", "-text"]), said)
 
     def test_cells(self):
         if WHAT:
@@ -253,13 +263,13 @@ class Cells(unittest.TestCase):
     @staticmethod
     def plan():
         """Every (setting, challenge, kill, cells), in order; prints what cannot be."""
-        settings, kills = SETTINGS, (None, *KILLS)
+        settings, kills = SETTINGS[SHARD::SHARDS or 1], (None, *KILLS)
         if WHAT != "all":
             reject, reuse, eab, *chosen = WHAT.split(",")
             settings = [Setting(int(reject), int(reuse), eab == "1")]
             kills = chosen or kills
         # a kill while the account is made needs a new account, and leaves one for those after it
-        kills = sorted(kills, key=lambda kill: not (kill or "").startswith("newAccount"))
+        kills = sorted(kills, key=lambda kill: not of_new_account(kill))
         plan, left = [], {}  # (what, why) -> cells
         for cell in map(Cell._make, itertools.product(CHALLENGES, KEYS[:1], NAMES)):
             if impossible(cell):
@@ -282,38 +292,46 @@ class Cells(unittest.TestCase):
 
     def whole(self):
         """Every cell with every kill, a setting after the other."""
-        plan = self.plan()
+        plan, kept = self.plan(), Progress(PROGRESS, SEED)
         total = sum(len(cells) for *_, cells in plan)
-        print(f"{len(plan)} batches, {total} combinations; from batch {FROM}", flush=True)
-        now, failed, passed, begun = None, [], 0, time.monotonic()
+        print(f"{len(plan)} batches, {total} combinations, seed {kept.seed}", flush=True)
+        now, failed, begun = None, [], time.monotonic()
         for number, (setting, challenge, kill, cells) in enumerate(plan, 1):
-            if number < FROM:
+            name = f"{','.join(str(int(x)) for x in setting)} {challenge} {kill or 'no kill'}"
+            if name in kept.done:
                 continue
-            said = f"[{number}/{len(plan)}] {tuple(setting)} {challenge} {kill or 'no kill'}"
-            rounds, start = 0, time.monotonic()
+            said, start = f"[{number}/{len(plan)}] {name}", time.monotonic()
             try:
-                if setting != now or (kill or "").startswith("newAccount"):
-                    self.begin(setting, kill)
+                if setting != now or of_new_account(kill):
+                    LAB.setting(setting)
                     now = setting
-                rounds = self.batch(setting, cells, kill, f"{said} (seed {SEED})",
-                                    random.Random(f"{SEED} {number}"))
-                passed += len(cells)
-            except (AssertionError, lab.LabError, OSError):
+                self.cost.clear()
+                rounds = self.batch(setting, cells, kill, f"{said} (seed {kept.seed})",
+                                    random.Random(f"{kept.seed} {name}"))
+            except Exception:  # whatever it is, the next batch has its turn
                 if not GO_ON:
                     raise
-                failed.append(number)
-                now = None  # the next one begins afresh
+                failed.append(name)
                 traceback.print_exc()
-                LAB.proxy.gate.set()
-            print(f"{said}, {len(cells)} cells, {rounds} rounds, {time.monotonic() - start:.1f} s; "
-                  f"{passed} combinations passed, {len(failed)} batches failed, "
-                  f"{time.monotonic() - begun:.0f} s", flush=True)
-        self.assertEqual(failed, [], f"seed {SEED}")
+                print(f"{said} FAILED, {time.monotonic() - start:.1f} s", flush=True)
+                now = self.renew()
+                continue
+            took = round(time.monotonic() - start, 1)
+            kept.keep(name, cells=len(cells), rounds=rounds, whole=took,
+                      **{what: round(n, 1) for what, n in self.cost.items()})
+            print(f"{said}, {len(cells)} cells, {rounds} rounds, {took} s, "
+                  f"{self.cost['requests'] / self.cost['certificates']:.1f} requests each; "
+                  f"{len(failed)} batches failed, {time.monotonic() - begun:.0f} s", flush=True)
+        self.assertEqual(failed, [], f"seed {kept.seed}")
 
     @staticmethod
-    def begin(setting, kill):
-        LAB.setting(setting)
-        LAB.proved = not (kill or "").startswith("newAccount")
+    def renew():
+        """Another laboratory; what the last one wrote stays."""
+        global LAB
+        print(f"kept: {LAB.directory}", flush=True)
+        LAB.stop(keep=True)
+        LAB = Torture()
+        LAB.start()
 
     def sample(self):
         """Settings, cells and kills by the dice; each kill comes before one comes twice."""
@@ -323,20 +341,19 @@ class Cells(unittest.TestCase):
         settings = dice.sample(SETTINGS, len(SETTINGS))
         while time.monotonic() < end and kills:
             setting = settings.pop()
-            self.begin(setting, None)
+            LAB.setting(setting)
             most = 2 if setting.reject == 90 else 5
             for kill in [kills.pop() for _ in range(min(most, len(kills)))]:
-                if kill.startswith("newAccount"):
-                    self.begin(setting, kill)
+                if of_new_account(kill):
+                    LAB.setting(setting)
                 # thirty names at nine of ten refused nonces take more than the sample's time
                 cells = [c for c in CELLS if (setting.reject < 90 or c.names != "thirty") and
-                         not impossible(c, kill, setting.reuse and LAB.proved)]
+                         not impossible(c, kill, 0 if of_new_account(kill) else setting.reuse)]
                 cells = dice.sample(cells, min(SAMPLE_CELLS, len(cells)))
                 said = f"{tuple(setting)} {kill}, {len(cells)} cells (seed {SEED})"
                 start = time.monotonic()
                 self.batch(setting, cells, kill, said, dice)
                 print(f"{said}, {time.monotonic() - start:.1f} s", flush=True)
-                LAB.proved = True
                 if time.monotonic() > end:
                     break
 
