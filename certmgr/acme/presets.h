@@ -1,9 +1,10 @@
 /*
- * Known CAs and what they can do beside what their directory says: the one table behind form, API,
- * CLI and engine.  Data by name or directory URL; limits and CAA identities: engine/ca_known.h.
+ * Known CAs and what they can do beside what their directory says: the one record per CA behind
+ * form, API, CLI and engine, found by its name or its directory URL.  An unknown CA has no record:
+ * no limits, every reason, whatever its directory says.
  *
- * Where a directory tells for itself (renewalInfo, keyChange, profiles, terms), it decides and the
- * table is only what people see before the CA was asked.
+ * Where a directory tells for itself (renewalInfo, keyChange, profiles, terms, caaIdentities), it
+ * decides and the record is only what is known before the CA was asked.
  */
 #pragma once
 
@@ -12,6 +13,29 @@
 #include <stdint.h>
 
 #define ACME_REASONS_ANY 0x3bu /* 0, 1, 3, 4, 5: what a subscriber may say (RFC 5280 5.3.1) */
+
+enum acme_limit {
+    ACME_LIMIT_ORDERS, /* new orders of an account */
+    ACME_LIMIT_DOMAIN, /* certificates for a registered domain */
+    ACME_LIMIT_SET,    /* certificates for exactly the same names */
+    ACME_LIMIT_FAILED, /* failed validations of a name by an account */
+    ACME_LIMIT_COUNT
+};
+
+/* A bucket of `count`, refilled by one every refill_ms; count 0 = no limit. */
+struct acme_rate {
+    unsigned count;
+    int64_t refill_ms;
+};
+
+#define ACME_PROFILE_RULES 3
+
+/* What a profile of the CA takes; name NULL ends the list. */
+struct acme_profile_rule {
+    const char *name;
+    unsigned names_max; /* of a certificate */
+    bool ip;            /* IP addresses, too */
+};
 
 struct acme_preset {
     const char *name;  /* also the proposed account name */
@@ -28,19 +52,26 @@ struct acme_preset {
     const char *other_key;   /* preset for the other kind; NULL = this one */
     unsigned activation_s;   /* OCSP knows a new certificate so long after its issue */
     bool billing;            /* sold by classes of names */
+    bool one_fate;           /* taking away one name revokes the whole certificate */
     bool ari;                /* renewalInfo */
     bool profiles, rollover; /* of the directory */
-    unsigned reasons;        /* bit n: revocation reason n is accepted */
-    unsigned validity_days;  /* usual life, 0 = unknown; notAfter decides */
+    struct acme_profile_rule profile[ACME_PROFILE_RULES]; /* the first one when none is asked for */
+    unsigned reasons;       /* bit n: revocation reason n is accepted; 0 = unknown, so any */
+    unsigned validity_days; /* usual life, 0 = unknown; notAfter decides */
+    const char *caa;        /* its names in CAA records, separated by blanks; NULL = unknown */
+    struct acme_rate rate[ACME_LIMIT_COUNT];
 };
 
 extern const struct acme_preset acme_presets[];
 extern const size_t acme_preset_count;
-/* NULL = unknown (or NULL asked for). */
+/* NULL = unknown (or NULL asked for).  They never go. */
 const struct acme_preset *acme_preset(const char *name);
 const struct acme_preset *acme_preset_of(const char *directory);
-/* Tests: so many more rows, found first; NULL takes them away. */
+/* Tests: so many more rows (with or without a name), found first; NULL takes them away. */
 void acme_preset_test(const struct acme_preset *rows, size_t count);
+/* What this profile takes (NULL or "" = the CA's usual one); NULL = unknown. */
+const struct acme_profile_rule *acme_profile_rule(const struct acme_preset *preset,
+                                                  const char *profile);
 /* Reasons that may be given at this directory; ACME_REASONS_ANY when it is unknown. */
 unsigned acme_reasons(const char *directory);
 

@@ -3,9 +3,9 @@
 
 #include <string.h>
 
+#include "base/net/hostname.h"
 #include "certmgr/acme/presets.h"
 #include "certmgr/engine/billing.h"
-#include "certmgr/engine/ca_known.h"
 #include "certmgr/engine/companions.h"
 #include "certmgr/engine/preflight_run.h"
 
@@ -144,13 +144,32 @@ static void fate_rows(const struct advice *advice)
                    name_at(advice->before, i));
 }
 
+/* ---- profiles -----------------------------------------------------------------------------------
+ */
+
+/* What the chosen profile (or the usual one) would be refused for. */
+static void profile_rows(const struct advice *advice, const struct acme_preset *preset)
+{
+    const char *profile = cm_json_str_or(advice->fields, "profile", "");
+    const struct acme_profile_rule *rule = acme_profile_rule(preset, profile);
+    size_t count = json_array_size(advice->names);
+    if (!rule)
+        return;
+    if (count > rule->names_max)
+        pf_row(advice->rows, "", "profile_limit", PF_FAIL, NULL,
+               "The profile \"%s\" of this CA takes %u names at most, and %zu are asked for",
+               rule->name, rule->names_max, count);
+    for (size_t i = 0; !rule->ip && i < count; i++)
+        if (hostname_is_ip(name_at(advice->names, i)))
+            pf_row(advice->rows, name_at(advice->names, i), "profile_limit", PF_FAIL, NULL,
+                   "The profile \"%s\" of this CA takes no IP addresses", rule->name);
+}
+
 static void ca_rows(const struct advice *advice)
 {
     const char *account = cm_json_str_or(advice->fields, "account", "");
     CM_AUTO_JSON body = account_body(advice, account);
-    const char *directory = cm_json_str(body, "directory");
-    const struct acme_preset *preset = acme_preset_of(directory);
-    const struct ca_known *known = ca_known(directory);
+    const struct acme_preset *preset = acme_preset_of(cm_json_str(body, "directory"));
     size_t i;
     json_t *item;
     key_row(advice, account, true);
@@ -158,9 +177,10 @@ static void ca_rows(const struct advice *advice)
     {
         key_row(advice, json_string_value(item), false);
     }
+    profile_rows(advice, preset);
     if (preset && preset->billing)
         billing_rows(advice);
-    if (known && known->one_fate)
+    if (preset && preset->one_fate)
         fate_rows(advice);
 }
 

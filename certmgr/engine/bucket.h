@@ -5,11 +5,11 @@
  */
 #pragma once
 
-#include "certmgr/engine/ca_known.h"
+#include "certmgr/acme/presets.h"
 
 /* full_ms: wall clock; 0 or past = full.  How many may be taken now; UINT32_MAX without a limit. */
-unsigned eng_bucket_left(const struct eng_rate *rate, int64_t full_ms, int64_t now_ms);
+unsigned eng_bucket_left(const struct acme_rate *rate, int64_t full_ms, int64_t now_ms);
 /* full_ms after n are taken, whether they are there or not. */
-int64_t eng_bucket_take(const struct eng_rate *rate, int64_t full_ms, int64_t now_ms, unsigned n);
+int64_t eng_bucket_take(const struct acme_rate *rate, int64_t full_ms, int64_t now_ms, unsigned n);
 /* From when on n are there: now_ms at the earliest. */
-int64_t eng_bucket_when(const struct eng_rate *rate, int64_t full_ms, int64_t now_ms, unsigned n);
+int64_t eng_bucket_when(const struct acme_rate *rate, int64_t full_ms, int64_t now_ms, unsigned n);

@@ -19,14 +19,14 @@
 #define SWEEP_MAX    10000 /* buckets looked at in one sweep's deletion */
 #define BUCKET_KEY   64
 
-static const char *const limit_names[LIMIT_COUNT] = {"orders", "domain", "set", "failed"};
+static const char *const limit_names[ACME_LIMIT_COUNT] = {"orders", "domain", "set", "failed"};
 
 /* ---- buckets of a wish --------------------------------------------------------------------------
  */
 
 struct bucket {
-    enum eng_limit limit;
-    const struct eng_rate *rate;
+    enum acme_limit limit;
+    const struct acme_rate *rate;
     const char *scope;   /* account, or directory */
     const char *subject; /* for people */
     char key[BUCKET_KEY];
@@ -34,10 +34,10 @@ struct bucket {
 
 typedef void (*bucket_fn)(void *arg, const struct bucket *bucket);
 
-static void give(const struct ca_known *ca, enum eng_limit limit, const struct eng_wish *wish,
+static void give(const struct acme_preset *ca, enum acme_limit limit, const struct eng_wish *wish,
                  const char *subject, const char *exact, bucket_fn fn, void *arg)
 {
-    bool of_account = limit == LIMIT_ORDERS || limit == LIMIT_FAILED;
+    bool of_account = limit == ACME_LIMIT_ORDERS || limit == ACME_LIMIT_FAILED;
     struct bucket bucket = {.limit = limit,
                             .rate = &ca->rate[limit],
                             .scope = of_account ? wish->account : wish->directory,
@@ -73,7 +73,7 @@ char *eng_names_sorted(const json_t *names)
     return out;
 }
 
-static void give_domains(const struct ca_known *ca, const struct eng_wish *wish, bucket_fn fn,
+static void give_domains(const struct acme_preset *ca, const struct eng_wish *wish, bucket_fn fn,
                          void *arg)
 {
     CM_AUTO_JSON seen = json_object();
@@ -88,19 +88,19 @@ static void give_domains(const struct ca_known *ca, const struct eng_wish *wish,
         if (!domain || json_object_get(seen, domain))
             continue;
         json_object_set_new(seen, domain, json_true());
-        give(ca, LIMIT_DOMAIN, wish, domain, NULL, fn, arg);
+        give(ca, ACME_LIMIT_DOMAIN, wish, domain, NULL, fn, arg);
     }
 }
 
 /* What a certificate takes (and an order, with orders). */
-static void each_bucket(const struct ca_known *ca, const struct eng_wish *wish, bool orders,
+static void each_bucket(const struct acme_preset *ca, const struct eng_wish *wish, bool orders,
                         bucket_fn fn, void *arg)
 {
     if (!ca || wish->ari)
         return;
     if (!wish->same_set) {
         if (orders)
-            give(ca, LIMIT_ORDERS, wish, wish->account, NULL, fn, arg);
+            give(ca, ACME_LIMIT_ORDERS, wish, wish->account, NULL, fn, arg);
         give_domains(ca, wish, fn, arg);
     }
     const char *first = json_string_value(json_array_get(wish->names, 0));
@@ -108,7 +108,7 @@ static void each_bucket(const struct ca_known *ca, const struct eng_wish *wish, 
     CM_AUTO_STR set = eng_names_sorted(wish->names);
     CM_AUTO_STR shown = more > 0 ? cm_asprintf("%s and %zu more", first ? first : "", more)
                                  : cm_strdup(first ? first : "");
-    give(ca, LIMIT_SET, wish, shown, set, fn, arg);
+    give(ca, ACME_LIMIT_SET, wish, shown, set, fn, arg);
 }
 
 /* ---- the table ----------------------------------------------------------------------------------
@@ -169,7 +169,7 @@ static void tell(const struct bucket *bucket, char text[BUDGET_TEXT_MAX])
 {
     static const struct {
         const char *before, *behind;
-    } parts[LIMIT_COUNT] = {
+    } parts[ACME_LIMIT_COUNT] = {
         {"new orders of the account", "are taken by the CA at a time"},
         {"certificates for the domain", "are issued by the CA at a time"},
         {"certificates for exactly the names", "are issued by the CA at a time"},
@@ -204,7 +204,7 @@ static void ask_one(void *arg, const struct bucket *bucket)
 
 static int64_t ask(struct engine *engine, const struct eng_wish *wish, bool promise, char *text)
 {
-    const struct ca_known *ca = ca_known(wish->directory);
+    const struct acme_preset *ca = acme_preset_of(wish->directory);
     struct asking asking = {.engine = engine,
                             .now_ms = cm_now_ms(),
                             .until_ms = cm_now_ms(),
@@ -215,7 +215,7 @@ static int64_t ask(struct engine *engine, const struct eng_wish *wish, bool prom
     for (size_t i = 0; ca && !wish->ari && i < json_array_size(wish->names); i++) {
         const char *name = json_string_value(json_array_get(wish->names, i));
         if (name)
-            give(ca, LIMIT_FAILED, wish, name, NULL, ask_one, &asking);
+            give(ca, ACME_LIMIT_FAILED, wish, name, NULL, ask_one, &asking);
     }
     return asking.until_ms;
 }
@@ -263,10 +263,10 @@ static void take_one(void *arg, const struct bucket *bucket)
 
 json_t *eng_budget_begin(struct engine *engine, const struct eng_wish *wish, bool fresh)
 {
-    const struct ca_known *ca = ca_known(wish->directory);
+    const struct acme_preset *ca = acme_preset_of(wish->directory);
     struct holding holding = {.engine = engine, .held = json_array(), .directory = wish->directory};
     if (ca && fresh && !wish->ari && !wish->same_set)
-        give(ca, LIMIT_ORDERS, wish, wish->account, NULL, take_one, engine);
+        give(ca, ACME_LIMIT_ORDERS, wish, wish->account, NULL, take_one, engine);
     each_bucket(ca, wish, false, hold_one, &holding);
     return holding.held;
 }
@@ -278,8 +278,8 @@ void eng_budget_end(struct engine *engine, json_t *take_held, bool issued)
     json_array_foreach(take_held, i, row)
     {
         struct eng_guard *guard = engine->guard;
-        const struct ca_known *ca = ca_known(cm_json_str(row, "directory"));
-        struct bucket bucket = {.limit = (enum eng_limit)cm_json_int(row, "limit", 0),
+        const struct acme_preset *ca = acme_preset_of(cm_json_str(row, "directory"));
+        struct bucket bucket = {.limit = (enum acme_limit)cm_json_int(row, "limit", 0),
                                 .scope = cm_json_str(row, "scope"),
                                 .subject = cm_json_str(row, "subject")};
         (void)cm_strcpy(bucket.key, sizeof(bucket.key), cm_json_str_or(row, "key", ""));
@@ -299,26 +299,26 @@ void eng_budget_end(struct engine *engine, json_t *take_held, bool issued)
 void eng_budget_failed(struct engine *engine, const char *account, const char *directory,
                        const char *name)
 {
-    const struct ca_known *ca = ca_known(directory);
+    const struct acme_preset *ca = acme_preset_of(directory);
     struct eng_wish wish = {.account = account, .directory = directory};
     if (ca)
-        give(ca, LIMIT_FAILED, &wish, name, NULL, take_one, engine);
+        give(ca, ACME_LIMIT_FAILED, &wish, name, NULL, take_one, engine);
 }
 
 /* ---- showing ------------------------------------------------------------------------------------
  */
 
 struct showing {
-    const struct ca_known *ca;
+    const struct acme_preset *ca;
     const char *account;
     json_t *limits;
     int64_t now_ms;
     bool orders; /* the account's own row was there */
 };
 
-static void show(struct showing *showing, enum eng_limit limit, const char *subject, int64_t full)
+static void show(struct showing *showing, enum acme_limit limit, const char *subject, int64_t full)
 {
-    const struct eng_rate *rate = &showing->ca->rate[limit];
+    const struct acme_rate *rate = &showing->ca->rate[limit];
     json_t *row = json_object();
     if (rate->count == 0) {
         json_decref(row);
@@ -343,13 +343,13 @@ static int on_shown(void *arg, const char *key, const json_t *value)
     const char *name = cm_json_str_or(value, "limit", ""), *scope = cm_json_str(value, "scope");
     int64_t full = cm_json_time(value, "full_at", 0);
     (void)key;
-    for (int i = 0; i < LIMIT_COUNT; i++) {
-        bool of_account = i == LIMIT_ORDERS || i == LIMIT_FAILED;
+    for (int i = 0; i < ACME_LIMIT_COUNT; i++) {
+        bool of_account = i == ACME_LIMIT_ORDERS || i == ACME_LIMIT_FAILED;
         if (strcmp(name, limit_names[i]) != 0 || full <= showing->now_ms || !scope ||
             strcmp(scope, of_account ? showing->account : showing->ca->directory) != 0)
             continue;
-        showing->orders = showing->orders || i == LIMIT_ORDERS;
-        show(showing, (enum eng_limit)i, cm_json_str(value, "subject"), full);
+        showing->orders = showing->orders || i == ACME_LIMIT_ORDERS;
+        show(showing, (enum acme_limit)i, cm_json_str(value, "subject"), full);
     }
     return json_array_size(showing->limits) >= BUDGET_ROWS_MAX;
 }
@@ -360,17 +360,16 @@ json_t *eng_budget_view(struct engine *engine, const char *account)
     CM_AUTO_JSON body = eng_short_name_ok(account) ? cs_get_body(engine->env.store, id) : NULL;
     if (!body)
         return NULL;
-    const struct ca_known *ca = ca_known(cm_json_str(body, "directory"));
+    const struct acme_preset *ca = acme_preset_of(cm_json_str(body, "directory"));
     json_t *view = json_object();
     struct showing showing = {
         .ca = ca, .account = account, .limits = json_array(), .now_ms = cm_now_ms()};
-    cm_json_set_bool(view, "known", ca != NULL && ca->rate[LIMIT_ORDERS].count > 0);
-    const struct acme_preset *preset = acme_preset_of(cm_json_str(body, "directory"));
-    cm_json_set_str(view, "ca", preset ? preset->title : NULL);
+    cm_json_set_bool(view, "known", ca != NULL && ca->rate[ACME_LIMIT_ORDERS].count > 0);
+    cm_json_set_str(view, "ca", ca ? ca->title : NULL);
     if (ca)
         cs_kv_each(engine->env.store, "budget", "b/", on_shown, &showing);
     if (ca && !showing.orders)
-        show(&showing, LIMIT_ORDERS, account, 0);
+        show(&showing, ACME_LIMIT_ORDERS, account, 0);
     cm_json_set(view, "limits", showing.limits);
     return view;
 }

@@ -10,9 +10,9 @@
 
 #include "base/net/hostname.h"
 #include "certmgr/acme/ca.h"
+#include "certmgr/acme/presets.h"
 #include "certmgr/acme/problem.h"
 #include "certmgr/dns/caa.h"
-#include "certmgr/engine/ca_known.h"
 #include "certmgr/engine/job.h"
 
 /* One look at all names of the order. */
@@ -32,10 +32,10 @@ struct job_caa {
 json_t *eng_caa_identities(const struct eng_account *account)
 {
     const struct acme_directory *directory = acme_ca_directory(account->ca);
-    const struct ca_known *known = ca_known(cm_json_str(account->body, "directory"));
+    const struct acme_preset *known = acme_preset_of(cm_json_str(account->body, "directory"));
     if (directory->loaded && directory->caa_identities)
         return json_deep_copy(directory->caa_identities);
-    CM_AUTO_JSON text = json_string(known && known->identities ? known->identities : "");
+    CM_AUTO_JSON text = json_string(known && known->caa ? known->caa : "");
     return eng_split(text);
 }
 

@@ -37,6 +37,7 @@ static const struct {
      "Keep the name until the certificate has been replaced everywhere."},
     {"one_fate", "lifetime", "Put names that may go earlier into certificates of their own."},
     {"profile_unknown", "directory", "Choose one of the profiles that the CA offers, or none."},
+    {"profile_limit", "directory", "Choose another profile of the CA, or other names."},
     {"budget_ok", "budget", NULL},
     {"budget_wait", "budget", "Wait: the request may be submitted and is held until then."},
     {"directory_unread", "directory",
@@ -198,6 +199,7 @@ static void set_rows(struct preflight *pf)
 static void budget_row(struct preflight *pf, const char *directory)
 {
     char text[BUDGET_TEXT_MAX], when[CM_TIME_TEXT];
+    const struct acme_preset *preset = acme_preset_of(directory);
     struct eng_wish wish = {.account = pf->account->name,
                             .directory = directory,
                             .names = cm_json_arr(pf->fields, "host_names_ascii")};
@@ -206,7 +208,7 @@ static void budget_row(struct preflight *pf, const char *directory)
     if (until > cm_now_ms())
         pf_row(pf->rows, "", "budget_wait", PF_WARN, NULL,
                "The order would wait for the CA's limit until %s: %s", when, text);
-    else if (ca_known(directory))
+    else if (preset && preset->rate[ACME_LIMIT_ORDERS].count > 0)
         pf_row(pf->rows, "", "budget_ok", PF_OK, NULL, "The CA's limits leave room for the order");
 }
 

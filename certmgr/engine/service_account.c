@@ -17,6 +17,7 @@
 #include "base/core/num.h"
 #include "base/net/hostname.h"
 #include "base/net/url.h"
+#include "certmgr/acme/presets.h"
 #include "certmgr/acme/proof.h"
 #include "certmgr/engine/activation.h"
 
@@ -117,6 +118,12 @@ static int check_contacts(struct account_put *put, const json_t *value)
         if (rc != 0)
             return rc;
     }
+    const struct acme_preset *preset = acme_preset_of(cm_json_str(put->members, "directory"));
+    if (preset && preset->contact_max > 0 &&
+        (json_array_size(out) < preset->contact_min || json_array_size(out) > preset->contact_max))
+        return cm_fail(&put->err, CM_EINVAL,
+                       "contacts: the CA \"%s\" takes accounts with %u to %u mail addresses only",
+                       preset->title, preset->contact_min, preset->contact_max);
     return 0;
 }
 

@@ -26,6 +26,7 @@ static const struct {
     {"fate_dropped", MSG_FIX_FATE_DROPPED},
     {"by_hand", MSG_FIX_BY_HAND},
     {"profile_unknown", MSG_FIX_PROFILE_UNKNOWN},
+    {"profile_limit", MSG_FIX_PROFILE_LIMIT},
     {"budget_wait", MSG_FIX_BUDGET_WAIT},
     {"directory_unread", MSG_FIX_DIRECTORY_UNREAD},
     {"challenge_none", MSG_FIX_CHALLENGE_NONE},

@@ -19,7 +19,8 @@ static void rows_are_whole(void **state)
         assert_int_equal(strncmp(row->directory, "https://", 8), 0);
         assert_int_equal(strncmp(row->terms, "https://", 8), 0);
         assert_true(row->contact_min <= row->contact_max);
-        assert_true(row->reasons & 1u); /* "unspecified" is always accepted */
+        assert_non_null(strchr(row->caa, '.')); /* CAA is looked at before the CA was asked */
+        assert_true(row->reasons & 1u);         /* "unspecified" is always accepted */
         if (row->staging)
             assert_true(acme_preset(row->staging)->test);
         if (row->other_key) {
@@ -31,6 +32,7 @@ static void rows_are_whole(void **state)
     assert_null(acme_preset(NULL));
     assert_null(acme_preset("nobody"));
     assert_null(acme_preset_of("https://ca.example/dir"));
+    assert_null(acme_preset_of(NULL));
 }
 
 /* reference/acme.md A1, A4, A6, A8, N5, N6 */
@@ -43,7 +45,42 @@ static void jprs_is_as_its_manual_says(void **state)
     assert_int_equal(jprs->contact_min, 1);
     assert_int_equal(jprs->contact_max, 6);
     assert_int_equal(jprs->activation_s, 600);
+    assert_true(jprs->one_fate); /* B6 */
+    assert_string_equal(jprs->caa, "jprs.jp");
     assert_null(jprs->staging);
+}
+
+/* reference/acme.md 2.3 */
+static void profiles_take_so_many_names(void **state)
+{
+    (void)state;
+    const struct acme_preset *live = acme_preset("letsencrypt");
+    assert_string_equal(acme_profile_rule(live, NULL)->name, "classic");
+    assert_string_equal(acme_profile_rule(live, "")->name, "classic");
+    assert_int_equal(acme_profile_rule(live, "tlsserver")->names_max, 25);
+    assert_false(acme_profile_rule(live, "tlsserver")->ip);
+    assert_true(acme_profile_rule(live, "shortlived")->ip);
+    assert_null(acme_profile_rule(live, "of-next-year"));
+    assert_null(acme_profile_rule(acme_preset("jprs"), NULL));
+    assert_null(acme_profile_rule(NULL, "classic"));
+}
+
+/* reference/acme.md 4.5 */
+static void the_limits_of_known_cas_are_data(void **state)
+{
+    (void)state;
+    const struct acme_preset *live =
+        acme_preset_of("https://acme-v02.api.letsencrypt.org/directory");
+    const struct acme_preset *staging =
+        acme_preset_of("https://acme-staging-v02.api.letsencrypt.org/directory");
+    assert_int_equal(live->rate[ACME_LIMIT_ORDERS].count, 300);
+    assert_int_equal(live->rate[ACME_LIMIT_ORDERS].refill_ms, 36000);       /* 300 in 3 h */
+    assert_int_equal(live->rate[ACME_LIMIT_DOMAIN].refill_ms / 60000, 201); /* 50 in 7 d */
+    assert_int_equal(live->rate[ACME_LIMIT_SET].refill_ms / 3600000, 33);   /* 5 in 7 d */
+    assert_int_equal(live->rate[ACME_LIMIT_FAILED].refill_ms, 720000);      /* 5 in 1 h */
+    for (int i = 0; i < ACME_LIMIT_COUNT; i++)
+        assert_true(staging->rate[i].count > live->rate[i].count);
+    assert_int_equal(acme_preset("jprs")->rate[ACME_LIMIT_ORDERS].count, 0);
 }
 
 static void reasons(void **state)
@@ -82,8 +119,9 @@ static void reasons(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(rows_are_whole),
-                                       cmocka_unit_test(jprs_is_as_its_manual_says),
-                                       cmocka_unit_test(reasons)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(rows_are_whole), cmocka_unit_test(jprs_is_as_its_manual_says),
+        cmocka_unit_test(profiles_take_so_many_names),
+        cmocka_unit_test(the_limits_of_known_cas_are_data), cmocka_unit_test(reasons)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -2,8 +2,8 @@
  * itself. */
 #include "tests/unit/engine/harness.h"
 
+#include "certmgr/acme/presets.h"
 #include "certmgr/engine/advice.h"
-#include "certmgr/engine/ca_known.h"
 
 #define ECC "https://acme.ssl.com/sslcom-dv-ecc"
 #define RSA "https://acme.ssl.com/sslcom-dv-rsa"
@@ -13,7 +13,7 @@ static json_t *rows;
 
 static int teardown(void **state)
 {
-    ca_known_test(NULL);
+    acme_preset_test(NULL, 0);
     json_decref(rows);
     rows = NULL;
     return h_teardown(state);
@@ -91,6 +91,28 @@ static void the_key_does_not_fit_the_directory(void **state)
     assert_non_null(strstr(text("key_type_wrong", "text"), "(account other)"));
 }
 
+/* Thirty names (B1) are more than some profiles take. */
+static void what_a_profile_does_not_take(void **state)
+{
+    struct h *h = *state;
+    struct cm_buf names;
+    account_at(h, "ca", "https://acme-v02.api.letsencrypt.org/directory");
+    cm_buf_init(&names, 4096);
+    for (int i = 0; i < 26; i++)
+        cm_buf_printf(&names, "n%d.example.com ", i);
+    ask(h, NULL, with(h_fields(cm_buf_str(&names)), "profile", "tlsserver"));
+    assert_string_equal(text("profile_limit", "result"), "fail");
+    assert_non_null(strstr(text("profile_limit", "text"), "25 names at most, and 26"));
+    assert_non_null(strstr(text("profile_limit", "fix"), "another profile"));
+    ask(h, NULL, h_fields(cm_buf_str(&names))); /* the usual one takes 100 */
+    assert_null(row("profile_limit"));
+    cm_buf_fini(&names);
+    ask(h, NULL, h_fields("192.0.2.1"));
+    assert_string_equal(text("profile_limit", "name"), "192.0.2.1");
+    ask(h, NULL, with(h_fields("192.0.2.1"), "profile", "shortlived"));
+    assert_null(row("profile_limit"));
+}
+
 /* Each class, and the name that changes it (B7). */
 static void the_class_that_is_paid_for(void **state)
 {
@@ -128,8 +150,8 @@ static void what_a_change_costs(void **state)
     h_account(h);
     json_decref(h_issue(h, "example.com, www.example.com"));
     snprintf(directory, sizeof(directory), "%s/dir", h->ca.base);
-    struct ca_known known = {.directory = directory, .one_fate = true};
-    ca_known_test(&known);
+    struct acme_preset known = {.directory = directory, .one_fate = true};
+    acme_preset_test(&known, 1);
     ask(h, h->credential, json_pack("{s:s}", "host_names", "example.com"));
     assert_string_equal(text("fate_dropped", "name"), "www.example.com");
     assert_string_equal(text("fate_dropped", "result"), "warn");
@@ -230,6 +252,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(the_key_does_not_fit_the_directory),
+        TEST(what_a_profile_does_not_take),
         TEST(the_class_that_is_paid_for),
         TEST(what_a_change_costs),
         TEST(names_that_can_be_added),

@@ -6,20 +6,20 @@
 #define HOUR_MS INT64_C(3600000)
 
 static char directory[128];
-static struct ca_known row;
+static struct acme_preset row;
 
 /* The small CA with limits. */
 static void limits(struct h *h)
 {
     h_account(h);
     snprintf(directory, sizeof(directory), "%s/dir", h->ca.base);
-    row = (struct ca_known){.directory = directory};
-    ca_known_test(&row);
+    row = (struct acme_preset){.directory = directory};
+    acme_preset_test(&row, 1);
 }
 
 static int teardown(void **state)
 {
-    ca_known_test(NULL);
+    acme_preset_test(NULL, 0);
     return h_teardown(state);
 }
 
@@ -93,7 +93,7 @@ static void an_order_beyond_the_limit_waits_and_burns_nothing(void **state)
 {
     struct h *h = *state;
     limits(h);
-    row.rate[LIMIT_ORDERS] = (struct eng_rate){1, HOUR_MS};
+    row.rate[ACME_LIMIT_ORDERS] = (struct acme_rate){1, HOUR_MS};
     json_decref(h_issue(h, "one.example.com"));
     h_until(h, is_idle, "the end");
     int64_t before = cm_now_ms();
@@ -148,9 +148,9 @@ static void renewals_of_the_same_names_take_only_the_set(void **state)
 {
     struct h *h = *state;
     limits(h);
-    row.rate[LIMIT_ORDERS] = (struct eng_rate){1, HOUR_MS};
-    row.rate[LIMIT_DOMAIN] = (struct eng_rate){1, HOUR_MS};
-    row.rate[LIMIT_SET] = (struct eng_rate){2, HOUR_MS};
+    row.rate[ACME_LIMIT_ORDERS] = (struct acme_rate){1, HOUR_MS};
+    row.rate[ACME_LIMIT_DOMAIN] = (struct acme_rate){1, HOUR_MS};
+    row.rate[ACME_LIMIT_SET] = (struct acme_rate){2, HOUR_MS};
     json_decref(h_issue(h, "www.example.com, example.com"));
     h_until(h, is_idle, "the end");
     renews(h);
@@ -172,8 +172,8 @@ static void orders_under_way_hold_what_they_will_take(void **state)
     struct h *h = *state;
     limits(h);
     char text[BUDGET_TEXT_MAX];
-    row.rate[LIMIT_DOMAIN] = (struct eng_rate){2, HOUR_MS};
-    row.rate[LIMIT_SET] = (struct eng_rate){9, HOUR_MS};
+    row.rate[ACME_LIMIT_DOMAIN] = (struct acme_rate){2, HOUR_MS};
+    row.rate[ACME_LIMIT_SET] = (struct acme_rate){9, HOUR_MS};
     CM_AUTO_JSON one = json_pack("[s,s]", "a.example.co.uk", "b.example.co.uk");
     CM_AUTO_JSON two = json_pack("[s]", "*.example.co.uk");
     CM_AUTO_JSON other = json_pack("[s]", "a.elsewhere.co.uk");
@@ -210,7 +210,7 @@ static void failed_checks_of_a_name_are_counted(void **state)
     struct h *h = *state;
     limits(h);
     char text[BUDGET_TEXT_MAX];
-    row.rate[LIMIT_FAILED] = (struct eng_rate){1, HOUR_MS};
+    row.rate[ACME_LIMIT_FAILED] = (struct acme_rate){1, HOUR_MS};
     h->ca.fail_validation = true;
     assert_int_equal(h_submit(h, h_fields("www.example.com")), 0);
     json_decref(h_status(h, "error"));

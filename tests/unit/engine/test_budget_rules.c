@@ -21,7 +21,7 @@
 static void a_bucket_empties_and_refills_one_by_one(void **state)
 {
     (void)state;
-    const struct eng_rate rate = {5, 1000};
+    const struct acme_rate rate = {5, 1000};
     int64_t full = 0;
     assert_int_equal(eng_bucket_left(&rate, full, NOW), 5);
     for (unsigned i = 5; i > 0; i--) {
@@ -41,7 +41,7 @@ static void a_bucket_empties_and_refills_one_by_one(void **state)
 static void odd_clocks_and_numbers_do_not_lock_a_bucket(void **state)
 {
     (void)state;
-    const struct eng_rate rate = {5, 1000}, huge = {UINT32_MAX, INT64_MAX}, none = {0, 0};
+    const struct acme_rate rate = {5, 1000}, huge = {UINT32_MAX, INT64_MAX}, none = {0, 0};
     /* The clock was set back by a year: at most the time to fill. */
     assert_int_equal(eng_bucket_when(&rate, NOW + INT64_C(31536000000), NOW, 1), NOW + 1000);
     assert_int_equal(eng_bucket_left(&rate, INT64_MAX, NOW), 0);
@@ -56,24 +56,6 @@ static void odd_clocks_and_numbers_do_not_lock_a_bucket(void **state)
         full = eng_bucket_take(&rate, full, NOW, UINT32_MAX);
         assert_true(full > NOW);
     }
-}
-
-static void the_limits_of_known_cas_are_data(void **state)
-{
-    (void)state;
-    const struct ca_known *live = ca_known("https://acme-v02.api.letsencrypt.org/directory");
-    const struct ca_known *staging =
-        ca_known("https://acme-staging-v02.api.letsencrypt.org/directory");
-    assert_int_equal(live->rate[LIMIT_ORDERS].count, 300);
-    assert_int_equal(live->rate[LIMIT_ORDERS].refill_ms, 36000);       /* 300 in 3 h */
-    assert_int_equal(live->rate[LIMIT_DOMAIN].refill_ms / 60000, 201); /* 50 in 7 d */
-    assert_int_equal(live->rate[LIMIT_SET].refill_ms / 3600000, 33);   /* 5 in 7 d */
-    assert_int_equal(live->rate[LIMIT_FAILED].refill_ms, 720000);      /* 5 in 1 h */
-    for (int i = 0; i < LIMIT_COUNT; i++)
-        assert_true(staging->rate[i].count > live->rate[i].count);
-    assert_null(ca_known("https://127.0.0.1:14000/dir"));
-    assert_null(ca_known(NULL));
-    assert_true(ca_known("https://acme.amecert.jprs.jp/DV/getDirectory")->one_fate);
 }
 
 /* ---- billing ----------------------------------------------------------------------------------
@@ -221,7 +203,6 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_bucket_empties_and_refills_one_by_one),
         cmocka_unit_test(odd_clocks_and_numbers_do_not_lock_a_bucket),
-        cmocka_unit_test(the_limits_of_known_cas_are_data),
         cmocka_unit_test(classes_of_names),
         cmocka_unit_test(many_failures_open_the_breaker_and_a_canary_closes_it),
         cmocka_unit_test(a_share_of_a_fifth_is_borne_and_old_failures_are_forgotten),

@@ -1,7 +1,7 @@
 /* CAA around an order: the second CA of a list, and the explanation of a refusal. */
 #include "tests/unit/engine/harness.h"
 
-#include "certmgr/engine/ca_known.h"
+#include "certmgr/acme/presets.h"
 #include "certmgr/engine/preflight.h"
 #include "tests/unit/dns/fake_dns.h"
 
@@ -38,7 +38,7 @@ static int setup(void **state)
 static int teardown(void **state)
 {
     struct h *h = *state;
-    ca_known_test(NULL);
+    acme_preset_test(NULL, 0);
     json_decref(report);
     report = NULL;
     h_ca_stop(&second);
@@ -53,9 +53,9 @@ static int teardown(void **state)
 /* Account "ca" at the first CA, "second" at the other, whose CAA name is known. */
 static void accounts(struct h *h)
 {
-    static struct ca_known known = {.identities = "second.example"};
+    static struct acme_preset known = {.caa = "second.example"};
     known.directory = directory;
-    ca_known_test(&known);
+    acme_preset_test(&known, 1);
     h_account(h);
     CM_AUTO_JSON fields = json_pack("{s:s,s:s,s:b,s:b}", "name", "second", "directory", directory,
                                     "terms_agreed", 1, "self_check", 0);
@@ -160,10 +160,10 @@ static void a_refusal_is_explained(void **state)
     assert_true(has_cause(error, "first.test CAA 0 issue \"first.example\""));
     assert_true(has_cause(error, "does not say which names in CAA records are its own"));
     assert_string_equal(cm_json_str(error, "retry"), cm_retry_name(CM_RETRY_CONFIGURATION));
-    struct ca_known known = {.identities = "ca.example"};
+    struct acme_preset known = {.caa = "ca.example"};
     CM_AUTO_STR own = cm_asprintf("%s/dir", h->ca.base);
     known.directory = own;
-    ca_known_test(&known);
+    acme_preset_test(&known, 1);
     json_t *fields = h_fields("www.none.test");
     cm_json_set_str(fields, "keyring_file", "none.kyr");
     assert_int_equal(h_submit(h, fields), 0);

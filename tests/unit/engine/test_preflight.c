@@ -15,7 +15,7 @@ static int setup(void **state)
 
 static int teardown(void **state)
 {
-    ca_known_test(NULL);
+    acme_preset_test(NULL, 0);
     json_decref(report);
     json_decref(field_errors);
     report = field_errors = NULL;
@@ -144,9 +144,9 @@ static void kind_of_key_and_class_of_known_cas(void **state)
 static void names_of_one_fate(void **state)
 {
     struct h *h = *state;
-    struct ca_known known = {.directory = "https://127.0.0.1:1/dir", .one_fate = true};
+    struct acme_preset known = {.directory = "https://127.0.0.1:1/dir", .one_fate = true};
     account_at(h, known.directory);
-    ca_known_test(&known);
+    acme_preset_test(&known, 1);
     assert_int_equal(check(h, h_fields("a.example.jp, b.example.jp")), 0);
     assert_string_equal(cm_json_str_or(row("one_fate"), "result", ""), "warn");
     assert_int_equal(check(h, h_fields("a.example.jp")), 0);
@@ -160,8 +160,9 @@ static void the_same_set_and_the_limits(void **state)
     h_account(h);
     json_decref(h_issue(h, "www.example.com, example.com"));
     snprintf(directory, sizeof(directory), "%s/dir", h->ca.base);
-    struct ca_known known = {.directory = directory, .rate = {[LIMIT_ORDERS] = {2, 3600000}}};
-    ca_known_test(&known);
+    struct acme_preset known = {.directory = directory,
+                                .rate = {[ACME_LIMIT_ORDERS] = {2, 3600000}}};
+    acme_preset_test(&known, 1);
     json_t *fields = h_fields("example.com, www.example.com");
     cm_json_set_str(fields, "keyring_file", "other.kyr");
     assert_int_equal(check(h, json_incref(fields)), 0);

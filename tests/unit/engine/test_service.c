@@ -136,6 +136,7 @@ static void account_mistakes_are_named(void **state)
         {"contacts", "\"a@x.example a@x.example\"", "twice"},
         {"contacts", "5", "contacts:"},
         {"contacts", "\"a@x.eu b@x.eu c@x.eu d@x.eu e@x.eu f@x.eu g@x.eu\"", "at most 6"},
+        {"directory", "\"https://acme.amecert.jprs.jp/DV/getDirectory\"", "with 1 to 6 mail"},
         {"http_port", "0", "http_port:"},
         {"http_port", "\"80a\"", "http_port:"},
         {"http_port", "70000", "http_port:"},
@@ -148,6 +149,8 @@ static void account_mistakes_are_named(void **state)
         json_t *fields = account(h, "ca", "/dir");
         json_object_set_new(fields, rows[i].member,
                             json_loads(rows[i].value, JSON_DECODE_ANY, NULL));
+        if (strstr(rows[i].message, "1 to 6"))
+            json_object_del(fields, "contacts");
         if (put_account(h, fields) != CM_EINVAL || !strstr(h->err.what, rows[i].message))
             fail_msg("%s = %s: %s", rows[i].member, rows[i].value, h_line(h));
     }

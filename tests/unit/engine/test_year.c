@@ -14,7 +14,7 @@
 
 #include "base/core/num.h"
 #include "certmgr/acme/ca.h"
-#include "certmgr/engine/ca_known.h"
+#include "certmgr/acme/presets.h"
 #include "certmgr/engine/life.h"
 #include "certstore/internal.h"
 
@@ -28,14 +28,14 @@
 #define WINDOWS   6
 #define GROWTH    1024 /* bytes: about ten for a renewal */
 
-static struct ca_known row;
+static struct acme_preset row;
 static char directory[80];
 static int64_t started_ms[FIRST_MAX]; /* of every first order, by the fake clock */
 static size_t started;
 
 static int teardown(void **state)
 {
-    ca_known_test(NULL);
+    acme_preset_test(NULL, 0);
     return h_teardown(state);
 }
 
@@ -164,10 +164,10 @@ static void begin(struct h *h, struct year *year)
     h->ca.life_s = LIFE_S;
     h->ca.forgets = true;
     snprintf(directory, sizeof(directory), "%s/dir", h->ca.base);
-    row = (struct ca_known){.directory = directory};
-    row.rate[LIMIT_ORDERS] = (struct eng_rate){year->orders, REFILL_MS};
-    row.rate[LIMIT_SET] = (struct eng_rate){5, 34 * HOUR_MS};
-    ca_known_test(&row);
+    row = (struct acme_preset){.directory = directory};
+    row.rate[ACME_LIMIT_ORDERS] = (struct acme_rate){year->orders, REFILL_MS};
+    row.rate[ACME_LIMIT_SET] = (struct acme_rate){5, 34 * HOUR_MS};
+    acme_preset_test(&row, 1);
     year->start_ms = cm_now_ms();
     year->mono_ms = cm_mono_ms();
     cm_clock_fake(year->start_ms, year->mono_ms);
