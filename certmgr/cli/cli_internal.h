@@ -28,6 +28,7 @@ extern const struct cli_command cli_report_commands[];
 extern const struct cli_command cli_csr_commands[];
 extern const struct cli_command cli_admin_commands[];
 extern const struct cli_command cli_account_commands[];
+extern const struct cli_command cli_account_view_commands[];
 extern const struct cli_command cli_store_commands[];
 extern const struct cli_command cli_backup_commands[];
 extern const struct cli_command cli_notify_commands[];
@@ -50,9 +51,17 @@ int cli_error(const struct cli *cli, const struct cm_err *err);
 int cli_usage(const struct cli *cli, const char *what);
 /* Prints a JSON value, one object per call, for --json. */
 void cli_print_json(const json_t *value);
+/* "label: value" on stdout, values in one column; NULL and lists without items print nothing. */
+void cli_line(const char *label, const char *value);
+void cli_lines(const char *label, const json_t *values);
+/* What an error object (docs/documents.md) says to people: what, why, what to do, when again. */
+void cli_print_error(const json_t *error);
 
 /* Says `done`, or of a reply "202" what the change waits for; returns the exit status. */
 int cli_told(const struct cli *cli, int status, const json_t *reply, const char *done);
+
+/* May this be the name of an account?  Returns 0 or CLI_USAGE (told). */
+int cli_account_name(const struct cli *cli, const char *name);
 
 struct cs_store;
 /* Opens this server's store for work on local tables (no server may run); documents cannot be put.

@@ -11,6 +11,13 @@
 #define FILE_MAX_BYTES (256u << 10)
 #define NAME_CHARS     "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-"
 
+int cli_account_name(const struct cli *cli, const char *name)
+{
+    if (*name != '\0' && name[strspn(name, NAME_CHARS)] == '\0')
+        return CLI_OK;
+    return cli_usage(cli, "an account name has letters, digits, dots, hyphens, underscores");
+}
+
 static int read_text(struct cli *cli, const char *path, char **ret)
 {
     struct cm_err err = CM_ERR_INIT;
@@ -71,8 +78,8 @@ static int cmd_import(struct cli *cli)
     if (cli_options(cli, o) != 0 || cli->argc != 2)
         return CLI_USAGE;
     const char *name = cli->argv[0];
-    if (name[strspn(name, NAME_CHARS)] != '\0')
-        return cli_usage(cli, "an account name has letters, digits, dots, hyphens, underscores");
+    if (cli_account_name(cli, name) != CLI_OK)
+        return CLI_USAGE;
     if (o[4].count > 0 && cm_num_i64(o[4].value[0], 1, 65535, &port) != 0)
         return cli_usage(cli, "--http-port takes 1 to 65535");
     int status = read_text(cli, cli->argv[1], &text);
@@ -116,8 +123,8 @@ static int cmd_export(struct cli *cli)
     if (cli_options(cli, o) != 0 || cli->argc != 1)
         return CLI_USAGE;
     const char *name = cli->argv[0];
-    if (name[strspn(name, NAME_CHARS)] != '\0')
-        return cli_usage(cli, "an account name has letters, digits, dots, hyphens, underscores");
+    if (cli_account_name(cli, name) != CLI_OK)
+        return CLI_USAGE;
     if ((o[0].count > 0) == (o[1].count > 0))
         return cli_usage(cli, "say --passphrase-file FILE, or --recovery");
     int status = read_passphrase(cli, &o[0], &passphrase);

@@ -1,4 +1,4 @@
-/* account add|list, root add, settings, status. */
+/* account add and what is done with an account at its CA, root add, settings, status. */
 #include "base/core/file.h"
 #include "base/core/json.h"
 #include "base/core/mem.h"
@@ -109,22 +109,14 @@ static int cmd_account_add(struct cli *cli)
     return status;
 }
 
-#define ACCOUNT_NAME_BAD "an account name has letters, digits, dots, hyphens, underscores"
-
-static bool account_name_ok(const char *name)
-{
-    return name[strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
-                             "0123456789._-")] == '\0';
-}
-
 static int account_act(struct cli *cli, const char *act)
 {
     struct cli_option o[] = {{.name = NULL}};
     if (cli_options(cli, o) != 0 || cli->argc != 1)
         return CLI_USAGE;
     const char *name = cli->argv[0];
-    if (!account_name_ok(name))
-        return cli_usage(cli, ACCOUNT_NAME_BAD);
+    if (cli_account_name(cli, name) != CLI_OK)
+        return CLI_USAGE;
     CM_AUTO_STR path = cm_asprintf("/accounts/%s%s", name, act ? "/act" : "");
     CM_AUTO_JSON body = act ? json_pack("{s:s}", "act", act) : NULL;
     int status = cli_api(cli, act ? "POST" : "DELETE", path, body, NULL);
@@ -140,8 +132,8 @@ static int cmd_account_rebind(struct cli *cli)
     if (cli_options(cli, o) != 0 || cli->argc != 1)
         return CLI_USAGE;
     const char *name = cli->argv[0];
-    if (!account_name_ok(name))
-        return cli_usage(cli, ACCOUNT_NAME_BAD);
+    if (cli_account_name(cli, name) != CLI_OK)
+        return CLI_USAGE;
     if (o[0].count == 0 || o[1].count == 0)
         return cli_usage(cli, "--eab-kid and --eab-hmac-file of the other CA account are missing");
     if (read_secret(cli, cli_value(&o[1], ""), &hmac) != CLI_OK)
@@ -184,55 +176,6 @@ static int cmd_account_deactivate(struct cli *cli)
 static int cmd_account_delete(struct cli *cli)
 {
     return account_act(cli, NULL);
-}
-
-static int cmd_account_list(struct cli *cli)
-{
-    CM_AUTO_JSON reply = NULL;
-    int status = cli_get(cli, "/accounts", &reply);
-    if (!reply)
-        return status;
-    size_t i = 0;
-    json_t *a = NULL;
-    printf("%-20s %-8s %s\n", "NAME", "STATUS", "DIRECTORY");
-    json_array_foreach(cm_json_arr(reply, "accounts"), i, a)
-    {
-        printf("%-20s %-8s %s\n", cm_json_str_or(a, "name", ""), cm_json_str_or(a, "status", ""),
-               cm_json_str_or(a, "directory", ""));
-    }
-    return CLI_OK;
-}
-
-static int cmd_account_budget(struct cli *cli)
-{
-    struct cli_option o[] = {{.name = NULL}};
-    CM_AUTO_JSON reply = NULL;
-    if (cli_options(cli, o) != 0 || cli->argc != 1)
-        return CLI_USAGE;
-    CM_AUTO_STR path = cm_asprintf("/accounts/%s/budget", cli->argv[0]);
-    int status = cli_api(cli, "GET", path, NULL, &reply);
-    if (status != CLI_OK)
-        return status;
-    if (cli->json) {
-        cli_print_json(reply);
-        return CLI_OK;
-    }
-    if (!cm_json_bool(reply, "known", false)) {
-        printf("No limits of this CA are known.\n");
-        return CLI_OK;
-    }
-    size_t i = 0;
-    json_t *row = NULL;
-    printf("%-8s %12s  %-24s  %s\n", "LIMIT", "LEFT", "NEXT", "SUBJECT");
-    json_array_foreach(cm_json_arr(reply, "limits"), i, row)
-    {
-        char left[48];
-        snprintf(left, sizeof(left), "%lld of %lld", (long long)cm_json_int(row, "left", 0),
-                 (long long)cm_json_int(row, "of", 0));
-        printf("%-8s %12s  %-24s  %s\n", cm_json_str_or(row, "limit", ""), left,
-               cm_json_str_or(row, "next_at", "now"), cm_json_str_or(row, "subject", ""));
-    }
-    return CLI_OK;
 }
 
 static int cmd_root_add(struct cli *cli)
@@ -307,7 +250,6 @@ static int cmd_status(struct cli *cli)
 
 const struct cli_command cli_admin_commands[] = {
     {"account add", "NAME --directory URL …", "ACME account", cmd_account_add},
-    {"account list", "", "ACME accounts", cmd_account_list},
     {"account update", "NAME", "tell the CA its contacts", cmd_account_update},
     {"account find", "NAME", "look it up at the CA by its key", cmd_account_find},
     {"account roll-over", "NAME", "give it another key", cmd_account_roll_over},
@@ -315,7 +257,6 @@ const struct cli_command cli_admin_commands[] = {
     {"account agree", "NAME", "to the CA's new terms", cmd_account_agree},
     {"account deactivate", "NAME", "for good, at the CA", cmd_account_deactivate},
     {"account delete", "NAME", "remove it here", cmd_account_delete},
-    {"account budget", "NAME", "what is left of the CA's limits", cmd_account_budget},
     {"root add", "FILE", "trusted root certificate (PEM)", cmd_root_add},
     {"settings", "[--account NAME …]", "show or change the form's defaults", cmd_settings},
     {"status", "", "this server: replication, peers, listeners", cmd_status},

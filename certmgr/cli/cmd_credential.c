@@ -289,22 +289,6 @@ static int cmd_list(struct cli *cli)
     return CLI_OK;
 }
 
-static void print_list(const char *label, const json_t *values)
-{
-    size_t i = 0;
-    json_t *v = NULL;
-    json_array_foreach(values, i, v)
-    {
-        printf("%-22s %s\n", i == 0 ? label : "", json_is_string(v) ? json_string_value(v) : "");
-    }
-}
-
-static void print_line(const char *label, const char *value)
-{
-    if (value != NULL)
-        printf("%-22s %s\n", label, value);
-}
-
 /* From when on servers serve it. */
 static void print_activation(const json_t *activation)
 {
@@ -322,24 +306,14 @@ static void print_activation(const json_t *activation)
                    words[i].why);
 }
 
-static void print_error(const json_t *error)
-{
-    if (error == NULL)
-        return;
-    print_line("error:", cm_json_str(error, "what"));
-    print_list("  because:", cm_json_arr(error, "causes"));
-    print_line("  what to do:", cm_json_str(error, "hint"));
-    print_line("  next attempt:", cm_json_str(error, "next_attempt_at"));
-}
-
 static void print_revocation(const json_t *revocation)
 {
-    print_line("revoked at:", cm_json_str(revocation, "revoked_at"));
+    cli_line("revoked at:", cm_json_str(revocation, "revoked_at"));
     if (revocation == NULL)
         return;
     printf("%-22s %lld\n", "  reason:", (long long)cm_json_int(revocation, "reason", 0));
-    print_line("  signed by:", cm_json_str(revocation, "signer"));
-    print_list("  published by:", cm_json_arr(revocation, "published"));
+    cli_line("  signed by:", cm_json_str(revocation, "signer"));
+    cli_lines("  published by:", cm_json_arr(revocation, "published"));
 }
 
 /* The command that asks for a certificate without the names that failed; nobody runs it but a
@@ -354,7 +328,7 @@ static void print_without(const char *id, const json_t *c)
     {
         left += cm_json_has_str(refused, json_string_value(name)) ? 0 : 1;
     }
-    print_list("  it was about:", refused);
+    cli_lines("  it was about:", refused);
     if (left == 0 || left == json_array_size(names))
         return;
     printf("%-22s certmgr change %s", "  without them:", id);
@@ -373,8 +347,8 @@ static void print_contradictions(const json_t *rows)
     json_t *row = NULL;
     json_array_foreach(rows, i, row)
     {
-        print_line("contradiction:", cm_json_str(row, "text"));
-        print_line("  what to do:", cm_json_str(row, "fix"));
+        cli_line("contradiction:", cm_json_str(row, "text"));
+        cli_line("  what to do:", cm_json_str(row, "fix"));
     }
 }
 
@@ -383,27 +357,27 @@ static void print_view(const char *id, const json_t *view)
     const json_t *c = cm_json_obj(view, "credential");
     if (c == NULL)
         c = cm_json_obj(cm_json_obj(view, "request"), "fields");
-    print_line("status:", status_of(view));
-    print_line("health:", cm_json_str(cm_json_obj(c, "health"), "color"));
-    print_list("  because:", cm_json_arr(cm_json_obj(c, "health"), "causes"));
+    cli_line("status:", status_of(view));
+    cli_line("health:", cm_json_str(cm_json_obj(c, "health"), "color"));
+    cli_lines("  because:", cm_json_arr(cm_json_obj(c, "health"), "causes"));
     const char *next = cm_json_str(view, "next"); /* a sentence: "Next: renewal at …" */
-    print_line("next:", next != NULL && strncmp(next, "Next: ", 6) == 0 ? next + 6 : next);
+    cli_line("next:", next != NULL && strncmp(next, "Next: ", 6) == 0 ? next + 6 : next);
     if (cm_json_obj(c, "csr_out") != NULL)
-        print_line("CSR:", "waits for its certificate: certmgr csr show, then csr upload");
-    print_list("host names:", cm_json_arr(c, "host_names"));
-    print_list("in the certificate:", cm_json_arr(c, "san"));
-    print_line("account:", cm_json_str(c, "account"));
-    print_line("key type:", cm_json_str(c, "key_type"));
-    print_list("servers with access:", cm_json_arr(c, "servers"));
-    print_line("keyring file:", cm_json_str(c, "keyring_file"));
-    print_line("issuer:", cm_json_str(c, "issuer"));
-    print_line("not before:", cm_json_str(c, "not_before"));
-    print_line("not after:", cm_json_str(c, "not_after"));
+        cli_line("CSR:", "waits for its certificate: certmgr csr show, then csr upload");
+    cli_lines("host names:", cm_json_arr(c, "host_names"));
+    cli_lines("in the certificate:", cm_json_arr(c, "san"));
+    cli_line("account:", cm_json_str(c, "account"));
+    cli_line("key type:", cm_json_str(c, "key_type"));
+    cli_lines("servers with access:", cm_json_arr(c, "servers"));
+    cli_line("keyring file:", cm_json_str(c, "keyring_file"));
+    cli_line("issuer:", cm_json_str(c, "issuer"));
+    cli_line("not before:", cm_json_str(c, "not_before"));
+    cli_line("not after:", cm_json_str(c, "not_after"));
     print_activation(cm_json_obj(c, "activation"));
-    print_line("SHA-256:", cm_json_str(c, "fingerprint"));
+    cli_line("SHA-256:", cm_json_str(c, "fingerprint"));
     print_contradictions(cm_json_arr(view, "contradictions"));
     print_revocation(cm_json_obj(c, "revocation"));
-    print_error(cm_json_obj(c, "error"));
+    cli_print_error(cm_json_obj(c, "error"));
     print_without(id, c);
     size_t i = 0;
     json_t *r = NULL;
@@ -411,7 +385,7 @@ static void print_view(const char *id, const json_t *view)
     {
         printf("%-22s %s at %s\n", cm_json_str_or(r, "server", ""), cm_json_str_or(r, "state", ""),
                cm_json_str_or(r, "at", ""));
-        print_error(cm_json_obj(r, "error"));
+        cli_print_error(cm_json_obj(r, "error"));
     }
 }
 

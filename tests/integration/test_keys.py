@@ -93,6 +93,11 @@ class Binding(unittest.TestCase):
         _, _, account = FLEET.manager.api("GET", "/accounts/bound")
         self.assertEqual(account["eab"]["kid"], KID)
         self.assertNotIn("jws", account["eab"])
+        self.assertRegex(FLEET.manager.cli("account", "list").stdout, r"bound +new +0 days old +https")
+        shown = FLEET.manager.cli("account", "show", "bound").stdout
+        for words in (rf"bound by: +{KID}", r"\(0 days old\)", "not registered yet", FLEET.pebble.url):
+            self.assertRegex(shown, words)
+        self.assertEqual(FLEET.manager.json("account", "show", "bound")["account"]["eab"], account["eab"])
         FLEET.manager.cli("root", "add", FLEET.pebble.root())
         FLEET.manager.cli("settings", "--account", "bound")
         FLEET.manager.wait_issued(request("bound.keys.example", "--keyring-file", "bound.kyr"))
