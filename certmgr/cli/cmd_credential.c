@@ -308,9 +308,12 @@ static void print_activation(const json_t *activation)
 
 static void print_revocation(const json_t *revocation)
 {
-    cli_line("revoked at:", cm_json_str(revocation, "revoked_at"));
+    const char *at = cm_json_str(revocation, "revoked_at");
     if (revocation == NULL)
         return;
+    cli_line(at ? "revoked at:" : "revocation asked:",
+             at ? at : cm_json_str(revocation, "asked_at"));
+    cli_line("  afterwards:", at ? NULL : cm_json_str(revocation, "after"));
     printf("%-22s %lld\n", "  reason:", (long long)cm_json_int(revocation, "reason", 0));
     cli_line("  signed by:", cm_json_str(revocation, "signer"));
     cli_lines("  published by:", cm_json_arr(revocation, "published"));

@@ -224,6 +224,11 @@ static int answer_again(struct intake *intake, json_t *body, struct cm_err *err)
         eng_fields_take(wanted, body);
         return answer_issue(intake, body, wanted);
     }
+    if (intake->action == ACTION_RETRY && strcmp(status, "revoke_pending") == 0) {
+        take_origin(intake, body);
+        eng_revoke_again(body, cm_now_ms());
+        return 0;
+    }
     if (cm_json_bool(body, "paused", false)) {
         intake->outcome = "Nothing is done: the credential is paused";
         return 1;

@@ -97,6 +97,17 @@ int eng_revoked(json_t *body, int64_t now_ms)
     return 0;
 }
 
+void eng_revoke_again(json_t *body, int64_t now_ms)
+{
+    const json_t *present = cm_json_obj(body, "error");
+    json_t *error = present ? json_copy((json_t *)(uintptr_t)present) : NULL;
+    if (error) {
+        cm_json_set_time(error, "next_attempt_at", now_ms);
+        cm_json_set(body, "error", error);
+    }
+    cm_json_set_time(body, "next_action_at", now_ms);
+}
+
 /* ---- answers ------------------------------------------------------------------------------------
  */
 

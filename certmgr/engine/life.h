@@ -29,6 +29,9 @@ bool eng_life_is(const char *action);
 /* The certificate is revoked: status, and what was asked to become of the credential.  0 = publish,
  * 1 = it was done before. */
 int eng_revoked(json_t *body, int64_t now_ms);
+/* A person wants the CA to be asked again at once: reason, signer and what becomes of the
+ * credential stay as they were asked for, and the error until the CA has answered. */
+void eng_revoke_again(json_t *body, int64_t now_ms);
 /* Was there such a credential, and was it removed? */
 bool eng_is_gone(const struct engine *engine, const char *ulid);
 /* A tombstone of body. */

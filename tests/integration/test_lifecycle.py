@@ -19,19 +19,20 @@ import urllib.request
 from pathlib import Path
 
 import lab
+from notice_sinks import Webhook
 
 sys.path.insert(0, str(lab.SOURCE / "tests/fakeca"))
 import faults  # noqa: E402
 from fakeca import FakeCA  # noqa: E402
 
 ALPHA, BRAVO, HTTP_PORT, CA_PORT = "127.0.29.1", "127.0.29.2", 9002, 9100
-FAKE_PORT = 9300
+FAKE_PORT, HOOK_PORT = 9300, 22400
 HOUR, DAY = 3600, 86400
-DIRECTORY = MANAGER = SERVER = PEBBLE = FAKE = None
+DIRECTORY = MANAGER = SERVER = PEBBLE = FAKE = HOOK = None
 
 
 def setUpModule():
-    global DIRECTORY, MANAGER, SERVER, PEBBLE, FAKE
+    global DIRECTORY, MANAGER, SERVER, PEBBLE, FAKE, HOOK
     DIRECTORY = Path(tempfile.mkdtemp(prefix="certmgr-life-"))
     PEBBLE = lab.Pebble(DIRECTORY / "ca", HTTP_PORT, CA_PORT, {"PEBBLE_VA_NOSLEEP": "1"})
     PEBBLE.admin_port = CA_PORT + 100
@@ -43,6 +44,12 @@ def setUpModule():
         server.directory_url = None  # two CAs
         server.extra = ("[acme]\nallowed_cas = "
                         f"https://127.0.0.1:{FAKE_PORT} https://127.0.0.1:{CA_PORT}\n")
+    secret = DIRECTORY / "hook-secret"
+    secret.touch(mode=0o600)
+    secret.write_text("a secret of the laboratory 0123\n")
+    HOOK = Webhook(HOOK_PORT, secret.read_text().strip())
+    MANAGER.extra += (f"[notify]\nwebhook_url = http://127.0.0.1:{HOOK_PORT}/hook\n"
+                      f"webhook_secret_file = {secret}\ncheck_interval = 1\n")
     MANAGER.target().init().start()
     SERVER.target().join(MANAGER).start()
     MANAGER.cli("account", "add", "pebble", "--directory", PEBBLE.url, "--agree-tos", "--contact",
@@ -56,6 +63,7 @@ def tearDownModule():
     MANAGER.stop()
     PEBBLE.stop()
     FAKE.stop()
+    HOOK.stop()
     shutil.rmtree(DIRECTORY, ignore_errors=True)
 
 
@@ -85,6 +93,14 @@ def wait_status(credential, status, timeout=40):
             raise lab.LabError(json.dumps(view["error"], indent=1))
         return view if view["status"] == status else None
     return lab.wait_for(f"{credential} to be {status}", there, timeout)
+
+
+def gone(doc_id):
+    try:
+        MANAGER.document(doc_id)
+    except urllib.error.HTTPError as error:
+        return error.code == 404
+    return False
 
 
 BROWSER = []
@@ -188,6 +204,107 @@ class Run:
             return view if self.case.issued >= 2 and view["status"] == "issued" and \
                 view["chain"].startswith(self.case.orders[-1].pems[0].strip()) else None
         return lab.wait_for("the renewal", there, 40)
+
+
+class Refusal(unittest.TestCase):
+    """A CA that fails, or does not want: what was asked for stands, is told, and is tried again;
+    what becomes of the credential waits for the CA's yes."""
+
+    def told(self, run, attempts):
+        """As soon as the CA has refused so often: the credential, and its error."""
+        def there():
+            view = MANAGER.show(run.credential)["credential"]
+            return view if view.get("attempts") == attempts else None
+        view = lab.wait_for(f"refusal {attempts} of {run.name}", there, 40)
+        self.assertEqual(view["status"], "revoke_pending")
+        self.assertNotIn("revoked_at", view["revocation"])
+        self.assertEqual(view["error"]["attempts"], attempts)
+        self.assertEqual(view["next_action_at"], view["error"]["next_attempt_at"])
+        self.assertTrue(view["error"]["hint"])
+        self.assertTrue(MANAGER.document(f"keyfile:{run.credential}")["sealed_key"], "not put away")
+        return view
+
+    def again(self, run, browser=None):
+        if not browser:
+            MANAGER.cli("retry", run.credential)
+            return
+        page = browser.post(f"/credentials/{run.credential}/retry",
+                            browser.hidden(f"/credentials/{run.credential}"))
+        self.assertEqual(page.status, 303)
+
+    def events(self, run):
+        return [e["event"] for message in HOOK.messages for e in message["events"]
+                if e["kind"] == "revocation_failed" and e["key"] == f"revoke:{run.credential}"]
+
+    def test_archive_waits_for_the_ca(self):
+        run = Run("revfail", None).submit()
+        issued, browser = run.issued(), user()
+        # out of order: tried again by itself, in a minute and more
+        run.case.fault("revokeCert", faults.error_page(500, times=None))
+        MANAGER.cli("revoke", run.credential, "--reason", "superseded", "--after", "archive")
+        view = self.told(run, 1)
+        self.assertEqual(view["error"]["retry"], "transient")
+        self.assertIn("HTTP 500", " ".join([view["error"]["what"]] + view["error"]["causes"]))
+        self.assertGreater(epoch(view["next_action_at"]), time.time() + 20)
+        asked = {k: view["revocation"][k] for k in ("reason", "after", "fingerprint", "asked_by", "asked_at")}
+        self.assertEqual((asked["reason"], asked["after"]), (4, "archive"))
+        page = browser.get(f"/credentials/{run.credential}").text
+        for words in ("Revoke pending", "The CA is asked to revoke the certificate. Reason: superseded.",
+                      "As soon as it has: Archive the credential.", "HTTP 500"):
+            self.assertIn(words, page)
+        self.assertNotIn("<script>alert", page)
+        shown = MANAGER.cli("show", run.credential).stdout
+        self.assertRegex(shown, r"revocation asked: +20")
+        self.assertRegex(shown, r"afterwards: +archive")
+        self.assertRegex(MANAGER.show(run.credential)["next"], "the CA is asked at 20.* to revoke")
+        lab.wait_for("the notice", lambda: self.events(run) == ["open"])
+        # the reason is none of this CA's: nothing is gained by asking often
+        run.case.rules.clear()
+        run.case.fault("revokeCert", faults.refuse("badRevocationReason", "not <this> reason", times=None))
+        self.again(run, browser)
+        view = self.told(run, 2)
+        self.assertEqual(view["error"]["problem"]["detail"], "not <this> reason")
+        self.assertEqual(view["error"]["retry"], "configuration")
+        self.assertGreater(epoch(view["next_action_at"]), time.time() + HOUR)
+        self.assertIn("not &lt;this&gt; reason", browser.get(f"/credentials/{run.credential}").text)
+        # neither this account nor, after it, the certificate's own key
+        run.case.rules.clear()
+        run.case.fault("revokeCert", faults.refuse("unauthorized", "not you", 403, times=None))
+        self.again(run)
+        view = self.told(run, 3)
+        self.assertEqual(view["revocation"]["signer"], "key")
+        self.assertEqual(view["error"]["problem"]["detail"], "not you")
+        self.assertEqual({k: view["revocation"][k] for k in asked}, asked)
+        self.assertEqual(self.events(run), ["open"], "one notice, not over")
+        # somebody else has revoked it in the meantime: that is what was wanted
+        run.case.rules.clear()
+        run.case.orders[-1].revoked = True
+        self.again(run)
+        archived = wait_status(run.credential, "archived")
+        self.assertIn("revoked_at", archived["revocation"])
+        self.assertEqual({k: archived["revocation"][k] for k in asked}, asked)
+        self.assertNotIn("error", archived)
+        self.assertIn("the CA knew of it already", MANAGER.cli("log", run.credential).stdout)
+        self.assertEqual(archived["chain"], issued["chain"])
+        lab.wait_for("the keyfile's end", lambda: gone(f"keyfile:{run.credential}"))
+        lab.wait_for("the end of the notice", lambda: self.events(run) == ["open", "resolved"])
+        self.assertEqual(run.case.violations, [])
+
+    def test_delete_and_keep_wait_for_the_ca(self):
+        runs = {after: Run(f"rev{after}", None).submit() for after in ("delete", "keep")}
+        for after, run in runs.items():
+            run.issued()
+            run.case.fault("revokeCert", faults.refuse("badRevocationReason", "none", times=None))
+            MANAGER.cli("revoke", run.credential, "--after", after)
+        for after, run in runs.items():
+            self.assertEqual(self.told(run, 1)["revocation"]["after"], after)
+            run.case.rules.clear()
+            self.again(run)
+        wait_status(runs["keep"].credential, "revoked")
+        lab.wait_for("the removal", lambda: MANAGER.cli("show", runs["delete"].credential, check=False)
+                     .returncode == 3)
+        for run in runs.values():
+            self.assertTrue(run.case.orders[-1].revoked)
 
 
 def epoch(text):
@@ -362,21 +479,14 @@ class Accounts(unittest.TestCase):
 
 
 class Away(unittest.TestCase):
-    def gone(self, doc_id):
-        try:
-            MANAGER.document(doc_id)
-        except urllib.error.HTTPError as error:
-            return error.code == 404
-        return False
-
     def test_revoke_and_delete(self):
         credential, view = issue("delete.life.example", "alpha")
         MANAGER.wait_receipts(credential, ["alpha"], "deployed")
         keyring = MANAGER.data / "delete.kyr"
         self.assertTrue(keyring.exists())
         MANAGER.cli("revoke", credential, "--after", "delete")
-        lab.wait_for("the removal", lambda: self.gone(f"credential:{credential}") and
-                     self.gone(f"keyfile:{credential}"))
+        lab.wait_for("the removal", lambda: gone(f"credential:{credential}") and
+                     gone(f"keyfile:{credential}"))
         self.assertEqual(at_ca(view)[0], "Revoked")
         self.assertNotEqual(MANAGER.cli("show", credential, check=False).returncode, 0)
         self.assertTrue(keyring.exists())  # silence never undeploys
@@ -405,7 +515,7 @@ class Away(unittest.TestCase):
         self.assertNotIn("/revoke\"", again.text)
         done = browser.post(f"/credentials/{credential}/remove", dict(hidden, how="delete"))
         self.assertEqual(done.status, 303)
-        lab.wait_for("the removal", lambda: self.gone(f"credential:{credential}"))
+        lab.wait_for("the removal", lambda: gone(f"credential:{credential}"))
 
 
 if __name__ == "__main__":

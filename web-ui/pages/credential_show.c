@@ -215,6 +215,23 @@ static void without_link(const struct show *show)
               NULL);
 }
 
+/* The CA has not answered yet, or has refused: what was asked for stands. */
+static void revoking_note(const struct show *show)
+{
+    const json_t *revocation = cm_json_obj(show->credential, "revocation");
+    const char *after = cm_json_str_or(revocation, "after", "keep");
+    const char *reason = acme_reason_name((int)cm_json_int(revocation, "reason", 0));
+
+    html_raw(show->page, "<div class=\"notice tone-warn\">");
+    web_icon(show->page, "warn");
+    html_raw(show->page, "<p>");
+    web_sentence(show->page, show->ctx->lang, MSG_RV_WAITS, reason ? reason : "?",
+                 web_msg(show->ctx, strcmp(after, "archive") == 0  ? MSG_RV_ARCHIVE
+                                    : strcmp(after, "delete") == 0 ? MSG_RV_DELETE
+                                                                   : MSG_RV_KEEP));
+    html_raw(show->page, "</p></div>");
+}
+
 /* That it went well, and how clients hear of it. */
 static void revoked_note(const struct show *show)
 {
@@ -271,7 +288,10 @@ static void messages(const struct show *show)
 
     web_next(ctx, show->page, show->view);
     trial_card(show);
-    revoked_note(show);
+    if (strcmp(show->status, "revoke_pending") == 0)
+        revoking_note(show);
+    else
+        revoked_note(show);
     check_contradictions(ctx, show->page, cm_json_arr(show->view, "contradictions"));
     text_list(show, json_object_get(ctx->web->notes, ctx->param), "info");
     web_health_causes(ctx, show->page, cm_json_obj(show->credential, "health"));

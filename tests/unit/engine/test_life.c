@@ -103,6 +103,38 @@ static void a_failure_is_told_and_tried_again(void **state)
     assert_null(json_object_get(h->ca.revoked, "reason")); /* "unspecified" is left out */
 }
 
+static bool was_asked_again(struct h *h)
+{
+    CM_AUTO_JSON body = h_body(h, "credential", h->credential);
+    return h->ca.revocations >= 2 && cm_json_int(body, "attempts", 0) == 2;
+}
+
+/* A retry is the same wish once more: reason and what follows stay, and follow only when the CA has
+ * revoked it; until then its refusal is shown. */
+static void a_retry_keeps_what_was_asked_for(void **state)
+{
+    struct h *h = *state;
+    h_account(h);
+    json_decref(h_issue(h, "a.example"));
+    h->ca.refuse_revoke = "badRevocationReason";
+    ask_revoke(h, 4, false, "archive");
+    h_until(h, has_error, "the error");
+    eng_retry(h->engine, h->credential, &ada, h_on_done, h);
+    assert_int_equal(h_done(h), 0);
+    h_until(h, was_asked_again, "the second refusal");
+    CM_AUTO_JSON body = h_status(h, "revoke_pending");
+    assert_non_null(cm_json_obj(body, "error"));
+    assert_string_equal(cm_json_str(cm_json_obj(body, "revocation"), "after"), "archive");
+    assert_true(cm_json_time(body, "next_action_at", 0) > cm_now_ms() + 3600000);
+    h->ca.refuse_revoke = NULL;
+    eng_retry(h->engine, h->credential, &ada, h_on_done, h);
+    assert_int_equal(h_done(h), 0);
+    CM_AUTO_JSON done = h_status(h, "archived");
+    assert_null(cm_json_obj(done, "error"));
+    assert_int_equal(cm_json_int(h->ca.revoked, "reason", -1), 4);
+    assert_int_equal(h->ca.revocations, 3);
+}
+
 static void refuses_what_cannot_be(void **state)
 {
     struct h *h = *state;
@@ -294,6 +326,7 @@ int main(void)
         H_TEST(revokes_by_account),
         H_TEST(already_revoked_is_success),
         H_TEST(a_failure_is_told_and_tried_again),
+        H_TEST(a_retry_keeps_what_was_asked_for),
         H_TEST(refuses_what_cannot_be),
         H_TEST(falls_back_to_the_key),
         H_TEST(an_unknown_account_is_no_obstacle),

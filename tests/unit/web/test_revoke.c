@@ -41,8 +41,46 @@ static void success_is_told_with_its_places(void **state)
     rig_stop(&rig);
 }
 
+/* Until the CA has revoked it, the page says what was asked for, what stands in the way, and has a
+ * button to try again; not one to renew what is being revoked. */
+static void a_refusal_leaves_what_was_asked_for(void **state)
+{
+    static const struct {
+        const char *after, *said;
+    } rows[] = {{"keep", "As soon as it has: Keep the credential."},
+                {"archive", "As soon as it has: Archive the credential."},
+                {"delete", "As soon as it has: Remove the credential."}};
+    struct rig rig;
+    struct reply reply;
+    (void)state;
+    rig_start(&rig);
+    rig_sign_in(&rig);
+    revoked_view();
+    json_t *credential = json_object_get(doubles.view, "credential");
+    json_t *revocation = json_object_get(credential, "revocation");
+    cm_json_set_str(credential, "status", "revoke_pending");
+    json_object_del(revocation, "revoked_at");
+    cm_json_set(credential, "error",
+                json_pack("{s:s, s:s, s:s}", "code", "CM_EPEER", "what", "the CA said <no>", "hint",
+                          "choose another reason"));
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        cm_json_set_str(revocation, "after", rows[i].after);
+        rig_get(&rig, "/credentials/" ULID, &reply);
+        assert_has(&reply, "The CA is asked to revoke the certificate. Reason: superseded.");
+        assert_has(&reply, rows[i].said);
+        assert_has(&reply, "the CA said &lt;no&gt;");
+        assert_has(&reply, "/credentials/" ULID "/retry\"");
+        assert_has_not(&reply, "/credentials/" ULID "/renew\"");
+        reply_fini(&reply);
+    }
+    rig_stop(&rig);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(success_is_told_with_its_places)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(success_is_told_with_its_places),
+        cmocka_unit_test(a_refusal_leaves_what_was_asked_for),
+    };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
