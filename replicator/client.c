@@ -171,6 +171,8 @@ static void fail_after(struct rp_job *job, const struct cm_err *err, int64_t flo
     cm_err_copy(&job->err, err);
     cm_wrap(&job->err, CM_EPEER, "replication (%s) with %s has stopped",
             job->push ? "push" : "pull", job->client->url);
+    if (job->err.object[0] == '\0')
+        cm_err_object(&job->err, "peer %s", job->client->url);
     if (job->err.retry == CM_RETRY_NONE)
         job->err.retry = CM_RETRY_TRANSIENT;
     job->err.attempts = attempts;
@@ -218,6 +220,7 @@ void rp_job_success(struct rp_job *job)
         cm_log(CM_LOG_INFO, "replicator", job->client->url, "replication (%s) works again",
                job->push ? "push" : "pull");
     cm_err_fini(&job->err);
+    job->last_err.next_attempt_ms = 0; /* it is over: nothing is planned because of it */
     job->backoff_ms = RP_BACKOFF_MIN_MS;
     job->success_ms = cm_now_ms();
 }

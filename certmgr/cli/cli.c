@@ -226,6 +226,29 @@ int cli_usage(const struct cli *cli, const char *what)
     return CLI_USAGE;
 }
 
+void cli_tell_error(FILE *out, const char *indent, const json_t *error)
+{
+    const char *object = cm_json_str(error, "object"), *next;
+    int64_t attempts = cm_json_int(error, "attempts", 0);
+    size_t i = 0;
+    json_t *cause = NULL;
+    if (!error)
+        return;
+    fprintf(out, "%s%s\n", indent, cm_json_str_or(error, "what", ""));
+    if (object)
+        fprintf(out, "%s  on: %s\n", indent, object);
+    json_array_foreach(cm_json_arr(error, "causes"), i, cause)
+    {
+        fprintf(out, "%s  because: %s\n", indent, json_string_value(cause));
+    }
+    if (cm_json_str(error, "hint"))
+        fprintf(out, "%s  what to do: %s\n", indent, cm_json_str(error, "hint"));
+    if (attempts > 0)
+        fprintf(out, "%s  attempts: %lld\n", indent, (long long)attempts);
+    if ((next = cm_json_str(error, "next_attempt_at")) != NULL)
+        fprintf(out, "%s  next attempt: %s\n", indent, next);
+}
+
 void cli_print_json(const json_t *value)
 {
     size_t len = 0;

@@ -38,9 +38,7 @@ static int outcome(const struct cli *cli, const char *ulid, const json_t *view)
         cli_print_json(view);
     } else {
         printf("dry run: %s\n", passed ? "passed" : "failed");
-        if (error != NULL)
-            printf("  %s\n  %s\n", cm_json_str_or(error, "what", ""),
-                   cm_json_str_or(error, "hint", ""));
+        cli_tell_error(stdout, "  ", error);
         if (passed && strcmp(cm_json_str_or(credential, "status", ""), "draft") == 0)
             printf("Nothing was issued yet; submit it with: certmgr retry %s\n", ulid);
     }

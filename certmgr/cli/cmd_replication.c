@@ -27,21 +27,6 @@ static int add_file(struct cli *cli, json_t *body, const char *member, const cha
     return status;
 }
 
-static void tell_error(const json_t *error, const char *indent)
-{
-    size_t i = 0;
-    json_t *cause = NULL;
-    if (!error)
-        return;
-    printf("%s%s\n", indent, cm_json_str_or(error, "what", ""));
-    json_array_foreach(cm_json_arr(error, "causes"), i, cause)
-    {
-        printf("%s  because: %s\n", indent, json_string_value(cause));
-    }
-    if (cm_json_str(error, "hint") != NULL)
-        printf("%s  %s\n", indent, cm_json_str(error, "hint"));
-}
-
 /* ---- upstream ---- */
 
 static int test_upstream(struct cli *cli)
@@ -59,7 +44,7 @@ static int test_upstream(struct cli *cli)
         printf("%s answers: %lld documents\n", cm_json_str_or(reply, "url", ""),
                (long long)cm_json_int(db, "doc_count", 0));
     else
-        tell_error(cm_json_obj(reply, "error"), "");
+        cli_tell_error(stdout, "", cm_json_obj(reply, "error"));
     return ok ? CLI_OK : CLI_FAILED;
 }
 
@@ -149,7 +134,7 @@ static void print_direction(const json_t *row)
     if (cm_json_obj(row, "last_error")) {
         printf("  last error    %s%s\n", cm_json_str_or(row, "last_error_at", ""),
                cm_json_obj(row, "error") ? "" : " (over)");
-        tell_error(cm_json_obj(row, "last_error"), "    ");
+        cli_tell_error(stdout, "    ", cm_json_obj(row, "last_error"));
     }
 }
 
@@ -177,7 +162,7 @@ static int cmd_replication_status(struct cli *cli)
     int64_t refused = cm_json_int(cm_json_obj(reply, "refused"), "count", 0);
     printf("upstream: %s %s\n", cm_json_str_or(upstream, "kind", ""),
            cm_json_str_or(upstream, "url", ""));
-    tell_error(cm_json_obj(upstream, "error"), "  ");
+    cli_tell_error(stdout, "  ", cm_json_obj(upstream, "error"));
     json_array_foreach(cm_json_arr(reply, "directions"), i, row)
     {
         print_direction(row);

@@ -6,7 +6,6 @@
 #include "web-ui/json_view.h"
 #include "web-ui/pages/pages.h"
 #include "web-ui/reply.h"
-#include "web-ui/sentence.h"
 #include "web-ui/shell.h"
 #include "web-ui/widget.h"
 
@@ -60,14 +59,27 @@ static void direction_row(struct web_ctx *ctx, struct cm_buf *page, const json_t
     html_raw(page, "</td><td>");
     number(page, row, "refused", "");
     html_raw(page, "</td><td>");
-    if (error) {
+    if (error)
         web_time(ctx, page, cm_json_str_or(row, "last_error_at", ""));
-        html_raw(page, " ");
-        web_said(page, ctx->lang, "span", NULL, cm_json_str_or(error, "what", ""));
-    } else {
+    else
         html_raw(page, "–");
-    }
     html_raw(page, "</td></tr>");
+}
+
+/* The whole last error of a direction below the table: a cell is too narrow for causes and hint. */
+static void direction_error(struct web_ctx *ctx, struct cm_buf *page, const json_t *row)
+{
+    bool pull = strcmp(cm_json_str_or(row, "direction", ""), "pull") == 0;
+    bool over = !cm_json_obj(row, "error");
+    const json_t *error = cm_json_obj(row, "last_error");
+
+    if (!error)
+        return;
+    html_raw(page, "<h3>");
+    web_sentence(page, ctx->lang, over ? MSG_REPL_ERROR_OVER : MSG_REPL_ERROR_NOW,
+                 web_msg(ctx, pull ? MSG_REPL_PULL : MSG_REPL_PUSH), NULL);
+    html_raw(page, "</h3>");
+    web_error_object(ctx, page, error);
 }
 
 void part_replication(struct web_ctx *ctx, struct cm_buf *page)
@@ -95,6 +107,10 @@ void part_replication(struct web_ctx *ctx, struct cm_buf *page)
             direction_row(ctx, page, row);
         }
         html_raw(page, "</tbody></table></div>");
+        json_array_foreach(cm_json_arr(view, "directions"), i, row)
+        {
+            direction_error(ctx, page, row);
+        }
     }
     if (json_array_size(cm_json_arr(view, "peers")) > 0) {
         html_leaf(page, "h3", web_msg(ctx, MSG_REPL_PEERS), NULL);

@@ -449,6 +449,32 @@ static void recipes_are_listed(void **state)
                         "powerdns          PowerDNS\n");
 }
 
+/* An error of replication is told whole: on what, why, what to do, when it goes on. */
+static void replication_tells_the_whole_error(void **state)
+{
+    static const struct route routes[] = {
+        {"GET", API "/replication", 200,
+         "{\"upstream\":{\"kind\":\"hub\",\"url\":\"https://h/db\"},\"directions\":[{"
+         "\"direction\":\"pull\",\"peer\":\"https://h/db\",\"state\":\"waiting\","
+         "\"last_error_at\":\"2026-11-22T04:01:00.000Z\",\"error\":{\"what\":\"w\"},"
+         "\"last_error\":{\"what\":\"replication (pull) has stopped\",\"object\":\"peer "
+         "https://h/db\",\"causes\":[\"no route\",\"link down\"],\"hint\":\"Look at the "
+         "cable\",\"attempts\":3,\"next_attempt_at\":\"2026-11-22T04:02:26.000Z\"}}]}"},
+        {NULL, NULL, 0, NULL}};
+    (void)state;
+    place_serve(&place, routes);
+    struct said *said = RUN(&place, "replication", "status");
+    assert_int_equal(said->status, CLI_OK);
+    assert_has(said->out, "  last error    2026-11-22T04:01:00.000Z\n"
+                          "    replication (pull) has stopped\n"
+                          "      on: peer https://h/db\n"
+                          "      because: no route\n"
+                          "      because: link down\n"
+                          "      what to do: Look at the cable\n"
+                          "      attempts: 3\n"
+                          "      next attempt: 2026-11-22T04:02:26.000Z\n");
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -466,6 +492,7 @@ int main(void)
         T(waiting_ends_with_the_credentials_status),
         T(a_list_is_read_to_its_last_page),
         T(recipes_are_listed),
+        T(replication_tells_the_whole_error),
         T(a_join_token_goes_to_standard_output_alone),
         T(settings_are_shown_or_changed),
         T(an_account_takes_its_bundle_from_a_file),

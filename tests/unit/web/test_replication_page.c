@@ -1,0 +1,98 @@
+/* Replication on the status page: the whole error of a direction, in both languages. */
+#include "tests/unit/web/rig.h"
+
+#include "web-ui/ctx.h"
+
+static json_t *view; /* what the port tells */
+
+static json_t *port_replication(void *arg)
+{
+    (void)arg;
+    return json_deep_copy(view);
+}
+
+static void start(struct rig *rig, const char *directions)
+{
+    rig_start(rig);
+    rig_sign_in(rig);
+    rig->web->env.upstream = (struct web_upstream){.replication = port_replication};
+    view = json_pack("{s:{s:s}, s:o, s:[]}", "upstream", "kind", "hub", "directions",
+                     json_loads(directions, 0, NULL), "peers");
+    assert_non_null(view);
+}
+
+static void stop(struct rig *rig)
+{
+    json_decref(view);
+    rig_stop(rig);
+}
+
+static void get(struct rig *rig, const char *language, struct reply *ret)
+{
+    CM_AUTO_STR headers = cm_asprintf("%s" SAME "Accept-Language: %s\r\n", rig->cookie, language);
+
+    rig_send(rig, false, "GET", "/status", headers, NULL, ret);
+    assert_status(ret, 200);
+}
+
+#define ERROR                                                                                      \
+    "{\"code\":\"network\",\"object\":\"peer https://hub.example/db\",\"what\":\"replication "     \
+    "(pull) with https://hub.example/db has stopped\",\"causes\":[\"cannot connect to <hub>\"],"   \
+    "\"hint\":\"Look at the user's name and password, or at the client certificate\","             \
+    "\"attempts\":3,\"next_attempt_at\":\"2026-11-22T04:02:26.000Z\"}"
+#define ROW(error)                                                                                 \
+    "[{\"direction\":\"pull\",\"state\":\"waiting\",\"last_error_at\":\"2026-11-22T04:01:00.000Z\","  \
+    "\"last_error\":" ERROR error "}]"
+
+static void the_whole_error_is_shown(void **state)
+{
+    (void)state;
+    struct rig rig;
+    struct reply page;
+
+    start(&rig, ROW(",\"error\":" ERROR));
+    get(&rig, "en", &page);
+    assert_has(&page, "What stops this direction: pull");
+    assert_has(&page, "replication (pull) with https://hub.example/db has stopped");
+    assert_has(&page, "peer https://hub.example/db</dd>");
+    assert_has(&page, "cannot connect to &lt;hub&gt;");
+    assert_has(&page, "Look at the user&#39;s name and password");
+    assert_has(&page, "datetime=\"2026-11-22T04:02:26.000Z\"");
+    reply_fini(&page);
+    get(&rig, "ja", &page);
+    assert_has(&page, "停止している方向: 受信");
+    assert_has(&page, "peer https://hub.example/db</dd>");
+    assert_has(&page, "datetime=\"2026-11-22T04:02:26.000Z\"");
+    reply_fini(&page);
+    stop(&rig);
+}
+
+static void an_error_that_is_over_says_so(void **state)
+{
+    (void)state;
+    struct rig rig;
+    struct reply page;
+
+    start(&rig, ROW(""));
+    get(&rig, "en", &page);
+    assert_has(&page, "Last error of this direction, over now: pull");
+    assert_has_not(&page, "What stops this direction");
+    assert_has(&page, "cannot connect to &lt;hub&gt;");
+    reply_fini(&page);
+    stop(&rig);
+    start(&rig, "[{\"direction\":\"push\",\"state\":\"live\"}]");
+    get(&rig, "en", &page);
+    assert_has_not(&page, "error-object");
+    reply_fini(&page);
+    stop(&rig);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_whole_error_is_shown),
+        cmocka_unit_test(an_error_that_is_over_says_so),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
