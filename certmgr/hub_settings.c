@@ -4,9 +4,12 @@
 #include <string.h>
 
 #include "base/core/bytes.h"
+#include "base/core/clock.h"
 #include "base/core/json.h"
 #include "base/core/mem.h"
 #include "base/net/url.h"
+#include "certmgr/hub_cert.h"
+#include "keyfile/cert.h"
 
 static int check_url(const char *text, bool lab, struct cm_err *err)
 {
@@ -47,6 +50,15 @@ static int check_pem(const char *name, const char *pem, const char *head, size_t
     return 0;
 }
 
+static int check_cert(const char *pem, struct cm_err *err)
+{
+    struct kf_cert_info info = {0};
+    if (kf_cert_info(pem, &info, NULL) != 0)
+        return cm_fail(err, CM_EINVAL, "cert_pem: the certificate cannot be read");
+    kf_cert_info_fini(&info);
+    return 0;
+}
+
 int hub_settings_check(const json_t *settings, bool lab, json_t **ret_doc, const char **ret_secret,
                        struct cm_err *err)
 {
@@ -66,6 +78,8 @@ int hub_settings_check(const json_t *settings, bool lab, json_t **ret_doc, const
         rc = cm_fail(err, CM_EINVAL, "user: either a password or a client certificate");
     if (rc == 0)
         rc = check_pem("cert_pem", cert, "BEGIN CERTIFICATE", HUB_PEM_MAX, err);
+    if (rc == 0 && cert)
+        rc = check_cert(cert, err);
     if (rc == 0)
         rc = check_pem("key_pem", key, "PRIVATE KEY", HUB_SECRET_MAX, err);
     if (rc == 0)
@@ -102,5 +116,6 @@ json_t *hub_settings_view(const json_t *doc)
     cm_json_set_str(view, "authentication",
                     strcmp(secret, "key") == 0 ? "client certificate" : secret);
     cm_json_set_bool(view, "own_ca", cm_json_str(doc, "ca_pem") != NULL);
+    hub_cert_show(doc, cm_now_ms(), view);
     return view;
 }

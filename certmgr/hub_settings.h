@@ -1,6 +1,6 @@
 /*
  * Settings of a hub (any CouchDB 3.x in place of the manager as upstream): checked as typed, and as
- * kept in the local table.  Pure.  The secret, a password or a private key, is kept apart from the
+ * kept in the local table.  The secret, a password or a private key, is kept apart from the
  * rest and sealed by the key agent.
  */
 #pragma once
@@ -20,5 +20,6 @@ int hub_settings_check(const json_t *settings, bool lab, json_t **ret_doc, const
                        struct cm_err *err);
 /* The value of the Authorization header; cm_free_secret(). */
 char *hub_basic(const char *user, const char *password);
-/* What people may see: {kind, url, user, authentication, own_ca} (owned). */
+/* What people may see: {kind, url, user, authentication, own_ca, cert_not_before?, cert_not_after?,
+ * cert_health?} (owned). */
 json_t *hub_settings_view(const json_t *doc);

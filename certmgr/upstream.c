@@ -5,6 +5,7 @@
 #include "base/core/json.h"
 #include "base/core/log.h"
 #include "base/core/mem.h"
+#include "certmgr/hub_cert.h"
 #include "certmgr/hub_settings.h"
 #include "certmgr/upstream_internal.h"
 
@@ -192,6 +193,13 @@ static void follow_again(void *arg)
     upstream_follow(arg);
 }
 
+static void look_at_cert(void *arg)
+{
+    struct upstream *u = arg;
+    hub_cert_look(u->opts.store, u->doc, u->opts.config->name);
+    cm_timer_start(u->look, HUB_CERT_LOOK_MS);
+}
+
 static void take(struct upstream *u, json_t *take_doc)
 {
     u->turn++;
@@ -199,6 +207,7 @@ static void take(struct upstream *u, json_t *take_doc)
     stop_client(u);
     json_decref(u->doc);
     u->doc = take_doc;
+    look_at_cert(u);
     upstream_hear_all(u);
     upstream_follow(u);
 }
@@ -328,6 +337,8 @@ struct upstream *upstream_new(const struct upstream_opts *opts)
     u->opts = *opts;
     u->again = cm_timer_new(opts->loop, follow_again, u);
     u->doc = cs_kv_get(opts->store, UPSTREAM_TABLE, UPSTREAM_KEY);
+    u->look = cm_timer_new(opts->loop, look_at_cert, u);
+    cm_timer_start(u->look, 0);
     u->heard = json_object();
     cs_listen(opts->store, upstream_hear, u);
     upstream_hear_all(u);

@@ -16,6 +16,7 @@ struct upstream {
     uint64_t turn;     /* of the settings: an answer for older ones is dropped */
     struct cm_err err; /* why the secret is not open */
     struct cm_timer *again;
+    struct cm_timer *look; /* at the end of the certificate for the hub */
     json_t *heard; /* behind a hub: server -> wall clock ms of the newest document it wrote */
     int64_t foreign_told_ms;
 };

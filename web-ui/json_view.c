@@ -49,6 +49,9 @@ static const struct word members[] = {{"jobs", MSG_K_JOBS},
                                       {"last_seen_at", MSG_K_LAST_SEEN_AT},
                                       {"open", MSG_K_OPEN},
                                       {"url", MSG_K_URL},
+                                      {"cert_not_before", MSG_K_CERT_NOT_BEFORE},
+                                      {"cert_not_after", MSG_K_CERT_NOT_AFTER},
+                                      {"cert_health", MSG_K_CERT_HEALTH},
                                       {"identity", MSG_K_IDENTITY},
                                       {"reason", MSG_K_REASON},
                                       {"place", MSG_K_PLACE},
@@ -147,6 +150,8 @@ static void scalar(const struct web_ctx *ctx, struct cm_buf *page, const char *k
 
     if (text && cm_time_parse(text, &ms) == 0)
         web_time(ctx, page, text);
+    else if (text && key && strcmp(key, "cert_health") == 0)
+        web_health_badge(ctx, page, text);
     else if (text)
         html_text(page, is_state(key) ? web_json_word(ctx, text) : text);
     else if (json_is_integer(value) && is_size(key))

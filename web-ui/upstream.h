@@ -10,7 +10,8 @@ struct web_upstream {
     void *arg;
     /* {upstream: {…}, directions: […], peers: […], refused: {count, by_peer}} (owned). */
     json_t *(*replication)(void *arg);
-    /* {kind: "hub"|"manager"|"none", url?, user?, authentication?, own_ca?} (owned): no secrets. */
+    /* {kind: "hub"|"manager"|"none", url?, user?, authentication?, own_ca?, cert_not_before?,
+     * cert_not_after?, cert_health?: "green"|"yellow"|"red"} (owned): no secrets. */
     json_t *(*show)(void *arg);
     /* Takes {url, user?, password?, cert_pem?, key_pem?, ca_pem?} in place of what was set. */
     void (*set)(void *arg, const json_t *settings, web_care_fn done, void *done_arg);

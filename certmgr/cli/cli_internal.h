@@ -50,8 +50,8 @@ int cli_get(struct cli *cli, const char *path, json_t **ret);
 void cli_clean(json_t *value);
 /* Tells an error and returns the matching exit status. */
 int cli_error(const struct cli *cli, const struct cm_err *err);
-/* An error object of a reply (base/core/err.h) for people, whole: what and on which object, why, what
- * to do, which attempt it was and when the next one is.  NULL: nothing is printed. */
+/* An error object of a reply (base/core/err.h) for people, whole: what and on which object, why,
+ * what to do, which attempt it was and when the next one is.  NULL: nothing is printed. */
 void cli_tell_error(FILE *out, const char *indent, const json_t *error);
 int cli_usage(const struct cli *cli, const char *what);
 /* Prints a JSON value, one object per call, for --json. */

@@ -80,6 +80,18 @@ static int cmd_upstream_set(struct cli *cli)
     return test_upstream(cli);
 }
 
+/* The end of the client certificate for the hub, loud when it is near. */
+static void print_cert(const json_t *upstream, const char *lead)
+{
+    const char *health = cm_json_str_or(upstream, "cert_health", "green");
+    const char *end = cm_json_str(upstream, "cert_not_after");
+    if (end)
+        printf("%s%s%s\n", lead, end,
+               strcmp(health, "red") == 0      ? "  RED: set a new one (certmgr upstream set)"
+               : strcmp(health, "yellow") == 0 ? "  YELLOW: set a new one (certmgr upstream set)"
+                                               : "");
+}
+
 static int cmd_upstream_show(struct cli *cli)
 {
     CM_AUTO_JSON reply = NULL;
@@ -92,6 +104,7 @@ static int cmd_upstream_show(struct cli *cli)
     if (cm_json_str(reply, "authentication"))
         printf("authentication  %s %s\n", cm_json_str(reply, "authentication"),
                cm_json_str_or(reply, "user", ""));
+    print_cert(reply, "certificate to  ");
     return CLI_OK;
 }
 
@@ -162,6 +175,7 @@ static int cmd_replication_status(struct cli *cli)
     int64_t refused = cm_json_int(cm_json_obj(reply, "refused"), "count", 0);
     printf("upstream: %s %s\n", cm_json_str_or(upstream, "kind", ""),
            cm_json_str_or(upstream, "url", ""));
+    print_cert(upstream, "  client certificate to ");
     cli_tell_error(stdout, "  ", cm_json_obj(upstream, "error"));
     json_array_foreach(cm_json_arr(reply, "directions"), i, row)
     {

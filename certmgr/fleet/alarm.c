@@ -12,10 +12,13 @@ void fleet_alarm_raise(struct cs_store *store, const struct fleet_alarm *alarm)
 {
     CM_AUTO_JSON before = cs_kv_get(store, TABLE, alarm->key);
     struct cm_err err = CM_ERR_INIT;
-    if (before && strcmp(cm_json_str_or(before, "what", ""), alarm->what) == 0)
+    int level = alarm->level > 0 ? alarm->level : 1;
+    if (before && strcmp(cm_json_str_or(before, "what", ""), alarm->what) == 0 &&
+        cm_json_int(before, "level", 1) == level)
         return;
     CM_AUTO_JSON row = json_object();
     cm_json_set_str(row, "kind", alarm->kind);
+    cm_json_set_int(row, "level", level);
     cm_json_set_str(row, "title", alarm->title);
     cm_json_set_str(row, "where", alarm->where);
     cm_json_set_str(row, "what", alarm->what);

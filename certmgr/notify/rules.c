@@ -505,7 +505,9 @@ void notice_rules_store(const struct notice_store *store, json_t *open)
 static void fleet_rule(const char *key, const json_t *alarm, json_t *open)
 {
     static const char *const taken[] = {"title", "where", "what", "hint"};
-    json_t *c = add(open, key, cm_json_str_or(alarm, "kind", "fleet"), LEVEL_OPEN);
+    int64_t level = cm_json_int(alarm, "level", LEVEL_OPEN);
+    json_t *c = add(open, key, cm_json_str_or(alarm, "kind", "fleet"),
+                    level >= LEVEL_OPEN && level <= LEVEL_OVER ? (int)level : LEVEL_OPEN);
     for (size_t i = 0; c && i < sizeof(taken) / sizeof(taken[0]); i++)
         cm_json_set_str(c, taken[i], cm_json_str(alarm, taken[i]));
     if (!c)

@@ -2,6 +2,7 @@
  * refused documents, which are taken off the list once they were seen. */
 #include <string.h>
 
+#include "base/core/clock.h"
 #include "web-ui/html.h"
 #include "web-ui/json_view.h"
 #include "web-ui/pages/pages.h"
@@ -82,6 +83,18 @@ static void direction_error(struct web_ctx *ctx, struct cm_buf *page, const json
     web_error_object(ctx, page, error);
 }
 
+/* The certificate that opens the hub to this server is renewed by people only. */
+static void hub_certificate(struct web_ctx *ctx, struct cm_buf *page, const json_t *upstream)
+{
+    const char *health = cm_json_str_or(upstream, "cert_health", "green");
+    int64_t end = cm_json_time(upstream, "cert_not_after", 0);
+
+    if (strcmp(health, "green") == 0)
+        return;
+    web_notice(page, strcmp(health, "red") == 0 ? "bad" : "warn",
+               web_msg(ctx, end <= cm_now_ms() ? MSG_REPL_CERT_OVER : MSG_REPL_CERT_ENDS));
+}
+
 void part_replication(struct web_ctx *ctx, struct cm_buf *page)
 {
     static const enum web_msg columns[] = {MSG_REPL_DIRECTION, MSG_C_STATE,   MSG_REPL_LAG,
@@ -98,6 +111,7 @@ void part_replication(struct web_ctx *ctx, struct cm_buf *page)
     html_leaf(page, "h2", web_msg(ctx, MSG_REPL_TITLE), NULL);
     if (json_object_get(view, "second_manager"))
         web_notice(page, "bad", web_msg(ctx, MSG_REPL_SECOND));
+    hub_certificate(ctx, page, cm_json_obj(view, "upstream"));
     web_json_view(ctx, page, json_object_get(view, "upstream"));
     if (json_array_size(cm_json_arr(view, "directions")) > 0) {
         web_table_frame(page, web_msg(ctx, MSG_REPL_TITLE));

@@ -11,6 +11,7 @@
 #include "base/core/json.h"
 #include "base/core/mem.h"
 #include "certmgr/hub_settings.h"
+#include "tests/unit/app/hub_pem.h"
 
 #define URL  "https://hub.example:6984/certstore"
 #define CERT "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"
@@ -54,6 +55,9 @@ static void test_what_cannot_be(void **state)
                "password:");
     refused_as("{\"url\":\"" URL "\",\"cert_pem\":\"x\"}", false, "cert_pem:");
     refused_as("{\"url\":\"" URL "\",\"cert_pem\":\"x\",\"key_pem\":\"y\"}", false, "cert_pem:");
+    refused_as("{\"url\":\"" URL
+               "\",\"cert_pem\":\"-----BEGIN CERTIFICATE-----\",\"key_pem\":\"y\"}",
+               false, "cert_pem: the certificate cannot be read");
     refused_as("{\"url\":\"" URL "\",\"ca_pem\":\"x\"}", false, "ca_pem:");
 }
 
@@ -82,12 +86,13 @@ static void test_a_key_in_place_of_a_password(void **state)
     const char *secret;
     json_t *kept;
     (void)state;
-    CM_AUTO_JSON in = json_pack("{s:s,s:s,s:s}", "url", URL, "cert_pem", CERT, "key_pem", KEY);
+    CM_AUTO_JSON in =
+        json_pack("{s:s,s:s,s:s}", "url", URL, "cert_pem", HUB_CERT_PEM, "key_pem", KEY);
     assert_int_equal(hub_settings_check(in, false, &kept, &secret, NULL), 0);
     CM_AUTO_JSON doc = kept;
     assert_string_equal(secret, KEY);
     assert_null(json_object_get(doc, "key_pem"));
-    assert_string_equal(cm_json_str(doc, "cert_pem"), CERT);
+    assert_string_equal(cm_json_str(doc, "cert_pem"), HUB_CERT_PEM);
     CM_AUTO_JSON view = hub_settings_view(doc);
     assert_string_equal(cm_json_str(view, "authentication"), "client certificate");
     json_object_set_new(in, "user", json_string("u"));

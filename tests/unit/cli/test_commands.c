@@ -454,7 +454,9 @@ static void replication_tells_the_whole_error(void **state)
 {
     static const struct route routes[] = {
         {"GET", API "/replication", 200,
-         "{\"upstream\":{\"kind\":\"hub\",\"url\":\"https://h/db\"},\"directions\":[{"
+         "{\"upstream\":{\"kind\":\"hub\",\"url\":\"https://h/db\","
+         "\"cert_not_after\":\"2026-12-01T00:00:00.000Z\",\"cert_health\":\"yellow\"},"
+         "\"directions\":[{"
          "\"direction\":\"pull\",\"peer\":\"https://h/db\",\"state\":\"waiting\","
          "\"last_error_at\":\"2026-11-22T04:01:00.000Z\",\"error\":{\"what\":\"w\"},"
          "\"last_error\":{\"what\":\"replication (pull) has stopped\",\"object\":\"peer "
@@ -465,6 +467,7 @@ static void replication_tells_the_whole_error(void **state)
     place_serve(&place, routes);
     struct said *said = RUN(&place, "replication", "status");
     assert_int_equal(said->status, CLI_OK);
+    assert_has(said->out, "client certificate to 2026-12-01T00:00:00.000Z  YELLOW: set a new one");
     assert_has(said->out, "  last error    2026-11-22T04:01:00.000Z\n"
                           "    replication (pull) has stopped\n"
                           "      on: peer https://h/db\n"

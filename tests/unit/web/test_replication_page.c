@@ -41,7 +41,8 @@ static void get(struct rig *rig, const char *language, struct reply *ret)
     "\"hint\":\"Look at the user's name and password, or at the client certificate\","             \
     "\"attempts\":3,\"next_attempt_at\":\"2026-11-22T04:02:26.000Z\"}"
 #define ROW(error)                                                                                 \
-    "[{\"direction\":\"pull\",\"state\":\"waiting\",\"last_error_at\":\"2026-11-22T04:01:00.000Z\","  \
+    "[{\"direction\":\"pull\",\"state\":\"waiting\",\"last_error_at\":\"2026-11-22T04:01:00."      \
+    "000Z\","                                                                                      \
     "\"last_error\":" ERROR error "}]"
 
 static void the_whole_error_is_shown(void **state)
@@ -87,11 +88,44 @@ static void an_error_that_is_over_says_so(void **state)
     stop(&rig);
 }
 
+static void the_end_of_the_hubs_certificate_is_coloured(void **state)
+{
+    (void)state;
+    struct rig rig;
+    struct reply page;
+    json_t *upstream;
+
+    start(&rig, "[]");
+    upstream = cm_json_obj(view, "upstream");
+    cm_clock_fake(1798000000000, -1); /* 2026-12-23 */
+    cm_json_set_str(upstream, "cert_not_after", "2027-01-01T00:00:00.000Z");
+    cm_json_set_str(upstream, "cert_health", "green");
+    rig_sign_in(&rig);
+    get(&rig, "en", &page);
+    assert_has(&page, "Client certificate until");
+    assert_has(&page, "datetime=\"2027-01-01T00:00:00.000Z\"");
+    assert_has_not(&page, "certmgr upstream set");
+    reply_fini(&page);
+    cm_json_set_str(upstream, "cert_health", "yellow");
+    get(&rig, "en", &page);
+    assert_has(&page, "notice tone-warn");
+    assert_has(&page, "The client certificate for the hub ends soon.");
+    reply_fini(&page);
+    cm_json_set_str(upstream, "cert_health", "red");
+    cm_json_set_str(upstream, "cert_not_after", "2026-12-01T00:00:00.000Z");
+    get(&rig, "ja", &page);
+    assert_has(&page, "notice tone-bad");
+    assert_has(&page, "クライアント証明書の有効期限が切れた");
+    reply_fini(&page);
+    stop(&rig);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_whole_error_is_shown),
         cmocka_unit_test(an_error_that_is_over_says_so),
+        cmocka_unit_test(the_end_of_the_hubs_certificate_is_coloured),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
