@@ -210,6 +210,9 @@ int cs_rejudge_begin(struct cs_store *store, struct cm_err *err)
     CM_AUTO_JSON state = json_object();
     cm_json_set_time(state, "started_at", cm_now_ms());
     cm_json_set_str(state, "place", "");
+    cm_json_set_int(state, "documents", 0);
+    cm_json_set_int(state, "lost", 0);
+    cm_json_set_int(state, "regained", 0);
     return cs_kv_put(store, TABLE, KEY, state, err);
 }
 
@@ -218,7 +221,10 @@ json_t *cs_rejudge_status(struct cs_store *store)
     json_t *state = cs_kv_get(store, TABLE, KEY);
     if (!state)
         return NULL;
-    cm_json_set_str(state, "state", json_object_get(state, "place") ? "running" : "idle");
+    bool running = json_object_get(state, "place") != NULL;
+    cm_json_set_str(state, "state", running ? "running" : "idle");
+    if (running) /* documents of the manager are not looked at, but to count them takes as long */
+        cm_json_set_int(state, "at_most", cs_doc_count(store) + cs_deleted_count(store));
     json_object_del(state, "place");
     return state;
 }

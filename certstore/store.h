@@ -266,8 +266,8 @@ int cs_rejudge_begin(struct cs_store *store, struct cm_err *err);
  * store failed.  A pass goes on after a restart where it was. */
 #define CS_REJUDGE_SLICE 200
 int cs_rejudge(struct cs_store *store, struct cm_err *err);
-/* {state: "idle"|"running", started_at, finished_at?, documents, lost, regained} of the last pass
- * (owned); NULL when there was none. */
+/* {state: "idle"|"running", started_at, finished_at?, documents, at_most?, lost, regained} of the
+ * last pass (owned); NULL when there was none.  documents: looked at by now, of at_most. */
 json_t *cs_rejudge_status(struct cs_store *store);
 
 /* ---- housekeeping as CouchDB offers it (certstore-lab; all of it CM_EDENIED with policy) -------

@@ -195,6 +195,7 @@ static json_t *store_view(struct cs_store *store)
     CM_AUTO_JSON stat = cs_stat_json(store);
     json_object_update(view, stat);
     cm_json_set(view, "scrub", cs_scrub_status(store));
+    cm_json_set(view, "verdicts", cs_rejudge_status(store));
     return view;
 }
 

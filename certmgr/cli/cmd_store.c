@@ -32,6 +32,24 @@ static int cmd_store_check(struct cli *cli)
     return json_array_size(cm_json_arr(report, "problems")) == 0 ? CLI_OK : CLI_FAILED;
 }
 
+/* The pass that decides anew whom to believe, after the trust root changed; nothing without one. */
+static void print_verdicts(const json_t *verdicts)
+{
+    long long looked = cm_json_int(verdicts, "documents", 0);
+    if (!verdicts)
+        return;
+    if (strcmp(cm_json_str_or(verdicts, "state", ""), "running") == 0)
+        printf("verdicts      judged anew since %s: %lld of at most %lld documents",
+               cm_json_str_or(verdicts, "started_at", "?"), looked,
+               (long long)cm_json_int(verdicts, "at_most", 0));
+    else
+        printf("verdicts      judged anew at %s: %lld documents",
+               cm_json_str_or(verdicts, "finished_at", "?"), looked);
+    printf(", %lld no longer count, %lld count again\n",
+           (long long)cm_json_int(verdicts, "lost", 0),
+           (long long)cm_json_int(verdicts, "regained", 0));
+}
+
 static void print_stat(const json_t *stat)
 {
     const json_t *scrub = cm_json_obj(stat, "scrub");
@@ -51,6 +69,7 @@ static void print_stat(const json_t *stat)
                ? "running"
                : cm_json_str_or(scrub, "finished_at", "never"),
            json_array_size(cm_json_arr(scrub, "problems")));
+    print_verdicts(cm_json_obj(stat, "verdicts"));
 }
 
 static void print_state(const json_t *rows)

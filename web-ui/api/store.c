@@ -33,6 +33,7 @@ void api_store(struct web_ctx *ctx)
     cm_json_set_str(view, "epoch", cs_epoch(ctx->web->env.store));
     cm_json_set_int(view, "sequence", cs_seq(ctx->web->env.store));
     cm_json_set(view, "scrub", cs_scrub_status(ctx->web->env.store));
+    cm_json_set(view, "verdicts", cs_rejudge_status(ctx->web->env.store));
     if (web_form_get(&ctx->query, "state") && !add_state(ctx, view))
         json_decref(view);
     else

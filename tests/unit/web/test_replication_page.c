@@ -120,11 +120,37 @@ static void the_end_of_the_hubs_certificate_is_coloured(void **state)
     stop(&rig);
 }
 
+/* How far verdicts are decided anew: shown while there is such a pass, hidden before the first. */
+static void verdicts_decided_anew_are_shown(void **state)
+{
+    (void)state;
+    struct rig rig;
+    struct reply page;
+
+    start(&rig, "[]");
+    get(&rig, "en", &page);
+    assert_has_not(&page, "Signatures judged anew");
+    reply_fini(&page);
+    assert_int_equal(cs_rejudge_begin(rig.store, NULL), 0);
+    get(&rig, "en", &page);
+    assert_has(&page, "Signatures judged anew");
+    assert_has(&page, "Of at most");
+    reply_fini(&page);
+    assert_int_equal(cs_rejudge(rig.store, NULL), 0);
+    get(&rig, "ja", &page);
+    assert_has(&page, "署名の再判定");
+    assert_has(&page, "無効になった版");
+    assert_has_not(&page, "最大対象数");
+    reply_fini(&page);
+    stop(&rig);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_whole_error_is_shown),
         cmocka_unit_test(an_error_that_is_over_says_so),
+        cmocka_unit_test(verdicts_decided_anew_are_shown),
         cmocka_unit_test(the_end_of_the_hubs_certificate_is_coloured),
     };
 
