@@ -172,9 +172,10 @@ static bool is_temporary(const char *name)
 void cm_dir_tidy(const char *path)
 {
     DIR *list = opendir(path);
-    for (struct dirent *e = list ? readdir(list) : NULL; e; e = readdir(list)) {
+    int dir = list ? dirfd(list) : -1;
+    for (struct dirent *e = dir >= 0 ? readdir(list) : NULL; e; e = readdir(list)) {
         if (is_temporary(e->d_name))
-            (void)unlinkat(dirfd(list), e->d_name, 0); /* the next start tries again */
+            (void)unlinkat(dir, e->d_name, 0); /* the next start tries again */
     }
     if (list)
         closedir(list);
