@@ -183,6 +183,16 @@ static bool starts(const char *type, const char *prefix)
     return type && strncasecmp(type, prefix, strlen(prefix)) == 0;
 }
 
+/* Is what is posted JSON, or nothing at all?  False when answered. */
+static bool is_json(struct rp_req *req)
+{
+    const char *type = http_head_field(&req->http->head, "content-type");
+    if (req->http->body_len == 0 || starts(type, RP_JSON))
+        return true;
+    rp_error(req, 415, "bad_content_type", "Content-Type must be application/json");
+    return false;
+}
+
 static int method_bit(const struct rp_req *req)
 {
     switch (req->http->head.method) {
@@ -205,12 +215,9 @@ static void serve_verb(struct rp_req *req)
         const struct verb *verb = &verbs[i];
         if (strcmp(verb->name, req->route.name) != 0)
             continue;
-        const char *type = http_head_field(&req->http->head, "content-type");
         if ((verb->methods & method) == 0)
             rp_method_not_allowed(req, verb->allow);
-        else if (method == POST && req->http->body_len > 0 && !starts(type, RP_JSON))
-            rp_error(req, 415, "bad_content_type", "Content-Type must be application/json");
-        else
+        else if (method != POST || is_json(req))
             verb->serve(req);
         return;
     }
@@ -280,12 +287,14 @@ static void serve_route(struct rp_req *req)
     }
     switch (route->place) {
     case RP_AT_DB:
-        if (is_read(req))
+        if (is_read(req)) {
             rp_serve_db(req);
-        else if (method == HTTP_POST && req->server->lab)
-            rp_serve_new_doc(req);
-        else
+        } else if (method == HTTP_POST && req->server->lab) {
+            if (is_json(req))
+                rp_serve_new_doc(req);
+        } else {
             rp_method_not_allowed(req, req->server->lab ? "GET,HEAD,POST" : ALLOW_GET);
+        }
         break;
     case RP_AT_VERB:
         serve_verb(req);

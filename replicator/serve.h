@@ -93,8 +93,8 @@ void rp_serve_compact(struct rp_req *req); /* lab */
 /* ---- shared by routes ---- */
 /* After a restore: is the client to give back everything it holds? */
 bool rp_wants_back(const struct rp_req *req);
-/* Answer of /_uuids?count=N (owned), NULL when N is wrong. */
-json_t *rp_make_uuids(const struct rp_route *route);
+/* Answer of /_uuids?count=N (owned); NULL when N is wrong, *ret_why says why. */
+json_t *rp_make_uuids(const struct rp_route *route, const char **ret_why);
 /* Purges so far. */
 int64_t rp_purge_seq(struct cs_store *store);
 void rp_compact_turn(void *server); /* callback of the timer `compact` */
@@ -111,6 +111,8 @@ void rp_seen(struct rp_server *server, const char *peer, const char *since);
 void rp_add_conflicts(struct cs_store *store, const char *id, json_t *doc, bool live, bool deleted);
 /* Outcome of one refused write as _bulk_docs lists it (owned). */
 json_t *rp_refusal(const char *id, const char *rev, const char *error, const char *reason);
+/* Are the members of a document that is to be edited well-formed?  False when answered. */
+bool rp_edit_ok(struct rp_req *req, const json_t *doc);
 /* Edits one document interactively; *ret_row (owned) = {ok,id,rev} or a refusal; returns the HTTP
  * status of it, or a negative code when the store failed. */
 int rp_edit(struct rp_server *server, const json_t *doc, json_t **ret_row, struct cm_err *err);

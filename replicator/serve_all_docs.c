@@ -111,7 +111,7 @@ static bool take_options(const struct rp_req *req, const json_t *body, struct al
         all->exclusive = false;
     }
     all->keys = param(req, body, "keys", "keys", &bad);
-    return !bad && (!all->keys || json_is_array(all->keys));
+    return !bad;
 }
 
 /* ---- rows --------------------------------------------------------------------------------- */
@@ -335,11 +335,16 @@ void rp_serve_all_docs(struct rp_req *req)
     all->manager = req->manager;
     all->s.step = step;
     all->s.fini = fini;
-    if (take_options(req, body, all)) {
+    bool ok = take_options(req, body, all), keys_ok = !all->keys || json_is_array(all->keys);
+    if (ok && keys_ok) {
         rp_stream_start(req, &all->s);
         return;
     }
     fini(&all->s);
-    rp_error(req, 400, "query_parse_error",
-             "a parameter of _all_docs is not the JSON value that it must be");
+    if (ok)
+        rp_bad_request(req, body ? "`keys` body member must be an array."
+                                 : "`keys` parameter must be an array.");
+    else
+        rp_error(req, 400, "query_parse_error",
+                 "a parameter of _all_docs is not the JSON value that it must be");
 }

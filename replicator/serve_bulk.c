@@ -160,6 +160,8 @@ static bool envelope_ok(struct rp_req *req, const json_t *docs, bool new_edits)
     bool lab = req->server->lab;
     if (!docs)
         rp_bad_request(req, "POST body must include `docs` parameter.");
+    else if (!json_is_array(docs))
+        rp_bad_request(req, "`docs` parameter must be an array.");
     else if (!lab && json_array_size(docs) > CS_BATCH_MAX)
         rp_error(req, 413, "too_large", "too many documents in one request");
     else if (new_edits && !lab)
@@ -220,15 +222,22 @@ void rp_serve_bulk_docs(struct rp_req *req)
     CM_AUTO_JSON body = rp_body(req);
     if (!body)
         return;
-    json_t *docs = cm_json_arr(body, "docs");
-    bool new_edits = cm_json_bool(body, "new_edits", true);
+    json_t *docs = json_object_get(body, "docs"), *mode = json_object_get(body, "new_edits");
+    bool new_edits = !json_is_false(mode);
+    if (mode && !json_is_boolean(mode)) {
+        rp_bad_request(req, "`new_edits` parameter must be a boolean.");
+        return;
+    }
     if (!envelope_ok(req, docs, new_edits))
         return;
     for (size_t i = 0; i < json_array_size(docs); i++) {
-        if (!json_is_object(json_array_get(docs, i))) {
+        const json_t *doc = json_array_get(docs, i);
+        if (!json_is_object(doc)) {
             rp_bad_request(req, "Document must be a JSON object");
             return;
         }
+        if (new_edits && !rp_edit_ok(req, doc)) /* as CouchDB: none of the batch is taken */
+            return;
     }
     if (req->server->prove && !new_edits && json_array_size(docs) >= RP_PROVE_MIN)
         prove(req, docs);

@@ -67,7 +67,7 @@ static const char *take_options(struct rp_req *req, struct rp_feed_opts *opts)
     const char *since = rp_query(route, "since"), *limit = rp_query(route, "limit");
     const char *style = rp_query(route, "style");
     if (!since)
-        since = http_head_field(&req->http->head, "last-event-id");
+        since = rp_query(route, "last-event-id"); /* CouchDB's other name of it */
     if (since && rp_seq_parse(since, cs_epoch(store), cs_seq(store), &opts->since) < 0)
         return "Malformed sequence supplied in 'since' parameter.";
     opts->limit = INT64_MAX;

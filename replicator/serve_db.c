@@ -36,12 +36,18 @@ void rp_serve_all_dbs(struct rp_req *req)
     rp_reply(req, 200, list);
 }
 
-json_t *rp_make_uuids(const struct rp_route *route)
+json_t *rp_make_uuids(const struct rp_route *route, const char **ret_why)
 {
     const char *text = rp_query(route, "count");
     int64_t count = 1;
-    if (text && cm_num_i64(text, 0, UUIDS_MAX, &count) < 0)
+    if (text && cm_num_i64(text, 0, INT64_MAX, &count) < 0) {
+        *ret_why = "count must be a non-negative integer";
         return NULL;
+    }
+    if (count > UUIDS_MAX) {
+        *ret_why = "count parameter too large";
+        return NULL;
+    }
     json_t *body = json_object(), *list = json_array();
     for (int64_t i = 0; i < count; i++) {
         uint8_t bytes[UUID_BYTES];
@@ -56,11 +62,12 @@ json_t *rp_make_uuids(const struct rp_route *route)
 
 void rp_serve_uuids(struct rp_req *req)
 {
-    json_t *body = rp_make_uuids(&req->route);
+    const char *why = NULL;
+    json_t *body = rp_make_uuids(&req->route, &why);
     if (body)
         rp_reply(req, 200, body);
     else
-        rp_bad_request(req, "count must be a number from 0 to 1000");
+        rp_bad_request(req, why);
 }
 
 void rp_serve_db(struct rp_req *req)

@@ -3,6 +3,7 @@
 
 #include "base/core/json.h"
 #include "base/core/mem.h"
+#include "base/net/etag.h"
 #include "certstore/rev.h"
 #include "replicator/serve.h"
 
@@ -207,7 +208,7 @@ static bool not_modified(struct rp_req *req, const json_t *doc)
     CM_AUTO_STR tag = cm_asprintf("\"%s\"", cm_json_str_or(doc, "_rev", ""));
     http_ex_header(req->ex, "ETag", tag);
     const char *seen = http_head_field(&req->http->head, "if-none-match");
-    return seen && strcmp(seen, tag) == 0;
+    return seen && http_etag_listed(seen, tag, true);
 }
 
 void rp_serve_doc(struct rp_req *req)

@@ -61,6 +61,17 @@ static int check_members(const json_t *doc, const char *id, json_t **ret_row)
     return 0;
 }
 
+bool rp_edit_ok(struct rp_req *req, const json_t *doc)
+{
+    CM_AUTO_JSON row = NULL;
+    const char *id = json_object_get(doc, "_id") ? cm_json_str_or(doc, "_id", "") : "made";
+    int status = check_members(doc, id, &row);
+    if (status == 0)
+        return true;
+    rp_error(req, status, cm_json_str_or(row, "error", ""), cm_json_str_or(row, "reason", ""));
+    return false;
+}
+
 int rp_edit(struct rp_server *server, const json_t *doc, json_t **ret_row, struct cm_err *err)
 {
     CM_AUTO_JSON copy = json_copy((json_t *)(uintptr_t)doc);
@@ -131,36 +142,61 @@ static void put_replicated(struct rp_req *req, json_t *doc)
         rp_error(req, res.code == CM_EMALF ? 400 : 403,
                  res.code == CM_EMALF ? "bad_request" : "forbidden", res.reason);
     else
-        reply_edit(req, 201, row_ok(req->route.name, res.rev));
+        reply_edit(req, cm_json_bool(doc, "_deleted", false) ? 200 : 201,
+                   row_ok(req->route.name, res.rev));
     cm_err_fini(&err);
 }
 
-/* The revision a client names in the URL or in If-Match wins over none in the body; two different
- * ones are an error. Returns false when answered. */
+/* The revision in If-Match, with or without quotes; "" when it is too long for one. */
+static void match_rev(const char *match, char out[CS_REV_MAX + 1])
+{
+    size_t len = strlen(match);
+    bool quoted = len >= 2 && match[0] == '"' && match[len - 1] == '"';
+    size_t n = quoted ? len - 2 : len;
+    if (n > CS_REV_MAX)
+        n = 0;
+    memcpy(out, match + (quoted ? 1 : 0), n);
+    out[n] = '\0';
+}
+
+/* Takes the revision a client names in the URL, in If-Match or in the body; two different ones are
+ * an error.  Returns false when answered. */
 static bool take_rev(struct rp_req *req, json_t *doc)
 {
-    const char *rev = rp_query(&req->route, "rev");
+    const char *rev = rp_query(&req->route, "rev"), *body_rev = cm_json_str(doc, "_rev");
     const char *match = http_head_field(&req->http->head, "if-match");
-    char unquoted[CS_REV_MAX + 1] = "";
-    if (!rev && match) {
-        size_t len = strlen(match);
-        bool quoted = len >= 2 && match[0] == '"' && match[len - 1] == '"';
-        size_t n = quoted ? len - 2 : len;
-        if (n > CS_REV_MAX)
-            n = 0;
-        memcpy(unquoted, match + (quoted ? 1 : 0), n);
-        unquoted[n] = '\0';
-        rev = unquoted;
-    }
-    const char *body_rev = cm_json_str(doc, "_rev");
+    char matched[CS_REV_MAX + 1];
     if (rev && body_rev && strcmp(rev, body_rev) != 0) {
         rp_bad_request(req,
                        "Document rev from request body and query string have different values");
         return false;
     }
-    if (rev)
+    if (!rev)
+        rev = body_rev;
+    if (match) {
+        match_rev(match, matched);
+        if (rev && strcmp(rev, matched) != 0) {
+            rp_bad_request(req, "Document rev and etag have different values");
+            return false;
+        }
+        rev = matched;
+    }
+    if (rev && rev != body_rev)
         cm_json_set_str(doc, "_rev", rev);
     return true;
+}
+
+/* Is there a document to DELETE?  False when answered. */
+static bool removable(struct rp_req *req)
+{
+    CM_AUTO_JSON found = NULL;
+    if (cs_read_rev(req->server->store, req->route.name, NULL, false, false, &found, NULL) < 0)
+        rp_not_found(req, "missing");
+    else if (cm_json_bool(found, "_deleted", false))
+        rp_not_found(req, "deleted");
+    else
+        return true;
+    return false;
 }
 
 void rp_serve_edit(struct rp_req *req)
@@ -179,15 +215,13 @@ void rp_serve_edit(struct rp_req *req)
         cm_json_set_bool(doc, "_deleted", true);
     if (!take_rev(req, doc))
         return;
-    CM_AUTO_JSON found = NULL;
     const char *new_edits = rp_query(&req->route, "new_edits");
-    if (remove &&
-        cs_read_rev(req->server->store, req->route.name, NULL, false, false, &found, NULL) < 0)
-        rp_not_found(req, "missing");
-    else if (new_edits && strcmp(new_edits, "false") == 0)
+    if (remove && !removable(req))
+        return;
+    if (new_edits && strcmp(new_edits, "false") == 0)
         put_replicated(req, doc);
     else
-        edit_and_reply(req, doc, remove ? 200 : 201);
+        edit_and_reply(req, doc, cm_json_bool(doc, "_deleted", false) ? 200 : 201);
 }
 
 void rp_serve_new_doc(struct rp_req *req)

@@ -107,7 +107,7 @@ void rp_serve_local(struct rp_req *req)
     CM_AUTO_STR key = req->server->lab ? cm_strdup(req->route.name)
                                        : cm_asprintf("%s/%s", req->peer, req->route.name);
     if (strlen(key) > CS_KV_KEY_MAX || req->route.name[0] == '\0') {
-        rp_error(req, 400, "illegal_docid", "the _local id is empty or too long");
+        rp_bad_request(req, "Invalid _local document id.");
         return;
     }
     CM_AUTO_JSON old = cs_kv_get(req->server->store, TABLE, key);

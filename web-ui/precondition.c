@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/core/mem.h"
+#include "base/net/etag.h"
 #include "web-ui/reply.h"
 
 void web_etag(const void *body, size_t len, char out[ETAG_TEXT])
@@ -36,38 +37,6 @@ void web_version(const json_t *document, char out[VERSION_TEXT])
     out[VERSION_TEXT - 1] = '\0';
 }
 
-/* Length of the entity-tag at text with its W/ and quotes; 0 = none. */
-static size_t tag_length(const char *text)
-{
-    size_t prefix = strncmp(text, "W/", 2) == 0 ? 2 : 0;
-    const char *end = text[prefix] == '"' ? strchr(text + prefix + 1, '"') : NULL;
-
-    return end ? (size_t)(end - text) + 1 : 0;
-}
-
-bool web_etag_listed(const char *list, const char *etag, bool weak)
-{
-    size_t wanted = strlen(etag);
-
-    list += strspn(list, " \t");
-    if (strcmp(list, "*") == 0)
-        return true;
-    for (;;) {
-        const char *tag;
-        size_t len;
-
-        list += strspn(list, " \t,");
-        len = tag_length(list);
-        if (len == 0)
-            return false;
-        tag = list[0] == 'W' ? list + 2 : list;
-        if ((weak || tag == list) && (size_t)(list + len - tag) == wanted &&
-            memcmp(tag, etag, wanted) == 0)
-            return true;
-        list += len;
-    }
-}
-
 bool web_hold(struct web_ctx *ctx, const char *id)
 {
     if (json_object_get(ctx->web->edits, id))
@@ -89,10 +58,10 @@ static int refusal(const struct web_ctx *ctx, const json_t *current)
         return match ? 412 : 0;
     tag_of(current, etag);
     if (none)
-        return web_etag_listed(none, etag, true) ? 412 : 0;
+        return http_etag_listed(none, etag, true) ? 412 : 0;
     if (!match)
         return ctx->session.root ? 0 : 428;
-    return web_etag_listed(match, etag, false) ? 0 : 412;
+    return http_etag_listed(match, etag, false) ? 0 : 412;
 }
 
 bool web_may_edit(struct web_ctx *ctx, const char *id, json_t *take_current)

@@ -13,8 +13,6 @@
 void web_etag(const void *body, size_t len, char out[ETAG_TEXT]);
 /* Version of a document as a hidden form field; "" for NULL. */
 void web_version(const json_t *document, char out[VERSION_TEXT]);
-/* Is the tag in a list such as `"a", W/"b"` or `*`?  weak: W/ makes no difference. */
-bool web_etag_listed(const char *list, const char *etag, bool weak);
 
 /*
  * May this PUT or DELETE of the document id go on?  current: as GET would show it, NULL = it does

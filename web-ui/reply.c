@@ -5,6 +5,7 @@
 
 #include "base/core/log.h"
 #include "base/core/mem.h"
+#include "base/net/etag.h"
 #include "web-ui/csrf.h"
 #include "web-ui/precondition.h"
 #include "web-ui/shell.h"
@@ -63,7 +64,7 @@ static void send_document(struct web_ctx *ctx, int status, const char *type, con
     http_ex_header(ctx->ex, "ETag", etag);
     if (head->method == HTTP_PUT)
         http_ex_header(ctx->ex, "Content-Location", head->target);
-    else if (known && web_etag_listed(known, etag, true)) {
+    else if (known && http_etag_listed(known, etag, true)) {
         send_reply(ctx, 304, NULL, "private, no-cache", "", 0);
         return;
     }

@@ -100,11 +100,12 @@ static void serve_all_dbs(struct lab *lab, struct http_exchange *ex)
 
 static void serve_uuids(const struct rp_route *route, struct http_exchange *ex)
 {
-    json_t *body = rp_make_uuids(route);
+    const char *why = NULL;
+    json_t *body = rp_make_uuids(route, &why);
     if (body)
         reply(ex, 200, body);
     else
-        reply_error(ex, 400, "bad_request", "count must be a number from 0 to 1000");
+        reply_error(ex, 400, "bad_request", why);
 }
 
 /* ---- our own replicator, for tests -------------------------------------------------------- */
@@ -189,10 +190,12 @@ static void serve_replicate(struct lab *lab, struct http_exchange *ex)
 static void create_db(struct lab *lab, struct http_exchange *ex, const char *name)
 {
     struct cm_err err = CM_ERR_INIT;
+    CM_AUTO_STR illegal = cm_asprintf(
+        "Name: '%s'. Only lowercase characters (a-z), digits (0-9), and any of the characters _, "
+        "$, (, ), +, -, and / are allowed. Must begin with a letter.",
+        name);
     if (!lab_name_ok(name))
-        reply_error(ex, 400, "illegal_database_name",
-                    "Only lowercase characters (a-z), digits (0-9), and any of the characters _, "
-                    "$, (, ), +, -, and / are allowed. Must begin with a letter.");
+        reply_error(ex, 400, "illegal_database_name", illegal);
     else if (lab_db_find(&lab->dbs, name))
         reply_error(ex, 412, "file_exists",
                     "The database could not be created, the file already exists.");
@@ -211,6 +214,11 @@ static void serve_db(struct lab *lab, struct http_exchange *ex, const struct rp_
         create_db(lab, ex, route->db);
     } else if (!db) {
         reply_error(ex, 404, "not_found", "Database does not exist.");
+    } else if (route->place == RP_AT_DB && method == HTTP_DELETE && rp_query(route, "rev")) {
+        /* A script whose document id came out empty. */
+        reply_error(ex, 400, "bad_request",
+                    "You tried to DELETE a database with a ?=rev parameter. Did you mean to DELETE "
+                    "a document instead?");
     } else if (route->place == RP_AT_DB && method == HTTP_DELETE) {
         lab_db_close_store(db); /* before its listeners go */
         stop_replications(lab, db);

@@ -41,32 +41,6 @@ static char *etag_of(struct rig *rig, const char *path)
     return etag;
 }
 
-static void test_lists_of_tags(void **state)
-{
-    static const struct {
-        const char *list;
-        bool strong, weak;
-    } rows[] = {
-        {"\"a\"", true, true},
-        {"W/\"a\"", false, true},
-        {"\"b\", \"a\"", true, true},
-        {"\"b\" ,W/\"a\"", false, true},
-        {" * ", false, false}, /* no list and not the star alone */
-        {"*", true, true},
-        {"\"aa\"", false, false},
-        {"a", false, false},
-        {"\"a", false, false},
-        {"", false, false},
-        {"\"b\", a, \"a\"", false, false}, /* nothing behind what is no tag is believed */
-    };
-
-    (void)state;
-    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-        assert_int_equal(web_etag_listed(rows[i].list, "\"a\"", false), rows[i].strong);
-        assert_int_equal(web_etag_listed(rows[i].list, "\"a\"", true), rows[i].weak);
-    }
-}
-
 static void test_not_modified(void **state)
 {
     static const char *const paths[] = {
@@ -427,7 +401,6 @@ static void test_paging(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_lists_of_tags),
         cmocka_unit_test(test_not_modified),
         cmocka_unit_test(test_account_preconditions),
         cmocka_unit_test(test_settings_preconditions),
