@@ -1,7 +1,8 @@
 /*
  * The k-th call fails, for k = 1, 2, 3, … until a run meets no failure: writes, syncs, truncations,
  * opens and renames, each with every error a disk gives.  Whatever the process was told, what is on
- * the disk afterwards is the old or the new state, sound, with everything acknowledged in it.
+ * the disk afterwards is the old or the new state, sound, with everything acknowledged in it; a
+ * copy of the store is whole or not there; and a person reads which file it was, and why.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -114,15 +115,27 @@ static void run(const char *dir, const struct model *start, int which, int64_t k
     }
 }
 
-/* A person reads that the disk is full, or what failed and what to do. */
-static bool told_well(int which, const char *told)
+static bool has(const char *text, const char *part)
+{
+    return strstr(text, part) != NULL;
+}
+
+/* In the system's words; LMDB makes an input/output error of a short write. */
+static const char *reason(int error)
+{
+    return strerrordesc_np(error == SHIM_SHORT ? EIO : error);
+}
+
+/* A person reads that the disk is full, or what failed (the store, or which file of it) and why. */
+static bool told_well(int which, const char *dir, const char *told)
 {
     int error = classes[which].error;
+    bool full = has(told, "full") || has(told, "No space left");
     if (error == ENOSPC || error == EDQUOT)
-        return strstr(told, "full") != NULL || strstr(told, "No space left") != NULL;
-    if (classes[which].call == SHIM_SYNC || error == EIO)
-        return strstr(told, "certificate store") != NULL && strlen(told) > 20;
-    return told[0] != '\0';
+        return full;
+    if (!has(told, "certificate store") && !has(told, dir))
+        return false;
+    return has(told, reason(error)) || (full && error == SHIM_SHORT);
 }
 
 /* All k of one class; returns how many failures were met. */
@@ -138,7 +151,7 @@ static int64_t sweep(const char *dir, const struct model *start, int which, int6
         if (wrong > 0)
             fprintf(stderr, "  %s, call %" PRId64 ": %u problems\n", classes[which].name, k, wrong);
         problems += wrong;
-        if (shared->told[0] != '\0' && !told_well(which, shared->told)) {
+        if (shared->told[0] != '\0' && !told_well(which, dir, shared->told)) {
             fprintf(stderr, "  %s, call %" PRId64 " was told as: %s\n", classes[which].name, k,
                     shared->told);
             problems++;
@@ -155,6 +168,14 @@ static int64_t sweep(const char *dir, const struct model *start, int which, int6
 /* ---- one file written anew --------------------------------------------------------------------
  */
 
+/* Names the file or its directory, and the reason as the system words it. */
+static bool file_told_well(const struct cm_err *err, const char *dir, int error)
+{
+    char line[TELLING];
+    cm_err_line(err, line, sizeof(line));
+    return has(line, dir) && has(line, reason(error));
+}
+
 /* cm_file_write() under every failure: the file is the old or the new one, success means new. */
 static int64_t sweep_file(const char *dir, enum shim_call call, int error)
 {
@@ -165,9 +186,16 @@ static int64_t sweep_file(const char *dir, enum shim_call call, int error)
         if (cm_file_write(path, "old", 3, 0600, NULL) < 0)
             die("cannot write the old file", NULL);
         shim_fail(call, k, error, false);
-        int rc = cm_file_write(path, "new text", 8, 0600, NULL);
+        struct cm_err err = CM_ERR_INIT;
+        int rc = cm_file_write(path, "new text", 8, 0600, &err);
         bool hit = shim_hit();
         shim_off();
+        if (rc < 0 && !file_told_well(&err, dir, error)) {
+            fprintf(stderr, "  file, call %d number %" PRId64 " was told as: %s\n", (int)call, k,
+                    err.what);
+            problems++;
+        }
+        cm_err_fini(&err);
         bool read_back = cm_file_read(path, 100, &text, NULL, NULL) == 0;
         bool is_new = read_back && strcmp(text, "new text") == 0;
         if (!is_new && (rc == 0 || !read_back || strcmp(text, "old") != 0)) {
@@ -182,6 +210,72 @@ static int64_t sweep_file(const char *dir, enum shim_call call, int error)
     unlink(path);
     cm_free(path);
     return k - 1;
+}
+
+/* ---- a copy of the store ----------------------------------------------------------------------
+ */
+
+/* What is wrong with a copy that was called good; 0 = it holds everything. */
+static unsigned examine_copy(const char *copy, const struct model *start, int64_t acknowledged)
+{
+    char *dir = cm_asprintf("%s-opened", copy), *data = cm_asprintf("%s/data.mdb", dir);
+    struct model m = *start;
+    int64_t mark = 0;
+    if (mkdir(dir, 0700) != 0 || rename(copy, data) != 0)
+        die("the copy cannot be opened", NULL);
+    unsigned wrong = model_examine(dir, &m, 0, acknowledged, false, &mark);
+    remove_store(dir);
+    cm_free(dir);
+    cm_free(data);
+    return wrong;
+}
+
+/* cs_copy() under every failure: a whole copy, or none and a word about it; the store goes on. */
+static int64_t sweep_copy(struct cs_store *store, const char *copy, const struct model *start,
+                          int64_t acknowledged, int which)
+{
+    int64_t k = 1;
+    for (; k <= 50; k++) {
+        struct cm_err err = CM_ERR_INIT;
+        char line[TELLING];
+        shim_fail(classes[which].call, k, classes[which].error, classes[which].sticky);
+        int rc = cs_copy(store, copy, &err);
+        bool hit = shim_hit();
+        shim_off();
+        cm_err_line(&err, line, sizeof(line));
+        bool there = access(copy, F_OK) == 0;
+        bool told = rc == 0 || has(line, "certificate store") || has(line, copy) ||
+                    has(line, reason(classes[which].error));
+        if ((rc == 0) != there || !told) {
+            fprintf(stderr, "  copy, %s, call %" PRId64 ": %d, a file: %d, told as: %s\n",
+                    classes[which].name, k, rc, there, line);
+            problems++;
+        }
+        if (there)
+            problems += examine_copy(copy, start, acknowledged);
+        cm_err_fini(&err);
+        if (!hit)
+            break;
+    }
+    return k - 1;
+}
+
+static int64_t sweep_copies(const char *dir, const struct model *start)
+{
+    struct cs_store *store = NULL;
+    struct model m = *start;
+    struct cm_err err = CM_ERR_INIT;
+    char *copy = cm_asprintf("%s-copy", dir);
+    int64_t met = 0;
+    if (model_open(dir, &store, &err) < 0 || model_batch(store, &m, 0, MODEL_BATCH_MAX, &err) < 0)
+        die("no store to copy", &err);
+    for (size_t i = 0; i < sizeof(classes) / sizeof(classes[0]); i++)
+        met += sweep_copy(store, copy, start, MODEL_BATCH_MAX, (int)i);
+    if (model_batch(store, &m, MODEL_BATCH_MAX, MODEL_BATCH_MAX + 1, &err) < 0)
+        die("the store does not go on after failed copies", &err);
+    cs_close(store);
+    cm_free(copy);
+    return met;
 }
 
 int main(void)
@@ -212,6 +306,11 @@ int main(void)
     for (size_t c = 0; c < sizeof(calls) / sizeof(calls[0]); c++)
         for (size_t e = 0; e < sizeof(errors) / sizeof(errors[0]); e++)
             met += sweep_file(dir, calls[c], errors[e]);
+    int64_t copies = sweep_copies(dir, &start);
+    printf("%-24s %3" PRId64 " failures\n", "copies", copies);
+    if (copies < 10)
+        die("hardly a copy met a failure", NULL);
+    met += copies;
     printf("%" PRId64 " failures met, %u problems\n", met, problems);
     remove_store(dir);
     cm_free(dir);
