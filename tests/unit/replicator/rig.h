@@ -14,7 +14,7 @@
 #include "base/core/json.h"
 #include "replicator/replicator.h"
 
-#define WAIT_MS 20000
+#define WAIT_MS 60000 /* a slow machine, counters, sanitizers */
 
 struct node {
     struct rig *rig;
