@@ -16,7 +16,7 @@
 
 #define ACME_NAMES_MAX   30
 #define ACME_TOKEN_MAX   255 /* base64url characters (reference/acme.md 3.1) */
-#define ACME_NONCE_RETRY 64  /* of one request; with nine of ten nonces refused, enough */
+#define ACME_NONCE_RETRY 128 /* of one request; with nine of ten refused, 1 in 800,000 ends so */
 #define ACME_POLL_MAX_MS 10000
 
 struct acme_http_req {

@@ -115,7 +115,7 @@ def start_slow():
     endless.case.processing, endless.case.order_life = None, 6
     look = FakeCase().explained
     SLOW[never] = POOL.submit(look, never.submit(), "attempts", budget=40, timeout=100)
-    SLOW[nonce] = POOL.submit(look, nonce.submit(), budget=ACCOUNT + 65 + 1,
+    SLOW[nonce] = POOL.submit(look, nonce.submit(), budget=ACCOUNT + 129 + 1,
                               verbatim="this nonce was not issued here")
     SLOW[endless] = POOL.submit(look, endless.submit(), "expired", budget=20)
 

@@ -87,6 +87,39 @@ static void every_second_nonce_is_refused(void **state)
     fake_fini(&f);
 }
 
+/* Nine of ten, by a generator of the test's own (Knuth's MMIX). */
+static bool most_refused(struct fake *f, const struct fake_req *req, struct fake_reply *r)
+{
+    uint64_t *dice = f->user;
+    if (!req->payload)
+        return false;
+    *dice = *dice * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+    if ((*dice >> 33) % 10 == 0)
+        return false;
+    fake_problem(r, 400, "badNonce", "again");
+    return true;
+}
+
+/* An order for thirty names is some 75 signed requests: all of them get through in one run, and the
+ * waits in between are short ones. */
+static void nine_of_ten_nonces_are_refused(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 1; seed <= 20; seed++) {
+        struct fake f;
+        fake_init(&f);
+        uint64_t dice = seed;
+        f.user = &dice;
+        f.before = most_refused;
+        int64_t begun = f.mono_ms;
+        fake_issue(&f, ACME_NAMES_MAX);
+        assert_int_equal(f.orders_made, 1);
+        assert_int_equal(f.finalized, 1);
+        assert_true(f.mono_ms - begun < 150000);
+        fake_fini(&f);
+    }
+}
+
 static void no_nonce(struct fake *f, const struct fake_req *req, struct fake_reply *r)
 {
     (void)f;
@@ -436,6 +469,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(bad_nonce_storms),
         cmocka_unit_test(every_second_nonce_is_refused),
+        cmocka_unit_test(nine_of_ten_nonces_are_refused),
         cmocka_unit_test(missing_nonces),
         cmocka_unit_test(retry_after_in_seconds),
         cmocka_unit_test(retry_after_as_date),
