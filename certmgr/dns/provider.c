@@ -15,6 +15,7 @@
 #define TRACE_LINE_MAX 4096
 #define NAME_MAX_BYTES 253 /* RFC 1035 2.3.4, as text */
 #define VALUE_MAX      255 /* one character-string (RFC 1035 3.3.14) */
+#define RECORD_SIZE    13  /* dots and ends of the name, type, class, TTL, two lengths */
 
 /* The public part comes first: kinds see nothing else. */
 struct call_box {
@@ -60,6 +61,17 @@ bool dnsp_one_value(const struct dnsp_account *account)
     return kind && kind->one_value;
 }
 
+size_t dnsp_together(const struct dnsp_account *account)
+{
+    const struct dnsp_kind *kind = dnsp_kind_find(account->kind);
+    return kind && kind->change ? DNSP_TOGETHER_MAX : 1;
+}
+
+size_t dnsp_change_size(const char *fqdn, const char *value)
+{
+    return strlen(fqdn) + strlen(value) + RECORD_SIZE;
+}
+
 bool dnsp_unverified(const struct dnsp_account *account)
 {
     const struct dnsp_kind *kind = dnsp_kind_find(account->kind);
@@ -87,8 +99,11 @@ static void call_free(struct call_box *box)
     json_decref((json_t *)(uintptr_t)call->account.recipe);
     cm_free((void *)(uintptr_t)call->account.name);
     cm_free((void *)(uintptr_t)call->account.kind);
-    cm_free(call->fqdn);
-    cm_free(call->value);
+    for (size_t i = 0; i < call->count; i++) {
+        cm_free((void *)(uintptr_t)call->changes[i].fqdn);
+        cm_free((void *)(uintptr_t)call->changes[i].value);
+    }
+    cm_free(call->changes);
     json_decref(call->record);
     cm_free(box);
 }
@@ -119,18 +134,34 @@ void dnsp_cancel(struct dnsp_call *call)
     call_free((struct call_box *)call);
 }
 
-static int check_call(const struct dnsp_call *call, struct cm_err *err)
+static int check_change(const struct dnsp_change *change, struct cm_err *err)
 {
-    size_t name = strlen(call->fqdn), value = strlen(call->value);
-    if (name == 0 || name > NAME_MAX_BYTES || call->fqdn[name - 1] == '.')
-        return cm_fail(err, CM_EINVAL, "\"%.60s\" is no name to write a TXT record at", call->fqdn);
+    size_t name = strlen(change->fqdn), value = strlen(change->value);
+    if (name == 0 || name > NAME_MAX_BYTES || change->fqdn[name - 1] == '.')
+        return cm_fail(err, CM_EINVAL, "\"%.60s\" is no name to write a TXT record at",
+                       change->fqdn);
     if (value == 0 || value > VALUE_MAX)
         return cm_fail(err, CM_EINVAL, "a TXT value of %zu bytes cannot be written (1 to %d)",
                        value, VALUE_MAX);
+    return 0;
+}
+
+static int check_call(const struct dnsp_call *call, struct cm_err *err)
+{
+    for (size_t i = 0; i < call->count; i++)
+        if (check_change(&call->changes[i], err) < 0)
+            return err->code;
     return dnsp_check(&call->account, err);
 }
 
-static struct dnsp_call *start(struct call_box *box, bool adding)
+static void *begin(struct dnsp_call *call)
+{
+    if (call->kind->change)
+        return call->kind->change(call);
+    return call->changes[0].adding ? call->kind->add(call) : call->kind->del(call);
+}
+
+static struct dnsp_call *start(struct call_box *box)
 {
     struct dnsp_call *call = &box->call;
     struct cm_err err = CM_ERR_INIT;
@@ -138,7 +169,7 @@ static struct dnsp_call *start(struct call_box *box, bool adding)
     if (check_call(call, &err) < 0) {
         dnsp_finish(call, NULL, &err);
     } else {
-        void *state = adding ? call->kind->add(call) : call->kind->del(call);
+        void *state = begin(call);
         if (!cm_timer_active(box->end))
             call->state = state;
     }
@@ -147,10 +178,11 @@ static struct dnsp_call *start(struct call_box *box, bool adding)
 }
 
 static struct call_box *call_new(const struct dnsp_env *env, const struct dnsp_account *account,
-                                 const char *fqdn, const char *value)
+                                 const struct dnsp_change *changes, size_t count)
 {
     struct call_box *box = cm_calloc(1, sizeof(*box));
     struct dnsp_call *call = &box->call;
+    CM_BUG_ON(count == 0 || count > dnsp_together(account));
     call->env = env;
     call->kind = dnsp_kind_find(account->kind);
     call->account = (struct dnsp_account){
@@ -160,32 +192,49 @@ static struct call_box *call_new(const struct dnsp_env *env, const struct dnsp_a
         .secrets = hold(account->secrets),
         .recipe = hold(account->recipe),
     };
-    call->fqdn = cm_strdup(fqdn);
-    call->value = cm_strdup(value);
+    call->changes = cm_calloc(count, sizeof(*changes));
+    call->count = count;
+    for (size_t i = 0; i < count; i++)
+        call->changes[i] = (struct dnsp_change){.fqdn = cm_strdup(changes[i].fqdn),
+                                                .value = cm_strdup(changes[i].value),
+                                                .adding = changes[i].adding};
+    call->fqdn = call->changes[0].fqdn;
+    call->value = call->changes[0].value;
     return box;
+}
+
+static struct dnsp_call *run(struct call_box *box, dnsp_trace_fn trace, dnsp_done_fn done,
+                             void *arg)
+{
+    box->call.trace = trace;
+    box->call.done = done;
+    box->call.arg = arg;
+    return start(box);
 }
 
 struct dnsp_call *dnsp_add(const struct dnsp_env *env, const struct dnsp_account *account,
                            const char *fqdn, const char *value, dnsp_trace_fn trace,
                            dnsp_done_fn done, void *arg)
 {
-    struct call_box *box = call_new(env, account, fqdn, value);
-    box->call.trace = trace;
-    box->call.done = done;
-    box->call.arg = arg;
-    return start(box, true);
+    const struct dnsp_change change = {.fqdn = fqdn, .value = value, .adding = true};
+    return run(call_new(env, account, &change, 1), trace, done, arg);
 }
 
 struct dnsp_call *dnsp_delete(const struct dnsp_env *env, const struct dnsp_account *account,
                               const char *fqdn, const char *value, const json_t *record,
                               dnsp_trace_fn trace, dnsp_done_fn done, void *arg)
 {
-    struct call_box *box = call_new(env, account, fqdn, value);
+    const struct dnsp_change change = {.fqdn = fqdn, .value = value};
+    struct call_box *box = call_new(env, account, &change, 1);
     box->call.record = hold(record);
-    box->call.trace = trace;
-    box->call.done = done;
-    box->call.arg = arg;
-    return start(box, false);
+    return run(box, trace, done, arg);
+}
+
+struct dnsp_call *dnsp_change(const struct dnsp_env *env, const struct dnsp_account *account,
+                              const struct dnsp_change *changes, size_t count, dnsp_trace_fn trace,
+                              dnsp_done_fn done, void *arg)
+{
+    return run(call_new(env, account, changes, count), trace, done, arg);
 }
 
 void dnsp_trace(struct dnsp_call *call, const char *fmt, ...)

@@ -4,7 +4,8 @@
  * A kind is a way to talk to providers: "rfc2136", "recipe" (declarative JSON, reference/acme.md
  * 6.3), "route53", "webhook", "exec", "manual".  The caller journals before each call, follows
  * CNAMEs first, and runs one call at a time for an account and name, so that a kind which replaces
- * whole sets can read, merge and write.  Values of others are never touched.
+ * whole sets can read, merge and write.  Values of others are never touched.  A kind that can sends
+ * several changes of one zone together.
  */
 #pragma once
 
@@ -13,6 +14,11 @@
 
 #define DNSP_REQUESTS_MAX 20           /* of one call */
 #define DNSP_REPLY_MAX    (256u << 10) /* bytes of one reply */
+/* Changes that go together.  An UPDATE of so many bytes of records is, with zone and signature, one
+ * datagram (DNS_UDP_MAX): TCP to port 53 is often filtered, and must not be what many values need.
+ */
+#define DNSP_TOGETHER_MAX   16
+#define DNSP_TOGETHER_BYTES 900
 
 /* Runs a program that the local configuration names ([dns_exec NAME]) with these arguments: no
  * shell, clean environment, time limit.  env: {"CERTMGR_CRED_…": text} or NULL.  status: as exit().
@@ -53,6 +59,21 @@ struct dnsp_call *dnsp_add(const struct dnsp_env *env, const struct dnsp_account
 struct dnsp_call *dnsp_delete(const struct dnsp_env *env, const struct dnsp_account *account,
                               const char *fqdn, const char *value, const json_t *record,
                               dnsp_trace_fn trace, dnsp_done_fn done, void *arg);
+
+/* One TXT value that is added, or taken away. */
+struct dnsp_change {
+    const char *fqdn, *value;
+    bool adding;
+};
+/* How many changes one call of this account takes: DNSP_TOGETHER_MAX, or 1. */
+size_t dnsp_together(const struct dnsp_account *account);
+/* Bytes that it takes of DNSP_TOGETHER_BYTES, at most. */
+size_t dnsp_change_size(const char *fqdn, const char *value);
+/* All of them, in this order, or none; they are of one zone.  count: 1 to dnsp_together().  Only
+ * CM_ENET and CM_ETIMEOUT leave it open whether they were made; done gets no record. */
+struct dnsp_call *dnsp_change(const struct dnsp_env *env, const struct dnsp_account *account,
+                              const struct dnsp_change *changes, size_t count, dnsp_trace_fn trace,
+                              dnsp_done_fn done, void *arg);
 void dnsp_cancel(struct dnsp_call *call); /* done is not called */
 
 /* Are these options and secrets fit for the kind?  CM_EINVAL names the member and what is wanted.
@@ -72,13 +93,17 @@ struct dnsp_kind {
     /* Starts; the state is the kind's own and freed by cancel or before done. */
     void *(*add)(struct dnsp_call *call);
     void *(*del)(struct dnsp_call *call);
+    /* In place of both, for kinds that take several changes together. */
+    void *(*change)(struct dnsp_call *call);
     void (*cancel)(void *state);
 };
 struct dnsp_call {
     const struct dnsp_env *env;
     const struct dnsp_kind *kind;
     struct dnsp_account account; /* members are held by the call */
-    char *fqdn, *value;
+    const char *fqdn, *value;    /* of the first change */
+    struct dnsp_change *changes;
+    size_t count;
     json_t *record;
     dnsp_trace_fn trace;
     dnsp_done_fn done;

@@ -2,8 +2,8 @@
  * Kind "rfc2136": dynamic updates signed with TSIG, for BIND, Knot, PowerDNS, Windows and others.
  *
  * Zone and server are found by the SOA record unless the options name them; the server's addresses
- * are tried one after the other while they are silent.  One update changes one record, so that the
- * values of others stay and a repeat does no harm.
+ * are tried one after the other while they are silent.  An update adds and takes away single
+ * records, so that the values of others stay and a repeat does no harm.
  */
 #include <stdio.h>
 #include <string.h>
@@ -24,7 +24,6 @@
 
 struct update {
     struct dnsp_call *call;
-    bool adding;
     struct dns_find *find;
     struct dns_query *query;
     struct dns_exchange *exchange;
@@ -114,14 +113,14 @@ static void finish(struct update *update, const struct cm_err *err)
     dnsp_finish(call, NULL, err);
 }
 
-static struct rfc2136_change change_of(const struct update *update)
+static struct rfc2136_update message_of(const struct update *update)
 {
-    return (struct rfc2136_change){
+    const struct dnsp_call *call = update->call;
+    return (struct rfc2136_update){
         .zone = update->zone,
-        .fqdn = update->call->fqdn,
-        .value = update->call->value,
-        .adding = update->adding,
-        .ttl = (uint32_t)cm_json_int(update->call->account.options, "ttl", TTL),
+        .ttl = (uint32_t)cm_json_int(call->account.options, "ttl", TTL),
+        .changes = call->changes,
+        .count = call->count,
     };
 }
 
@@ -131,7 +130,7 @@ static void on_answer(void *arg, const uint8_t *answer, size_t len, const struct
 {
     struct update *update = arg;
     struct rfc2136_key key = key_of(&update->call->account);
-    struct rfc2136_change change = change_of(update);
+    struct rfc2136_update message = message_of(update);
     struct cm_err err = CM_ERR_INIT;
     update->exchange = NULL;
     if (failed) {
@@ -145,7 +144,7 @@ static void on_answer(void *arg, const uint8_t *answer, size_t len, const struct
                 update->zone);
         cm_err_hint(&err, "name a server that can be reached in the option server");
     } else {
-        rfc2136_judge(&change, &key, &update->packet, update->server, answer, len, &err);
+        rfc2136_judge(&message, &key, &update->packet, update->server, answer, len, &err);
         dnsp_trace(update->call, "%s: %s", update->server, err.code ? err.what : "done");
     }
     finish(update, err.code != 0 ? &err : NULL);
@@ -155,9 +154,12 @@ static void on_answer(void *arg, const uint8_t *answer, size_t len, const struct
 static void send_update(struct update *update)
 {
     const char *address = update->address[update->at];
-    dnsp_trace(update->call, "UPDATE %s: %s %s TXT \"%s\" at %s (%s) port %u", update->zone,
-               update->adding ? "add" : "delete", update->call->fqdn, update->call->value,
-               update->host, address, update->port);
+    for (size_t i = 0; i < update->call->count; i++) {
+        const struct dnsp_change *change = &update->call->changes[i];
+        dnsp_trace(update->call, "UPDATE %s: %s %s TXT \"%s\" at %s (%s) port %u", update->zone,
+                   change->adding ? "add" : "delete", change->fqdn, change->value, update->host,
+                   address, update->port);
+    }
     update->exchange = dns_exchange(update->call->env->loop, address, update->port,
                                     update->packet.wire, update->packet.len, on_answer, update);
 }
@@ -166,7 +168,7 @@ static void on_addrs(void *arg, const char *const *addrs, size_t count, const st
 {
     struct update *update = arg;
     struct rfc2136_key key = key_of(&update->call->account);
-    struct rfc2136_change change = change_of(update);
+    struct rfc2136_update message = message_of(update);
     struct cm_err err = CM_ERR_INIT;
     update->query = NULL;
     for (size_t i = 0; i < count && update->address_count < ADDRESS_MAX; i++)
@@ -179,7 +181,7 @@ static void on_addrs(void *arg, const char *const *addrs, size_t count, const st
         cm_fail(&err, CM_ENET, "this host has no way to name server %s (%s)", update->host,
                 addrs[0]);
     } else {
-        rfc2136_build(&change, &key, &update->packet, &err);
+        rfc2136_build(&message, &key, &update->packet, &err);
     }
     if (err.code != 0)
         finish(update, &err);
@@ -210,12 +212,12 @@ static void on_place(void *arg, const struct dns_place *place, const struct cm_e
     look_up(update);
 }
 
-static void *begin(struct dnsp_call *call, bool adding)
+static void *change(struct dnsp_call *call)
 {
     const char *server = cm_json_str_or(call->account.options, "server", "");
     const char *zone = cm_json_str_or(call->account.options, "zone", "");
     struct update *update = cm_calloc(1, sizeof(*update));
-    *update = (struct update){.call = call, .adding = adding};
+    *update = (struct update){.call = call};
     update->port = dns_client_port(call->env->dns);
     if (server[0] != '\0')
         split_server(server, update->port, update->host, &update->port);
@@ -229,21 +231,10 @@ static void *begin(struct dnsp_call *call, bool adding)
     return update;
 }
 
-static void *add(struct dnsp_call *call)
-{
-    return begin(call, true);
-}
-
-static void *del(struct dnsp_call *call)
-{
-    return begin(call, false);
-}
-
 const struct dnsp_kind dnsp_rfc2136 = {
     .name = "rfc2136",
     .title = "Dynamic update (RFC 2136) with TSIG",
     .check = check,
-    .add = add,
-    .del = del,
+    .change = change,
     .cancel = cancel,
 };

@@ -58,7 +58,7 @@ int rfc2136_key_check(const struct rfc2136_key *key, struct cm_err *err)
 
 /* ---- making ------------------------------------------------------------------------------- */
 
-static ldns_rr *record_of(const struct rfc2136_change *change)
+static ldns_rr *record_of(const struct dnsp_change *change, uint32_t ttl)
 {
     uint8_t text[1 + TEXT_MAX];
     size_t len = strlen(change->value);
@@ -74,38 +74,55 @@ static ldns_rr *record_of(const struct rfc2136_change *change)
     ldns_rr_set_type(rr, LDNS_RR_TYPE_TXT);
     /* Class NONE: that very record goes, others of the name stay (RFC 2136 2.5.4). */
     ldns_rr_set_class(rr, change->adding ? LDNS_RR_CLASS_IN : LDNS_RR_CLASS_NONE);
-    ldns_rr_set_ttl(rr, change->adding ? change->ttl : 0);
+    ldns_rr_set_ttl(rr, change->adding ? ttl : 0);
     ldns_rr_push_rdf(rr, ldns_rdf_new_frm_data(LDNS_RDF_TYPE_STR, len + 1, text));
     return rr;
 }
 
-static ldns_pkt *message_of(const struct rfc2136_change *change)
+/* All records, or NULL; then *ret_bad is the one that cannot be sent. */
+static ldns_rr_list *records_of(const struct rfc2136_update *update,
+                                const struct dnsp_change **ret_bad)
 {
-    ldns_rdf *zone = ldns_dname_new_frm_str(change->zone);
-    ldns_rr *rr = record_of(change);
-    if (!zone || !rr) {
-        ldns_rdf_deep_free(zone);
-        ldns_rr_free(rr);
-        return NULL;
+    ldns_rr_list *records = ldns_rr_list_new();
+    for (size_t i = 0; i < update->count; i++) {
+        ldns_rr *rr = record_of(&update->changes[i], update->ttl);
+        if (!rr) {
+            *ret_bad = &update->changes[i];
+            ldns_rr_list_deep_free(records);
+            return NULL;
+        }
+        ldns_rr_list_push_rr(records, rr);
     }
-    ldns_rr_list *updates = ldns_rr_list_new();
-    ldns_rr_list_push_rr(updates, rr);
-    ldns_pkt *pkt = ldns_update_pkt_new(zone, LDNS_RR_CLASS_IN, NULL, updates, NULL);
-    ldns_rr_list_deep_free(updates);
+    return records;
+}
+
+static ldns_pkt *message_of(const struct rfc2136_update *update, struct cm_err *err)
+{
+    const struct dnsp_change *bad = &update->changes[0];
+    ldns_rdf *zone = ldns_dname_new_frm_str(update->zone);
+    ldns_rr_list *records = zone ? records_of(update, &bad) : NULL;
+    ldns_pkt *pkt = NULL;
+    if (records)
+        pkt = ldns_update_pkt_new(zone, LDNS_RR_CLASS_IN, NULL, records, NULL); /* takes the zone */
+    else
+        ldns_rdf_deep_free(zone);
+    ldns_rr_list_deep_free(records);
+    if (!pkt)
+        cm_fail(err, CM_EINVAL, "no DNS update can be made of name %.100s in zone %.100s",
+                bad->fqdn, update->zone);
     return pkt;
 }
 
-int rfc2136_build(const struct rfc2136_change *change, const struct rfc2136_key *key,
+int rfc2136_build(const struct rfc2136_update *update, const struct rfc2136_key *key,
                   struct rfc2136_packet *ret, struct cm_err *err)
 {
     uint16_t id;
     uint8_t *wire = NULL;
     size_t len = 0;
     *ret = (struct rfc2136_packet){0};
-    ldns_pkt *pkt = message_of(change);
+    ldns_pkt *pkt = message_of(update, err);
     if (!pkt)
-        return cm_fail(err, CM_EINVAL, "no DNS update can be made of name %.100s in zone %.100s",
-                       change->fqdn, change->zone);
+        return CM_EINVAL;
     cm_random(&id, sizeof(id));
     ldns_pkt_set_id(pkt, id);
     ldns_pkt_set_rd(pkt, false); /* RFC 2136 2.2: zero */
@@ -198,7 +215,21 @@ static void add_clock(const ldns_rr *tsig, struct cm_err *err)
                  ahead < 0 ? "behind" : "ahead of");
 }
 
-static int explain(const struct rfc2136_change *change, const struct rfc2136_key *key,
+static void tell_changes(const struct rfc2136_update *update, const struct rfc2136_key *key,
+                         struct cm_err *err)
+{
+    const struct dnsp_change *change = &update->changes[0];
+    if (update->count == 1)
+        cm_err_cause(err, "%s TXT record %s in zone %s with key %s (%s)",
+                     change->adding ? "adding the" : "taking away the", change->fqdn, update->zone,
+                     key->name, key->algorithm);
+    else
+        cm_err_cause(err,
+                     "changing %zu TXT records together, first %s, in zone %s with key %s (%s)",
+                     update->count, change->fqdn, update->zone, key->name, key->algorithm);
+}
+
+static int explain(const struct rfc2136_update *update, const struct rfc2136_key *key,
                    const char *server, unsigned rcode, const ldns_rr *tsig, struct cm_err *err)
 {
     unsigned code = tsig ? field16(tsig, TSIG_ERROR) : 0;
@@ -211,14 +242,12 @@ static int explain(const struct rfc2136_change *change, const struct rfc2136_key
     else
         cm_fail(err, error, "name server %s answered the update with %s (%u)", server,
                 dns_rcode_text(code ? code : rcode), code ? code : rcode);
-    cm_err_cause(err, "%s TXT record %s in zone %s with key %s (%s)",
-                 change->adding ? "adding the" : "taking away the", change->fqdn, change->zone,
-                 key->name, key->algorithm);
+    tell_changes(update, key, err);
     if (code == TSIG_BADTIME)
         add_clock(tsig, err);
     if (words)
         cm_err_hint(err, "%s", words->hint);
-    cm_err_object(err, "zone %s", change->zone);
+    cm_err_object(err, "zone %s", update->zone);
     if (err)
         err->retry = words ? words->retry : CM_RETRY_TRANSIENT;
     return error;
@@ -238,7 +267,7 @@ static bool signed_by(ldns_pkt *pkt, const struct rfc2136_key *key,
     return same && ldns_pkt_tsig_verify(pkt, answer, len, key->name, key->secret, packet->mac);
 }
 
-int rfc2136_judge(const struct rfc2136_change *change, const struct rfc2136_key *key,
+int rfc2136_judge(const struct rfc2136_update *update, const struct rfc2136_key *key,
                   const struct rfc2136_packet *packet, const char *server, const uint8_t *answer,
                   size_t len, struct cm_err *err)
 {
@@ -252,7 +281,7 @@ int rfc2136_judge(const struct rfc2136_change *change, const struct rfc2136_key 
     }
     unsigned rcode = ldns_pkt_get_rcode(pkt);
     if (rcode != 0) {
-        rv = explain(change, key, server, rcode, ldns_pkt_tsig(pkt), err);
+        rv = explain(update, key, server, rcode, ldns_pkt_tsig(pkt), err);
     } else if (!signed_by(pkt, key, packet, answer, len)) {
         rv = cm_fail(err, CM_EDENIED,
                      "name server %s says the update is done, but its answer is not signed with "

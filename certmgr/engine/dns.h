@@ -35,7 +35,7 @@ struct eng_dns_account {
     struct dnsp_env provider; /* of the calls */
 };
 
-struct dns_op;   /* dns_work.c */
+struct dns_op;   /* dns_work.h */
 struct dns_test; /* dns_test.c */
 
 /* The engine's part of it. */

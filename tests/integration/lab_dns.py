@@ -102,7 +102,7 @@ class Named:
 
     def __init__(self, directory, address, port, zones=(), secondaries=(), primary=None,
                  name="named", key_name="certmgr", algorithm="hmac-sha256", forwarder=None,
-                 notify=True, refresh=3600, records="", other_keys=()):
+                 notify=True, refresh=3600, records="", other_keys=(), denied=()):
         self.root = Path(directory) / name
         self.name, self.address, self.port = name, address, port
         self.primary, self.secondaries = primary, list(secondaries)
@@ -113,6 +113,7 @@ class Named:
         self.keys += [(other, kind, self.make_secret(other)) for other, kind in other_keys]
         self.forwarder, self.notify, self.refresh = forwarder, notify, refresh
         self.records = records  # more lines of every zone
+        self.denied = denied  # names that the first key may not change, with a dot at the end
         self.process = self.relay = None
         self.own_port = port
         if primary:
@@ -147,9 +148,13 @@ class Named:
         told = "".join(f"127.0.0.1 port {self.own_port + 1 + n}; "
                        for n in range(len(self.secondaries)))
         keys = "".join(f'key "{name}"; ' for name, _, _ in self.keys)
+        allowed = f"allow-update {{ {keys}}};"
+        if self.denied:
+            deny = "".join(f"deny {self.key_name} name {name} ANY; " for name in self.denied)
+            allowed = f"update-policy {{ {deny}grant {self.key_name} zonesub ANY; }};"
         notify = f"notify explicit; also-notify {{ {told}}}; notify-delay 0; " \
             if told and self.notify else "notify no; "
-        return (f'zone "{zone}" {{ type primary; file "{file}"; allow-update {{ {keys}}}; '
+        return (f'zone "{zone}" {{ type primary; file "{file}"; {allowed} '
                 f"allow-transfer {{ any; }}; {notify}}};\n")
 
     def _config(self):
@@ -209,6 +214,12 @@ controls {{ }};
         """The zone's serial at this server, or None when it does not answer for it."""
         found = self.dig(zone, "SOA", "+norecurse")
         return int(found[0].split()[2]) if found and len(found[0].split()) == 7 else None
+
+    def updates(self):
+        """(messages, changes of records) that its log tells of: certmgr takes a port for each."""
+        lines = (self.root / f"{self.name}.log").read_text(errors="replace").splitlines()
+        changes = [line for line in lines if "adding an RR" in line or "deleting an RR" in line]
+        return len({line.split("/key ")[0].split()[-1] for line in changes}), len(changes)
 
     def update(self, *lines):
         """nsupdate with the first key: "add name 60 TXT text", "delete name TXT"."""

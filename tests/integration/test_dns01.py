@@ -34,7 +34,8 @@ class Laboratory:
                                  env={"PEBBLE_VA_NOSLEEP": "1", "PEBBLE_WFE_NONCEREJECT": "0",
                                       "PEBBLE_AUTHZREUSE": "0"})
         self.pebble.admin_port = 23001
-        self.named = Named(d, "127.0.0.1", 23070, zones=ZONES, forwarder=self.pebble.resolver)
+        self.named = Named(d, "127.0.0.1", 23070, zones=ZONES, forwarder=self.pebble.resolver,
+                           denied=[f"_acme-challenge.denied.{ZONES[0]}."])
         self.pebble.start(ADDRESS, dns_server=self.named.server)
         self.named.start()
         self.named.update("add _acme-challenge.example.test. 5 TXT somebody-elses",
@@ -140,6 +141,26 @@ class Dns01(unittest.TestCase):
         self.assertIn("3 names to prove: 3 by dns-01", steps(credential))
         self.assertEqual(len([s for s in steps(credential) if s.startswith("TXT value set at "
                                                          "_acme-challenge.example.test ")]), 2)
+        wait_clean(before)
+
+    def test_3_values_go_together(self):
+        """Twelve names and two wildcards: few messages for 28 changes, all of them seen and gone."""
+        before, (messages, changes) = zones(), FLEET.named.updates()
+        names = [f"many{n}.example.test" for n in range(12)]
+        FLEET.server.wait_issued(request(*names, "*.many0.example.test", "*.many1.example.test"))
+        wait_clean(before)
+        now = FLEET.named.updates()
+        self.assertEqual(now[1] - changes, 28)
+        self.assertIn(now[0] - messages, range(2, 9))
+        # BIND refuses a message as a whole: the others are set all the same, and taken away.
+        credential = request("good.example.test", "denied.example.test", "fine.example.test")
+        lab.wait_for("the refusal", lambda: FLEET.server.show(credential)["credential"]["status"]
+                     == "error", 30)
+        self.assertIn("refused the update (REFUSED)", json.dumps(FLEET.server.show(credential)))
+        written = [s.split()[4] for s in steps(credential) if s.startswith("TXT value set at")]
+        self.assertEqual(sorted(written), ["_acme-challenge.fine.example.test",
+                                           "_acme-challenge.good.example.test"])
+        FLEET.server.cli("delete", credential)
         wait_clean(before)
 
     def test_4_mixed_order(self):

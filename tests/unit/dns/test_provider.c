@@ -74,6 +74,25 @@ static void failures_are_told_later(void **state)
     assert_int_equal(seen.done, 2);
 }
 
+/* Before anything is sent: each change is looked at. */
+static void one_bad_change_of_several(void **state)
+{
+    CM_AUTO_JSON options = json_pack("{s:s}", "key_name", "k");
+    CM_AUTO_JSON secrets = json_pack("{s:s}", "tsig_secret", "AAAA");
+    struct dnsp_env env = {.loop = loop};
+    struct dnsp_account account = {
+        .name = "a", .kind = "rfc2136", .options = options, .secrets = secrets};
+    const struct dnsp_change changes[] = {{.fqdn = "a.example", .value = "v", .adding = true},
+                                          {.fqdn = "b.example", .value = ""}};
+    (void)state;
+    forget();
+    dnsp_change(&env, &account, changes, 2, on_line, on_done, NULL);
+    assert_int_equal(seen.done, 0);
+    turn_until(&seen.done, 1);
+    assert_int_equal(seen.code, CM_EINVAL);
+    assert_non_null(strstr(seen.what, "0 bytes"));
+}
+
 static void by_hand(void **state)
 {
     struct dnsp_env env = {.loop = loop};
@@ -96,7 +115,7 @@ static void the_table(void **state)
     (void)state;
     for (const struct dnsp_kind *k = dnsp_kind_at(0); k; k = dnsp_kind_at(++count)) {
         assert_ptr_equal(dnsp_kind_find(k->name), k);
-        assert_true(k->title && k->add && k->del);
+        assert_true(k->title && (k->change || (k->add && k->del)));
     }
     assert_int_equal(count, 6);
     struct dnsp_account account = {.kind = "recipe"};
@@ -104,6 +123,9 @@ static void the_table(void **state)
     assert_false(dnsp_one_value(&account));
     account.recipe = single;
     assert_true(dnsp_one_value(&account) && dnsp_unverified(&account));
+    assert_int_equal(dnsp_together(&account), 1);
+    account = (struct dnsp_account){.kind = "rfc2136"};
+    assert_int_equal(dnsp_together(&account), DNSP_TOGETHER_MAX);
     account = (struct dnsp_account){.kind = "route53"};
     assert_true(dnsp_unverified(&account));
     assert_int_equal(dnsp_check(&account, NULL), CM_EINVAL);
@@ -220,6 +242,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(failures_are_told_later),
+        cmocka_unit_test(one_bad_change_of_several),
         cmocka_unit_test(by_hand),
         cmocka_unit_test(the_table),
         cmocka_unit_test(programs_by_name),

@@ -12,6 +12,7 @@
 
 #include "base/core/clock.h"
 #include "base/core/mem.h"
+#include "base/net/dns_exchange.h"
 #include "certmgr/dns/provider.h"
 #include "certmgr/dns/rfc2136_packet.h"
 
@@ -19,8 +20,10 @@
 
 static const struct rfc2136_key key = {
     .name = "key.example", .algorithm = "hmac-sha256", .secret = SECRET};
-static const struct rfc2136_change change = {
-    .zone = "example.test", .fqdn = "_acme-challenge.example.test", .value = "v\"1\\", .ttl = 60};
+static const struct dnsp_change record = {.fqdn = "_acme-challenge.example.test",
+                                          .value = "v\"1\\"};
+static const struct rfc2136_update change = {
+    .zone = "example.test", .ttl = 60, .changes = &record, .count = 1};
 
 static bool holds(const struct rfc2136_packet *packet, const void *bytes, size_t len)
 {
@@ -32,10 +35,12 @@ static void an_added_record_stands_in_the_update_section(void **state)
     static const unsigned char header[] = {0x28, 0, 0, 1, 0, 0, 0, 1, 0, 1};
     static const unsigned char zone[] = "\7example\4test\0\0\6\0\1";
     static const unsigned char rdata[] = {0, 16, 0, 1, 0, 0, 0, 60, 0, 5, 4, 'v', '"', '1', '\\'};
-    struct rfc2136_change adding = change;
+    struct dnsp_change added = record;
+    struct rfc2136_update adding = change;
     struct rfc2136_packet packet;
     (void)state;
-    adding.adding = true;
+    added.adding = true;
+    adding.changes = &added;
     assert_int_equal(rfc2136_build(&adding, &key, &packet, NULL), 0);
     assert_memory_equal(packet.wire + 2, header, sizeof(header));
     assert_memory_equal(packet.wire + 12, zone, sizeof(zone) - 1);
@@ -54,16 +59,83 @@ static void a_deleted_record_has_class_none(void **state)
     rfc2136_packet_free(&packet);
 }
 
+/* In order, and the names share what they have in common. */
+static void several_changes_stand_in_one_message(void **state)
+{
+    static const unsigned char counts[] = {0x28, 0, 0, 1, 0, 0, 0, 3, 0, 1};
+    const struct dnsp_change changes[] = {
+        {.fqdn = "_acme-challenge.example.test", .value = "one", .adding = true},
+        {.fqdn = "_acme-challenge.example.test", .value = "two", .adding = true},
+        {.fqdn = "_acme-challenge.www.example.test", .value = "three"},
+    };
+    struct rfc2136_update update = {
+        .zone = "example.test", .ttl = 60, .changes = changes, .count = 3};
+    struct rfc2136_packet packet;
+    (void)state;
+    assert_int_equal(rfc2136_build(&update, &key, &packet, NULL), 0);
+    assert_memory_equal(packet.wire + 2, counts, sizeof(counts));
+    const unsigned char *one = memmem(packet.wire, packet.len, "\3one", 4);
+    const unsigned char *two = memmem(packet.wire, packet.len, "\3two", 4);
+    const unsigned char *three = memmem(packet.wire, packet.len, "\5three", 6);
+    assert_true(one && one < two && two < three);
+    assert_int_equal(one[-3], 60);
+    assert_int_equal(two[-8] * 256 + two[-7], 1);       /* class IN */
+    assert_int_equal(three[-8] * 256 + three[-7], 254); /* class NONE */
+    rfc2136_packet_free(&packet);
+}
+
+/* However many values a call takes: one datagram, with long names and a long signature. */
+static void a_full_call_is_one_datagram(void **state)
+{
+    static const struct rfc2136_key longest = {
+        .name = "a-key-with-quite-a-long-name.of-this-host.dns.example.test",
+        .algorithm = "hmac-sha512",
+        .secret = SECRET};
+    static const char *const middles[] = {"", ".a.much.longer.name.that.is.written"};
+    (void)state;
+    for (size_t f = 0; f < 2; f++) {
+        struct dnsp_change changes[DNSP_TOGETHER_MAX];
+        char names[DNSP_TOGETHER_MAX][80];
+        struct rfc2136_update update = {.zone = "example.test", .ttl = 60, .changes = changes};
+        struct rfc2136_packet packet;
+        size_t bytes = 0;
+        while (update.count < DNSP_TOGETHER_MAX) {
+            struct dnsp_change *at = &changes[update.count];
+            snprintf(names[update.count], sizeof(names[0]), "_acme-challenge.h%02zu%s.example.test",
+                     update.count, middles[f]);
+            *at = (struct dnsp_change){.fqdn = names[update.count],
+                                       .value = "LPJNul-wow4m6DsqxbninhsWHlwfp0JecwQzYpOLmCQ",
+                                       .adding = true};
+            bytes += dnsp_change_size(at->fqdn, at->value);
+            if (bytes > DNSP_TOGETHER_BYTES)
+                break;
+            update.count++;
+        }
+        assert_in_range(update.count, 7, DNSP_TOGETHER_MAX);
+        assert_int_equal(rfc2136_build(&update, &longest, &packet, NULL), 0);
+        assert_in_range(packet.len, 600, DNS_UDP_MAX);
+        rfc2136_packet_free(&packet);
+    }
+}
+
 static void names_that_cannot_be_sent_are_refused(void **state)
 {
-    struct rfc2136_change bad = change;
+    struct dnsp_change nowhere = {.fqdn = "a..b", .value = "v"};
+    struct rfc2136_update bad = change;
     struct rfc2136_packet packet;
     (void)state;
     bad.zone = "a..b";
     assert_int_equal(rfc2136_build(&bad, &key, &packet, NULL), CM_EINVAL);
     bad = change;
-    bad.fqdn = "a..b";
+    bad.changes = &nowhere;
     assert_int_equal(rfc2136_build(&bad, &key, &packet, NULL), CM_EINVAL);
+    const struct dnsp_change mixed[] = {record, nowhere};
+    struct cm_err err = CM_ERR_INIT;
+    bad.changes = mixed;
+    bad.count = 2;
+    assert_int_equal(rfc2136_build(&bad, &key, &packet, &err), CM_EINVAL);
+    assert_non_null(strstr(err.what, "name a..b in zone"));
+    cm_err_fini(&err);
 }
 
 static void keys_are_checked(void **state)
@@ -243,6 +315,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_added_record_stands_in_the_update_section),
         cmocka_unit_test(a_deleted_record_has_class_none),
+        cmocka_unit_test(several_changes_stand_in_one_message),
+        cmocka_unit_test(a_full_call_is_one_datagram),
         cmocka_unit_test(names_that_cannot_be_sent_are_refused),
         cmocka_unit_test(keys_are_checked),
         cmocka_unit_test(every_refusal_is_explained),

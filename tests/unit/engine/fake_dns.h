@@ -16,7 +16,13 @@ static struct {
     unsigned fail_adds, fail_deletes;
     int delay_ms;
     bool one_value, blind; /* blind: nothing is ever seen */
+    bool together;         /* takes several changes with one call */
+    bool held;             /* calls stay under way */
+    const char *refused;   /* a name that it does not take; NULL = none */
+    int refusal;           /* what it says to fail_adds and fail_deletes; 0 = CM_EIO */
     unsigned active, most; /* calls at a time */
+    unsigned messages;     /* calls so far */
+    size_t largest;        /* changes of a call, at most */
     json_t *busy;          /* {fqdn: true}: two calls for one name at a time are a failure */
     unsigned crossed;
     size_t fullest;   /* values at a time */
@@ -106,70 +112,109 @@ int dnsp_lint(const json_t *recipe, dnsp_trace_fn trace, void *arg, struct cm_er
     return 0;
 }
 
+size_t dnsp_together(const struct dnsp_account *account)
+{
+    (void)account;
+    return fake.together ? DNSP_TOGETHER_MAX : 1;
+}
+
+size_t dnsp_change_size(const char *fqdn, const char *value)
+{
+    return strlen(fqdn) + strlen(value);
+}
+
 struct fake_call {
     struct dnsp_call call;
     struct cm_timer *timer;
-    bool adding;
+    struct dnsp_change changes[DNSP_TOGETHER_MAX];
 };
 
 static void fake_call_free(struct fake_call *fc)
 {
     fake.active--;
-    json_object_del(fake.busy, fc->call.fqdn);
+    for (size_t i = 0; i < fc->call.count; i++) {
+        json_object_del(fake.busy, fc->changes[i].fqdn);
+        cm_free((void *)(uintptr_t)fc->changes[i].fqdn);
+        cm_free((void *)(uintptr_t)fc->changes[i].value);
+    }
     cm_timer_free(fc->timer);
-    cm_free(fc->call.fqdn);
-    cm_free(fc->call.value);
     cm_free(fc);
+}
+
+/* What the provider says to all of it, before anything is changed. */
+static void fake_judge(const struct fake_call *fc, struct cm_err *err)
+{
+    for (size_t i = 0; i < fc->call.count; i++) {
+        const struct dnsp_change *change = &fc->changes[i];
+        unsigned *fail = change->adding ? &fake.fail_adds : &fake.fail_deletes;
+        json_array_append_new(
+            fake.calls, json_sprintf("%s %s", change->adding ? "add" : "delete", change->fqdn));
+        if (*fail > 0 && err->code == 0) {
+            (*fail)--;
+            cm_fail(err, fake.refusal ? fake.refusal : CM_EIO, "the provider is away");
+        } else if (fake.refused && strcmp(change->fqdn, fake.refused) == 0 && err->code == 0) {
+            cm_fail(err, CM_EDENIED, "the provider does not take %s", fake.refused);
+        }
+    }
+}
+
+static void fake_apply(const struct dnsp_change *change)
+{
+    json_t *values = json_object_get(fake.zone, change->fqdn);
+    if (!change->adding) {
+        json_object_del(values, change->value);
+        return;
+    }
+    if (!values) {
+        values = json_object();
+        json_object_set_new(fake.zone, change->fqdn, values);
+    }
+    json_object_set_new(values, change->value, json_true());
+    if (fake_all() > fake.fullest)
+        fake.fullest = fake_all();
 }
 
 static void fake_turn(void *arg)
 {
     struct fake_call *fc = arg;
+    if (fake.held) {
+        cm_timer_start(fc->timer, 1);
+        return;
+    }
     dnsp_done_fn done = fc->call.done;
     void *done_arg = fc->call.arg;
     struct cm_err err = CM_ERR_INIT;
-    unsigned *fail = fc->adding ? &fake.fail_adds : &fake.fail_deletes;
-    json_t *values = json_object_get(fake.zone, fc->call.fqdn);
-    json_array_append_new(fake.calls,
-                          json_sprintf("%s %s", fc->adding ? "add" : "delete", fc->call.fqdn));
-    if (*fail > 0) {
-        (*fail)--;
-        cm_fail(&err, CM_EIO, "the provider is away");
-    } else if (fc->adding) {
-        if (!values) {
-            values = json_object();
-            json_object_set_new(fake.zone, fc->call.fqdn, values);
-        }
-        json_object_set_new(values, fc->call.value, json_true());
-        if (fake_all() > fake.fullest)
-            fake.fullest = fake_all();
-    } else {
-        json_object_del(values, fc->call.value);
-    }
+    bool alone = fc->call.count == 1;
+    fake_judge(fc, &err);
+    for (size_t i = 0; i < fc->call.count && err.code == 0; i++)
+        fake_apply(&fc->changes[i]);
     if (fc->call.trace)
         fc->call.trace(done_arg, "asked the provider");
     CM_AUTO_JSON record = json_pack("{s:i}", "id", 7);
     fake_call_free(fc);
-    done(done_arg, err.code ? NULL : record, err.code ? &err : NULL);
+    done(done_arg, err.code == 0 && alone ? record : NULL, err.code ? &err : NULL);
     cm_err_fini(&err);
 }
 
-static struct dnsp_call *fake_start(const struct dnsp_env *env, const struct dnsp_account *account,
-                                    const char *fqdn, const char *value, dnsp_trace_fn trace,
-                                    dnsp_done_fn done, void *arg, bool adding)
+struct dnsp_call *dnsp_change(const struct dnsp_env *env, const struct dnsp_account *account,
+                              const struct dnsp_change *changes, size_t count, dnsp_trace_fn trace,
+                              dnsp_done_fn done, void *arg)
 {
     struct fake_call *fc = cm_calloc(1, sizeof(*fc));
-    fc->call = (struct dnsp_call){.fqdn = cm_strdup(fqdn),
-                                  .value = cm_strdup(value),
-                                  .trace = trace,
-                                  .done = done,
-                                  .arg = arg};
-    fc->adding = adding;
+    fc->call = (struct dnsp_call){.count = count, .trace = trace, .done = done, .arg = arg};
+    assert_in_range(count, 1, dnsp_together(account));
+    for (size_t i = 0; i < count; i++) {
+        fc->changes[i] = (struct dnsp_change){.fqdn = cm_strdup(changes[i].fqdn),
+                                              .value = cm_strdup(changes[i].value),
+                                              .adding = changes[i].adding};
+        fake.crossed += json_object_get(fake.busy, changes[i].fqdn) != NULL;
+    }
+    for (size_t i = 0; i < count; i++)
+        json_object_set_new(fake.busy, changes[i].fqdn, json_true());
     json_decref(fake.secrets);
     fake.secrets = json_deep_copy(account->secrets);
-    if (json_object_get(fake.busy, fqdn))
-        fake.crossed++;
-    json_object_set_new(fake.busy, fqdn, json_true());
+    fake.messages++;
+    fake.largest = count > fake.largest ? count : fake.largest;
     if (++fake.active > fake.most)
         fake.most = fake.active;
     fc->timer = cm_timer_new(env->loop, fake_turn, fc);
@@ -181,15 +226,17 @@ struct dnsp_call *dnsp_add(const struct dnsp_env *env, const struct dnsp_account
                            const char *fqdn, const char *value, dnsp_trace_fn trace,
                            dnsp_done_fn done, void *arg)
 {
-    return fake_start(env, account, fqdn, value, trace, done, arg, true);
+    const struct dnsp_change change = {.fqdn = fqdn, .value = value, .adding = true};
+    return dnsp_change(env, account, &change, 1, trace, done, arg);
 }
 
 struct dnsp_call *dnsp_delete(const struct dnsp_env *env, const struct dnsp_account *account,
                               const char *fqdn, const char *value, const json_t *record,
                               dnsp_trace_fn trace, dnsp_done_fn done, void *arg)
 {
+    const struct dnsp_change change = {.fqdn = fqdn, .value = value};
     (void)record;
-    return fake_start(env, account, fqdn, value, trace, done, arg, false);
+    return dnsp_change(env, account, &change, 1, trace, done, arg);
 }
 
 void dnsp_cancel(struct dnsp_call *call)
