@@ -37,7 +37,7 @@ struct http_call *rp_start_call(struct rp_client *client, const struct rp_call_s
         .body_len = len,
         .timeout_ms = spec->feed ? -1 : RP_CALL_MS,
         .connect_ms = RP_CONNECT_MS,
-        .silence_ms = spec->feed ? RP_FEED_SILENCE_MS : RP_SILENCE_MS,
+        .silence_ms = rp_silence_ms(spec->feed, client->hub, len),
         .reply_max = spec->reply_max ? spec->reply_max : RP_BODY_MAX,
         .allow_http = client->allow_http,
         .pin_spki = client->pin_spki,
@@ -148,24 +148,17 @@ static void job_halt(struct rp_job *job)
 
 /* ---- errors ------------------------------------------------------------------------------- */
 
-/* Full jitter over the upper half, so that a fleet does not come back in one moment. */
-static int64_t with_jitter(int64_t ms)
-{
-    uint32_t random;
-    cm_random(&random, sizeof(random));
-    return ms / 2 + (int64_t)(random % (uint64_t)(ms / 2 + 1));
-}
-
 static void job_open(struct rp_job *job);
 
 static void fail_after(struct rp_job *job, const struct cm_err *err, int64_t floor_ms)
 {
     job_halt(job);
-    int64_t wait = with_jitter(job->backoff_ms);
+    uint32_t random;
+    cm_random(&random, sizeof(random));
+    int64_t wait = rp_wait_ms(job->backoff_ms, cm_mono_ms() - job->opened_ms, random);
     if (wait < floor_ms)
         wait = floor_ms;
-    job->backoff_ms =
-        2 * job->backoff_ms < RP_BACKOFF_MAX_MS ? 2 * job->backoff_ms : RP_BACKOFF_MAX_MS;
+    job->backoff_ms = rp_backoff_next(job->backoff_ms);
     unsigned attempts = job->err.attempts + 1;
     cm_err_fini(&job->err);
     cm_err_copy(&job->err, err);
@@ -282,6 +275,7 @@ static void job_open(struct rp_job *job)
         return;
     }
     rp_job_state(job, RP_CONNECTING);
+    job->opened_ms = cm_mono_ms();
     rp_job_call(job, &(struct rp_call_spec){.method = "GET"}, on_root);
 }
 

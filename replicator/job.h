@@ -10,18 +10,12 @@
 #pragma once
 
 #include "replicator/checkpoint.h"
+#include "replicator/patience.h"
 #include "replicator/replicator.h"
 
-#define RP_CALL_MS         300000 /* one request, feeds excepted */
-#define RP_SILENCE_MS      (3 * RP_HEARTBEAT_MS)
-#define RP_FEED_SILENCE_MS (2 * RP_HEARTBEAT_MS + 5000)
-#define RP_BACKOFF_MIN_MS  250
-#define RP_CONNECT_MS      10000 /* a lost packet in between is repeated within 4 s (RFC 6298) */
-#define RP_BACKOFF_MAX_MS                                                                          \
-    15000                     /* with RP_CONNECT_MS: back within 30 s after a cut of any length    \
-                               */
-#define RP_CHECKPOINT_MS 2000 /* at most so often */
-#define RP_SEQ_MAX       4096 /* bytes of a foreign sequence token */
+#define RP_CALL_MS       300000 /* one request, feeds excepted */
+#define RP_CHECKPOINT_MS 2000   /* at most so often */
+#define RP_SEQ_MAX       4096   /* bytes of a foreign sequence token */
 #define RP_UUID_MAX      128
 
 enum rp_state { RP_STOPPED, RP_CONNECTING, RP_REPLICATING, RP_LIVE, RP_WAITING };
@@ -75,6 +69,7 @@ struct rp_job {
     struct cm_timer *timer;
     rp_job_fn on_timer;
     int64_t backoff_ms;
+    int64_t opened_ms; /* monotonic: when this attempt began */
     struct cm_err err;
     int64_t success_ms; /* wall clock; last sign of life of this direction */
     int64_t documents, refused;

@@ -11,10 +11,9 @@
 #include "base/net/http_server.h"
 #include "certstore/store.h"
 
-#define RP_BATCH        500        /* documents asked for at a time */
-#define RP_BODY_MAX     (8u << 20) /* one _bulk_docs, _bulk_get, _revs_diff */
-#define RP_FEED_MAX     4096       /* parked feeds */
-#define RP_HEARTBEAT_MS 10000
+#define RP_BATCH    500        /* documents asked for at a time */
+#define RP_BODY_MAX (8u << 20) /* one _bulk_docs, _bulk_get, _revs_diff */
+#define RP_FEED_MAX 4096       /* parked feeds */
 /* When changes come thick, they are gathered for so long: fewer requests and commits, and what was
  * overwritten meanwhile does not travel at all.  The first change after a pause goes at once. */
 #define RP_GATHER_PULL_MS 20

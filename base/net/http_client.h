@@ -12,7 +12,8 @@
 #define HTTP_CALL_REPLY_MAX   (1u << 20) /* default cap (reference/acme.md 3.1) */
 #define HTTP_CALL_HEADERS_MAX (64u << 10)
 #define HTTP_CALL_TIMEOUT_MS  30000
-#define HTTP_ANY_HOST_S       1L /* any_host: idle for no longer */
+#define HTTP_UNHEARD_MS       12000 /* what was sent and not acknowledged ends the connection */
+#define HTTP_ANY_HOST_S       1L    /* any_host: idle for no longer */
 
 struct http_client;
 struct http_call;

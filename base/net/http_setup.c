@@ -2,9 +2,12 @@
 #include "base/net/http_setup.h"
 
 #include <curl/curl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/socket.h>
 
 #include "base/core/bytes.h"
 #include "base/core/mem.h"
@@ -155,6 +158,16 @@ static int set_any_host(struct http_setup *setup, const struct http_call_opts *o
     return 0;
 }
 
+/* RFC 5482: else a connection that lost its way is repeated into for minutes. */
+static int on_socket(void *arg, curl_socket_t fd, curlsocktype purpose)
+{
+    (void)arg;
+    (void)purpose;
+    unsigned unheard = HTTP_UNHEARD_MS;
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &unheard, sizeof(unheard));
+    return CURL_SOCKOPT_OK;
+}
+
 static int set_target(struct http_setup *setup, const struct http_call_opts *opts,
                       struct cm_err *err)
 {
@@ -163,6 +176,8 @@ static int set_target(struct http_setup *setup, const struct http_call_opts *opt
     HTTP_SET(setup, DISALLOW_USERNAME_IN_URL, 1L);
     HTTP_SET(setup, PATH_AS_IS, 1L);
     HTTP_SET(setup, FOLLOWLOCATION, 0L);
+    if (!opts->unix_socket)
+        HTTP_SET(setup, SOCKOPTFUNCTION, on_socket);
     if (opts->unix_socket &&
         curl_easy_setopt(setup->easy, CURLOPT_UNIX_SOCKET_PATH, opts->unix_socket) != CURLE_OK)
         return cm_fail(err, CM_EINVAL, "socket path %s cannot be used", opts->unix_socket);

@@ -1,4 +1,8 @@
 /* Calls of the HTTP client that stream, wait, are cancelled or start others. */
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+
 #include "tests/unit/net_client/client_rig.h"
 
 static int take(void *arg, const void *data, size_t len)
@@ -44,6 +48,29 @@ static void silence_is_a_failure_slowness_is_not(void **state)
     run(&d, &opts);
     assert_int_equal(d.code, 0);
     assert_int_equal(d.data_len, 20);
+}
+
+/* Of the kept connection's two ends the client's. */
+static void what_is_not_acknowledged_ends_the_connection(void **state)
+{
+    (void)state;
+    char url[200];
+    struct call c = {0};
+    struct http_call_opts opts = options(url, sizeof(url), "/echo");
+    unsigned found = 0, unheard = 0;
+    run(&c, &opts);
+    assert_int_equal(c.code, 0);
+    for (int fd = 3; fd < 256; fd++) {
+        struct sockaddr_in there;
+        socklen_t len = sizeof(there), size = sizeof(unheard);
+        if (getpeername(fd, (struct sockaddr *)&there, &len) != 0 || there.sin_family != AF_INET ||
+            ntohs(there.sin_port) != server.port)
+            continue;
+        assert_int_equal(getsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &unheard, &size), 0);
+        assert_int_equal(unheard, HTTP_UNHEARD_MS);
+        found++;
+    }
+    assert_true(found > 0);
 }
 
 static void streams_go_to_on_data(void **state)
@@ -188,6 +215,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(calls_without_a_connection_wait),
         TEST(silence_is_a_failure_slowness_is_not),
+        TEST(what_is_not_acknowledged_ends_the_connection),
         TEST(streams_go_to_on_data),
         TEST(on_data_may_abort),
         TEST(cancelled_calls_are_never_heard_of),
