@@ -43,6 +43,7 @@ enum dns_type {
     DNS_SOA = 6,
     DNS_TXT = 16,
     DNS_AAAA = 28,
+    DNS_DNAME = 39,
     DNS_CAA = 257,
 };
 
@@ -52,7 +53,7 @@ struct dns_record {
     char *name;
     unsigned type; /* enum dns_type, or any other number: then only name and ttl count */
     uint32_t ttl;
-    char *text;       /* address; target of CNAME and NS; MNAME; whole TXT; value of CAA */
+    char *text;       /* address; target of CNAME, DNAME and NS; MNAME; whole TXT; value of CAA */
     char *tag;        /* CAA, lower case */
     unsigned flags;   /* CAA: 128 = critical */
     uint32_t serial;  /* SOA */

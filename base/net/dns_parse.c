@@ -149,6 +149,7 @@ static bool read_record(struct reader *r, struct dns_record *record)
         return read_caa(record, data, size);
     case DNS_NS:
     case DNS_CNAME:
+    case DNS_DNAME:
     case DNS_SOA:
         return read_names(record, names);
     default:

@@ -35,6 +35,8 @@ const char *dns_type_text(unsigned type)
         return "TXT";
     case DNS_AAAA:
         return "AAAA";
+    case DNS_DNAME:
+        return "DNAME";
     case DNS_CAA:
         return "CAA";
     default:

@@ -1,6 +1,9 @@
 /*
  * CNAMEs one by one, then the zone: the SOA that comes with "no such record" names it at once; else
  * the names are asked upwards.  Names of registries are never taken for a zone of ours.
+ *
+ * A DNAME above a name is a CNAME of it (RFC 6672 3.1), which servers make and send along: nothing
+ * can be written below a DNAME, so it is followed like any other.
  */
 #include "certmgr/dns/zone.h"
 
@@ -12,8 +15,9 @@
 #include "base/net/domain.h"
 
 #define CHALLENGE_LABEL "_acme-challenge."
-#define CNAME_KEEP_S    5  /* finding, writing and waiting ask the same within seconds */
-#define ZONE_KEEP_S     60 /* SOA and NS of a zone serve the orders of a minute */
+#define NAME_TEXT_MAX   253 /* RFC 1035 3.1, as text without escapes */
+#define CNAME_KEEP_S    5   /* finding, writing and waiting ask the same within seconds */
+#define ZONE_KEEP_S     60  /* SOA and NS of a zone serve the orders of a minute */
 
 struct dns_find {
     struct dns_client *dns;
@@ -23,7 +27,7 @@ struct dns_find {
     char *chain[DNS_CNAME_MAX + 1]; /* chain[hops] is the name now */
     unsigned hops;
     bool wildcard;
-    char *target;     /* of the CNAME that may come from a wildcard */
+    char *target;     /* where the CNAME leads that may come from a wildcard */
     const char *walk; /* inside of the name */
     char *zone, *primary;
     char *servers[DNS_SERVERS_MAX];
@@ -240,13 +244,39 @@ static void hop(struct dns_find *find, const char *target)
     follow(find);
 }
 
-/* The neighbour nobody created: does it have the CNAME, too? */
+/* What the name becomes by a DNAME above it (RFC 6672 2.2); owned, NULL = none, or one that is too
+ * long: then servers answer YXDOMAIN. */
+static char *by_dname(const struct dns_reply *reply, const char *name)
+{
+    for (size_t i = 0; i < reply->count; i++) {
+        const struct dns_record *dname = &reply->records[i];
+        size_t len = strlen(name), above = strlen(dname->name);
+        if (dname->type != DNS_DNAME || len == above || !is_under(name, dname->name))
+            continue;
+        char *target = cm_asprintf("%.*s%s", (int)(len - above), name, dname->text);
+        if (strlen(target) <= NAME_TEXT_MAX)
+            return target;
+        cm_free(target);
+    }
+    return NULL;
+}
+
+/* Owned; NULL = the name is no alias. */
+static char *target_of(const struct dns_reply *reply, const char *name)
+{
+    const struct dns_record *cname = record_at(reply, name, DNS_CNAME);
+    return cname ? cm_strdup(cname->text) : by_dname(reply, name);
+}
+
+/* The neighbour nobody created: does it lead to the same place?  Then a wildcard's CNAME answers
+ * for both.  What a DNAME makes of the two names differs. */
 static void on_neighbour(void *arg, const struct dns_reply *reply)
 {
     struct dns_find *find = arg;
     if (failed(find, reply))
         return;
-    find->wildcard = record_at(reply, reply->name, DNS_CNAME) != NULL;
+    CM_AUTO_STR target = target_of(reply, reply->name);
+    find->wildcard = target && strcmp(target, find->target) == 0;
     if (!find->wildcard) {
         hop(find, find->target);
         return;
@@ -261,19 +291,19 @@ static void on_cname(void *arg, const struct dns_reply *reply)
     const char *name = name_of(find);
     if (failed(find, reply))
         return;
-    const struct dns_record *cname = record_at(reply, name, DNS_CNAME);
+    CM_AUTO_STR target = target_of(reply, name);
     const struct dns_record *soa = denying_soa(reply, name);
     const size_t label = sizeof(CHALLENGE_LABEL) - 1;
-    if (cname && find->hops == 0 && strncmp(name, CHALLENGE_LABEL, label) == 0) {
+    if (target && find->hops == 0 && strncmp(name, CHALLENGE_LABEL, label) == 0) {
         uint8_t random[8];
         char hex[2 * sizeof(random) + 1];
         cm_random(random, sizeof(random));
         cm_hex(random, sizeof(random), hex);
-        find->target = cm_strdup(cname->text);
+        find->target = cm_strdup(target);
         CM_AUTO_STR neighbour = cm_asprintf("_%s.%s", hex, name + label);
         ask(find, neighbour, DNS_CNAME, 0, on_neighbour);
-    } else if (cname) {
-        hop(find, cname->text);
+    } else if (target) {
+        hop(find, target);
     } else if (soa) {
         take_or_refuse(find, soa);
     } else {

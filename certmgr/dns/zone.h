@@ -12,7 +12,7 @@ struct dns_place {
     const char *primary;        /* MNAME of the SOA */
     const char *const *servers; /* NS names of the zone */
     size_t server_count;
-    unsigned hops; /* CNAMEs followed */
+    unsigned hops; /* CNAMEs followed, also those that a DNAME makes (RFC 6672) */
     /* A wildcard answers with a CNAME at the name itself.  It is not followed: the record that is
      * written here takes its place. */
     bool wildcard;

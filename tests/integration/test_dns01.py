@@ -39,7 +39,8 @@ class Laboratory:
         self.pebble.start(ADDRESS, dns_server=self.named.server)
         self.named.start()
         self.named.update("add _acme-challenge.example.test. 5 TXT somebody-elses",
-                          "add _acme-challenge.moved.example.test. 5 CNAME moved.delegated.test.")
+                          "add _acme-challenge.moved.example.test. 5 CNAME moved.delegated.test.",
+                          "add renamed.example.test. 5 DNAME delegated.test.")
         self.pebble.resolver = self.named.server
         self.server = lab.Server(d, "alpha", ADDRESS, self.pebble, ui_port=23443,
                                  replication_port=23444, challenge_port=23080).target()
@@ -173,12 +174,14 @@ class Dns01(unittest.TestCase):
     def test_5_cname_to_another_zone(self):
         before = zones()
         dns_account("target", "delegated.test")
-        credential = request("moved.example.test", "*.moved.example.test")
+        # and what a DNAME makes of a name (RFC 6672): nothing can be written below it
+        credential = request("moved.example.test", "*.moved.example.test", "www.renamed.example.test")
         FLEET.server.wait_issued(credential)
         written = [s for s in steps(credential) if s.startswith("TXT value set at")]
-        self.assertEqual(len(written), 2)
-        for line in written:
-            self.assertIn("moved.delegated.test by DNS account target", line)
+        for name, count in (("moved", 2), ("_acme-challenge.www", 1)):
+            self.assertEqual(len([s for s in written if f" {name}.delegated.test by DNS account target"
+                                  in s]), count, written)
+        self.assertEqual(len(written), 3)
         wait_clean(before)
 
     def test_6_killed_in_the_middle(self):

@@ -18,6 +18,7 @@ a1.chain CNAME _acme-challenge.www
 a.loop CNAME b.loop
 b.loop CNAME a.loop
 *.wild CNAME elsewhere.b.test.
+renamed DNAME b.test.
 forbidden CAA 0 issue ";"
 open CAA 0 issue "ca.example; validationmethods=dns-01"
 """
@@ -144,6 +145,9 @@ class DnsLibrary(unittest.TestCase):
         self.assert_said(self.probe(do="place", fqdn="a.loop.example.test"),
                          "lead back to themselves",
                          "a.loop.example.test -> b.loop.example.test -> a.loop.example.test")
+        renamed = self.probe(do="place", fqdn="_acme-challenge.x.renamed.example.test")  # RFC 6672
+        self.assertEqual((renamed["name"], renamed["zone"], renamed["hops"], renamed["wildcard"]),
+                         ("_acme-challenge.x.b.test", "b.test", 1, False))
         wild = self.probe(do="place", fqdn="_acme-challenge.x.wild.example.test")
         self.assertEqual((wild["name"], wild["hops"], wild["wildcard"]),
                          ("_acme-challenge.x.wild.example.test", 0, True))

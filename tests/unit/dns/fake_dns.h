@@ -24,10 +24,12 @@
 #define FAKE_WRONG_ID  102
 #define FAKE_GARBAGE   103
 
-/* "owner TYPE data": A, AAAA address; NS, CNAME target; SOA mname; TXT text; CAA flags tag value.
- */
+/* "owner TYPE data": A, AAAA address; NS, CNAME, DNAME target; SOA mname; TXT text; CAA flags tag
+ * value.  Owner "@" is the name that was asked; the target "^name" has its labels left of the
+ * rule's
+ * "*." in front of name, as a DNAME makes it. */
 struct fake_rule {
-    const char *name;
+    const char *name; /* "*.name": all names below it that no other rule knows */
     int type;
     int rcode;
     const char *answer[FAKE_LINES];
@@ -98,7 +100,10 @@ static inline size_t fake_data(unsigned char *out, const char *type, const char 
         memcpy(out + 2 + out[1], space + 1, len);
         return 2u + out[1] + len;
     }
-    *number = strcmp(type, "NS") == 0 ? 2 : strcmp(type, "CNAME") == 0 ? 5 : 6;
+    *number = strcmp(type, "NS") == 0      ? 2
+              : strcmp(type, "CNAME") == 0 ? 5
+              : strcmp(type, "DNAME") == 0 ? 39
+                                           : 6;
     at = fake_name(out, data);
     if (*number == 6) {
         at += fake_name(out + at, "hostmaster.invalid");
@@ -110,9 +115,18 @@ static inline size_t fake_data(unsigned char *out, const char *type, const char 
     return at;
 }
 
-static inline size_t fake_line(unsigned char *out, const char *line)
+/* The length of what stands left of the rule's "*."; 0 = the rule is not for names below its own.
+ */
+static inline size_t fake_below(const struct fake_rule *rule, const char *name)
 {
-    char owner[300], type[8];
+    size_t len = strlen(name), base = rule->name[0] == '*' ? strlen(rule->name) - 1 : len;
+    return base < len && strcasecmp(name + len - base, rule->name + 1) == 0 ? len - base : 0;
+}
+
+static inline size_t fake_line(unsigned char *out, const char *line, const char *asked,
+                               size_t below)
+{
+    char owner[300], type[8], made[600];
     const char *p = line;
     int number = 0;
     size_t n = strcspn(p, " ");
@@ -121,7 +135,13 @@ static inline size_t fake_line(unsigned char *out, const char *line)
     n = strcspn(p, " ");
     snprintf(type, sizeof(type), "%.*s", (int)n, p);
     p += n + 1;
-    size_t at = fake_name(out, strcmp(owner, ".") == 0 ? "" : owner);
+    if (*p == '^') {
+        snprintf(made, sizeof(made), "%.*s.%s", (int)below, asked, p + 1);
+        p = made;
+    }
+    size_t at = fake_name(out, strcmp(owner, ".") == 0   ? ""
+                               : strcmp(owner, "@") == 0 ? asked
+                                                         : owner);
     size_t len = fake_data(out + at + 10, type, p, &number);
     fake_u16(out + at, (unsigned)number);
     fake_u16(out + at + 2, 1);
@@ -149,9 +169,12 @@ static inline const struct fake_rule *fake_find(struct fake_dns *fake, int addre
                                                 const char *name, int type, int *known)
 {
     const struct fake_rule *found = NULL;
+    int exact = 0;
+    for (int i = 0; fake->rules[i].name; i++)
+        exact = exact || strcasecmp(fake->rules[i].name, name) == 0;
     for (int i = 0; fake->rules[i].name; i++) {
         const struct fake_rule *rule = &fake->rules[i];
-        if (strcasecmp(rule->name, name) != 0)
+        if (strcasecmp(rule->name, name) != 0 && (exact || fake_below(rule, name) == 0))
             continue;
         *known = 1;
         if (rule->type == type && (rule->at == 0 || rule->at == address + 1) &&
@@ -186,10 +209,10 @@ static inline size_t fake_answer(struct fake_dns *fake, int address, int tcp,
         return at;
     }
     for (; rule && lines < FAKE_LINES && rule->answer[lines]; lines++)
-        at += fake_line(out + at, rule->answer[lines]);
+        at += fake_line(out + at, rule->answer[lines], name, fake_below(rule, name));
     fake_u16(out + 6, rcode == FAKE_GARBAGE ? 9 : lines);
     if (rule && rule->authority) {
-        at += fake_line(out + at, rule->authority);
+        at += fake_line(out + at, rule->authority, name, 0);
         fake_u16(out + 8, 1);
     }
     return at;

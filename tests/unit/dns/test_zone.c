@@ -57,6 +57,24 @@ static const struct fake_rule rules[] = {
     LINK("l1.example.test", "l0.example.test"),
     LINK("self.example.test", "self.example.test"),
     LINK("_acme-challenge.given.example.test", "given.deep.example.test"),
+    /* a DNAME with the CNAME that servers make of it, and from one that leaves that to others */
+    {.name = "*.old.example.test",
+     .type = DNS_CNAME,
+     .answer = {"old.example.test DNAME deep.example.test", "@ CNAME ^deep.example.test"}},
+    {.name = "*.bare.example.test",
+     .type = DNS_CNAME,
+     .answer = {"other.test DNAME wrong.test", "bare.example.test DNAME deep.example.test"}},
+    {.name = "*.stripped.example.test", .type = DNS_CNAME, .answer = {"@ CNAME ^quick.test"}},
+    {.name = "*.up.example.test",
+     .type = DNS_CNAME,
+     .answer = {"up.example.test DNAME deep.example.test"}},
+    {.name = "*.turn.example.test", .type = DNS_CNAME, .answer = {"@ CNAME ^nrut.example.test"}},
+    {.name = "*.nrut.example.test", .type = DNS_CNAME, .answer = {"@ CNAME ^turn.example.test"}},
+    {.name = "*.long.example.test", .type = DNS_CNAME, .rcode = 6},
+    LINK("c.old.example.test", "x.bare.example.test"),
+    /* wildcards: of all names, and beside one that somebody made */
+    {.name = "*.wild.example.test", .type = DNS_CNAME, .answer = {"@ CNAME deep.example.test"}},
+    LINK("_acme-challenge.made.wild.example.test", "made.deep.example.test"),
     {.name = "fail.example.test", .type = DNS_CNAME, .rcode = 2},
     {.name = "silent.example.test", .type = DNS_CNAME, .rcode = FAKE_SILENT},
     {.name = "garbage.example.test", .type = DNS_CNAME, .rcode = FAKE_GARBAGE},
@@ -191,6 +209,65 @@ static void a_delegation_is_followed_and_no_wildcard(void **state)
     assert_false(o.wildcard);
 }
 
+/* RFC 6672: what is below a DNAME lives elsewhere.  Servers send the CNAME along that it makes; one
+ * that does not is understood, too, and neither is taken for a wildcard's. */
+static void a_dname_is_followed(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"_acme-challenge.old.example.test",
+                                        "_acme-challenge.a.b.old.example.test",
+                                        "_acme-challenge.bare.example.test"};
+    static const char *const targets[] = {"_acme-challenge.deep.example.test",
+                                          "_acme-challenge.a.b.deep.example.test",
+                                          "_acme-challenge.deep.example.test"};
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        struct outcome o = find(names[i]);
+        assert_string_equal(o.name, targets[i]);
+        assert_string_equal(o.zone, "deep.example.test");
+        assert_int_equal(o.hops, 1);
+        assert_false(o.wildcard);
+    }
+    struct outcome o = find("_acme-challenge.stripped.example.test"); /* the DNAME was left out */
+    assert_string_equal(o.name, "_acme-challenge.quick.test");
+    assert_false(o.wildcard);
+    o = find("c.old.example.test"); /* a CNAME to what a DNAME moves */
+    assert_string_equal(o.name, "x.deep.example.test");
+    assert_int_equal(o.hops, 2);
+}
+
+static void dnames_that_lead_nowhere_are_named(void **state)
+{
+    (void)state;
+    assert_non_null(strstr(find("_acme-challenge.turn.example.test").what, "lead back"));
+    struct outcome o = find("_acme-challenge.long.example.test"); /* the new name is too long */
+    assert_int_equal(o.code, CM_EPEER);
+    assert_non_null(strstr(o.cause, "YXDOMAIN"));
+    char name[300];
+    memset(name, 'a', sizeof(name));
+    for (size_t i = 50; i < 230; i += 50)
+        name[i] = '.';
+    for (size_t len = 235; len <= 237; len += 2) { /* two letters more: 253, and 255 */
+        snprintf(name + len, sizeof(name) - len, ".up.example.test");
+        o = find(name);
+        assert_int_equal(o.hops, len == 235);
+        assert_string_equal(o.zone, len == 235 ? "deep.example.test" : "example.test");
+        memset(name + len, 'a', 2);
+    }
+}
+
+static void a_wildcards_cname_is_told_from_one_that_was_made(void **state)
+{
+    (void)state;
+    struct outcome o = find("_acme-challenge.www.wild.example.test");
+    assert_true(o.wildcard);
+    assert_string_equal(o.name, "_acme-challenge.www.wild.example.test");
+    assert_string_equal(o.zone, "example.test");
+    assert_int_equal(o.hops, 0);
+    o = find("_acme-challenge.made.wild.example.test");
+    assert_false(o.wildcard);
+    assert_string_equal(o.name, "made.deep.example.test");
+}
+
 static void registries_and_the_root_are_no_zones(void **state)
 {
     (void)state;
@@ -251,6 +328,9 @@ int main(void)
         cmocka_unit_test(eight_hops_are_followed_nine_are_not),
         cmocka_unit_test(loops_are_named),
         cmocka_unit_test(a_delegation_is_followed_and_no_wildcard),
+        cmocka_unit_test(a_dname_is_followed),
+        cmocka_unit_test(dnames_that_lead_nowhere_are_named),
+        cmocka_unit_test(a_wildcards_cname_is_told_from_one_that_was_made),
         cmocka_unit_test(registries_and_the_root_are_no_zones),
         cmocka_unit_test(a_cname_in_the_walk_does_not_lead_astray),
         cmocka_unit_test(failures_are_told_apart),
