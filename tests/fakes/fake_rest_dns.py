@@ -29,6 +29,9 @@ class FakeRest:
         self.retry_after = "1"
         self.lose_adds = 0  # do the add, answer 500
         self.hide_s = 0  # a new record is listed only so much later
+        self.slow_s = 0  # the DNS shows a value only so long after the first look at its name …
+        self.slow_looks = 0  # … and not before so many looks in vain
+        self.looks, self.early = {}, 0  # (name, value): [first look, looks]; looks in vain
         self.logins, self.logouts = 0, 0
         self.session_uses = None  # a session ends after so many requests
         self.interfere = None  # called between a reading and the next writing of a set
@@ -72,6 +75,26 @@ class FakeRest:
     def stop(self):
         self.server.shutdown()
         self.server.server_close()
+
+    # ---- in the DNS ---------------------------------------------------------------------------
+
+    def present(self, name):
+        """Values of /sep, /login, /text and /single."""
+        one = [self.single[name]] if name in self.single else []
+        return [v for n, v, _ in self.records.values() if n == name] + one
+
+    def shown(self, name):
+        """What a question for the TXT records of a name is answered with by now; counts looks."""
+        with self.lock:
+            values, now, seen = self.present(name), time.monotonic(), []
+            self.looks = {k: v for k, v in self.looks.items() if k[0] != name or k[1] in values}
+            for value in values:
+                look = self.looks.setdefault((name, value), [now, 0])
+                look[1] += 1
+                if look[1] > self.slow_looks and now - look[0] >= self.slow_s:
+                    seen.append(value)
+            self.early += len(seen) < len(values)
+            return seen
 
     # ---- answering ----------------------------------------------------------------------------
 
