@@ -26,6 +26,7 @@ CALLS = {
     "certmgr/dns/zone.c": ["cm_fail", "cm_wrap"],
     "certmgr/dns/propagate.c": ["cm_fail", "cm_wrap"],
     "certmgr/engine/account.c": ["cm_fail"],
+    "certmgr/engine/account_fields.c": ["cm_fail"],
     "certmgr/engine/choose.c": ["cm_fail", "cm_err_cause"],
     "certmgr/engine/deploy.c": ["cm_fail"],
     "certmgr/engine/dep_run.c": ["cm_fail", "cm_wrap", "cm_err_cause"],
