@@ -12,6 +12,7 @@
 #include "base/net/loop.h"
 #include "certmgr/agent_link.h"
 #include "certmgr/app_care.h"
+#include "certmgr/app_commit.h"
 #include "certmgr/app_listen.h"
 #include "certmgr/app_power.h"
 #include "certmgr/challenge/challenge.h"
@@ -34,13 +35,6 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <unistd.h>
-
-/* A sync costs more than a step.  After one, the next waits three times as long as it took, and a
- * millisecond for each who waited for it: under load many steps share one, the more the slower the
- * disk; who is alone hardly waits. */
-#define COMMIT_GAP_FACTOR 3
-#define COMMIT_GAP_MIN_MS 2
-#define COMMIT_GAP_MAX_MS 12
 
 /* Another role begins with another start of the front; whoever asked for it is answered before. */
 #define ROLE_CHANGE_MS 300
@@ -66,8 +60,7 @@ struct app {
     struct notifier *notifier; /* on the manager */
     struct web *web;
     struct app_listeners *listeners;
-    struct cm_timer *commit_timer;
-    int64_t committed_ms, commit_gap_ms; /* when the last commit ended, monotonic; its pause */
+    struct app_commit *commit;
     struct dep_target targets[CONFIG_TARGETS_MAX];
     char ui_url[320];
     bool greeted, ready, manager; /* manager: what this front was started as */
@@ -101,39 +94,9 @@ static void port_sign(void *arg, json_t *take_body, bool deleted, cs_signed_fn d
     fleet_sign(app->fleet, take_body, deleted, done, done_arg);
 }
 
-/* The end of the loop turn: one commit for everything written in it; under load, where turns are
- * short, for everything written in a pause (port_arm).  A store that cannot be written ends the
- * process; the supervisor starts it again from the durable state (trust-and-tests A6). */
-static void commit(void *arg)
+static void on_store_lost(void *arg)
 {
-    struct app *app = arg;
-    struct cm_err err = CM_ERR_INIT;
-    int64_t begun = cm_mono_ms(), waiting = (int64_t)cs_waiting(app->store);
-    app->committed_ms = begun; /* for what callbacks of the commit write */
-    int rv = cs_commit(app->store, &err);
-    app->committed_ms = cm_mono_ms();
-    app->commit_gap_ms = (app->committed_ms - begun) * COMMIT_GAP_FACTOR;
-    if (app->commit_gap_ms < waiting)
-        app->commit_gap_ms = waiting;
-    if (rv != 0) {
-        cm_log_err(CM_LOG_ERROR, "store", &err);
-        if (rv == CM_EIO)
-            stop(app, 1);
-    }
-    cm_err_fini(&err);
-}
-
-static void port_arm(void *arg)
-{
-    struct app *app = arg;
-    int64_t gap = app->commit_gap_ms;
-    gap = gap < COMMIT_GAP_MIN_MS ? COMMIT_GAP_MIN_MS : gap;
-    gap = gap > COMMIT_GAP_MAX_MS ? COMMIT_GAP_MAX_MS : gap;
-    gap += app->committed_ms - cm_mono_ms();
-    if (gap <= 0)
-        cm_loop_defer(app->loop, commit, app);
-    else
-        cm_timer_start(app->commit_timer, gap);
+    stop(arg, 1);
 }
 
 /* ---- replication ---- */
@@ -340,9 +303,10 @@ static int open_store(struct app *app, struct cm_err *err)
                            .verify = port_verify,
                            .sign = port_sign,
                            .port_arg = app,
-                           .arm = port_arm,
-                           .arm_arg = app};
+                           .arm = app_commit_arm,
+                           .arm_arg = app->commit};
     int rv = cs_open(&opts, &app->store, err);
+    app_commit_store(app->commit, app->store);
     return rv == 0 ? 0 : cm_wrap(err, rv, "the certificate store cannot be opened");
 }
 
@@ -545,7 +509,7 @@ static void on_term(void *arg)
 static void finish(struct app *app)
 {
     if (app->ready)
-        commit(app);
+        app_commit_now(app->commit);
     if (app->care == NULL || !app_care_busy(app->care))
         cs_close(app->store);
     fflush(NULL);
@@ -578,7 +542,7 @@ int app_run(const struct config *config, int channel_fd)
     (void)signal(SIGPIPE, SIG_IGN);
     raise_file_limit();
     app.loop = cm_loop_new();
-    app.commit_timer = cm_timer_new(app.loop, commit, &app);
+    app.commit = app_commit_new(app.loop, on_store_lost, &app);
     app.link = agent_link_new(app.loop);
     app.listeners = app_listeners_new();
     app.control = control_new(app.loop, channel_fd, &events);
