@@ -109,6 +109,8 @@ static int64_t plan_restart(struct sup_child *child, int64_t now, int status)
     /* A child that ran for a while starts again at once; one that dies at its start waits longer.
      */
     bool alike = child->alike > 0 && child->last_status == status;
+    if (WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL)
+        alike = false; /* somebody else ended it (a person, the kernel for want of memory) */
     if (now - child->started_at > SUP_RESTART_MAX_MS) {
         child->backoff_ms = SUP_RESTART_MIN_MS;
         alike = false;
