@@ -102,8 +102,11 @@ static int refuse_command(int argc, char **argv)
 
 static int print_command(const struct cli_command *command)
 {
-    printf("usage: certmgr %s %s\n%s\nAll options: certmgr(1)\n", command->name, command->args,
-           command->help);
+    static struct cli cli; /* large, see cli_main() */
+    cli.help_of = command->name;
+    printf("usage: certmgr %s %s\n%s\n", command->name, command->args, command->help);
+    (void)command->run(&cli);
+    printf("More: certmgr(1)\n");
     return CLI_OK;
 }
 
@@ -279,6 +282,10 @@ int cli_options(struct cli *cli, struct cli_option *options)
 {
     int kept = 0;
     bool words_only = false;
+    if (cli->help_of != NULL) {
+        cli_help_options(cli->help_of, options);
+        return CLI_USAGE;
+    }
     for (int i = 0; i < cli->argc; i++) {
         char *word = cli->argv[i];
         const char *joined = strncmp(word, "--", 2) == 0 ? strchr(word, '=') : NULL;

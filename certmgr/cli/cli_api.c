@@ -177,6 +177,8 @@ static int finish(struct cli *cli, struct answer *a, bool again, json_t **ret)
 
 int cli_api(struct cli *cli, const char *method, const char *path, const json_t *body, json_t **ret)
 {
+    if (cli->help_of != NULL)
+        return CLI_USAGE;
     CM_AUTO_STR text = body != NULL ? cm_json_dump(body, NULL) : NULL;
     CM_AUTO_STR url = cm_asprintf("http://localhost/api/v1%s", path);
     const char *headers[] = {"Content-Type: application/json", "Accept: application/json", NULL};

@@ -10,8 +10,9 @@
 
 struct cli {
     struct config config;
-    bool json; /* --json */
-    int argc;  /* arguments behind the subcommand's words */
+    bool json;           /* --json */
+    const char *help_of; /* a command that only tells its options */
+    int argc;            /* arguments behind the subcommand's words */
     char **argv;
 };
 
@@ -83,6 +84,9 @@ struct cli_option {
     size_t count;
 };
 /* Takes known options (ended by a row without name) out of argv; what is left are words.  Returns 0
- * or CLI_USAGE (told). */
+ * or CLI_USAGE (told).  Every command calls it before anything else: with help_of it prints them
+ * and returns CLI_USAGE, too. */
 int cli_options(struct cli *cli, struct cli_option *options);
 const char *cli_value(const struct cli_option *option, const char *fallback);
+/* A line for each option of a command. */
+void cli_help_options(const char *command, const struct cli_option *options);
