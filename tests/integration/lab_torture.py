@@ -4,6 +4,7 @@ The kill comes when every order of a batch stands at the same saved step: the pr
 the relay (for the name server) keeps the orders there, one after the other, until all have come.
 """
 
+import atexit
 import base64
 import json
 import os
@@ -143,7 +144,7 @@ class Progress:
     Without a file it remembers nothing."""
 
     def __init__(self, path, seed):
-        self.path, self.seed, self.done = Path(path) if path else None, seed, {}
+        self.path, self.seed = Path(path) if path else None, seed
         if self.path:
             fresh = self.path.with_suffix(f".{os.getpid()}")
             fresh.write_text(json.dumps({"seed": seed}) + "\n")
@@ -152,19 +153,23 @@ class Progress:
             except FileExistsError:
                 pass
             fresh.unlink()
-            first, *lines = map(json.loads, self.path.read_text().splitlines())
-            self.seed, self.done = first["seed"], {line["batch"]: line for line in lines}
+            self.seed = json.loads(self.path.read_text().splitlines()[0])["seed"]
+
+    def has(self, batch):
+        return self.path and batch in (json.loads(line).get("batch")
+                                       for line in self.path.read_text().splitlines())
 
     def keep(self, batch, **figures):
-        self.done[batch] = dict(figures, batch=batch)
         if self.path:
             with self.path.open("a") as out:
-                out.write(json.dumps(self.done[batch]) + "\n")
+                out.write(json.dumps(dict(figures, batch=batch)) + "\n")
 
 
 class Torture:
     def __init__(self):
         self.directory = d = Path(tempfile.mkdtemp(prefix="certmgr-torture-"))
+        self.kept = False
+        atexit.register(self.forget)  # also when somebody ends it: after its processes
         self.pebble = lab.Pebble(d / "ca", HERE.http_port, HERE.base, tls_port=HERE.tls_port)
         self.named = Named(d, f"{NET}.2", HERE.named_port, zones=[ZONE],
                            forwarder=self.pebble.resolver)
@@ -198,13 +203,16 @@ class Torture:
                         f"tsig_secret={secret}", "--limit", "60")
         return self
 
-    def stop(self, keep=False):
+    def stop(self):
         self.proxy.gate.set()
         self.server.stop()
         self.proxy.stop()
         self.pebble.stop()
         self.named.stop()
-        if not keep:
+        self.forget()
+
+    def forget(self):
+        if not self.kept:
             shutil.rmtree(self.directory, ignore_errors=True)
 
     def setting(self, setting):

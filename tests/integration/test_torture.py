@@ -126,14 +126,15 @@ class Cells(unittest.TestCase):
             return list(pool.map(post, wanted))
 
     def prime(self, wanted):
-        """Gets the CA to take the names, or half of them, for proved: by a certificate for them."""
+        """Gets the CA to take the names, or half of them, for proved: by certificates for them, for
+        few names each, for an order's requests follow one another."""
         names, first = [], wanted[0][0]
         for cell, _, its in wanted:
             names += its[::2] if half_proved(cell) else its
         LAB.proxy.guard = None
         LAB.named.relay.fate = lambda _: None
-        orders = [order for n in range(0, len(names), 30) for order in self.submit(
-            [(first._replace(key="P-256"), next(NUMBERS), names[n:n + 30])])]
+        orders = self.submit([(first._replace(key="P-256"), next(NUMBERS), names[n:n + 5])
+                              for n in range(0, len(names), 5)])
         self.wait_all(orders, "names proved before")
         self.no_values("names proved before")
 
@@ -298,7 +299,7 @@ class Cells(unittest.TestCase):
         now, failed, begun = None, [], time.monotonic()
         for number, (setting, challenge, kill, cells) in enumerate(plan, 1):
             name = f"{','.join(str(int(x)) for x in setting)} {challenge} {kill or 'no kill'}"
-            if name in kept.done:
+            if kept.has(name):
                 continue
             said, start = f"[{number}/{len(plan)}] {name}", time.monotonic()
             try:
@@ -329,7 +330,8 @@ class Cells(unittest.TestCase):
         """Another laboratory; what the last one wrote stays."""
         global LAB
         print(f"kept: {LAB.directory}", flush=True)
-        LAB.stop(keep=True)
+        LAB.kept = True
+        LAB.stop()
         LAB = Torture()
         LAB.start()
 
