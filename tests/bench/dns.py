@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import time
 import urllib.request
 from pathlib import Path
 
@@ -31,6 +32,12 @@ class Counted(Named):
         with urllib.request.urlopen(url, timeout=10) as reply:
             opcodes = json.load(reply)["opcodes"]
         return opcodes.get("QUERY", 0), opcodes.get("UPDATE", 0)
+
+    def wait_clean(self, timeout=10):
+        """Until the values are gone, or long enough for it."""
+        end = time.monotonic() + timeout
+        while self.left() and time.monotonic() < end:
+            time.sleep(0.1)
 
     def left(self):
         """TXT values that nobody took away."""

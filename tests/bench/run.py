@@ -92,6 +92,8 @@ class Bench:
             begun = time.time()
             credentials = fleet.submit_all(orders)
             fleet.wait_idle(CELL_TIMEOUT)
+            if named:
+                named.wait_clean()  # values go after their order's end
             manager = cpu.spent()["manager"]
             deployed = None
             if deploy:
@@ -228,7 +230,7 @@ class Bench:
         self.run_ours(section, names(100), delay=50)
 
     def dns(self):
-        for count in (100, 1000):
+        for count in self.args.counts:
             section = f"{count:,} certificates by DNS-01, one name each"
             self.run_dns(section, names(count, dns.ZONE))
             self.run_dns(section, names(count), "CertMgr, HTTP-01 on the same machine")
@@ -238,8 +240,9 @@ class Bench:
     def growth(self):
         """How cost grows with certificates and with names."""
         for count, size in ((10, 1), (100, 1), (1000, 1), (10, 10), (10, 30)):
-            orders = [[f"g{i}-{k}.bench.example" for k in range(size)] for i in range(count)]
-            self.run_ours("growth", orders, f"{count:,} certificates of {size} names")
+            who = f"{count:,} certificates of {size} name{'s' if size > 1 else ''}"
+            self.run_ours("growth", grid(count, size), who)
+            self.run_dns("growth", grid(count, size, dns.ZONE), who + ", DNS-01")
 
     def challenge(self):
         challenge.run(self, NET, BASE, HTTP_PORT)
@@ -287,6 +290,10 @@ def names(count, domain="bench.example"):
     return [[f"n{i}.{domain}"] for i in range(count)]
 
 
+def grid(count, size, domain="bench.example"):
+    return [[f"g{i}-{k}.{domain}" for k in range(size)] for i in range(count)]
+
+
 SECTIONS = ("single", "thousand", "san30", "delay", "challenge", "dns", "growth", "curve")
 
 
@@ -306,6 +313,8 @@ def main():
     parser.add_argument("--repeat", type=int, default=3)
     parser.add_argument("--servers", type=lambda t: list(map(int, t.split(","))), default=[2, 10],
                         help="servers of the curve, such as 2,10,50")
+    parser.add_argument("--counts", type=lambda t: list(map(int, t.split(","))),
+                        default=[100, 1000], help="certificates of the section dns")
     parser.add_argument("--no-peers", action="store_true")
     parser.add_argument("--json", type=Path, help="all single figures, for later comparison")
     args = parser.parse_args()
