@@ -213,7 +213,7 @@ void dns_client_free(struct dns_client *client)
     }
     deliver(client);
     CM_BUG_ON(client->pending > 0);
-    dns_kept_free(client);
+    dns_keeper_clear(&client->keeper);
     cm_timer_free(client->kick);
     cm_free(client->resolver);
     cm_free(client);

@@ -4,6 +4,7 @@
 #include <ares.h>
 
 #include "base/net/dns.h"
+#include "base/net/dns_kept.h"
 
 #define DNS_QUERIES_MAX  1024
 #define DNS_CHANNELS_MAX 64 /* that idle ones may fill; each holds memory only */
@@ -33,8 +34,6 @@ struct dns_query {
     bool cancelled;
 };
 
-struct dns_kept; /* an answer that may serve again */
-
 struct dns_client {
     struct cm_loop *loop;
     char *resolver; /* NULL: the system's */
@@ -43,7 +42,7 @@ struct dns_client {
     struct dns_channel *channels; /* records; used last comes first */
     struct cm_timer *kick;        /* answers wait for delivery */
     struct dns_query *answered, **answered_end;
-    struct dns_kept *kept;
+    struct dns_keeper keeper;
     size_t pending;
     bool delivering, ending;
 };
@@ -59,4 +58,3 @@ void dns_channel_rearm(struct dns_channel *channel);
 void dns_query_begin(struct dns_client *client, struct dns_query *query);
 /* The answer is there: deliver it on the next turn. */
 void dns_query_answered(struct dns_query *query);
-void dns_kept_free(struct dns_client *client);

@@ -8,14 +8,12 @@
 #include "base/net/dns_client.h"
 
 #include <string.h>
-#include <strings.h>
 
 #include "base/core/clock.h"
 #include "base/core/mem.h"
 #include "base/net/dns_parse.h"
 
-#define DNS_KEPT_MAX 256
-#define CLASS_IN     1
+#define CLASS_IN 1
 
 struct ask_query {
     struct dns_query head;
@@ -29,57 +27,11 @@ struct ask_query {
     struct dns_reply reply;
 };
 
-struct dns_kept {
-    struct dns_kept *next;
-    char *name, *servers;
-    unsigned type;
-    int64_t at_ms, until_ms;
-    uint8_t *wire;
-    size_t len;
-};
-
 /* ---- answers that may serve again --------------------------------------------------------- */
 
-static void kept_free(struct dns_kept *kept)
+static struct dns_asked asked(const struct ask_query *query)
 {
-    cm_free(kept->name);
-    cm_free(kept->servers);
-    cm_free(kept->wire);
-    cm_free(kept);
-}
-
-void dns_kept_free(struct dns_client *client)
-{
-    while (client->kept) {
-        struct dns_kept *kept = client->kept;
-        client->kept = kept->next;
-        kept_free(kept);
-    }
-}
-
-static bool same_servers(const char *a, const char *b)
-{
-    return a && b ? strcmp(a, b) == 0 : a == b;
-}
-
-/* Drops what is too old, and the oldest when there are too many (the last one). */
-static struct dns_kept *kept_find(struct dns_client *client, const struct ask_query *query)
-{
-    int64_t now = cm_mono_ms();
-    struct dns_kept *found = NULL, **at = &client->kept;
-    for (size_t n = 0; *at; n++) {
-        struct dns_kept *kept = *at;
-        if (kept->until_ms <= now || n >= DNS_KEPT_MAX) {
-            *at = kept->next;
-            kept_free(kept);
-            continue;
-        }
-        if (kept->type == query->type && kept->at_ms + (int64_t)query->keep_s * 1000 > now &&
-            strcasecmp(kept->name, query->name) == 0 && same_servers(kept->servers, query->servers))
-            found = kept;
-        at = &kept->next;
-    }
-    return found;
+    return (struct dns_asked){.name = query->name, .servers = query->servers, .type = query->type};
 }
 
 static void keep(struct ask_query *query, const uint8_t *wire, size_t len)
@@ -97,24 +49,17 @@ static void keep(struct ask_query *query, const uint8_t *wire, size_t len)
     bool good = query->reply.status == DNS_OK ||
                 (query->keep_no && query->reply.authority_count > 0 &&
                  (query->reply.status == DNS_NODATA || query->reply.status == DNS_NXDOMAIN));
-    if (ttl == 0 || !good)
-        return;
-    struct dns_client *client = query->head.client;
-    struct dns_kept *kept = cm_calloc(1, sizeof(*kept));
-    *kept = (struct dns_kept){
-        .next = client->kept,
-        .name = cm_strdup(query->name),
-        .servers = query->servers ? cm_strdup(query->servers) : NULL,
-        .type = query->type,
-        .at_ms = cm_mono_ms(),
-        .wire = cm_memdup(wire, len),
-        .len = len,
-    };
-    kept->until_ms = kept->at_ms + (int64_t)ttl * 1000;
-    client->kept = kept;
+    const struct dns_asked what = asked(query);
+    if (good)
+        dns_keep(&query->head.client->keeper, &what, ttl, wire, len);
 }
 
 /* ---- channels ----------------------------------------------------------------------------- */
+
+static bool same_servers(const char *a, const char *b)
+{
+    return a && b ? strcmp(a, b) == 0 : a == b;
+}
 
 /* Idle channels beyond the limit go, the one used longest ago first. */
 static void trim(struct dns_client *client)
@@ -270,12 +215,15 @@ struct dns_query *dns_ask(struct dns_client *client, const struct dns_question *
         .began = cm_mono_ms(),
     };
     dns_query_begin(client, &query->head);
-    struct dns_kept *kept = query->keep_s > 0 ? kept_find(client, query) : NULL;
+    const struct dns_asked what = asked(query);
+    size_t len = 0;
+    const uint8_t *kept =
+        query->keep_s > 0 ? dns_kept(&client->keeper, &what, query->keep_s, &len) : NULL;
     if (client->ending || client->pending > DNS_QUERIES_MAX) {
         query->reply.status = DNS_ENDED;
         end(query);
     } else if (kept) {
-        dns_parse(kept->wire, kept->len, query->type, &query->reply, NULL);
+        dns_parse(kept, len, query->type, &query->reply, NULL);
         end(query);
     } else {
         send_question(query);
