@@ -36,6 +36,33 @@ static int measure(struct cs_store *store, struct cs_usage *ret, struct cm_err *
     return 0;
 }
 
+static bool is_stuck(const struct cs_store *store)
+{
+    return store->reader_pid != 0 && cm_mono_ms() - store->reader_since_ms >= CS_READER_MAX_MS;
+}
+
+static void watch_readers(struct cs_store *store)
+{
+    int64_t pid = 0, txn = 0;
+    cs_env_foreign(store->env, &pid, &txn);
+    if (pid != store->reader_pid || txn != store->reader_txn) {
+        if (store->reader_told)
+            cm_log(CM_LOG_INFO, "certstore", NULL, "process %lld has let go of its old snapshot",
+                   (long long)store->reader_pid);
+        store->reader_pid = pid;
+        store->reader_txn = txn;
+        store->reader_since_ms = cm_mono_ms();
+        store->reader_told = false;
+    }
+    if (!is_stuck(store) || store->reader_told)
+        return;
+    cm_log(CM_LOG_WARN, "certstore", NULL,
+           "process %lld reads an old snapshot of the store for %d minutes: the file grows with "
+           "every change until that process ends",
+           (long long)pid, CS_READER_MAX_MS / 60000);
+    store->reader_told = true;
+}
+
 void cs_care(struct cs_store *store)
 {
     struct cm_err err = CM_ERR_INIT;
@@ -45,6 +72,7 @@ void cs_care(struct cs_store *store)
         cm_log_err(CM_LOG_WARN, "certstore", &err);
     if (dead > 0)
         cm_log(CM_LOG_WARN, "certstore", NULL, "%d snapshots of readers that died are freed", dead);
+    watch_readers(store);
     cm_err_fini(&err);
 }
 
@@ -101,6 +129,7 @@ int cs_stat(struct cs_store *store, struct cs_stat *ret, struct cm_err *err)
     ret->map_percent = store->map_percent;
     ret->readers = usage.readers;
     ret->slow_views = store->slow_views;
+    ret->stuck_reader = is_stuck(store) ? store->reader_pid : 0;
     return rc;
 }
 
@@ -120,6 +149,7 @@ json_t *cs_stat_json(struct cs_store *store)
     cm_json_set_int(v, "map_percent", s.map_percent);
     cm_json_set_int(v, "readers", s.readers);
     cm_json_set_int(v, "slow_snapshots", s.slow_views);
+    cm_json_set_int(v, "stuck_reader", s.stuck_reader);
     return v;
 }
 

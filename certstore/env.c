@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <linux/magic.h>
 #include <lmdb.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
@@ -245,6 +246,34 @@ int cs_env_reap(struct cs_env *env, int *ret, struct cm_err *err)
     *ret = 0;
     int rc = mdb_reader_check(env->lmdb, ret);
     return rc == 0 ? 0 : cs_env_fail(env, rc, "cannot look after the store's readers", err);
+}
+
+struct foreign {
+    int64_t pid, txn;
+};
+
+/* A line of LMDB's reader table: process, thread (hexadecimal), transaction or "-". */
+static int on_reader(const char *line, void *arg)
+{
+    struct foreign *oldest = arg;
+    char *end = NULL;
+    int64_t pid = strtoll(line, &end, 10);
+    if (end == line || pid == getpid())
+        return 0; /* the heading; our own (a copy takes its time) */
+    (void)strtoull(end, &end, 16);
+    const char *text = end;
+    int64_t txn = strtoll(text, &end, 10);
+    if (end != text && (oldest->pid == 0 || txn < oldest->txn))
+        *oldest = (struct foreign){.pid = pid, .txn = txn};
+    return 0;
+}
+
+void cs_env_foreign(struct cs_env *env, int64_t *ret_pid, int64_t *ret_txn)
+{
+    struct foreign oldest = {0};
+    (void)mdb_reader_list(env->lmdb, on_reader, &oldest);
+    *ret_pid = oldest.pid;
+    *ret_txn = oldest.txn;
 }
 
 int cs_env_copy(struct cs_env *env, int fd, struct cm_err *err)

@@ -63,6 +63,9 @@ static inline void cs_env_step(struct cs_env *env)
 int cs_env_usage(struct cs_env *env, bool exact, struct cs_usage *ret, struct cm_err *err);
 /* Frees the snapshots of readers that died; *ret = how many. */
 int cs_env_reap(struct cs_env *env, int *ret, struct cm_err *err);
+/* The oldest snapshot that another process reads from: its process id (0 = nobody does), and the
+ * transaction it shows. */
+void cs_env_foreign(struct cs_env *env, int64_t *ret_pid, int64_t *ret_txn);
 /* A compacted copy of the present state into fd, while others read and write.  From any thread. */
 int cs_env_copy(struct cs_env *env, int fd, struct cm_err *err);
 /* Name of a network file system on which no store may lie, by its magic number; NULL = allowed. */

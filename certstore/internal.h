@@ -82,12 +82,15 @@ struct cs_store {
     struct cs_kept kept[CS_BODIES_KEPT];
 
     /* care.c */
-    int map_percent;       /* of the map in use, as last measured */
-    int64_t measured_ms;   /* monotonic; 0 = never */
-    int64_t view_begun_ms; /* monotonic: of the outermost view */
-    int64_t slow_views;    /* snapshots held longer than CS_VIEW_MAX_MS */
-    json_t *scrub;         /* of scrub.c: where the pass is */
-    const char *hold;      /* why nothing is published (static text); NULL = it is */
+    int map_percent;                /* of the map in use, as last measured */
+    int64_t measured_ms;            /* monotonic; 0 = never */
+    int64_t view_begun_ms;          /* monotonic: of the outermost view */
+    int64_t slow_views;             /* snapshots held longer than CS_VIEW_MAX_MS */
+    json_t *scrub;                  /* of scrub.c: where the pass is */
+    const char *hold;               /* why nothing is published (static text); NULL = it is */
+    int64_t reader_pid, reader_txn; /* oldest foreign snapshot seen by cs_care(), since when */
+    int64_t reader_since_ms;
+    bool reader_told;
 };
 
 /* ---- transactions (store.c) ---- */
@@ -269,7 +272,6 @@ int cs_quarantine_drop(struct cs_store *store, const json_t *doc, struct cm_err 
 /* ---- verdicts decided anew (rejudge.c) ---- */
 
 #define CS_REJUDGE_NOTES      (CS_QUARANTINE_MAX / 2) /* a full list takes no more of them */
-#define CS_REJUDGE_REASON     "its signer is no longer in the trust root"
 #define CS_REJUDGE_REASON_MAX 160
 
 struct cs_rejudged {

@@ -234,6 +234,8 @@ int cs_missing_revs(struct cs_store *store, const char *id, const json_t *revs,
 /* ---- quarantine
  * ---------------------------------------------------------------------------------- */
 
+/* How the reason begins of what was stored, and lost its verdict with its signer. */
+#define CS_REJUDGE_REASON "its signer is no longer in the trust root"
 /* Array of {id, rev, peer, reason, at, count}, newest first. */
 json_t *cs_quarantine(struct cs_store *store);
 /* Lists a revision that was not even read (too large, no document, no revision); rev is shortened.
@@ -319,12 +321,16 @@ struct cs_stat {
     int64_t map_size, map_used, file_size;
     int map_percent;
     int64_t readers, slow_views; /* snapshots held longer than CS_VIEW_MAX_MS since the start */
+    int64_t stuck_reader; /* process that reads from one snapshot for CS_READER_MAX_MS; 0 = none */
 };
 int cs_stat(struct cs_store *store, struct cs_stat *ret, struct cm_err *err);
 /* The same as {documents, …} for status pages (owned); NULL when the store cannot be read. */
 json_t *cs_stat_json(struct cs_store *store);
-/* Housekeeping, every CS_CARE_MS: measures the map, frees what dead readers hold. */
-#define CS_CARE_MS 30000
+/* Housekeeping, every CS_CARE_MS: measures the map, frees what dead readers hold, tells of another
+ * process that keeps one snapshot for CS_READER_MAX_MS: what is replaced meanwhile cannot be used
+ * again, and the file grows. */
+#define CS_READER_MAX_MS (5 * 60 * 1000)
+#define CS_CARE_MS       30000
 void cs_care(struct cs_store *store);
 
 /* A compacted copy as a store of its own: file `path` (mode 0600, must not exist), durable.  Blocks

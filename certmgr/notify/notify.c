@@ -137,6 +137,19 @@ static int on_alarm(void *arg, const char *key, const json_t *value)
     return 0;
 }
 
+/* What peers brought.  What a removed server wrote is in the list as well, but that is no news. */
+static void count_refused(const json_t *list, struct notice_store *store)
+{
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        const json_t *entry = json_array_get(list, i);
+        const char *reason = cm_json_str_or(entry, "reason", "");
+        if (strncmp(reason, CS_REJUDGE_REASON, strlen(CS_REJUDGE_REASON)) == 0)
+            continue;
+        if (store->refused_count++ == 0)
+            store->refused = entry;
+    }
+}
+
 static void look_at_store(const struct notifier *n, json_t *open)
 {
     struct cs_stat stat;
@@ -145,8 +158,13 @@ static void look_at_store(const struct notifier *n, json_t *open)
     bool held = hold && !json_object_get(hold, "released_at");
     struct notice_store store = {.scrub_problems = json_array_size(cm_json_arr(scrub, "problems")),
                                  .held_since_ms = held ? cm_json_time(hold, "since", 0) : 0};
-    if (cs_stat(n->opts.store, &stat, NULL) == 0)
+    CM_AUTO_JSON refused = NULL;
+    if (cs_stat(n->opts.store, &stat, NULL) == 0) {
         store.map_percent = stat.map_percent;
+        store.stuck_reader = stat.stuck_reader;
+        refused = stat.refused > 0 ? cs_quarantine(n->opts.store) : NULL;
+    }
+    count_refused(refused, &store);
     notice_rules_store(&store, open);
     cs_kv_each(n->opts.store, "budget", "alarm/", on_alarm, open);
     cs_kv_each(n->opts.store, "state", "alarm/", on_alarm, open); /* certmgr/fleet/alarm.h */

@@ -495,11 +495,47 @@ static void hold_rule(int64_t since_ms, json_t *open)
     cm_json_set_time(c, "since", since_ms);
 }
 
+static void reader_rule(int64_t pid, json_t *open)
+{
+    json_t *c = pid > 0 ? add(open, "store:reader", "stuck_reader", LEVEL_OPEN) : NULL;
+    if (!c)
+        return;
+    cm_json_set_str(c, "title", "The certificate store grows because of a stuck reader");
+    cm_json_set_str(c, "where", "the manager's certificate store");
+    set_text(c, "what",
+             cm_asprintf("Process %lld reads an old snapshot for more than %d minutes; what is "
+                         "replaced meanwhile cannot be used again",
+                         (long long)pid, CS_READER_MAX_MS / 60000));
+    cm_json_set_str(c, "hint", "Look what the process is (ps) and end it");
+    cm_json_set_str(c, "path", "/status");
+}
+
+static void refused_rule(const json_t *newest, size_t count, json_t *open)
+{
+    json_t *c = newest ? add(open, "store:refused", "documents_refused", LEVEL_OPEN) : NULL;
+    if (!c)
+        return;
+    set_text(c, "title",
+             count == 1 ? cm_strdup("A peer's document was refused")
+                        : cm_asprintf("%zu documents of peers were refused", count));
+    set_text(c, "where",
+             cm_asprintf("%.200s, brought by %.100s", cm_json_str_or(newest, "id", "?"),
+                         cm_json_str_or(newest, "peer", "?")));
+    set_text(c, "what", cm_asprintf("%.300s", cm_json_str_or(newest, "reason", "?")));
+    cm_json_set_str(c, "hint",
+                    "Nothing of them counts. Find out who wrote them (certmgr replication refused) "
+                    "and take that access away; certmgr replication clear empties the list");
+    cm_json_set_str(c, "path", "/status");
+    cm_json_set_time(c, "since", cm_json_time(newest, "at", 0));
+}
+
 void notice_rules_store(const struct notice_store *store, json_t *open)
 {
     map_rule(store->map_percent, open);
     scrub_rule(store->scrub_problems, open);
     hold_rule(store->held_since_ms, open);
+    reader_rule(store->stuck_reader, open);
+    refused_rule(store->refused, store->refused_count, open);
 }
 
 static void fleet_rule(const char *key, const json_t *alarm, json_t *open)

@@ -29,12 +29,15 @@ void notice_rules_credential(const struct notice_rules *rules, const json_t *cre
 /* watched: the manager has been up long enough for the server to have come back. */
 void notice_rules_server(const struct notice_rules *rules, const char *name, int64_t last_seen_ms,
                          bool watched, json_t *open);
-/* The manager's own state: how full its store is, what the scrub found, the hold after a restore.
- */
+/* The manager's own state: how full its store is, what the scrub found, the hold after a restore,
+ * who keeps its files from being used again, what peers brought that was refused. */
 struct notice_store {
     int map_percent;
     size_t scrub_problems;
     int64_t held_since_ms; /* 0 = not on hold */
+    int64_t stuck_reader;  /* process that keeps an old snapshot; 0 = none */
+    const json_t *refused; /* newest entry of the list of refused documents; NULL = it is empty */
+    size_t refused_count;
 };
 void notice_rules_store(const struct notice_store *store, json_t *open);
 /* key: "alarm/…"; alarm: what the engine (certmgr/engine/guard.h) or the fleet wrote,

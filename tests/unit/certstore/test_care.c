@@ -183,6 +183,46 @@ static void dead_reader_is_freed(void **state)
     assert_sound(rig, 4);
 }
 
+static int64_t stuck(struct rig *rig)
+{
+    struct cs_stat stat;
+    assert_int_equal(cs_stat(rig->store, &stat, NULL), 0);
+    return stat.stuck_reader;
+}
+
+/* A process that lives and reads one snapshot for long is named; one that goes on is not. */
+static void stuck_reader_is_told(void **state)
+{
+    struct rig *rig = *state;
+    int64_t mono = 1000000;
+    cm_clock_fake(-1, mono);
+    commits(rig, 0, 3);
+    cs_care(rig->store);
+    assert_int_equal(stuck(rig), 0);
+    pid_t child = hold_snapshot(rig);
+    cs_care(rig->store);
+    cm_clock_fake(-1, mono += CS_READER_MAX_MS - 1);
+    commits(rig, 1000, 3);
+    cs_care(rig->store);
+    assert_int_equal(stuck(rig), 0);
+    cm_clock_fake(-1, mono += 1);
+    cs_care(rig->store);
+    assert_int_equal(stuck(rig), child);
+    CM_AUTO_JSON shown = cs_stat_json(rig->store);
+    assert_int_equal(cm_json_int(shown, "stuck_reader", 0), child);
+    kill(child, SIGKILL);
+    assert_int_equal(waitpid(child, NULL, 0), child);
+    cs_care(rig->store);
+    assert_int_equal(stuck(rig), 0);
+    /* Another one begins anew. */
+    child = hold_snapshot(rig);
+    cs_care(rig->store);
+    assert_int_equal(stuck(rig), 0);
+    kill(child, SIGKILL);
+    assert_int_equal(waitpid(child, NULL, 0), child);
+    cm_clock_fake(-1, -1);
+}
+
 /* ---- copies -----------------------------------------------------------------------------------
  */
 
@@ -363,10 +403,18 @@ static void network_file_systems(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        T(full_map_keeps_the_fleet_alive), T(freed_room_is_used_again), T(dead_reader_is_freed),
-        T(copy_is_a_whole_store),          T(no_room_for_a_copy),       T(scrub_finds_damage),
-        T(scrub_survives_a_restart),       T(new_incarnation),          T(not_within_a_batch),
-        T(nothing_is_published_on_hold),   T(network_file_systems),
+        T(full_map_keeps_the_fleet_alive),
+        T(freed_room_is_used_again),
+        T(dead_reader_is_freed),
+        T(stuck_reader_is_told),
+        T(copy_is_a_whole_store),
+        T(no_room_for_a_copy),
+        T(scrub_finds_damage),
+        T(scrub_survives_a_restart),
+        T(new_incarnation),
+        T(not_within_a_batch),
+        T(nothing_is_published_on_hold),
+        T(network_file_systems),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

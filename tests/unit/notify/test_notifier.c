@@ -197,6 +197,30 @@ static void test_open_and_resolved(void **state)
                             cm_json_str(json_array_get(n->got, 1), "id"));
 }
 
+/* What a peer brought and the store refused; what a removed server wrote is no news. */
+static void test_refused(void **state)
+{
+    struct n *n = *state;
+    size_t count;
+    assert_int_equal(cs_quarantine_note(n->h->store, "receipt:bravo:x", "1-a", "bravo",
+                                        CS_REJUDGE_REASON ": it was removed", NULL),
+                     0);
+    assert_int_equal(cs_commit(n->h->store, NULL), 0);
+    turns(n, 100);
+    assert_int_equal(json_array_size(n->got), 0);
+    assert_int_equal(cs_quarantine_note(n->h->store, "receipt:bravo:y", "1-a", "bravo",
+                                        "the signature does not fit", NULL),
+                     0);
+    assert_int_equal(cs_commit(n->h->store, NULL), 0);
+    until_got(n, 1);
+    assert_string_equal(told(n, 0), "open documents_refused");
+    assert_int_equal(cs_quarantine_forget(n->h->store, NULL, NULL, &count, NULL), 0);
+    assert_int_equal(count, 2);
+    assert_int_equal(cs_commit(n->h->store, NULL), 0);
+    until_got(n, 2);
+    assert_string_equal(told(n, 1), "resolved documents_refused");
+}
+
 static void test_restart(void **state)
 {
     struct n *n = *state;
@@ -396,6 +420,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(test_open_and_resolved),
+        TEST(test_refused),
         TEST(test_restart),
         TEST(test_retry),
         TEST(test_many),

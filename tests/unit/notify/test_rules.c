@@ -365,10 +365,10 @@ static void test_store(void **state)
     static const struct {
         struct notice_store store;
         const char *map, *scrub, *hold;
-    } rows[] = {{{69, 0, 0}, "0", "0", "0"},
-                {{70, 0, 0}, "1", "0", "0"},
-                {{90, 2, 0}, "3", "3", "0"},
-                {{0, 0, NOW}, "0", "0", "3"}};
+    } rows[] = {{{.map_percent = 69}, "0", "0", "0"},
+                {{.map_percent = 70}, "1", "0", "0"},
+                {{.map_percent = 90, .scrub_problems = 2}, "3", "3", "0"},
+                {{.held_since_ms = NOW}, "0", "0", "3"}};
     (void)state;
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         CM_AUTO_JSON open = json_object();
@@ -377,6 +377,42 @@ static void test_store(void **state)
         assert_string_equal(level_text(open, "store:scrub"), rows[i].scrub);
         assert_string_equal(level_text(open, "store:hold"), rows[i].hold);
     }
+}
+
+static void test_stuck_reader(void **state)
+{
+    (void)state;
+    CM_AUTO_JSON open = json_object();
+    struct notice_store store = {.stuck_reader = 0};
+    notice_rules_store(&store, open);
+    assert_int_equal(json_object_size(open), 0);
+    store.stuck_reader = 4711;
+    notice_rules_store(&store, open);
+    assert_string_equal(level_text(open, "store:reader"), "1");
+    const json_t *c = json_object_get(open, "store:reader");
+    assert_string_equal(cm_json_str(c, "kind"), "stuck_reader");
+    assert_non_null(strstr(cm_json_str(c, "what"), "Process 4711"));
+}
+
+static void test_refused_documents(void **state)
+{
+    (void)state;
+    CM_AUTO_JSON open = json_object();
+    CM_AUTO_JSON newest =
+        json_pack("{s:s,s:s,s:s,s:s}", "id", "receipt:x", "peer", "bravo", "reason",
+                  "the signature does not fit", "at", "2026-11-22T02:16:42.000Z");
+    struct notice_store store = {.refused = newest, .refused_count = 1};
+    notice_rules_store(&store, open);
+    assert_string_equal(level_text(open, "store:refused"), "1");
+    const json_t *c = json_object_get(open, "store:refused");
+    assert_string_equal(cm_json_str(c, "kind"), "documents_refused");
+    assert_string_equal(cm_json_str(c, "title"), "A peer's document was refused");
+    assert_string_equal(cm_json_str(c, "where"), "receipt:x, brought by bravo");
+    assert_string_equal(cm_json_str(c, "what"), "the signature does not fit");
+    store.refused_count = 3;
+    notice_rules_store(&store, open);
+    c = json_object_get(open, "store:refused");
+    assert_string_equal(cm_json_str(c, "title"), "3 documents of peers were refused");
 }
 
 static void test_alarms(void **state)
@@ -451,6 +487,8 @@ int main(void)
         cmocka_unit_test(test_store),
         cmocka_unit_test(test_alarms),
         cmocka_unit_test(test_second_manager),
+        cmocka_unit_test(test_stuck_reader),
+        cmocka_unit_test(test_refused_documents),
         cmocka_unit_test(test_cap),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
