@@ -41,17 +41,14 @@ void acme_read_order_enter(struct acme_order *o)
 static bool proven_dead(const struct acme_order *o)
 {
     const struct acme_reply *reply = &o->reply;
-    if (reply->err.code != 0)
+    if (!acme_reply_refused(reply))
         return false;
     if (reply->status == 404 || reply->status == 410)
         return true;
-    if (o->kid_changed && reply->status >= 400 && reply->status <= 403)
+    if (o->kid_changed && reply->status <= 403)
         return true; /* it was another account's */
     int64_t expires = cm_json_time(o->state, "expires_at", 0);
-    bool expired = expires != 0 && cm_now_ms() > expires;
-    /* Some CAs call an expired order malformed, or deny it. */
-    return expired && reply->status >= 400 && reply->status < 500 && reply->status != 429 &&
-           !acme_problem_is(reply->json, "accountDoesNotExist");
+    return expires != 0 && cm_now_ms() > expires; /* some CAs call it malformed, or deny it */
 }
 
 static void replace_dead(struct acme_order *o, const char *why)

@@ -173,6 +173,9 @@ void acme_reply_fini(struct acme_reply *reply);
 bool acme_reply_ok(struct acme_order *o, enum acme_about about, const char *what);
 /* As above, and the body is a JSON object. */
 bool acme_reply_object(struct acme_order *o, enum acme_about about, const char *what);
+/* The CA looked at the request and says no: 4xx, but not for the time (408), a limit, the nonce or
+ * an account that it does not know.  Only that tells something about what was asked for. */
+bool acme_reply_refused(const struct acme_reply *reply);
 int64_t acme_quick_pause(unsigned tries);
 
 /* ---- order.c: the saved state ---- */

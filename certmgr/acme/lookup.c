@@ -41,16 +41,9 @@ void acme_lookup_account_enter(struct acme_order *o)
 }
 
 /* The list is a help, not a need: a CA that refuses it (Boulder has none) is not a failure. */
-static bool refused(const struct acme_order *o)
-{
-    const struct acme_reply *reply = &o->reply;
-    return reply->err.code == 0 && reply->status >= 400 && reply->status < 500 &&
-           reply->status != 429 && !acme_problem_is(reply->json, "accountDoesNotExist");
-}
-
 void acme_lookup_account_react(struct acme_order *o)
 {
-    if (refused(o)) {
+    if (acme_reply_refused(&o->reply)) {
         not_found(o);
         return;
     }
@@ -83,7 +76,7 @@ void acme_lookup_list_react(struct acme_order *o)
 {
     size_t i;
     json_t *url;
-    if (refused(o)) {
+    if (acme_reply_refused(&o->reply)) {
         not_found(o);
         return;
     }
@@ -126,7 +119,7 @@ void acme_lookup_order_enter(struct acme_order *o)
 void acme_lookup_order_react(struct acme_order *o)
 {
     struct acme_order_object object;
-    if (refused(o))
+    if (acme_reply_refused(&o->reply))
         return; /* an old one: the next */
     if (!acme_reply_object(o, ACME_ABOUT_ORDER, "an order of the account"))
         return;

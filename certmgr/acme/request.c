@@ -255,6 +255,15 @@ void acme_request_reply(struct acme_order *o, const struct acme_http_res *res)
 
 /* ---- judging the end ------------------------------------------------------------------------ */
 
+bool acme_reply_refused(const struct acme_reply *reply)
+{
+    return reply->err.code == 0 && reply->status >= 400 && reply->status < 500 &&
+           reply->status != 408 && reply->status != 429 &&
+           !acme_problem_is(reply->json, "badNonce") &&
+           !acme_problem_is(reply->json, "rateLimited") &&
+           !acme_problem_is(reply->json, "accountDoesNotExist");
+}
+
 /* A URL of the directory that is gone: the CA may have moved it (7.1.1).  Read it again, once. */
 static bool reread_directory(struct acme_order *o)
 {

@@ -156,6 +156,46 @@ static void a_refused_list_is_no_failure(void **state)
     fake_fini(&f);
 }
 
+static enum fake_kind stormy;
+static const char *storm;
+
+static bool no_answer_now(struct fake *f, const struct fake_req *req, struct fake_reply *r)
+{
+    (void)f;
+    if (req->kind != stormy)
+        return false;
+    fake_problem(r, strcmp(storm, "rateLimited") == 0 ? 429 : 400, storm, "not now");
+    return true;
+}
+
+/* A nonce refused too often, or a limit, tells nothing about the list or an order: the run ends,
+ * and the next one finds the order.  Another one would be one too many. */
+static void what_cannot_be_read_now_is_no_refusal(void **state)
+{
+    (void)state;
+    static const enum fake_kind kinds[] = {FAKE_ACCOUNT, FAKE_ORDERS, FAKE_ORDER};
+    static const char *const problems[] = {"badNonce", "rateLimited"};
+    for (size_t i = 0; i < 6; i++) {
+        struct fake f;
+        fake_init(&f);
+        stormy = kinds[i % 3];
+        storm = problems[i / 3];
+        f.before = no_answer_now;
+        f.after = lose_new_order;
+        losses = 1;
+        fake_start(&f, 1);
+        fake_run(&f);
+        assert_null(f.chain);
+        assert_non_null(f.err.problem);
+        assert_non_null(cm_json_str(f.saved, "ordering_at"));
+        f.before = NULL;
+        fake_restart(&f);
+        fake_issue(&f, 1);
+        assert_int_equal(f.orders_made, 1);
+        fake_fini(&f);
+    }
+}
+
 static void on_other(void *arg, const json_t *chain, const struct cm_err *err)
 {
     (void)err;
@@ -198,6 +238,7 @@ int main(void)
         cmocka_unit_test(without_a_list_one_more_is_made),
         cmocka_unit_test(losing_for_ever_ends_the_run),
         cmocka_unit_test(a_refused_list_is_no_failure),
+        cmocka_unit_test(what_cannot_be_read_now_is_no_refusal),
         cmocka_unit_test(orders_of_other_jobs_are_theirs),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

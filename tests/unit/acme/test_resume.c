@@ -163,6 +163,41 @@ static void a_shaky_ca_proves_nothing(void **state)
     fake_fini(&f);
 }
 
+static bool nonces_refused(struct fake *f, const struct fake_req *req, struct fake_reply *r)
+{
+    (void)f;
+    if (req->kind != FAKE_ORDER)
+        return false;
+    fake_problem(r, 400, "badNonce", "again");
+    return true;
+}
+
+/* Its time is over as we reckon, or the account has another URL: still, only the CA can say that
+ * the order is dead, and a refused nonce says nothing of the kind. */
+static void a_refused_nonce_proves_nothing(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        struct fake f;
+        fake_init(&f);
+        run_until(&f, "wait for validation");
+        if (i == 0) {
+            f.wall_ms += f.order_life_ms + 1000;
+            cm_clock_fake(f.wall_ms, f.mono_ms);
+        } else {
+            cm_json_set_str(f.saved, "kid", FAKE_BASE "/acct/former");
+        }
+        f.before = nonces_refused;
+        fake_start(&f, 2);
+        fake_run(&f);
+        assert_null(f.chain);
+        assert_int_equal(f.err.retry, CM_RETRY_REPAIR);
+        assert_string_equal(cm_json_str(f.saved, "order_url"), FAKE_BASE "/order/0");
+        assert_int_equal(f.orders_made, 1);
+        fake_fini(&f);
+    }
+}
+
 static void answers_are_not_repeated(void **state)
 {
     (void)state;
@@ -238,6 +273,7 @@ int main(void)
         cmocka_unit_test(die_again_and_again),
         cmocka_unit_test(new_order_only_when_the_old_is_dead),
         cmocka_unit_test(a_shaky_ca_proves_nothing),
+        cmocka_unit_test(a_refused_nonce_proves_nothing),
         cmocka_unit_test(answers_are_not_repeated),
         cmocka_unit_test(states_of_others_are_not_used),
         cmocka_unit_test(a_failed_save_stops_the_run),
