@@ -178,7 +178,8 @@ void eng_dns_work_start(struct engine *engine)
         return;
     engine->dns->turn = cm_timer_new(engine->env.loop, dns_turn, engine);
     engine->dns->sweep = cm_timer_new(engine->env.loop, dns_sweep, engine);
-    cm_timer_start(engine->dns->sweep, START_MS);
+    if (!engine->env.held) /* an old copy does not know what is left over */
+        cm_timer_start(engine->dns->sweep, START_MS);
 }
 
 void eng_dns_work_stop(struct engine *engine)

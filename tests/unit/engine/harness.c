@@ -230,6 +230,7 @@ static void open_all(struct h *h)
                               .agent = {.arg = h, .call = agent_call},
                               .self = "alpha",
                               .manager = true,
+                              .held = h->on_hold,
                               .lab_http = true,
                               .trust = trust_now,
                               .trust_arg = h};

@@ -65,6 +65,7 @@ struct h {
     struct kf_trust *trust;
     struct eng_env env;
     struct engine *engine;
+    bool on_hold; /* the next h_restart() is one after a restore */
     struct h_ca ca;
     /* agent */
     json_t *ops;         /* every request, in order */

@@ -161,6 +161,11 @@ static void sweeps_what_belongs_to_nobody(void **state)
     eng_dns_add(h->engine, &value, NULL, h_on_done, h);
     assert_int_equal(h_done(h), 0);
     json_object_set_new(json_object_get(fake.zone, OWNER), "of-others", json_true());
+    h->on_hold = true; /* restored: nothing is touched before the hold is over */
+    restart(h);
+    h_turns(h, 200);
+    assert_int_equal(fake_values(OWNER), 2);
+    h->on_hold = false;
     restart(h);
     while (journal(h) > 0)
         h_turns(h, 50);
