@@ -1,15 +1,16 @@
-"""docs/conformance.md: every id of demands.txt has a row, every row a test, every test exists."""
+"""docs/conformance*.md: every id of demands*.txt has a row, every row a test, every test and file exists."""
 
 import re
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-DOCUMENT = "docs/conformance.md"
+DOCUMENTS = {"docs/conformance.md": "demands.txt",
+             "docs/conformance-store.md": "demands-store.txt"}
 OPEN = "## Not proven yet"
 
 
-def demanded():
-    lines = (HERE / "demands.txt").read_text().splitlines()
+def demanded(name):
+    lines = (HERE / name).read_text().splitlines()
     return [word for line in lines if not line.startswith("#") for word in line.split()]
 
 
@@ -26,47 +27,56 @@ def test_exists(root, file, name):
         return False
     text = path.read_text()
     if path.suffix == ".py":
-        return re.search(rf"^\s+def {name}\(", text, re.M) is not None
+        return re.search(rf"^\s*(def|class) {name}\(", text, re.M) is not None
+    if path.suffix == ".c" and not file.startswith("unit/"):  # a program
+        return re.search(rf"\b{name}\(", text) is not None
     if path.suffix == ".c":  # written, and run
         return re.search(rf"^static void {name}\(void \*\*", text, re.M) is not None and \
             len(re.findall(rf"\b{name}\b", text)) > 1
     return re.search(rf"\b{name}\b", text) is not None
 
 
-def row_findings(root, line, cells):
-    where = f"{DOCUMENT}:{line}"
+def row_findings(root, document, line, cells):
+    where = f"{document}:{line}"
     if len(cells) != 4:
         yield f"{where}: {cells[0]}: a row is id, demand, code, tests"
         return
     tests = re.findall(r"`([\w/.\-]+)::(\w+)`", cells[3])
     if not tests:
         yield f"{where}: {cells[0]} has no test"
+    for file in re.findall(r"`([\w/.\-]+)`", cells[2]):
+        if not (root / file).is_file():
+            yield f"{where}: {cells[0]}: there is no {file}"
     for file, name in tests:
         if not test_exists(root, file, name):
             yield f"{where}: {cells[0]}: there is no test {file}::{name}"
 
 
-def findings(root):
-    path = root / DOCUMENT
+def findings_in(root, document, wanted):
+    path = root / document
     if not path.is_file():
-        yield f"{DOCUMENT} does not exist"
+        yield f"{document} does not exist"
         return
     proven, _, left = path.read_text().partition(OPEN)
-    wanted = demanded()
     here = {}
     for line, cells in rows(proven):
         if cells[0] not in wanted:
-            yield f"{DOCUMENT}:{line}: {cells[0]} is not in tests/lint/demands.txt"
+            yield f"{document}:{line}: {cells[0]} is not in tests/lint/{DOCUMENTS[document]}"
         elif cells[0] in here:
-            yield f"{DOCUMENT}:{line}: {cells[0]} has a row already"
+            yield f"{document}:{line}: {cells[0]} has a row already"
         here[cells[0]] = line
-        yield from row_findings(root, line, cells)
+        yield from row_findings(root, document, line, cells)
     still = [cells[0] for _, cells in rows(left)]
     for ident in still:
         if ident in here or ident not in wanted:
-            yield f"{DOCUMENT}: {ident} is proven, or nobody asks for it: take it out of the last section"
+            yield f"{document}: {ident} is proven, or nobody asks for it: take it out of the last section"
     for ident in wanted:
         if ident not in here and ident not in still:
-            yield f"{DOCUMENT}: {ident} has no row"
+            yield f"{document}: {ident} has no row"
     if still:
         print(f"not proven yet: {' '.join(still)}")
+
+
+def findings(root):
+    for document, demands in DOCUMENTS.items():
+        yield from findings_in(root, document, demanded(demands))
