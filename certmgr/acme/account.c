@@ -62,10 +62,13 @@ static void have_directory(struct acme_order *o)
         }
         cm_err_fini(&o->err);
     }
+    bool ordered = acme_state_str(o, "order_url") || acme_state_str(o, "ordering_at");
     if (o->op)
         acme_op_begin(o);
-    else
-        acme_go(o, o->kid ? STEP_CHOOSE : STEP_ACCOUNT_NEW);
+    else if (o->kid)
+        acme_go(o, STEP_CHOOSE);
+    else /* no account is made for an order that may not be */
+        acme_go(o, o->ports.may_order && !ordered ? STEP_ALLOW : STEP_ACCOUNT_NEW);
 }
 
 void acme_directory_enter(struct acme_order *o)

@@ -115,16 +115,43 @@ static bool profile_settled(struct acme_order *o)
 }
 
 /* The intent is saved first: drive() saves a changed state before it enters the step. */
-void acme_new_order_begin(struct acme_order *o)
+static void intend(struct acme_order *o)
 {
     char now[CM_TIME_TEXT];
-    if (!profile_settled(o))
-        return;
     cm_time_format(cm_now_ms(), now);
     acme_state_set(o, "kid", json_string(o->kid));
     acme_state_set(o, "left", NULL); /* the CA may give them to this order */
     acme_state_set(o, "ordering_at", json_string(now));
     acme_go(o, STEP_NEW_ORDER);
+}
+
+/* No order exists, and none was lost: what stands in the way of one is found before the CA is told
+ * (RFC 8659 2.1: the CA would have to refuse it). */
+void acme_new_order_begin(struct acme_order *o)
+{
+    if (!profile_settled(o))
+        return;
+    if (!o->ports.may_order) {
+        intend(o);
+        return;
+    }
+    acme_state_set(o, "ordering_at", NULL);
+    acme_go(o, STEP_ALLOW);
+}
+
+void acme_allow_enter(struct acme_order *o)
+{
+    acme_call_may_order(o);
+}
+
+void acme_allow_react(struct acme_order *o)
+{
+    if (o->err.code != 0)
+        acme_give_up(o);
+    else if (o->kid)
+        intend(o);
+    else
+        acme_go(o, STEP_ACCOUNT_NEW);
 }
 
 /* RFC 9773 5: only at a CA that has ARI.  One that refused it once is not asked again for it. */

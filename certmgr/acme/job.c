@@ -148,6 +148,11 @@ void acme_call_publish(struct acme_order *o)
     o->ports.publish(o->ports.arg, cm_json_arr(o->state, "tokens"), on_done, new_ticket(o));
 }
 
+void acme_call_may_order(struct acme_order *o)
+{
+    o->ports.may_order(o->ports.arg, o->kid, on_done, new_ticket(o));
+}
+
 static void on_csr(void *arg, const json_t *value, const struct cm_err *err)
 {
     struct acme_order *o = claim(arg);

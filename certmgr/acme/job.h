@@ -35,6 +35,7 @@ enum acme_step {
     STEP_LOOKUP_ACCOUNT,
     STEP_LOOKUP_LIST,
     STEP_LOOKUP_ORDER,
+    STEP_ALLOW,
     STEP_NEW_ORDER,
     STEP_AUTHZ,
     STEP_PUBLISH,
@@ -156,6 +157,7 @@ void acme_call_sign(struct acme_order *o);
 void acme_call_save_account(struct acme_order *o);
 void acme_call_publish(struct acme_order *o);
 void acme_call_csr(struct acme_order *o);
+void acme_call_may_order(struct acme_order *o);
 
 /* ---- request.c ---- */
 /* payload: NULL = plain GET of the directory, "" = POST-as-GET, else JSON text. */
@@ -205,6 +207,8 @@ void acme_choose_enter(struct acme_order *o); /* flow.c */
 void acme_read_order_enter(struct acme_order *o);
 void acme_read_order_react(struct acme_order *o);
 void acme_new_order_begin(struct acme_order *o);
+void acme_allow_enter(struct acme_order *o);
+void acme_allow_react(struct acme_order *o);
 void acme_new_order_enter(struct acme_order *o);
 void acme_new_order_react(struct acme_order *o);
 void acme_authz_enter(struct acme_order *o); /* validate.c */

@@ -4,7 +4,8 @@
  *  1 directory        read (cached in the CA object)
  *  2 account          registered, or found by its key when the CA has forgotten the URL
  *  3 choose           saved state: order known -> read it; newOrder was being sent -> look it up at
- *                     the CA; else -> newOrder, whose intent is saved before it is sent
+ *                     the CA; else -> may it be made (CAA)? -> newOrder, whose intent is saved
+ *                     before it is sent
  *  4 authorizations   each read; valid ones are skipped; tokens saved
  *  5 publish          key authorizations live on the challenge listeners, self-checked by the port
  *  6 answer           each challenge told to the CA; the list of answered ones saved
@@ -42,6 +43,7 @@ const struct acme_step_row acme_steps[STEP_COUNT] = {
                           acme_lookup_list_react},
     [STEP_LOOKUP_ORDER] = {"lookup_order", "look for lost order", acme_lookup_order_enter,
                            acme_lookup_order_react},
+    [STEP_ALLOW] = {"allow", "look at CAA", acme_allow_enter, acme_allow_react},
     [STEP_NEW_ORDER] = {"new_order", "newOrder", acme_new_order_enter, acme_new_order_react},
     [STEP_AUTHZ] = {"authorizations", "read authorizations", acme_authz_enter, acme_authz_react},
     [STEP_PUBLISH] = {"publish", "publish challenges", acme_publish_enter, acme_publish_react},

@@ -67,6 +67,10 @@ struct acme_ports {
      * that may not come in a later round, when the names of this one are proved.  NULL = all at
      * once.  The first one asked about always may. */
     bool (*at_once)(void *arg, const json_t *chosen, const json_t *token);
+    /* May an order of these names be made now, by the account with this URL (NULL = it is not
+     * registered yet)?  Asked before every newOrder when the directory is read, never about an
+     * order that exists; err ends the run before the CA hears of the names.  NULL = always. */
+    void (*may_order)(void *arg, const char *kid, acme_done_fn done, void *done_arg);
     /* One line of the step log shown to people. */
     void (*log)(void *arg, int level, const char *text);
 };

@@ -20,7 +20,10 @@
 
 struct caa_check {
     struct dns_client *dns;
-    struct dns_query *query;
+    struct dns_query *query; /* this or */
+    struct caa_ask *ask;     /* that is under way */
+    struct caa_memory *memory;
+    bool fresh, kept; /* nothing kept will do; something kept was used */
     caa_fn done;
     void *arg;
     char *name, *account_uri, *method;
@@ -46,6 +49,7 @@ void caa_cancel(struct caa_check *check)
     if (!check)
         return;
     dns_cancel(check->query);
+    caa_ask_cancel(check->ask);
     check_free(check);
 }
 
@@ -138,18 +142,33 @@ static bool is_known(const char *tag)
     return false;
 }
 
-static json_t *found_of(const struct caa_check *check, const struct dns_reply *reply)
+static const char *tag_of(const json_t *record)
 {
-    json_t *found = json_object(), *records = json_array();
+    return json_string_value(json_array_get(record, 1));
+}
+
+static const char *value_of(const json_t *record)
+{
+    return json_string_value(json_array_get(record, 2));
+}
+
+static json_int_t flags_of(const json_t *record)
+{
+    return json_integer_value(json_array_get(record, 0));
+}
+
+static json_t *found_of(const struct caa_check *check, const json_t *records)
+{
+    json_t *found = json_object(), *texts = json_array(), *record;
+    size_t i;
     cm_json_set_str(found, "at", check->at);
-    for (size_t i = 0; i < reply->count; i++) {
-        const struct dns_record *r = &reply->records[i];
-        if (r->type != DNS_CAA)
-            continue;
-        CM_AUTO_STR text = cm_asprintf("%u %s \"%s\"", r->flags, r->tag, r->text);
-        json_array_append_new(records, json_string(text));
+    json_array_foreach(records, i, record)
+    {
+        CM_AUTO_STR text =
+            cm_asprintf("%d %s \"%s\"", (int)flags_of(record), tag_of(record), value_of(record));
+        json_array_append_new(texts, json_string(text));
     }
-    cm_json_set(found, "records", records);
+    cm_json_set(found, "records", texts);
     return found;
 }
 
@@ -194,27 +213,45 @@ static void forbid(struct caa_check *check, const json_t *found, const char *cri
     cm_err_fini(&err);
 }
 
-static void judge(struct caa_check *check, const struct dns_reply *reply)
+static void climb(struct caa_check *check);
+
+static void start(struct caa_check *check)
 {
-    CM_AUTO_JSON found = found_of(check, reply);
+    check->at = check->name;
+    check->hops = 0;
+    cm_free(check->cname);
+    check->cname = NULL;
+    climb(check);
+}
+
+static void judge(struct caa_check *check, const json_t *records)
+{
     const char *critical = NULL;
     bool wild = false, restricted = false, allowed = false;
-    for (size_t i = 0; i < reply->count; i++) {
-        const struct dns_record *r = &reply->records[i];
-        if (r->type != DNS_CAA)
-            continue;
-        wild = wild || (check->wildcard && strcmp(r->tag, "issuewild") == 0);
-        if ((r->flags & CRITICAL) && !is_known(r->tag))
-            critical = r->tag;
+    size_t i;
+    json_t *r;
+    json_array_foreach(records, i, r)
+    {
+        wild = wild || (check->wildcard && strcmp(tag_of(r), "issuewild") == 0);
+        if ((flags_of(r) & CRITICAL) && !is_known(tag_of(r)))
+            critical = tag_of(r);
     }
-    for (size_t i = 0; i < reply->count; i++) {
-        const struct dns_record *r = &reply->records[i];
-        if (r->type != DNS_CAA || strcmp(r->tag, wild ? "issuewild" : "issue") != 0)
+    json_array_foreach(records, i, r)
+    {
+        if (strcmp(tag_of(r), wild ? "issuewild" : "issue") != 0)
             continue;
         restricted = true;
-        allowed = allowed || permits(check, r->text);
+        allowed = allowed || permits(check, value_of(r));
     }
-    if (critical || (restricted && !allowed))
+    bool denied = critical || (restricted && !allowed);
+    if (denied && check->kept) { /* it may have been mended meanwhile */
+        check->fresh = true;
+        check->kept = false;
+        start(check);
+        return;
+    }
+    CM_AUTO_JSON found = found_of(check, records);
+    if (denied)
         forbid(check, found, critical);
     else
         finish(check, found, NULL);
@@ -222,36 +259,20 @@ static void judge(struct caa_check *check, const struct dns_reply *reply)
 
 /* ---- the climb ---------------------------------------------------------------------------- */
 
-static void climb(struct caa_check *check);
-
-/* Target of the last CNAME when the answer leaves it open what is there: resolvers follow, and say
- * so with records or a SOA; a bare authoritative server does not. */
-static const char *open_end(const struct caa_check *check, const struct dns_reply *reply)
+static void fail(struct caa_check *check, struct cm_err *err)
 {
-    if (reply->status != DNS_OK || reply->authority_count > 0 || check->hops >= DNS_CNAME_MAX)
-        return NULL;
-    return reply->count > 0 ? reply->records[reply->count - 1].text : NULL;
+    cm_wrap(err, CM_EPEER, "cannot see whether CAA lets a CA issue for %s", check->name);
+    cm_err_hint(err, "CAs refuse to issue while the CAA look-up of a name fails");
+    finish(check, NULL, err);
 }
 
-static void on_reply(void *arg, const struct dns_reply *reply)
+static void on_answer(struct caa_check *check, const json_t *records, const char *next)
 {
-    struct caa_check *check = arg;
-    struct cm_err err = CM_ERR_INIT;
-    check->query = NULL;
-    if (dns_reply_fail(reply, &err) < 0) {
-        cm_wrap(&err, CM_EPEER, "cannot see whether CAA lets a CA issue for %s", check->name);
-        cm_err_hint(&err, "CAs refuse to issue while the CAA look-up of a name fails");
-        finish(check, NULL, &err);
-        cm_err_fini(&err);
+    if (json_array_size(records) > 0) {
+        judge(check, records);
         return;
     }
-    for (size_t i = 0; i < reply->count; i++)
-        if (reply->records[i].type == DNS_CAA) {
-            judge(check, reply);
-            return;
-        }
-    const char *next = open_end(check, reply);
-    char *cname = next ? cm_strdup(next) : NULL;
+    char *cname = next && check->hops < DNS_CNAME_MAX ? cm_strdup(next) : NULL;
     cm_free(check->cname);
     check->cname = cname;
     if (cname) {
@@ -267,12 +288,43 @@ static void on_reply(void *arg, const struct dns_reply *reply)
         climb(check);
 }
 
+static void on_reply(void *arg, const struct dns_reply *reply)
+{
+    struct caa_check *check = arg;
+    struct cm_err err = CM_ERR_INIT;
+    CM_AUTO_JSON records = NULL;
+    const char *cname;
+    check->query = NULL;
+    if (caa_reply_read(reply, &records, &cname, &err) < 0)
+        fail(check, &err);
+    else
+        on_answer(check, records, cname);
+    cm_err_fini(&err);
+}
+
+static void on_seen(void *arg, const struct caa_seen *seen)
+{
+    struct caa_check *check = arg;
+    struct cm_err err = CM_ERR_INIT;
+    check->ask = NULL;
+    check->kept = check->kept || seen->kept;
+    if (seen->err) {
+        cm_err_copy(&err, seen->err);
+        fail(check, &err);
+    } else {
+        on_answer(check, seen->records, seen->cname);
+    }
+    cm_err_fini(&err);
+}
+
 static void climb(struct caa_check *check)
 {
-    check->query = dns_ask(
-        check->dns,
-        &(struct dns_question){.name = check->cname ? check->cname : check->at, .type = DNS_CAA},
-        on_reply, check);
+    const char *name = check->cname ? check->cname : check->at;
+    if (check->memory)
+        check->ask = caa_memory_ask(check->memory, name, check->fresh, on_seen, check);
+    else
+        check->query = dns_ask(check->dns, &(struct dns_question){.name = name, .type = DNS_CAA},
+                               on_reply, check);
 }
 
 struct caa_check *caa_check(struct cm_loop *loop, struct dns_client *dns,
@@ -283,13 +335,13 @@ struct caa_check *caa_check(struct cm_loop *loop, struct dns_client *dns,
     (void)loop;
     check->wildcard = strncmp(name, "*.", 2) == 0;
     check->dns = dns;
+    check->memory = question->memory;
     check->done = done;
     check->arg = arg;
     check->name = cm_strdup(check->wildcard ? name + 2 : name);
-    check->at = check->name;
     check->account_uri = question->account_uri ? cm_strdup(question->account_uri) : NULL;
     check->method = question->method ? cm_strdup(question->method) : NULL;
     check->identities = json_deep_copy(question->identities);
-    climb(check);
+    start(check);
     return check;
 }

@@ -144,23 +144,7 @@ static void on_place(void *arg, const struct dns_place *place, const struct cm_e
         decided(job, NULL);
 }
 
-void job_choose(struct job *job)
-{
-    const json_t *acme = cm_json_obj(job->order, "acme");
-    bool begun = cm_json_str(acme, "order_url") || cm_json_str(acme, "ordering_at");
-    if (!begun && !job->trial)
-        eng_ari_order(job->credential, job->account, job->order);
-    if (!job_budget(job))
-        return;
-    if (begun) {
-        job_order_start(job); /* decided when it was made */
-        return;
-    }
-    if (!job_caa_first(job))
-        job_choose_names(job);
-}
-
-void job_choose_names(struct job *job)
+static void choose_names(struct job *job)
 {
     struct engine *engine = job->engine;
     const json_t *names = cm_json_arr(job->order, "names");
@@ -188,4 +172,19 @@ void job_choose_names(struct job *job)
     }
     if (json_object_size(job->places) == json_array_size(names))
         decided(job, NULL);
+}
+
+void job_choose(struct job *job)
+{
+    const json_t *acme = cm_json_obj(job->order, "acme");
+    bool begun = cm_json_str(acme, "order_url") || cm_json_str(acme, "ordering_at");
+    if (!begun && !job->trial)
+        eng_ari_order(job->credential, job->account, job->order);
+    if (!job_budget(job))
+        return;
+    if (begun) {
+        job_order_start(job); /* decided when it was made */
+        return;
+    }
+    choose_names(job);
 }

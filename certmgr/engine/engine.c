@@ -1,4 +1,5 @@
 /* The engine's life, and what it does when a document changes. */
+#include "certmgr/dns/caa_memory.h"
 #include "certmgr/engine/activation.h"
 #include "certmgr/engine/ari.h"
 #include "certmgr/engine/ca_op.h"
@@ -156,6 +157,8 @@ void eng_free(struct engine *engine)
     intake_stop(engine);
     sched_stop(engine);
     eng_over_stop(engine);
+    caa_memory_free(engine->caa);
+    engine->caa = NULL;
     eng_dns_stop(engine);
     eng_accounts_free(engine);
     eng_files_free(engine);

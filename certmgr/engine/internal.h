@@ -23,6 +23,7 @@
 #define ENG_ROOTS_MAX       (4u << 20) /* bytes of all root: documents' PEM */
 #define ENG_FALLBACK_MAX    3          /* accounts besides the first */
 #define ENG_SELF_CHECK_MS   60000
+#define ENG_CAA_MS          5000      /* an order waits no longer to see its CAA records */
 #define ENG_INTAKES_MAX     64        /* requests being answered at a time */
 #define ENG_RUNNING_MS      1000      /* a job that lasts longer says so in its credential */
 #define ENG_CHAIN_SHA256    "sha256:" /* alternate_chain: what follows is a root's fingerprint */
@@ -31,6 +32,7 @@
 #define ENG_AGENT_AWAY_MS   2000      /* pause before work goes on when the agent is away */
 
 struct job;
+struct caa_memory;
 struct eng_dns;
 struct eng_guard;
 struct preflight;
@@ -102,6 +104,7 @@ struct engine {
     /* steps.c */
     int64_t last_step;
     struct eng_dns *dns;           /* dns.h */
+    struct caa_memory *caa;        /* job_caa.c; NULL = nothing was looked up yet */
     struct eng_guard *guard;       /* guard.h; NULL when this server does no work */
     struct preflight *preflights;  /* under way */
     struct eng_archiver *archiver; /* archive.c; likewise */

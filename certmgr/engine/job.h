@@ -3,8 +3,9 @@
  *
  *   begin    credential, saved order, account            (job.c)
  *   key      staged key and CSR: saved, kept, or made     (job_key.c)
- *   choose   which challenge proves which name            (choose.c; CAA: job_caa.c)
- *   order    acme_order over the ports                    (job_ports.c, job_publish.c, job_dns.c)
+ *   choose   which challenge proves which name            (choose.c)
+ *   order    acme_order over the ports                    (job_ports.c, job_publish.c, job_dns.c;
+ *            CAA before each newOrder:                     job_caa.c)
  *   finish   chain checked, documents written             (job_finish.c)
  *   fail     error and next attempt written               (job_fail.c)
  *   trial    the same at the CA's staging, for nothing    (job_trial.c)
@@ -120,10 +121,9 @@ void job_budget_issued(struct job *job);
 void job_budget_over(struct job *job, const struct cm_err *why);
 /* choose.c: decides on the challenges, then job_order_start(). */
 void job_choose(struct job *job);
-void job_choose_names(struct job *job); /* … after what job_caa_first() has looked up */
-/* job_caa.c: before an order at a CA that is not the first of the list; true: job_choose_names() or
- * job_fail() follows. */
-bool job_caa_first(struct job *job);
+/* job_caa.c: before a new order by the account with this URL (or NULL); true: the call is answered
+ * on a later turn, false: there is nothing to look at. */
+bool job_caa_first(struct job *job, const char *kid, struct job_call *call);
 /* After a CA's refusal for CAA (job->err): true: job_fail_write() follows, with what was seen. */
 bool job_caa_explain(struct job *job);
 void job_caa_drop(struct job *job);

@@ -1,10 +1,14 @@
 /*
  * CAA (RFC 8659) around an order.
  *
- * Before an order at another CA of the credential's list: a record that forbids it is found here
- * and not by a refused order, and the next CA of the list has its turn.  After a CA has refused for
- * CAA: the records that are seen from here and the CA's own names go into the error, so that
- * whoever reads it sees both sides.
+ * Before every newOrder, at whichever CA: a record that forbids it is found here and not by a
+ * refused order, says what to do, and the next CA of the credential's list has its turn.  What
+ * cannot be looked up from here is the CA's to judge, and no order waits longer than ENG_CAA_MS to
+ * see.  A CA that nobody knows the CAA names of (no caaIdentities in its directory, no record in
+ * certmgr/acme/presets.c) is asked without a look: there is nothing to compare.
+ *
+ * After a CA has refused for CAA: the records that are seen from here and the CA's own names go
+ * into the error, so that whoever reads it sees both sides.
  */
 #include <string.h>
 
@@ -18,7 +22,9 @@
 /* One look at all names of the order. */
 struct job_caa {
     struct job *job;
-    size_t left;
+    struct job_call *call; /* the order waits for it, or NULL */
+    struct cm_timer *timer;
+    size_t left, asked, unseen;
     struct cm_err denied; /* the first denial, or code 0 */
     json_t *seen;         /* {"at": [record…]} */
     void (*done)(struct job_caa *caa);
@@ -45,6 +51,9 @@ void job_caa_drop(struct job *job)
     if (!caa)
         return;
     job->caa = NULL;
+    if (caa->call)
+        job_call_free(caa->call);
+    cm_timer_free(caa->timer);
     for (size_t i = 0; i < caa->count; i++)
         if (caa->look[i].check)
             caa_cancel(caa->look[i].check);
@@ -61,15 +70,25 @@ static void on_caa(void *arg, const json_t *found, const struct cm_err *err)
     look->check = NULL;
     if (at)
         json_object_set(caa->seen, at, cm_json_arr(found, "records"));
-    /* What cannot be looked up from here is the CA's to judge. */
-    if (err && err->code == CM_EDENIED && caa->denied.code == 0)
+    if (err && err->code != CM_EDENIED)
+        caa->unseen++;
+    else if (err && caa->denied.code == 0)
         cm_err_copy(&caa->denied, err);
     if (--caa->left == 0)
         caa->done(caa);
 }
 
-/* False: there is nothing to ask. */
-static bool look_at_all(struct job *job, void (*done)(struct job_caa *caa))
+/* Slow servers, not a silent resolver (caa_memory.h): what was seen so far has to do. */
+static void on_late(void *arg)
+{
+    struct job_caa *caa = arg;
+    caa->unseen += caa->left;
+    caa->done(caa);
+}
+
+/* memory NULL: the DNS is asked.  False: there is nothing to ask. */
+static bool look_at_all(struct job *job, const char *kid, struct caa_memory *memory,
+                        void (*done)(struct job_caa *caa))
 {
     struct eng_env *env = &job->engine->env;
     const json_t *names = cm_json_arr(job->order, "names");
@@ -82,15 +101,18 @@ static bool look_at_all(struct job *job, void (*done)(struct job_caa *caa))
     job->caa = caa;
     for (size_t i = 0; i < count; i++) {
         const char *name = json_string_value(json_array_get(names, i));
-        struct caa_question question = {.name = name,
-                                        .identities = identities,
-                                        .account_uri = cm_json_str(job->account->body, "kid")};
+        struct caa_question question = {
+            .name = name, .identities = identities, .account_uri = kid, .memory = memory};
         caa->look[i].all = caa;
         if (!name || hostname_is_ip(name))
             continue;
-        caa->left++;
+        question.method = eng_challenge_type(job, name);
+        caa->asked++;
         caa->look[i].check = caa_check(env->loop, env->dns, &question, on_caa, &caa->look[i]);
     }
+    caa->left = caa->asked;
+    caa->timer = cm_timer_new(env->loop, on_late, caa);
+    cm_timer_start(caa->timer, ENG_CAA_MS);
     if (caa->left == 0)
         job_caa_drop(job);
     return job->caa != NULL;
@@ -102,24 +124,32 @@ static bool look_at_all(struct job *job, void (*done)(struct job_caa *caa))
 static void judged(struct job_caa *caa)
 {
     struct job *job = caa->job;
+    struct job_call *call = caa->call;
     struct cm_err err = CM_ERR_INIT;
     cm_err_copy(&err, &caa->denied);
-    job_caa_drop(job);
     err.retry = CM_RETRY_CONFIGURATION;
-    if (err.code != 0)
-        job_fail(job, &err);
-    else
-        job_choose_names(job);
+    if (err.code == 0 && caa->unseen > 0)
+        eng_step(job->engine, job->ulid, CM_LOG_INFO,
+                 "CAA could not be looked up for %zu of %zu names: the CA judges", caa->unseen,
+                 caa->asked);
+    caa->call = NULL;
+    job_caa_drop(job);
+    job_call_answer(call, err.code != 0 ? &err : NULL);
     cm_err_fini(&err);
 }
 
-bool job_caa_first(struct job *job)
+bool job_caa_first(struct job *job, const char *kid, struct job_call *call)
 {
-    const char *first = cm_json_str_or(job->credential, "account", "");
-    if (strcmp(job->account->name, first) == 0)
-        return false; /* the CA that people chose: it is asked */
+    struct engine *engine = job->engine;
     CM_AUTO_JSON identities = eng_caa_identities(job->account);
-    return json_array_size(identities) > 0 && look_at_all(job, judged);
+    if (json_array_size(identities) == 0 || !engine->env.dns)
+        return false;
+    if (!engine->caa)
+        engine->caa = caa_memory_new(engine->env.loop, engine->env.dns);
+    if (!look_at_all(job, kid, engine->caa, judged))
+        return false;
+    job->caa->call = call;
+    return true;
 }
 
 /* ---- after a refusal ---------------------------------------------------------------------------
@@ -185,5 +215,6 @@ static void explained(struct job_caa *caa)
 
 bool job_caa_explain(struct job *job)
 {
-    return is_about_caa(job->err.problem) && look_at_all(job, explained);
+    return is_about_caa(job->err.problem) &&
+           look_at_all(job, cm_json_str(job->account->body, "kid"), NULL, explained);
 }

@@ -278,6 +278,15 @@ static bool wanted(void *arg, const char *chain_pem, size_t index)
     return strcasecmp(root, wish) == 0;
 }
 
+static void may_order(void *arg, const char *kid, acme_done_fn done, void *done_arg)
+{
+    struct job *job = arg;
+    struct job_call *call = call_new(arg, done_arg);
+    call->fn.done = done;
+    if (!job_caa_first(job, kid, call))
+        cm_loop_defer(job->engine->env.loop, on_answer, call);
+}
+
 static const char *challenge_type(void *arg, const char *name)
 {
     return eng_challenge_type(arg, name);
@@ -302,5 +311,6 @@ struct acme_ports job_ports(struct job *job)
                                .challenge_type = challenge_type,
                                .at_once = job_dns_at_once,
                                .wanted = wanted,
+                               .may_order = may_order,
                                .log = log_line};
 }

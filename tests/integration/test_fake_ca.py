@@ -8,6 +8,7 @@ requests.
 
 import base64
 import datetime
+import json
 import os
 import shutil
 import subprocess
@@ -15,6 +16,7 @@ import sys
 import tempfile
 import time
 import unittest
+import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -118,6 +120,11 @@ def start_slow():
     SLOW[nonce] = POOL.submit(look, nonce.submit(), budget=ACCOUNT + 129 + 1,
                               verbatim="this nonce was not issued here")
     SLOW[endless] = POOL.submit(look, endless.submit(), "expired", budget=20)
+
+
+def dns_records(call, **what):
+    request = urllib.request.Request(f"http://127.0.0.1:{DNS_PORT + 2}/{call}", json.dumps(what).encode())
+    urllib.request.urlopen(request, timeout=30).close()
 
 
 def seconds_from_now(text):
@@ -395,6 +402,20 @@ class Explained(FakeCase):
         error = self.explained(run.submit(), "bad.subs.example", "on the <i>block</i> list",
                                "worse.subs.example", "CAA forbids", retry="permanent", budget=ACCOUNT + 2)
         self.assertEqual(len(error["problem"]["subproblems"]), 2)
+        self.assertEqual(run.case.counts["newOrder"], 1)
+
+    def test_caa_before_an_order(self):
+        """Records that forbid the CA: it hears nothing of the names; mended, the retry goes through."""
+        run = Run("caa", ["www.caa.fake.example"])
+        run.case.meta["caaIdentities"] = ["fake-ca.example"]
+        dns_records("add-caa", host="caa.fake.example.",
+                    policies=[{"tag": "issue", "value": "elsewhere.example"}])
+        self.explained(run.submit(), 'CAA at caa.fake.example does not let the CA ("fake-ca.example")',
+                       'issue "elsewhere.example"', retry="configuration", budget=ACCOUNT)
+        self.assertEqual(list(run.case.counts), ["directory"])
+        dns_records("add-caa", host="caa.fake.example.",
+                    policies=[{"tag": "issue", "value": "fake-ca.example"}])
+        self.finished(run.again())
         self.assertEqual(run.case.counts["newOrder"], 1)
 
     def test_user_action_required(self):

@@ -92,6 +92,7 @@ struct fake {
     const char *cert_links;                             /* Link lines of the certificate */
     const char *cert_body;
     size_t shown;       /* number of the chain that the port saw last, in the CA's order */
+    bool looks_first;   /* port may_order is there */
     const char *wanted; /* the chain that is wished for has this text; NULL = any */
     bool eab_required;
     json_t *eab; /* borrowed: the account's binding */
@@ -122,7 +123,8 @@ struct fake {
     char *saved_kid;
     json_t *published;
     struct cm_buf log;
-    int fail_save, fail_publish, fail_csr, fail_sign; /* CM_E*: the next one fails */
+    unsigned looks, looks_nameless; /* may_order was asked; … without an account URL */
+    int fail_save, fail_publish, fail_csr, fail_sign, fail_look; /* CM_E*: the next one fails */
     const char *csr_text;
     struct fake_event *queue;
     unsigned long event_seq;

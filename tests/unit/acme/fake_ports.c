@@ -156,6 +156,16 @@ static void port_save_account(void *arg, const char *kid, acme_done_fn done, voi
     finish_done(f, dead, done, done_arg, 0);
 }
 
+static void port_may_order(void *arg, const char *kid, acme_done_fn done, void *done_arg)
+{
+    struct fake *f = arg;
+    bool effect;
+    bool dead = dies(f, &effect);
+    f->looks++;
+    f->looks_nameless += kid == NULL;
+    finish_done(f, dead, done, done_arg, f->fail_look);
+}
+
 static void port_publish(void *arg, const json_t *tokens, acme_done_fn done, void *done_arg)
 {
     struct fake *f = arg;
@@ -375,6 +385,7 @@ struct acme_ports fake_port_table(struct fake *f)
                                .wait = port_wait,
                                .challenge_type = f->choose,
                                .wanted = f->wanted ? port_wanted : NULL,
+                               .may_order = f->looks_first ? port_may_order : NULL,
                                .log = port_log};
 }
 

@@ -18,6 +18,7 @@ static unsigned calls_of_a_whole_run(void)
     struct fake f;
     fake_init(&f);
     f.has_terms = true;
+    f.looks_first = true;
     f.polls_pending = 1;
     f.polls_processing = 1;
     fake_issue(&f, 3);
@@ -50,6 +51,7 @@ static void die_once_at_every_call(void **state)
             struct fake f;
             fake_init(&f);
             f.has_terms = true;
+            f.looks_first = true;
             f.polls_pending = 1;
             f.polls_processing = 1;
             f.crash_at = n;
@@ -266,10 +268,81 @@ static void a_failed_save_stops_the_run(void **state)
     fake_fini(&f);
 }
 
+/* Port may_order: before each newOrder, and before a registration that would be for nothing. */
+static void asked_before_each_new_order(void **state)
+{
+    (void)state;
+    struct fake f;
+    fake_init(&f);
+    f.looks_first = true;
+    fake_issue(&f, 2);
+    assert_int_equal(f.looks, 2);
+    assert_int_equal(f.looks_nameless, 1);
+    assert_int_equal(f.orders_made, 1);
+    fake_fini(&f);
+    fake_init(&f);
+    f.looks_first = true;
+    run_until(&f, "wait for validation");
+    f.looks = 0;
+    f.fail_look = CM_EDENIED; /* an order that exists goes on */
+    fake_issue(&f, 2);
+    assert_int_equal(f.looks, 0);
+    fake_fini(&f);
+    fake_init(&f);
+    f.looks_first = true;
+    run_until(&f, "wait for validation");
+    f.before = forgotten;
+    f.fail_look = CM_EDENIED; /* one that is made instead does not */
+    fake_start(&f, 2);
+    fake_run(&f);
+    assert_int_equal(f.err.code, CM_EDENIED);
+    assert_int_equal(f.orders_made, 1);
+    assert_null(cm_json_str(f.saved, "ordering_at"));
+    f.fail_look = 0;
+    fake_restart(&f);
+    fake_issue(&f, 2);
+    assert_int_equal(f.orders_made, 2);
+    fake_fini(&f);
+}
+
+static void nothing_is_sent_for_what_may_not_be_ordered(void **state)
+{
+    (void)state;
+    for (int known = 0; known < 2; known++) {
+        struct fake f;
+        fake_init(&f);
+        f.looks_first = true;
+        if (known) { /* the account is there already */
+            fake_issue(&f, 1);
+            fake_restart(&f);
+            json_decref(f.saved);
+            f.saved = NULL;
+        }
+        unsigned accounts = f.count[FAKE_NEW_ACCOUNT], orders = f.count[FAKE_NEW_ORDER];
+        unsigned requests = f.requests;
+        f.fail_look = CM_EDENIED;
+        fake_start(&f, 2);
+        fake_run(&f);
+        assert_true(f.done);
+        assert_null(f.chain);
+        assert_int_equal(f.err.code, CM_EDENIED);
+        assert_int_equal(f.err.retry, CM_RETRY_CONFIGURATION);
+        assert_int_equal(f.count[FAKE_NEW_ACCOUNT], accounts);
+        assert_int_equal(f.count[FAKE_NEW_ORDER], orders);
+        assert_int_equal(f.requests, requests + 1); /* the directory */
+        f.fail_look = 0;
+        fake_restart(&f);
+        fake_issue(&f, 2);
+        fake_fini(&f);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(die_once_at_every_call),
+        cmocka_unit_test(asked_before_each_new_order),
+        cmocka_unit_test(nothing_is_sent_for_what_may_not_be_ordered),
         cmocka_unit_test(die_again_and_again),
         cmocka_unit_test(new_order_only_when_the_old_is_dead),
         cmocka_unit_test(a_shaky_ca_proves_nothing),

@@ -72,12 +72,17 @@ static void on_caa(void *arg, const json_t *found, const struct cm_err *err)
         cm_err_copy(&o->err, err);
 }
 
+static struct caa_memory *memory; /* NULL = the DNS is asked */
+
 static struct outcome ask(const char *name, const char *account, const char *method)
 {
     struct outcome o = {.err = CM_ERR_INIT};
     CM_AUTO_JSON identities = json_pack("[ss]", "also.example", "ca.example");
-    struct caa_question question = {
-        .name = name, .identities = identities, .account_uri = account, .method = method};
+    struct caa_question question = {.name = name,
+                                    .identities = identities,
+                                    .account_uri = account,
+                                    .method = method,
+                                    .memory = memory};
     assert_non_null(caa_check(loop, dns, &question, on_caa, &o));
     while (!o.done)
         cm_loop_turn(loop, true);
@@ -163,6 +168,27 @@ static void the_table(void **state)
     }
 }
 
+/* A kept "yes" will do; a "no" is looked up again each time. */
+static void the_table_from_memory(void **state)
+{
+    (void)state;
+    memory = caa_memory_new(loop, dns);
+    the_table(state);
+    unsigned first = caa_memory_questions(memory);
+    struct outcome o = ask("a.b.ours.test", NULL, NULL);
+    assert_int_equal(o.err.code, 0);
+    assert_int_equal(caa_memory_questions(memory), first);
+    json_decref(o.found);
+    o = ask("x.theirs.test", NULL, NULL);
+    assert_int_equal(o.err.code, CM_EDENIED);
+    assert_int_equal(caa_memory_questions(memory), first + 2); /* x.theirs.test, theirs.test */
+    cm_err_fini(&o.err);
+    json_decref(o.found);
+    the_table(state);
+    caa_memory_free(memory);
+    memory = NULL;
+}
+
 static void a_refusal_shows_records_and_what_to_add(void **state)
 {
     (void)state;
@@ -231,6 +257,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_table),
+        cmocka_unit_test(the_table_from_memory),
         cmocka_unit_test(a_refusal_shows_records_and_what_to_add),
         cmocka_unit_test(a_failed_look_up_is_no_permission),
         cmocka_unit_test(without_identities_only_nobody_forbids),

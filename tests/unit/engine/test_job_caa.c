@@ -1,7 +1,8 @@
-/* CAA around an order: the second CA of a list, and the explanation of a refusal. */
+/* CAA around an order: before each one at any CA of a list, and the explanation of a refusal. */
 #include "tests/unit/engine/harness.h"
 
 #include "certmgr/acme/presets.h"
+#include "certmgr/dns/caa_memory.h"
 #include "certmgr/engine/preflight.h"
 #include "tests/unit/dns/fake_dns.h"
 
@@ -13,6 +14,18 @@ static const struct fake_rule rules[] = {
      .type = DNS_CAA,
      .answer = {"both.test CAA 0 issue first.example", "both.test CAA 0 issue second.example"}},
     {.name = "broken.test", .type = DNS_CAA, .rcode = 2},
+    {.name = "slow.test", .type = DNS_CAA, .rcode = FAKE_SILENT},
+    {.name = "mended.test", .type = DNS_CAA, .answer = {"mended.test CAA 0 issue other.example"}},
+    {.name = "mended.test",
+     .type = DNS_CAA,
+     .answer = {"mended.test CAA 0 issue first.example"},
+     .after = 1},
+    {.name = "web.test",
+     .type = DNS_CAA,
+     .answer = {"web.test CAA 0 issue first.example; validationmethods=http-01"}},
+    {.name = "records.test",
+     .type = DNS_CAA,
+     .answer = {"records.test CAA 0 issue first.example; validationmethods=dns-01"}},
     {.name = NULL},
 };
 
@@ -22,6 +35,17 @@ static struct dns_client *dns;
 static struct h_ca second;
 static char directory[128];
 static json_t *report;
+
+/* Put before the loop's by the linker: an order's patience, which is without end on a slow machine
+ * and short when a test waits for its end. */
+static int64_t patience_ms;
+void __real_cm_timer_start(struct cm_timer *timer, int64_t ms);
+void __wrap_cm_timer_start(struct cm_timer *timer, int64_t ms);
+void __wrap_cm_timer_start(struct cm_timer *timer, int64_t ms)
+{
+    bool limit = ms == ENG_CAA_MS || ms == CAA_SILENT_MS;
+    __real_cm_timer_start(timer, !limit ? ms : patience_ms ? patience_ms : H_SECONDS * 1000);
+}
 
 static int setup(void **state)
 {
@@ -39,6 +63,7 @@ static int teardown(void **state)
 {
     struct h *h = *state;
     acme_preset_test(NULL, 0);
+    patience_ms = 0;
     json_decref(report);
     report = NULL;
     h_ca_stop(&second);
@@ -61,6 +86,17 @@ static void accounts(struct h *h)
                                     "terms_agreed", 1, "self_check", 0);
     eng_account_put(h->engine, fields, &actor, h_on_done, h);
     assert_int_equal(h_done(h), 0);
+}
+
+/* Account "ca" at a CA whose CAA name is "first.example". */
+static void known_account(struct h *h)
+{
+    static char own[128];
+    static struct acme_preset known = {.caa = "first.example"};
+    snprintf(own, sizeof(own), "%s/dir", h->ca.base);
+    known.directory = own;
+    acme_preset_test(&known, 1);
+    h_account(h);
 }
 
 static json_t *asked(const char *name)
@@ -92,6 +128,13 @@ static void on_edited(void *arg, const struct cs_doc *doc, const struct cm_err *
     h_on_done(arg, err);
 }
 
+static void run_again(struct h *h)
+{
+    CM_AUTO_STR id = cm_asprintf("credential:%s", h->credential);
+    eng_edit(h->engine, id, "credential", make_due, on_edited, h);
+    assert_int_equal(h_done(h), 0);
+}
+
 /* The first CA refuses in a way that only a person can mend; the second one's turn has come. */
 static void first_fails(struct h *h, const char *name)
 {
@@ -100,9 +143,7 @@ static void first_fails(struct h *h, const char *name)
     assert_int_equal(h_submit(h, asked(name)), 0);
     wanted_attempts = 1;
     h_until(h, has_failed, "the first failure");
-    CM_AUTO_STR id = cm_asprintf("credential:%s", h->credential);
-    eng_edit(h->engine, id, "credential", make_due, on_edited, h);
-    assert_int_equal(h_done(h), 0);
+    run_again(h);
 }
 
 static void the_second_ca_is_not_asked_for_what_it_may_not(void **state)
@@ -133,6 +174,90 @@ static void what_it_may_is_ordered(void **state)
         assert_string_equal(eng_issuer_account(body), "second");
     }
     assert_true(fake.questions > 0);
+}
+
+/* The CA that people chose: it hears nothing of what it may not issue, and all of what it may as
+ * soon as the record is mended, whatever was seen before. */
+static void the_chosen_ca_is_looked_at_first(void **state)
+{
+    struct h *h = *state;
+    known_account(h);
+    assert_int_equal(h_submit(h, h_fields("www.mended.test")), 0);
+    wanted_attempts = 1;
+    h_until(h, has_failed, "the denial");
+    CM_AUTO_JSON body = h_body(h, "credential", h->credential);
+    const json_t *error = cm_json_obj(body, "error");
+    assert_non_null(strstr(cm_json_str(error, "what"), "CAA at mended.test does not let the CA"));
+    assert_non_null(strstr(cm_json_str(error, "hint"), "CAA 0 issue \"first.example\""));
+    assert_string_equal(cm_json_str(error, "retry"), cm_retry_name(CM_RETRY_CONFIGURATION));
+    assert_int_equal(h->ca.accounts + h->ca.new_orders, 0);
+    run_again(h); /* the record was kept for a minute: a "no" is not believed */
+    CM_AUTO_JSON issued = h_status(h, "issued");
+    assert_int_equal(h->ca.new_orders, 1);
+}
+
+/* RFC 8657: an order is proved by what the record allows. */
+static void the_way_of_proof_counts(void **state)
+{
+    struct h *h = *state;
+    known_account(h);
+    json_decref(h_issue(h, "www.web.test"));
+    json_t *fields = h_fields("www.records.test");
+    cm_json_set_str(fields, "keyring_file", "records.kyr");
+    assert_int_equal(h_submit(h, fields), 0);
+    wanted_attempts = 1;
+    h_until(h, has_failed, "the denial");
+    assert_int_equal(h->ca.new_orders, 1);
+}
+
+/* One question per name and one for what they share; no second look while that is fresh. */
+static void questions_of_many_orders(void **state)
+{
+    struct h *h = *state;
+    known_account(h);
+    for (int i = 0; i < 10; i++) {
+        CM_AUTO_STR name = cm_asprintf("n%d.first.test", i);
+        CM_AUTO_STR file = cm_asprintf("n%d.kyr", i);
+        json_t *fields = h_fields(name);
+        cm_json_set_str(fields, "keyring_file", file);
+        assert_int_equal(h_submit(h, fields), 0);
+        json_decref(h_status(h, "issued"));
+    }
+    assert_int_equal(caa_memory_questions(h->engine->caa), 10 + 1);
+    assert_int_equal(fake.questions, 10 + 1);
+    assert_int_equal(h->ca.new_orders, 10);
+}
+
+/* What cannot be seen is the CA's to judge: an order waits for a moment at most. */
+static void what_is_not_seen_holds_nothing_up(void **state)
+{
+    struct h *h = *state;
+    patience_ms = 50;
+    known_account(h);
+    json_decref(h_issue(h, "www.slow.test"));
+    CM_AUTO_JSON steps = eng_steps(h->engine, h->credential);
+    CM_AUTO_STR text = cm_json_dump(steps, NULL);
+    assert_non_null(strstr(text, "CAA could not be looked up for 1 of 1 names"));
+}
+
+/* No resolver at all, as on a machine without DNS. */
+static void no_resolver_holds_nothing_up(void **state)
+{
+    struct h *h = *state;
+    struct dns_client *none;
+    assert_int_equal(dns_client_new(h->loop, "127.0.203.20:23129", &none, NULL), 0);
+    h->engine->env.dns = none;
+    known_account(h);
+    json_decref(h_issue(h, "www.first.test"));
+    json_t *fields = h_fields("other.first.test");
+    cm_json_set_str(fields, "keyring_file", "other.kyr");
+    assert_int_equal(h_submit(h, fields), 0);
+    json_decref(h_status(h, "issued"));
+    assert_int_equal(caa_memory_questions(h->engine->caa), 1); /* not even asked any more */
+    caa_memory_free(h->engine->caa);
+    h->engine->caa = NULL;
+    h->engine->env.dns = dns;
+    dns_client_free(none);
 }
 
 static bool has_cause(const json_t *error, const char *words)
@@ -213,6 +338,11 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(the_second_ca_is_not_asked_for_what_it_may_not),
         TEST(what_it_may_is_ordered),
+        TEST(the_chosen_ca_is_looked_at_first),
+        TEST(the_way_of_proof_counts),
+        TEST(questions_of_many_orders),
+        TEST(what_is_not_seen_holds_nothing_up),
+        TEST(no_resolver_holds_nothing_up),
         TEST(a_refusal_is_explained),
         TEST(the_check_asks_for_each_ca),
     };
