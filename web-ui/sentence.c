@@ -136,6 +136,9 @@ static bool find(const char *text, unsigned depth, int *tries, struct found *ret
         return false;
     for (size_t i = 0; i < SENTENCE_COUNT; i++) {
         struct found found = {.sentence = &sentences[i]};
+        char first = sentences[i].english[0];
+        if (first != '{' && first != text[0]) /* most of a thousand: not even counted */
+            continue;
         size_t own = own_text(sentences[i].english);
         if (own <= best || !match(sentences[i].english, text, depth, tries, &found))
             continue;

@@ -102,11 +102,11 @@ int rcp_holes(const char *text, rcp_hole_fn fn, void *arg, struct cm_err *err)
     for (const char *p = strstr(text, "{{"); p; p = strstr(p, "{{")) {
         p = read_hole(p + 2, &hole);
         if (!p)
-            return cm_fail(
-                err, CM_EINVAL,
-                "\"%.80s\" holds a placeholder that is not {{root.name|filter}} with the "
-                "filters quote, dot, nodot, lower, base64",
-                text);
+            return cm_fail(err, CM_EINVAL,
+                           "\"%.80s\" holds a placeholder that is not root.name|filter in double "
+                           "braces, with the "
+                           "filters quote, dot, nodot, lower, base64",
+                           text);
         int rc = fn ? fn(arg, &hole, err) : 0;
         if (rc != 0)
             return rc;
@@ -232,7 +232,7 @@ static int put_hole(struct cm_buf *out, const struct rcp_hole *hole, const struc
 {
     const json_t *v = look_up(vars, hole);
     if (!v)
-        return cm_fail(err, CM_EINVAL, "{{%s%s%s}} has no value here", hole->root,
+        return cm_fail(err, CM_EINVAL, "placeholder %s%s%s has no value here", hole->root,
                        hole->name[0] ? "." : "", hole->name);
     if (masked && hole_secret(vars, hole)) {
         cm_buf_puts(out, MASK);
@@ -241,8 +241,8 @@ static int put_hole(struct cm_buf *out, const struct rcp_hole *hole, const struc
     char *text = rcp_scalar(v);
     if (!text)
         return cm_fail(err, CM_EINVAL,
-                       "{{%s.%s}} is a list or an object: it fits only alone in JSON", hole->root,
-                       hole->name);
+                       "placeholder %s.%s is a list or an object: it fits only alone in JSON",
+                       hole->root, hole->name);
     text = filtered(text, hole->filters);
     int rc = put_escaped(out, text, pos, err);
     cm_free_secret(text, strlen(text));

@@ -62,6 +62,8 @@ static void the_whole_error_is_shown(void **state)
     reply_fini(&page);
     get(&rig, "ja", &page);
     assert_has(&page, "停止している方向: 受信");
+    assert_has(&page, "https://hub.example/db とのレプリケーション (受信) が停止しました");
+    assert_has(&page, "ユーザー名とパスワード、またはクライアント証明書を確認してください");
     assert_has(&page, "peer https://hub.example/db</dd>");
     assert_has(&page, "datetime=\"2026-11-22T04:02:26.000Z\"");
     reply_fini(&page);

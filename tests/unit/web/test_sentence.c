@@ -115,6 +115,29 @@ static void test_said(void **state)
     cm_buf_fini(&out);
 }
 
+/* What the layers below the engine say: replication, store, key agent, DNS providers. */
+static void test_the_layers_below(void **state)
+{
+    (void)state;
+    assert_said("replication (pull) with https://h/db has stopped",
+                "https://h/db とのレプリケーション (受信) が停止しました");
+    assert_said("fetching documents from the peer: HTTP 503 busy",
+                "ピアからの文書の取得: HTTP 503 busy");
+    assert_said("the certificate store is 91 % full: nothing new is taken",
+                "証明書ストアの使用率が 91 % のため、新しいものを受け付けません");
+    assert_said("/var/lib/certmgr/seal.key has mode 0644; a private key has mode 0600",
+                "/var/lib/certmgr/seal.key のモードが 0644 です。秘密鍵のモードは 0600 "
+                "でなければなりません");
+    assert_said("document keyfile:X is not validly signed by alpha",
+                "文書 keyfile:X の alpha による署名が正しくありません");
+    assert_said("its clock is 301 s ahead of this host's",
+                "ネームサーバーの時計がこのホストより 301 秒進んでいます");
+    assert_said("taking away the TXT record _acme-challenge.a. in zone a. with key k (hmac-sha256)",
+                "鍵 k (hmac-sha256) によるゾーン a. の TXT レコード _acme-challenge.a. の削除");
+    assert_said("present: the provider answered status 403",
+                "present: プロバイダーがステータス 403 を返しました");
+}
+
 /* A template with more text of its own wins; a hole takes as little as it can. */
 static void test_the_longest_wins(void **state)
 {
@@ -190,11 +213,9 @@ static void test_limits(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_the_table),
-        cmocka_unit_test(test_said),
-        cmocka_unit_test(test_the_longest_wins),
-        cmocka_unit_test(test_words_of_the_ca),
-        cmocka_unit_test(test_kinds),
+        cmocka_unit_test(test_the_table),        cmocka_unit_test(test_said),
+        cmocka_unit_test(test_the_layers_below), cmocka_unit_test(test_the_longest_wins),
+        cmocka_unit_test(test_words_of_the_ca),  cmocka_unit_test(test_kinds),
         cmocka_unit_test(test_limits),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
