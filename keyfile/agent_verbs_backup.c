@@ -14,18 +14,28 @@
 /* What makes the identity; the trust root and the serials are no secrets and lie in the store. */
 static const char *const files[] = {"identity.json", "seal.key", "sign.key", "seal.crt"};
 
-static int add_file(const struct kfa *a, const char *name, struct cm_buf *out, struct cm_err *err)
+static int add_file(const struct kfa *a, const char *sub, const char *name, struct cm_buf *out,
+                    struct cm_err *err)
 {
-    CM_AUTO_STR path = cm_asprintf("%s/%s", a->config->dir, name);
+    CM_AUTO_STR path = cm_asprintf("%s/%s%s", a->config->dir, sub, name);
     char *text = NULL;
     size_t len = 0;
     int rc = cm_file_read(path, FILE_MAX, &text, &len, err);
     if (rc < 0)
         return rc;
-    cm_buf_printf(out, "file: %s %zu\n", name, len);
+    cm_buf_printf(out, "file: %s%s %zu\n", sub, name, len);
     rc = cm_buf_add(out, text, len);
     cm_free_secret(text, len);
     return rc < 0 ? cm_fail(err, rc, "the identity is too large for a backup") : 0;
+}
+
+/* The keys in this directory beside the present ones; "" = those. */
+static int add_keys(const struct kfa *a, const char *sub, struct cm_buf *out, struct cm_err *err)
+{
+    int rc = 0;
+    for (size_t i = 0; rc == 0 && i < sizeof(files) / sizeof(files[0]); i++)
+        rc = add_file(a, sub, files[i], out, err);
+    return rc;
 }
 
 static int backup_seal(struct kfa *a, int64_t id, const json_t *request, json_t *reply,
@@ -45,8 +55,14 @@ static int backup_seal(struct kfa *a, int64_t id, const json_t *request, json_t 
     cm_buf_init(&plain, KF_SECRET_MAX);
     cm_buf_printf(&plain, "identity: %s\n", a->identity.name);
     int rc = kfa_recovery_recipient(a, &recipient, err);
-    for (size_t i = 0; rc == 0 && i < sizeof(files) / sizeof(files[0]); i++)
-        rc = add_file(a, files[i], &plain, err);
+    if (rc == 0)
+        rc = add_keys(a, "", &plain, err);
+    /* In the middle of a rotation: what the fleet may trust tomorrow, and what still opens
+     * envelopes in the store. */
+    if (rc == 0 && a->identity.pending)
+        rc = add_keys(a, "next/", &plain, err);
+    if (rc == 0 && a->identity.former)
+        rc = add_keys(a, "old/", &plain, err);
     if (rc == 0)
         rc = kf_seal(plain.data, plain.len, &recipient, 1, &der, &len, err);
     cm_wipe(plain.data, plain.len);

@@ -124,6 +124,17 @@ static int write_file(struct kf_backup_out *out, const char *name, const char *p
 /* ---- the file ----------------------------------------------------------------------------------
  */
 
+/* The TLS key that is to follow, while the keys are being replaced.  Either of the two may be there
+ * alone: rotate_take_tls() goes on from each step. */
+static int write_next_tls(struct kf_backup_out *out, const struct config *config,
+                          struct cm_err *err)
+{
+    CM_AUTO_STR cert = cm_asprintf("%s/" ENTRY_TLS_NEXT_CERT, config->state_dir);
+    CM_AUTO_STR key = cm_asprintf("%s/" ENTRY_TLS_NEXT_KEY, config->state_dir);
+    int rc = write_file(out, ENTRY_TLS_NEXT_KEY, key, true, err);
+    return rc < 0 ? rc : write_file(out, ENTRY_TLS_NEXT_CERT, cert, true, err);
+}
+
 static int write_parts(const struct backup_parts *parts, int fd, struct cm_err *err)
 {
     char cert[CONFIG_PATH_MAX + 32], key[CONFIG_PATH_MAX + 32];
@@ -137,6 +148,8 @@ static int write_parts(const struct backup_parts *parts, int fd, struct cm_err *
         rc = write_file(out, ENTRY_TLS_CERT, cert, false, err);
     if (rc == 0)
         rc = write_file(out, ENTRY_TLS_KEY, key, false, err);
+    if (rc == 0)
+        rc = write_next_tls(out, parts->config, err);
     if (rc == 0)
         rc = write_file(out, ENTRY_CONFIG, parts->config->conf_file, true, err);
     if (rc == 0)

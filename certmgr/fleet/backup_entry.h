@@ -10,6 +10,9 @@
                 */
 #define ENTRY_TLS_CERT "tls/cert.pem"
 #define ENTRY_TLS_KEY  "tls/key.pem"
-#define ENTRY_CONFIG   "certmgr.conf"
-#define ENTRY_STORE    "store/data.mdb"
-#define ENTRY_END      "end"
+/* While the keys are being replaced (certmgr/fleet/rotate_tls.c). */
+#define ENTRY_TLS_NEXT_CERT "tls/next-cert.pem"
+#define ENTRY_TLS_NEXT_KEY  "tls/next-key.pem"
+#define ENTRY_CONFIG        "certmgr.conf"
+#define ENTRY_STORE         "store/data.mdb"
+#define ENTRY_END           "end"

@@ -141,10 +141,34 @@ static int restore_store(struct restore *r, int64_t size, struct cm_err *err)
     return rc;
 }
 
+/* Keys lie in "agent" itself, and in the middle of a rotation in "next" or "old" below. */
+static bool is_identity_file(const char *name)
+{
+    static const char *const dirs[] = {"next/", "old/"};
+    static const char *const known[] = {"identity.json", "seal.key", "sign.key", "seal.crt"};
+    for (size_t i = 0; i < sizeof(dirs) / sizeof(dirs[0]); i++)
+        if (strncmp(name, dirs[i], strlen(dirs[i])) == 0) {
+            name += strlen(dirs[i]);
+            break;
+        }
+    for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
+        if (strcmp(name, known[i]) == 0)
+            return true;
+    return false;
+}
+
+static int write_identity_file(struct restore *r, const char *name, const char *text, size_t len,
+                               struct cm_err *err)
+{
+    CM_AUTO_STR path = cm_asprintf("%s/agent/%s", r->staged, name);
+    CM_AUTO_STR dir = cm_strndup(path, (size_t)(strrchr(path, '/') - path));
+    int rc = cm_dir_make(dir, 0700, err);
+    return rc < 0 ? rc : cm_file_write(path, text, len, 0600, err);
+}
+
 /* One "file: NAME SIZE\n" and its bytes from the opened identity. */
 static int identity_file(struct restore *r, const char **at, const char *end, struct cm_err *err)
 {
-    static const char *const known[] = {"identity.json", "seal.key", "sign.key", "seal.crt"};
     char name[32];
     int64_t size = -1;
     const char *line_end = memchr(*at, '\n', (size_t)(end - *at));
@@ -154,14 +178,10 @@ static int identity_file(struct restore *r, const char **at, const char *end, st
     CM_AUTO_STR digits = cm_strndup(space + 1, (size_t)(line_end - space - 1));
     memcpy(name, *at + 6, (size_t)(space - *at - 6));
     name[space - *at - 6] = '\0';
-    bool ok = false;
-    for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
-        ok = ok || strcmp(name, known[i]) == 0;
-    if (!ok || cm_num_i64(digits, 0, end - line_end - 1, &size) < 0)
+    if (!is_identity_file(name) || cm_num_i64(digits, 0, end - line_end - 1, &size) < 0)
         return cm_fail(err, CM_EMALF, "the identity in the backup is damaged");
-    CM_AUTO_STR path = cm_asprintf("%s/agent/%s", r->staged, name);
     *at = line_end + 1 + size;
-    return cm_file_write(path, line_end + 1, (size_t)size, 0600, err);
+    return write_identity_file(r, name, line_end + 1, (size_t)size, err);
 }
 
 static int restore_identity(struct restore *r, int64_t size, struct cm_err *err)
@@ -222,6 +242,10 @@ static int take_entry(struct restore *r, const char *name, int64_t size, struct 
         r->conf = NULL;
         return read_text(r, size, &r->conf, err);
     }
+    if (strcmp(name, ENTRY_TLS_NEXT_CERT) == 0)
+        return restore_small(r, name, size, 0644, err);
+    if (strcmp(name, ENTRY_TLS_NEXT_KEY) == 0)
+        return restore_small(r, name, size, 0600, err);
     bool key = strcmp(name, ENTRY_TLS_KEY) == 0;
     if (!key && strcmp(name, ENTRY_TLS_CERT) != 0)
         return cm_fail(err, CM_EMALF, "the backup holds an unknown entry \"%.60s\"", name);

@@ -3,14 +3,19 @@
 CI takes some of the steps (CERTMGR_SEED repeats the choice); CERTMGR_STEPS_ALL=1 takes every one.
 """
 
+import base64
 import itertools
 import json
 import shutil
+import subprocess
 import unittest
 
 import lab
 import lab_steps
+import rotation_lab as rotation
 from lab_steps import Operation
+
+SECRET = base64.b64encode(b"in the middle of a rotation").decode()
 
 setUpModule = lab_steps.announce
 
@@ -103,6 +108,53 @@ class Backup(lab_steps.Killing):
                                         [("command", self.alpha.command_steps)]))
         self.assertLessEqual({"restore.staged", "restore.taken", "restore.held", "restore.epoch",
                               "restore.config", "restore.rename", "restore.renamed"}, passed)
+
+    def test_in_the_middle_of_a_rotation(self):
+        """The backup has the keys that follow and those from before: the restored server ends it."""
+        # Before the trust root lists the new keys; and behind it, with envelopes for the former key.
+        for step, beside in (("rotate.said_keys", "next"), ("identity.exchanged", "old")):
+            with self.subTest(step=step):
+                self.secret(f"before-{beside}")
+                before = rotation.keys(self.alpha)
+                self.alpha.steps.arm(step)
+                self.alpha.quiet("server", "rotate", check=False)
+                lab.wait_for(f"the kill at {step}", lambda: not self.alpha.process.running(), 60)
+                self.assertTrue(self.alpha.steps.hit(step))
+                self.alpha.stop()
+                self.new_name()
+                self.alpha.quiet("backup", self.file)
+                left = rotation.secrets_left(self.alpha)
+                self.assertTrue(any(f"agent/{beside}/" in one for one in left), left)
+                shutil.rmtree(self.state)
+                self.alpha.quiet("restore", self.file, "--recovery-key", self.key)
+                self.alpha.steps.clear()
+                self.alpha.start()
+                lab.wait_for("the end of the hold", self.free, 60)
+                rotation.wait_done(self.alpha)
+                after = rotation.keys(self.alpha)
+                self.assertTrue(all(before[k] != after[k] for k in before), (before, after))
+                self.assertEqual(rotation.listed(self.alpha, "alpha"), after)
+                lab.wait_for("nothing to be left of the former keys",
+                             lambda: rotation.secrets_left(self.alpha) == [], 60)
+                self.assertIn(SECRET, self.opened(f"before-{beside}"))
+
+    def secret(self, name):
+        """A DNS account whose secret is sealed for this server and the recovery key."""
+        file = self.dir / "tsig"
+        file.write_text(SECRET + "\n")
+        self.alpha.quiet("dns", "add", name, "--kind", "rfc2136", "-d", f"{name}.example",
+                         "--option", f"server={self.alpha.address}", "--option", "key_name=k.example",
+                         "--secret-file", f"tsig_secret={file}")
+
+    def opened(self, name):
+        """What the present seal key opens of it, by the stock openssl tool."""
+        sealed = self.alpha.document(f"dns-account:{name}")["sealed"]
+        (self.dir / "sealed.der").write_bytes(base64.b64decode(sealed))
+        key = self.state / "agent/seal.key"
+        done = subprocess.run(["openssl", "cms", "-decrypt", "-inform", "DER", "-in",
+                               self.dir / "sealed.der", "-inkey", key, "-recip",
+                               key.with_suffix(".crt")], capture_output=True, text=True, check=False)
+        return done.stdout
 
     def free(self):
         """Nobody else is in the fleet, so a person releases it."""

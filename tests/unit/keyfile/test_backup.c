@@ -5,6 +5,7 @@
 #include <openssl/evp.h>
 
 #include "keyfile/backup.h"
+#include "keyfile/identity.h"
 
 static struct {
     char *dir, *path, *spki;
@@ -205,6 +206,70 @@ static void agent_seals_its_identity(void **state)
     agent_fini(&manager);
 }
 
+/* What a backup of this agent holds, opened with the recovery key. */
+static void seal_and_open(struct test_agent *agent, struct kf_secret *ret)
+{
+    uint8_t *der = NULL;
+    size_t len = 0;
+    CM_AUTO_JSON reply = call(agent, op("backup.seal"));
+    const char *sealed = cm_json_str(reply, "sealed");
+    assert_non_null(sealed);
+    assert_int_equal(cm_b64_decode(sealed, strlen(sealed), &der, &len), 0);
+    OK(kf_recovery_open(f.key, der, len, ret, &f.err), f.err);
+    cm_free(der);
+}
+
+static void assert_holds(const struct test_agent *agent, const struct kf_secret *plain,
+                         const char *name)
+{
+    char *text = NULL;
+    CM_AUTO_STR path = cm_asprintf("%s/%s", agent->config.dir, name);
+    CM_AUTO_STR line = cm_asprintf("file: %s ", name);
+    OK(cm_file_read(path, 1 << 14, &text, NULL, &f.err), f.err);
+    assert_non_null(strstr(plain->data, text));
+    cm_free_secret(text, strlen(text));
+    assert_non_null(strstr(plain->data, line));
+}
+
+/* In the middle of a rotation the keys before and behind it are in the backup, too. */
+static void pending_and_former_keys_are_in_it(void **state)
+{
+    static const char *const dirs[] = {"next", "old"};
+    static const char *const files[] = {"identity.json", "seal.key", "sign.key", "seal.crt"};
+    struct test_agent manager;
+    struct kf_secret plain;
+    (void)state;
+    agent_init(&manager, f.dir, "manager");
+    agent_start(&manager);
+    json_decref(agent_found(&manager, "manager"));
+    json_decref(call(&manager, json_pack("{s:s,s:s}", "op", "trust.recovery", "recovery", f.spki)));
+    seal_and_open(&manager, &plain);
+    assert_null(strstr(plain.data, "file: next/"));
+    assert_null(strstr(plain.data, "file: old/"));
+    kf_secret_fini(&plain);
+    for (size_t d = 0; d < 2; d++) { /* one at a time: both would be an exchange to be finished */
+        struct kf_identity made;
+        CM_AUTO_STR dir = cm_asprintf("%s/%s", manager.config.dir, dirs[d]);
+        CM_AUTO_STR other = cm_asprintf("file: %s/", dirs[1 - d]);
+        agent_stop(&manager);
+        OK(kf_identity_create(dir, "manager", &made, &f.err), f.err);
+        kf_identity_fini(&made);
+        agent_start(&manager);
+        seal_and_open(&manager, &plain);
+        assert_int_equal(strncmp(plain.data, "identity: manager\nfile: identity.json ", 38), 0);
+        for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
+            CM_AUTO_STR name = cm_asprintf("%s/%s", dirs[d], files[i]);
+            assert_holds(&manager, &plain, name);
+            assert_holds(&manager, &plain, files[i]);
+        }
+        assert_null(strstr(plain.data, other));
+        kf_secret_fini(&plain);
+        agent_stop(&manager);
+        remove_dir(cm_strdup(dir));
+    }
+    agent_fini(&manager);
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -216,6 +281,7 @@ int main(void)
         T(readable_key_is_refused),
         T(other_files_are_no_backups),
         T(agent_seals_its_identity),
+        T(pending_and_former_keys_are_in_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
