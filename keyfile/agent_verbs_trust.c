@@ -183,8 +183,15 @@ static int trust_invite(struct kfa *a, int64_t id, const json_t *request, json_t
         return cm_fail(err, CM_EINVAL, "server name is 1 to %d characters of a-z 0-9 . -",
                        KF_NAME_MAX - 1);
     const struct kf_server *server = kf_trust_server(a->trust, name);
-    if (server && server->state != KF_REMOVED)
-        return cm_fail(err, CM_ECONFLICT, "server %s is already in the trust root", name);
+    if (server && server->state != KF_REMOVED) {
+        cm_fail(err, CM_ECONFLICT, "server %s is already in the trust root", name);
+        cm_err_hint(err,
+                    "Was its join interrupted? Give the same certmgr join there once more, with "
+                    "the same token. Is it to come back with new keys? First: certmgr server "
+                    "remove %s",
+                    name);
+        return CM_ECONFLICT;
+    }
     char *secret = NULL;
     int64_t expires = 0;
     int rc = kfa_check_signer(a, err);

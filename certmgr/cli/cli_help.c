@@ -15,6 +15,8 @@ static const struct row {
 } rows[] = {
     /* the fleet */
     {"init", "--recovery-key", "FILE", "write the recovery key there in place of showing it once"},
+    {"join", "--again", NULL,
+     "a server that was removed returns with the keys and the store it has"},
     {"server add", "--role", "standby", "it is to take the manager's place when that is needed"},
     {"server add|server role|manager promote", "--url", "URL",
      "where it listens for servers as the manager"},

@@ -88,7 +88,8 @@ static int cmd_init(struct cli *cli)
 
 static int cmd_join(struct cli *cli)
 {
-    struct cli_option options[] = {{.name = NULL}};
+    struct cli_option options[] = {{.name = "--again", .flag = true}, {.name = NULL}};
+    bool back = false;
     struct cm_err err = CM_ERR_INIT;
     char line[8192] = "";
     if (cli_options(cli, options) != 0 || cli->argc > 1)
@@ -102,10 +103,11 @@ static int cmd_join(struct cli *cli)
         return cli_usage(cli, "this is not a join token: too long");
     }
     int status = CLI_OK;
-    if (fleet_join(&cli->config, line, &err) != 0)
+    if (fleet_join(&cli->config, line, options[0].count > 0, &back, &err) != 0)
         status = cli_error(cli, &err);
     else if (!cli->json)
-        printf("Server %s has joined the fleet. Next: certmgr serve\n", cli->config.name);
+        printf("Server %s %s. Next: certmgr serve\n", cli->config.name,
+               back ? "is back in the fleet, with its keys" : "has joined the fleet");
     cm_wipe(line, sizeof(line));
     cm_err_fini(&err);
     return status;
@@ -200,7 +202,8 @@ static int cmd_setup_link(struct cli *cli)
 
 const struct cli_command cli_fleet_commands[] = {
     {"init", "[--recovery-key FILE]", "make this server the manager of a new fleet", cmd_init},
-    {"join", "[TOKEN|-]", "join a fleet (token from \"server add\"; - = stdin)", cmd_join},
+    {"join", "[--again] [TOKEN|-]", "join a fleet (token from \"server add\"; - = stdin)",
+     cmd_join},
     {"server add", "NAME [--role standby]", "invite a server: prints its join token",
      cmd_server_add},
     {"server list", "", "the fleet", cmd_server_list},

@@ -40,16 +40,29 @@ static int open_store(const struct config *config, json_t *document, struct cs_s
     return cs_open(&opts, ret, err);
 }
 
-static bool already_member(const struct config *config)
+/* *ret: the state is complete.  CM_EBUSY: a server runs with it; what else cannot be opened was
+ * left by a command that was killed, which goes on from there. */
+static int look_for_member(const struct config *config, bool *ret, struct cm_err *err)
 {
     char dir[CONFIG_PATH_MAX + 32];
     struct cs_store *store = NULL;
     config_store_dir(config, dir, sizeof(dir));
-    if (!cm_path_exists(dir) || open_store(config, NULL, &store, NULL) != 0)
-        return false;
+    *ret = false;
+    if (!cm_path_exists(dir))
+        return 0;
+    int rc = open_store(config, NULL, &store, NULL);
+    if (rc == CM_EBUSY) {
+        cm_fail(err, rc, "%s belongs to a fleet already, and certmgr runs with it",
+                config->state_dir);
+        cm_err_hint(err, "Stop certmgr first; then the same command tells what can be done.");
+        return rc;
+    }
+    if (rc != 0)
+        return 0;
     CM_AUTO_JSON trust = cs_kv_get(store, "state", "trust");
     cs_close(store);
-    return trust != NULL;
+    *ret = trust != NULL;
+    return 0;
 }
 
 /* mine: this server made it, so its revision begins here; a server that joins gets document and
@@ -141,9 +154,13 @@ int fleet_init(const struct config *config, const char *recovery_spki, struct cm
     struct agent_sync agent;
     CM_AUTO_STR tls = NULL;
     CM_AUTO_JSON document = NULL;
-    if (already_member(config))
-        return cm_fail(err, CM_ECONFLICT, "%s belongs to a fleet already", config->state_dir);
-    int rv = prepare(config, &tls, err);
+    bool member;
+    int rv = look_for_member(config, &member, err);
+    if (rv == 0 && member)
+        rv = cm_fail(err, CM_ECONFLICT, "%s belongs to a fleet already", config->state_dir);
+    if (rv != 0)
+        return rv;
+    rv = prepare(config, &tls, err);
     if (rv == 0)
         rv = agent_sync_start(config, &agent, err);
     if (rv != 0)
@@ -160,6 +177,14 @@ int fleet_init(const struct config *config, const char *recovery_spki, struct cm
 }
 
 /* ---- join ---- */
+
+/* A join that was interrupted has made its keys.  If the manager has admitted them it answers once
+ * more whatever became of the token, so such a join is not refused here because of the time. */
+static bool is_begun(const struct config *config)
+{
+    CM_AUTO_STR identity = cm_asprintf("%s/agent/identity.json", config->state_dir);
+    return cm_path_exists(identity);
+}
 
 static int read_token(const char *text, const struct config *config, json_t **ret,
                       struct cm_err *err)
@@ -181,7 +206,7 @@ static int read_token(const char *text, const struct config *config, json_t **re
         return cm_fail(err, CM_EINVAL,
                        "the token is for server \"%s\", but [server] name in %s is \"%s\"",
                        cm_json_str(*ret, "name"), config->conf_file, config->name);
-    if (cm_json_time(*ret, "expires_at", INT64_MAX) <= cm_now_ms())
+    if (cm_json_time(*ret, "expires_at", INT64_MAX) <= cm_now_ms() && !is_begun(config))
         return cm_fail(err, CM_EDENIED,
                        "the token has expired; ask for a new one with \"certmgr server add %s\"",
                        config->name);
@@ -258,15 +283,17 @@ static int post_join(const char *url, const char *spki, const json_t *request, j
     return p.rv;
 }
 
+/* pinned_counts: the trust root of an earlier run that was killed is the answer. */
 static int ask_manager(struct agent_sync *agent, const struct config *config, const json_t *token,
-                       const char *tls, json_t **ret_document, struct cm_err *err)
+                       const char *tls, bool pinned_counts, json_t **ret_document,
+                       struct cm_err *err)
 {
     CM_AUTO_JSON identity = NULL;
     CM_AUTO_STR proof = NULL;
     int rv = make_identity(agent, config, &identity, err);
     if (rv != 0)
         return rv;
-    *ret_document = pinned(agent);
+    *ret_document = pinned_counts ? pinned(agent) : NULL;
     if (*ret_document != NULL)
         return 0;
     const char *seal = cm_json_str_or(identity, "seal", "");
@@ -294,24 +321,60 @@ static int pin(struct agent_sync *agent, const json_t *document, struct cm_err *
     return agent_sync_call(agent, request, &reply, err);
 }
 
-int fleet_join(const struct config *config, const char *token_text, struct cm_err *err)
+static int refuse_member(const struct config *config, struct cm_err *err)
+{
+    cm_fail(err, CM_ECONFLICT, "%s belongs to a fleet already", config->state_dir);
+    cm_err_hint(err,
+                "Was this server removed, and is it to return with its keys? On the manager: "
+                "certmgr server add %s; here: certmgr join --again TOKEN. With new keys, or in "
+                "another fleet: move %s away and give this command again.",
+                config->name, config->state_dir);
+    return CM_ECONFLICT;
+}
+
+/* The trust root that lists this server again must follow from the one it has: the store belongs to
+ * that fleet.  The front takes over what the agent has pinned. */
+static int follow(struct agent_sync *agent, const struct config *config, const json_t *document,
+                  struct cm_err *err)
+{
+    CM_AUTO_JSON reply = NULL;
+    json_t *request = json_pack("{s:s}", "op", "trust.update");
+    json_object_set_new(request, "document", json_deep_copy(document));
+    int rv = agent_sync_call(agent, request, &reply, err);
+    cm_step("join.followed");
+    if (rv == 0)
+        return 0;
+    cm_wrap(err, rv, "the trust root that lets this server in does not follow from the one here");
+    cm_err_hint(err,
+                "It is another fleet, or all who sign for this one have changed. On the manager: "
+                "certmgr server remove %s, certmgr server add %s; here: move %s away, and certmgr "
+                "join TOKEN.",
+                config->name, config->name, config->state_dir);
+    return rv;
+}
+
+int fleet_join(const struct config *config, const char *token_text, bool again, bool *ret_back,
+               struct cm_err *err)
 {
     struct agent_sync agent;
     CM_AUTO_STR tls = NULL;
     CM_AUTO_JSON token = NULL;
     CM_AUTO_JSON document = NULL;
+    *ret_back = false;
     int rv = read_token(token_text, config, &token, err);
-    if (rv == 0 && already_member(config))
-        rv = cm_fail(err, CM_ECONFLICT, "%s belongs to a fleet already", config->state_dir);
+    if (rv == 0)
+        rv = look_for_member(config, ret_back, err);
+    if (rv == 0 && *ret_back && !again)
+        rv = refuse_member(config, err);
     if (rv == 0)
         rv = prepare(config, &tls, err);
     if (rv == 0)
         rv = agent_sync_start(config, &agent, err);
     if (rv != 0)
         return rv;
-    rv = ask_manager(&agent, config, token, tls, &document, err);
+    rv = ask_manager(&agent, config, token, tls, !*ret_back, &document, err);
     if (rv == 0)
-        rv = pin(&agent, document, err);
+        rv = *ret_back ? follow(&agent, config, document, err) : pin(&agent, document, err);
     agent_sync_stop(&agent);
-    return rv == 0 ? keep_trust(config, document, false, err) : rv;
+    return rv == 0 && !*ret_back ? keep_trust(config, document, false, err) : rv;
 }

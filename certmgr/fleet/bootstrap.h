@@ -15,5 +15,8 @@
  * made by the caller: web_setup_token().) */
 int fleet_init(const struct config *config, const char *recovery_spki, struct cm_err *err);
 /* Joins with a token: identity for the token's name, POST /join, pins the answer, makes the store.
- */
-int fleet_join(const struct config *config, const char *token, struct cm_err *err);
+ * Interrupted, the same call goes on, also when the token has expired meanwhile and the manager has
+ * admitted the keys.  again: a server that was removed returns with its keys and its store
+ * (*ret_back); without it complete state is CM_ECONFLICT.  CM_EBUSY: a server runs here. */
+int fleet_join(const struct config *config, const char *token, bool again, bool *ret_back,
+               struct cm_err *err);

@@ -1,6 +1,8 @@
 """A server leaves the trust root: what it wrote counts no more, people see why, and it is let in
 again only by joining."""
 
+import base64
+import json
 import shutil
 import tempfile
 import unittest
@@ -8,10 +10,18 @@ from pathlib import Path
 
 import lab
 import lab_steps
+import rotation_lab as rotation
 
 PORTS = {"ui_port": 29643, "replication_port": 29644, "challenge_port": 29680}
 WHY = "its signer is no longer in the trust root: signer beta was removed"
 EMPTY = {"docs": [], "new_edits": False}
+
+
+def expired(token):
+    """The same invitation, an hour later."""
+    text = json.loads(base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)))
+    text["expires_at"] = "2026-01-01T00:00:00.000Z"
+    return base64.urlsafe_b64encode(json.dumps(text).encode()).decode().rstrip("=")
 
 
 class Removed(unittest.TestCase):
@@ -88,10 +98,53 @@ class Removed(unittest.TestCase):
         with self.assertRaises(OSError):
             self.beta.replication("POST", "/_bulk_docs", EMPTY)
 
-        # It joins anew, with other keys: what it reports now counts, and nobody has to look.
+        self.returns_with_its_keys(made, receipt)
+        self.alpha.cli("server", "remove", "beta")
+        self.returns_with_new_keys()
+
+    def token(self):
+        return self.alpha.json("server", "add", "beta")["token"]
+
+    def join(self, token, *words, check=True):
+        return self.beta.cli("join", *words, "-", stdin=token + "\n", check=check)
+
+    def returns_with_its_keys(self, made, receipt):
+        """A person is told how; killed on the way, the same command ends it."""
+        before, token = rotation.keys(self.beta), self.token()
+        running = self.join(token, "--again", check=False)
+        self.assertIn("certmgr runs with it", running.stderr)
+        self.beta.stop()
+        told = self.join(token, check=False)
+        self.assertEqual(told.returncode, 4)
+        self.assertIn("certmgr server add beta; here: certmgr join --again TOKEN", told.stderr)
+        if lab_steps.IN_BUILD:
+            self.beta.command_steps.arm("join.followed")
+            self.assertNotEqual(self.join(token, "--again", check=False).returncode, 0)
+            self.assertTrue(self.beta.command_steps.hit("join.followed"))
+        back = self.join(token, "--again")
+        self.assertIn("is back in the fleet, with its keys", back.stdout)
+        self.beta.start()
+        self.assertEqual(rotation.keys(self.beta), before)
+        lab.wait_for("what it reported to count again",
+                     lambda: self.reporters(made) == {"beta", "gamma"} and
+                     receipt not in self.refused(), 60, 0.2)
+        self.assertEqual(self.beta.replication("POST", "/_bulk_docs", EMPTY), [])
+
+    def returns_with_new_keys(self):
+        """What it reports now counts; a join whose answer was lost is ended by its old token."""
+        before, token = rotation.keys(self.beta), self.token()
         self.beta.stop()
         shutil.rmtree(self.beta.root / "var/lib/certmgr")
-        self.beta.join(self.alpha).start()
+        if lab_steps.IN_BUILD:
+            self.beta.command_steps.arm("join.answered")
+            self.assertNotEqual(self.join(token, check=False).returncode, 0)
+            told = self.alpha.cli("server", "add", "beta", check=False)
+            self.assertIn("with the same token", told.stderr)
+            token = expired(token)
+        self.join(token)
+        self.beta.start()
+        after = rotation.keys(self.beta)
+        self.assertTrue(all(before[k] != after[k] for k in before), (before, after))
         again = self.credential("two.removed.example", "beta")
         self.assertEqual(self.reporters(again), {"beta"})
         self.assertNotIn(f"receipt:beta:{again}", self.refused())
