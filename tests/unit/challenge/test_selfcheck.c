@@ -105,7 +105,7 @@ static void asks_addresses(void **state)
     const struct route routes[] = {
         {"[/.well-known/acme-challenge/tok", 200, NULL, "tok.thumb"},
         {"127.0.0.2/.well-known/acme-challenge/tok", 200, NULL, "tok.thumb"},
-        {NULL}};
+        {NULL, 0, NULL, NULL}};
     rig->v6 = listen_at(rig, "[::1]", NULL, on_first);
     rig->routes = routes;
     rig->wrong = "not asked by its address";
