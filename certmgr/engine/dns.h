@@ -13,6 +13,7 @@
 
 #define DNS_ACCOUNTS_MAX 200     /* enabled ones that are looked at */
 #define DNS_PARALLEL     4       /* provider calls at a time for an account */
+#define DNS_GATHER_MS    1000    /* values of a zone wait no longer for a call of it to end */
 #define DNS_SWEEP_MS     3600000 /* the journal is looked through so often */
 #define DNS_RETRY_MS     60000   /* first pause after a failed removal, doubled … */
 #define DNS_RETRY_MAX_MS 3600000 /* … up to this */

@@ -1,7 +1,7 @@
 /*
  * One call to a provider.  Where the kind sends several changes together, everything that waits
  * for the same account and zone goes with the first of them: nobody waits for company, what gathers
- * while one call is under way goes with the next one.
+ * while one call is under way goes with the next one (dns_turn.c).
  *
  * Such a call is made as a whole or not at all.  What the provider refuses is tried once more value
  * by value, so that one name that it does not take is no harm to the others.

@@ -149,22 +149,25 @@ static bool is_occupied(const struct dns_op *op)
            (op->adding && dns_journal_occupied(op->engine, op->key, op->account->name));
 }
 
-/* What can go together waits while a call for the same zone is under way, and gathers. */
-static bool is_gathering(const struct dns_op *op)
+/* What can go together waits while a call for the same zone is under way, and gathers; but a server
+ * that is silent does not hold up all others.  For how long yet, in ms; 0 = not at all. */
+static int64_t gathers_for(const struct dns_op *op)
 {
-    if (!dns_call_takes(op))
-        return false;
+    int64_t left = 0, now = cm_mono_ms();
+    if (!op->account || !dns_call_takes(op))
+        return 0;
     for (const struct dns_op *at = op->engine->dns->ops; at; at = at->next) {
-        if (at->call && at->account == op->account && strcmp(at->zone, op->zone) == 0)
-            return true;
+        if (at->call && at->account == op->account && strcmp(at->zone, op->zone) == 0 &&
+            at->since_ms + DNS_GATHER_MS - now > left)
+            left = at->since_ms + DNS_GATHER_MS - now;
     }
-    return false;
+    return left;
 }
 
 /* Has its account enough to do? */
 static bool is_busy(const struct dns_op *op)
 {
-    return op->account && (op->account->active >= DNS_PARALLEL || is_gathering(op));
+    return op->account && (op->account->active >= DNS_PARALLEL || gathers_for(op) > 0);
 }
 
 /* Starts or ends one operation; false = nothing can be done now. */
@@ -183,8 +186,25 @@ static bool one_turn(struct engine *engine)
     return false;
 }
 
+/* The next turn, should no call end before: when one under way has been gathered for long enough.
+ */
+static void turn_later(struct engine *engine)
+{
+    int64_t next = 0, now = cm_mono_ms();
+    bool waiting = false;
+    for (const struct dns_op *op = engine->dns->ops; op; op = op->next) {
+        int64_t left = op->call ? op->since_ms + DNS_GATHER_MS - now : 0;
+        waiting = waiting || !op->call;
+        if (left > 0 && (next == 0 || left < next))
+            next = left;
+    }
+    if (waiting && next > 0 && !cm_timer_active(engine->dns->turn))
+        cm_timer_start(engine->dns->turn, next);
+}
+
 void dns_turn(void *arg)
 {
     while (one_turn(arg))
         ;
+    turn_later(arg);
 }

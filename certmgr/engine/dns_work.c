@@ -19,7 +19,7 @@ struct dns_wish {
 
 void eng_dns_work_turn(struct engine *engine)
 {
-    if (engine->dns->turn && !cm_timer_active(engine->dns->turn))
+    if (engine->dns->turn)
         cm_timer_start(engine->dns->turn, 0);
 }
 

@@ -14,6 +14,36 @@ from pathlib import Path
 from lab import LabError, Process, run, wait_for
 
 
+def _name_at(message, at):
+    """(name, what comes after it); pointers are followed (RFC 1035 4.1.4)."""
+    labels, after = [], None
+    while message[at]:
+        if message[at] >= 0xc0:
+            after = after or at + 2
+            at = int.from_bytes(message[at:at + 2], "big") & 0x3fff
+        else:
+            labels.append(message[at + 1:at + 1 + message[at]].decode())
+            at += 1 + message[at]
+    return ".".join(labels), after or at + 1
+
+
+def changes_of(message):
+    """[(class, name, text)] of the TXT records that an UPDATE (opcode 5) sets ("IN") or takes away
+    ("NONE"), in its order; of other messages none (RFC 2136 2)."""
+    out = []
+    if message[2] >> 3 & 15 != 5:
+        return out
+    at = _name_at(message, 12)[1] + 4
+    for _ in range(sum(int.from_bytes(message[n:n + 2], "big") for n in (6, 8))):
+        name, at = _name_at(message, at)
+        kind, klass = (int.from_bytes(message[n:n + 2], "big") for n in (at, at + 2))
+        data = message[at + 10:at + 10 + int.from_bytes(message[at + 8:at + 10], "big")]
+        at += 10 + len(data)
+        if kind == 16 and klass in (1, 254):
+            out.append(("IN" if klass == 1 else "NONE", name, data[1:].decode()))
+    return out
+
+
 class Relay:
     """Passes DNS at address:port (UDP and TCP) to 127.0.0.1:to, one question at a time.
 

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import lab
 from fault_proxy import FaultProxy
-from lab_dns import Named
+from lab_dns import Named, changes_of
 
 Place = namedtuple("Place", "net base proxy_port named_port http_port tls_port ui_port repl_port")
 PLACES = (  # the sample's, and one for each shard: they all can run at the same time
@@ -46,7 +46,7 @@ KILLS = tuple(f"{kind} {fate}" for kind, fates in (
     ("challenge", ("unreached", "lost")), ("ready", ("unreached",)),
     ("finalize", ("unreached", "lost")), ("valid", ("unreached",)),
     ("certificate", ("unreached", "lost")), ("remove", ("unreached", "lost"))) for fate in fates)
-DNS_KILLS = {"set": b"\0\x10\0\x01", "remove": b"\0\x10\0\xfe"}  # TXT, class IN or NONE (RFC 2136 2.5)
+DNS_KILLS = {"set": "IN", "remove": "NONE"}  # by the class of the TXT record (RFC 2136 2.5)
 QUIET_S = 3  # no further order has come to the step for so long: it is struck with those that have;
 # longer with refused nonces, but less than the 30 s that the client waits for a reply
 ISSUED = re.compile(r"Issued certificate serial (\w+) for order (\S+)")
@@ -100,19 +100,21 @@ class Kill:
         return held
 
     def look(self, message):
-        """The fate of an UPDATE (opcode 5) that sets or removes a TXT value: the first one of each
-        order is dropped, or named does it and the answer is dropped; also when it comes again."""
-        end = message.find(DNS_KILLS[self.kind])
-        if message[2] >> 3 & 15 != 5 or end < 0 or self.struck.is_set():
+        """The fate of an UPDATE that sets or removes TXT values of any number of orders: with the
+        first ones of an order it is dropped, or named does it and the answer is dropped; also when
+        they come again, in whatever company."""
+        if self.struck.is_set():
             return None
-        who = next((names for names, label in self.orders.items()
-                    if bytes([len(label)]) + label.encode() in message), None)
-        if who is None:
-            return None
-        record = message[12:end]  # the names of zone and record; the value has a fixed length
-        value = message[end + 4:end + 55]
-        self._comes(who, (record, value))
-        return self.fate if self.at.get(who) == (record, value) else None
+        changes = {(name, text) for klass, name, text in changes_of(message)
+                   if klass == DNS_KILLS[self.kind]}
+        fate = None
+        for who, label in self.orders.items():
+            own = {change for change in changes if label in change[0].split(".")}
+            if own:
+                self._comes(who, own)
+            if own & self.at.get(who, set()):
+                fate = self.fate
+        return fate
 
     def strike(self, patience, said):
         """Waits for the orders, then kills; returns the names of those that stood at the step."""

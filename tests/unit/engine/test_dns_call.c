@@ -50,7 +50,8 @@ static struct h *begin(void **state)
 {
     struct h *h = *state;
     account(h, "main", "example.com");
-    h_turns(h, 100); /* the sweep of the start is over: these owners have no order */
+    h_turns(h, 100);            /* the sweep of the start is over: these owners have no order */
+    cm_clock_fake(-1, 1000000); /* no call gets old, however slow the machine is */
     fake.together = true;
     fake.held = true;
     told = failed = 0;
@@ -288,7 +289,30 @@ static void told_in_the_middle(void **state)
     h_until(h, is_clean, "an empty journal");
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+/* One call that gets no answer for long holds up nobody but its own values. */
+static void a_silent_call_holds_up_nobody(void **state)
+{
+    struct h *h = begin(state);
+    cm_clock_fake(-1, -1);
+    int64_t began = cm_mono_ms();
+    add(h, 1);
+    add(h, 2);
+    while (fake.messages < 2)
+        h_turns(h, 1);
+    assert_true(cm_mono_ms() - began < 60 * DNS_GATHER_MS); /* by its own timer */
+    assert_int_equal(fake.active, 2);
+    assert_int_equal(fake.largest, 2);
+    let_go(h, 3);
+    assert_int_equal(failed, 0);
+}
+
+static int over(void **state)
+{
+    cm_clock_fake(-1, -1);
+    return teardown(state);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, over)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -301,6 +325,7 @@ int main(void)
         TEST(a_kill_between_update_and_journal),
         TEST(taken_back_under_way),
         TEST(told_in_the_middle),
+        TEST(a_silent_call_holds_up_nobody),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
