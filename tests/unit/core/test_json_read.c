@@ -221,7 +221,7 @@ static void deep_values_are_written(void **state)
         v = outer;
     }
     size_t len = 0;
-    CM_AUTO_STR text = cm_json_dump(v, &len);
+    cm_free(cm_json_dump(v, &len));
     assert_int_equal(len, 2 * 1001);
 }
 

@@ -313,7 +313,7 @@ static void from_acme_to_people_with_the_same_key(void **state)
     assert_null(json_object_get(body, "account"));
     CM_AUTO_STR leaf = signed_csr(h, "DNS:www.example.com", -30, 80 * 86400);
     hand_in_good(h, leaf);
-    CM_AUTO_JSON issued = h_status(h, "issued");
+    json_decref(h_status(h, "issued"));
     assert_int_equal(h->ca.new_orders, 1);
     struct eng_revocation wish = {.after = "keep"};
     eng_revoke(h->engine, h->credential, &wish, &ada, h_on_done, h);

@@ -47,7 +47,7 @@ static void a_completed_request_goes_after_30_days(void **state)
 {
     struct h *h = *state;
     char request[CM_ULID_TEXT];
-    CM_AUTO_JSON before = issued(h, request);
+    json_decref(issued(h, request));
     int64_t now = cm_now_ms();
     assert_true(there_on(h, request, now, 0));
     assert_true(has_mark(h, "over", request));
@@ -106,7 +106,7 @@ static void what_was_never_answered_stays(void **state)
 {
     struct h *h = *state;
     char request[CM_ULID_TEXT], other[CM_ULID_TEXT];
-    CM_AUTO_JSON body = issued(h, request);
+    json_decref(issued(h, request));
     eng_free(h->engine); /* a server whose manager is away */
     h->env.manager = false;
     h->env.self = "bravo";
@@ -127,7 +127,7 @@ static void the_manager_buries_what_others_left(void **state)
 {
     struct h *h = *state;
     char request[CM_ULID_TEXT], other[CM_ULID_TEXT];
-    CM_AUTO_JSON body = issued(h, request);
+    json_decref(issued(h, request));
     int64_t now = cm_now_ms();
     cm_ulid(other);
     put_foreign(h, other, now - DAY_MS);
@@ -142,7 +142,7 @@ static void it_takes_many_in_slices(void **state)
 {
     struct h *h = *state;
     char first[CM_ULID_TEXT], other[CM_ULID_TEXT];
-    CM_AUTO_JSON body = issued(h, first);
+    json_decref(issued(h, first));
     int64_t now = cm_now_ms();
     for (int i = 0; i < OVER_SLICE + 5; i++) {
         cm_ulid(other);

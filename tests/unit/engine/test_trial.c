@@ -109,7 +109,7 @@ static void nothing_is_kept_but_the_outcome(void **state)
     CM_AUTO_JSON live = h_body(h, "account", "ca");
     assert_string_not_equal(cm_json_str(account, "thumbprint"), cm_json_str(live, "thumbprint"));
     assert_int_equal(ask(h), 0); /* the next one uses it again */
-    CM_AUTO_JSON second = outcome(h, "passed");
+    json_decref(outcome(h, "passed"));
     assert_int_equal(staging.accounts, 1);
 }
 
@@ -121,7 +121,7 @@ static void the_budget_of_the_live_ca_is_untouched(void **state)
     json_t *fields = h_fields("www.example.com");
     cm_json_set_bool(fields, "dry_run", true);
     assert_int_equal(h_submit(h, fields), 0);
-    CM_AUTO_JSON trial = outcome(h, "passed");
+    json_decref(outcome(h, "passed"));
     CM_AUTO_JSON view = eng_budget_view(h->engine, "ca");
     size_t i;
     json_t *row;
@@ -138,7 +138,7 @@ static void a_draft_is_tried_and_then_submitted(void **state)
     json_t *fields = h_fields("www.example.com");
     cm_json_set_bool(fields, "dry_run", true);
     assert_int_equal(h_submit(h, fields), 0);
-    CM_AUTO_JSON trial = outcome(h, "passed");
+    json_decref(outcome(h, "passed"));
     CM_AUTO_JSON draft = body_of(h);
     assert_string_equal(cm_json_str(draft, "status"), "draft");
     assert_null(cm_json_str(draft, "sealed_key"));
@@ -178,7 +178,7 @@ static void a_failed_one_says_why_and_changes_nothing(void **state)
 static void a_ca_without_staging_says_so(void **state)
 {
     struct h *h = *state;
-    CM_AUTO_JSON body = h_issue(h, "www.example.com");
+    json_decref(h_issue(h, "www.example.com"));
     acme_preset_test(NULL, 0);
     assert_int_equal(ask(h), CM_ECONFLICT);
     assert_non_null(strstr(h->err.what, "has no staging environment"));
@@ -204,7 +204,7 @@ static void an_account_can_be_paired(void **state)
     cm_json_set_str(fields, "staging", "try");
     eng_account_put(h->engine, fields, &actor, h_on_done, h);
     assert_int_equal(h_done(h), 0);
-    CM_AUTO_JSON body = h_issue(h, "www.example.com");
+    json_decref(h_issue(h, "www.example.com"));
     assert_int_equal(ask(h), 0);
     CM_AUTO_JSON trial = outcome(h, "passed");
     assert_string_equal(cm_json_str(trial, "account"), "try");
@@ -213,7 +213,7 @@ static void an_account_can_be_paired(void **state)
 static void other_terms_are_for_a_person(void **state)
 {
     struct h *h = *state;
-    CM_AUTO_JSON body = h_issue(h, "www.example.com");
+    json_decref(h_issue(h, "www.example.com"));
     staging.terms = "https://ca.example/other-terms";
     assert_int_equal(ask(h), 0);
     CM_AUTO_JSON trial = outcome(h, "failed");
@@ -234,13 +234,13 @@ static bool is_held(struct h *h)
 static void a_kill_in_the_middle(void **state)
 {
     struct h *h = *state;
-    CM_AUTO_JSON body = h_issue(h, "www.example.com");
+    json_decref(h_issue(h, "www.example.com"));
     staging.hold_finalize = true;
     assert_int_equal(ask(h), 0);
     h_until(h, is_held, "the order at the staging");
     staging.hold_finalize = false;
     h_restart(h);
-    CM_AUTO_JSON trial = outcome(h, "passed");
+    json_decref(outcome(h, "passed"));
     assert_int_equal(staging.new_orders, 1);
     assert_nothing_left(h);
 }
@@ -326,23 +326,23 @@ static void the_staging_is_asked_first_after_failures(void **state)
 static void the_staging_s_own_troubles_hold_nobody_back(void **state)
 {
     struct h *h = *state;
-    CM_AUTO_JSON body = fail_twice(h);
+    json_decref(fail_twice(h));
     staging.refuse_orders = 1;
     staging.refuse_type = "serverInternal";
     h->ca.fail_validation = false;
     again(h);
-    CM_AUTO_JSON issued = h_status(h, "issued");
+    json_decref(h_status(h, "issued"));
     assert_int_equal(h->ca.new_orders, 3);
 }
 
 static void who_asks_in_person_is_not_sent_there(void **state)
 {
     struct h *h = *state;
-    CM_AUTO_JSON body = fail_twice(h);
+    json_decref(fail_twice(h));
     h->ca.fail_validation = false;
     eng_retry(h->engine, h->credential, &actor, h_on_done, h);
     assert_int_equal(h_done(h), 0);
-    CM_AUTO_JSON issued = h_status(h, "issued");
+    json_decref(h_status(h, "issued"));
     assert_int_equal(staging.new_orders, 0);
 }
 

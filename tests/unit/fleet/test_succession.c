@@ -338,7 +338,7 @@ static void the_largest_fleet_fits(void **state)
     }
     OK(kf_trust_finish(&alpha.agent.identity, fleet_trust(alpha.fleet), body, &document, &told),
        told);
-    CM_AUTO_STR text = cm_json_dump(document, &len);
+    cm_free(cm_json_dump(document, &len));
     assert_in_range(len, 1200u << 10, CS_TRUST_MAX);
     assert_true(CS_TRUST_MAX + 4096 < CM_FRAME_MAX);
     int before = ends;

@@ -81,10 +81,10 @@ static void extension(void **state)
 static void certificate(void **state)
 {
     (void)state;
-    static const char *const names[] = {
-        "www.example.com", "192.0.2.1", "2001:db8::1",
-        "a-label-of-sixty-three-characters-which-is-what-a-label-can-hold.and-this-makes-it-longer-"
-        "than-any-common-name.example.com"};
+    static const char *const names[] = {"www.example.com", "192.0.2.1", "2001:db8::1",
+                                        ("a-label-of-sixty-three-characters-which-is-what-a-label-"
+                                         "can-hold.and-this-makes-it-longer-"
+                                         "than-any-common-name.example.com")};
     uint8_t digest[32], other[32] = {0};
     digest_of("x", digest);
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
