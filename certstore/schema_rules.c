@@ -103,7 +103,7 @@ static const struct cs_member trust[] = {INT("version", COUNT_MAX),
         LABEL("target", 0), INT("renew_days", DAYS_MAX), LABEL("key_rollover", 0),                 \
         LINE("alternate_chain", 0, 255), WORD("challenge", 0, challenge_choices),                  \
         LINE("profile", 0, 64), BOOL("profile_required"), BOOL("paused"),                          \
-        LINES("fallback_accounts", 63, 3)
+        LINES("fallback_accounts", 63, 3), BOOL("exportable")
 
 static const struct cs_member request_fields[] = {ASKED_FIELDS, END};
 
@@ -120,6 +120,11 @@ static const struct cs_member request_revoke[] = {INT("reason", 10),
                                                   OBJECT("error", 0, error_object),
                                                   END};
 
+/* The key of an import, sealed by the manager's agent. */
+static const struct cs_member request_key[] = {
+    B64("sealed_key", REQ, SEALED_MAX), HEX("public_key_sha256", REQ, 64),
+    B64URL("csr", 0, CERT_MAX), INT("key_generation", COUNT_MAX), END};
+
 static const struct cs_member request[] = {LABEL("action", REQ),
                                            ULID("credential", REQ),
                                            INT("base_serial", 0),
@@ -127,6 +132,7 @@ static const struct cs_member request[] = {LABEL("action", REQ),
                                            OBJECT("by", 0, request_by),
                                            OBJECT("revoke", 0, request_revoke),
                                            PEM("certificate", 0, CHAIN_MAX + CERT_MAX),
+                                           OBJECT("key", 0, request_key),
                                            TIME("at", REQ),
                                            END};
 

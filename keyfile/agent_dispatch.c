@@ -6,7 +6,7 @@
 static const struct kfa_verb *const groups[] = {
     kfa_verbs_identity, kfa_verbs_trust,  kfa_verbs_root,   kfa_verbs_doc,
     kfa_verbs_key,      kfa_verbs_acme,   kfa_verbs_deploy, kfa_verbs_backup,
-    kfa_verbs_secret,   kfa_verbs_revoke, kfa_verbs_rotate,
+    kfa_verbs_secret,   kfa_verbs_revoke, kfa_verbs_rotate, kfa_verbs_move,
 };
 
 static const struct kfa_verb *find(const char *name)

@@ -52,7 +52,7 @@ struct kfa_verb {
 /* Each group's table, ended by a row without a name. */
 extern const struct kfa_verb kfa_verbs_identity[], kfa_verbs_trust[], kfa_verbs_root[],
     kfa_verbs_doc[], kfa_verbs_key[], kfa_verbs_acme[], kfa_verbs_deploy[], kfa_verbs_backup[],
-    kfa_verbs_secret[], kfa_verbs_revoke[], kfa_verbs_rotate[];
+    kfa_verbs_secret[], kfa_verbs_revoke[], kfa_verbs_rotate[], kfa_verbs_move[];
 
 /* Loads identity and trust root from config->dir; what is damaged goes to a->locked. */
 void kfa_init(struct kfa *a, const struct kf_agent_config *config);
@@ -78,6 +78,16 @@ int kfa_recovery_recipient(struct kfa *a, X509 **ret, struct cm_err *err);
 /* Whom secrets of managers are sealed to: every active manager and standby, and the recovery key
  * (borrowed, into out[KF_RECIPIENTS_MAX]). */
 int kfa_manager_recipients(struct kfa *a, X509 **out, size_t *ret_count, struct cm_err *err);
+
+struct kfa_job;
+/* Adds every server with access, each once; only active ones may hold a key (agent_verbs_key.c). */
+int kfa_job_servers(struct kfa *a, const json_t *servers, struct kfa_job *job, struct cm_err *err);
+/* A credential: document of a manager under the pinned root, which has not expired: the order for
+ * what is done with its key (agent_verbs_move.c). */
+int kfa_credential_check(const struct kfa *a, const json_t *document, struct cm_err *err);
+/* Its key, when this server is a recipient and the envelope is bound to the document. */
+int kfa_credential_key(const struct kfa *a, const json_t *document, EVP_PKEY **ret,
+                       bool *ret_exportable, struct cm_err *err);
 
 #define KFA_ORIGIN_TEXT 280 /* KF_ORIGIN_TEXT */
 /* The origin of a CA's URL, if the configuration allows ACME requests to it (agent_verbs_acme.c).

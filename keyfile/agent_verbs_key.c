@@ -27,9 +27,7 @@ static void make(struct kfa_job *job)
     cm_free(csr);
 }
 
-/* Adds every server with access, each once; only active ones may hold a new key. */
-static int add_servers(struct kfa *a, const json_t *servers, struct kfa_job *job,
-                       struct cm_err *err)
+int kfa_job_servers(struct kfa *a, const json_t *servers, struct kfa_job *job, struct cm_err *err)
 {
     if (json_array_size(servers) < 1 || json_array_size(servers) > KF_RECIPIENTS_MAX)
         return cm_fail(err, CM_EINVAL, "a key is for 1 to %d servers", KF_RECIPIENTS_MAX);
@@ -68,11 +66,12 @@ static int key_create(struct kfa *a, int64_t id, const json_t *request, json_t *
     if (rc == 0)
         rc = kf_csr_names_check(names, err);
     if (rc == 0)
-        rc = add_servers(a, cm_json_arr(request, "servers"), job, err);
+        rc = kfa_job_servers(a, cm_json_arr(request, "servers"), job, err);
     if (rc < 0) {
         kfa_job_free(job);
         return rc;
     }
+    job->binding.exportable = cm_json_bool(request, "exportable", false);
     job->id = id;
     job->channel = a->channel;
     job->now_ms = cm_now_ms();
@@ -85,7 +84,7 @@ static int key_create(struct kfa *a, int64_t id, const json_t *request, json_t *
 const struct kfa_verb kfa_verbs_key[] = {
     {"key.create",
      KFA_MANAGER,
-     {"s:credential", "i:generation", "s:key_type", "a:names", "a:servers"},
+     {"s:credential", "i:generation", "s:key_type", "a:names", "a:servers", "B:exportable"},
      key_create},
     {0},
 };

@@ -7,53 +7,23 @@
 #include <string.h>
 
 #include "keyfile/agent_impl.h"
-#include "keyfile/binding.h"
 #include "keyfile/cert.h"
 #include "keyfile/certid.h"
 #include "keyfile/jws.h"
 #include "keyfile/ossl.h"
-#include "keyfile/seal.h"
 
 /* An order to revoke, of a manager, under the pinned root. */
 static int check_order(const struct kfa *a, const json_t *document, struct cm_err *err)
 {
     const char *id = cm_json_str_or(document, "_id", "");
     const json_t *revocation = cm_json_obj(document, "revocation");
-    int rc = kf_doc_verify(a->trust, document, false, err);
+    int rc = kfa_credential_check(a, document, err);
     if (rc < 0)
         return rc;
-    if (strncmp(id, "credential:", 11) != 0 || !cm_ulid_ok(id + 11))
-        return cm_fail(err, CM_EDENIED, "%.160s is not a credential", id);
     if (strcmp(cm_json_str_or(document, "status", ""), "revoke_pending") != 0 ||
         strcmp(cm_json_str_or(revocation, "signer", ""), "key") != 0)
         return cm_fail(err, CM_EDENIED, "%.160s is not to be revoked by its key", id);
-    if (kf_trust_expires_ms(a->trust) <= cm_now_ms())
-        return cm_fail(err, CM_EDENIED, "the trust root has expired; no order counts");
     return 0;
-}
-
-static int open_key(const struct kfa *a, const json_t *document, EVP_PKEY **ret, struct cm_err *err)
-{
-    const char *sealed = cm_json_str_or(document, "sealed_key", "");
-    struct kf_binding binding;
-    uint8_t *der = NULL;
-    size_t len = 0;
-    char spki[KF_SPKI_HEX];
-    KF_AUTO_SECRET text = {0};
-    int rc = kf_bind_credential(&binding, cm_json_str(document, "_id") + 11,
-                                cm_json_int(document, "key_generation", 0), err);
-    if (rc < 0)
-        return rc;
-    if (strlen(sealed) > 2 * KF_ENVELOPE_MAX ||
-        cm_b64_decode(sealed, strlen(sealed), &der, &len) < 0)
-        return cm_fail(err, CM_EMALF, "the sealed key is not base64");
-    rc = kf_identity_open(&a->identity, der, len, &text, err);
-    cm_free(der);
-    if (rc == 0)
-        rc = kf_bound_read(&text, &binding, ret, spki, err);
-    if (rc == 0 && strcmp(spki, cm_json_str_or(document, "public_key_sha256", "")) != 0)
-        rc = cm_fail(err, CM_EDENIED, "the sealed key is not the one of the document");
-    return rc;
 }
 
 /* {"certificate", "reason"} of the document; the certificate must be this key's. */
@@ -98,7 +68,7 @@ static int revoke_sign(struct kfa *a, int64_t id, const json_t *request, json_t 
     if (rc == 0)
         rc = make_payload(document, &payload, err);
     if (rc == 0)
-        rc = open_key(a, document, &key, err);
+        rc = kfa_credential_key(a, document, &key, NULL, err);
     if (rc == 0)
         rc = kfa_jws_head(cm_json_str(request, "nonce"), cm_json_str(request, "url"), NULL, key,
                           &head, err);

@@ -37,6 +37,8 @@ void kfa_job_free(struct kfa_job *job)
         return;
     for (size_t i = 0; i < job->recipient_count; i++)
         X509_free(job->recipient[i]);
+    if (job->own_free)
+        job->own_free(job->own);
     json_decref(job->names);
     json_decref(job->reply);
     cm_err_fini(&job->err);
@@ -52,14 +54,12 @@ int kfa_job_seal_for(struct kfa_job *job, X509 *recipient, struct cm_err *err)
     return 0;
 }
 
-int kfa_job_make_key(struct kfa_job *job, EVP_PKEY **ret_key)
+int kfa_job_seal(struct kfa_job *job, const EVP_PKEY *key)
 {
     KF_AUTO_SECRET text = {0};
     uint8_t *der = NULL;
     size_t len = 0;
-    int rc = kf_pkey_generate(job->type, ret_key, &job->err);
-    if (rc == 0)
-        rc = kf_bound_write(&job->binding, *ret_key, job->now_ms, &text, &job->err);
+    int rc = kf_bound_write(&job->binding, key, job->now_ms, &text, &job->err);
     if (rc == 0)
         rc = kf_seal(text.data, text.len, job->recipient, job->recipient_count, &der, &len,
                      &job->err);
@@ -70,6 +70,12 @@ int kfa_job_make_key(struct kfa_job *job, EVP_PKEY **ret_key)
     job->reply = json_object();
     cm_json_set_str(job->reply, "sealed_key", sealed);
     return 0;
+}
+
+int kfa_job_make_key(struct kfa_job *job, EVP_PKEY **ret_key)
+{
+    int rc = kf_pkey_generate(job->type, ret_key, &job->err);
+    return rc < 0 ? rc : kfa_job_seal(job, *ret_key);
 }
 
 static void append(struct kfa_job ***end, struct kfa_job *job)

@@ -24,6 +24,8 @@ struct kfa_job {
     X509 *recipient[KF_RECIPIENTS_MAX + 1];
     size_t recipient_count;
     int64_t now_ms;
+    void *own; /* whatever else the job needs; freed with it */
+    void (*own_free)(void *own);
     /* out */
     json_t *reply;
     int rc;
@@ -34,6 +36,8 @@ struct kfa_job *kfa_job_new(void);
 void kfa_job_free(struct kfa_job *job);
 /* Adds a recipient (its own reference). */
 int kfa_job_seal_for(struct kfa_job *job, X509 *recipient, struct cm_err *err);
+/* Binds and seals a key that is there; sets sealed_key in job->reply, which it makes. */
+int kfa_job_seal(struct kfa_job *job, const EVP_PKEY *key);
 /* Generates, binds, seals; the caller frees *ret_key.  Sets sealed_key in the reply. */
 int kfa_job_make_key(struct kfa_job *job, EVP_PKEY **ret_key);
 

@@ -9,8 +9,9 @@
 #include "base/core/mem.h"
 #include "keyfile/pkey.h"
 
-#define HEAD_MAX 1024
-#define PEM_HEAD "-----BEGIN PRIVATE KEY-----\n"
+#define HEAD_MAX   1024
+#define PEM_HEAD   "-----BEGIN PRIVATE KEY-----\n"
+#define EXPORTABLE "exportable: yes\n"
 
 /* A control character would make a second line out of one value. */
 static bool one_line(const char *text)
@@ -65,9 +66,10 @@ int kf_bound_write(const struct kf_binding *binding, const EVP_PKEY *key, int64_
         return rc;
     CM_BUG_ON(!pem.data);
     cm_time_format(now_ms, when);
-    int len =
-        snprintf(head, sizeof(head), "document: %s\n%s: %s\npublic-key-sha256: %s\ncreated: %s\n\n",
-                 binding->document, binding->key, binding->value, spki, when);
+    int len = snprintf(head, sizeof(head),
+                       "document: %s\n%s: %s\npublic-key-sha256: %s\ncreated: %s\n%s\n",
+                       binding->document, binding->key, binding->value, spki, when,
+                       binding->exportable ? EXPORTABLE : "");
     if (len < 0 || len >= HEAD_MAX)
         return cm_fail(err, CM_ELIMIT, "head of a sealed text is too long");
     rc = kf_secret_new((size_t)len + pem.len, ret, err);
@@ -113,8 +115,11 @@ int kf_bound_read(const struct kf_secret *text, const struct kf_binding *binding
         return cm_fail(err, CM_EDENIED, "sealed key is bound to %s %.160s, not to %.160s",
                        binding->key, value, binding->value);
     if (!take_line(&at, "public-key-sha256", named, sizeof(named)) ||
-        !take_line(&at, "created", when, sizeof(when)) || cm_time_parse(when, &created) < 0 ||
-        *at != '\n' || strncmp(at + 1, PEM_HEAD, strlen(PEM_HEAD)) != 0)
+        !take_line(&at, "created", when, sizeof(when)) || cm_time_parse(when, &created) < 0)
+        return cm_fail(err, CM_EMALF, "sealed text has malformed head lines");
+    if (strncmp(at, EXPORTABLE, strlen(EXPORTABLE)) == 0)
+        at += strlen(EXPORTABLE);
+    if (*at != '\n' || strncmp(at + 1, PEM_HEAD, strlen(PEM_HEAD)) != 0)
         return cm_fail(err, CM_EMALF, "sealed text has malformed head lines");
     at++;
     EVP_PKEY *key = NULL;
@@ -128,6 +133,14 @@ int kf_bound_read(const struct kf_secret *text, const struct kf_binding *binding
     else
         *ret = key;
     return rc;
+}
+
+/* Values hold no line ends, so that no other line can be taken for it. */
+bool kf_bound_exportable(const struct kf_secret *text)
+{
+    const char *mark = strstr(text->data, "\n" EXPORTABLE "\n" PEM_HEAD);
+    const char *end = strstr(text->data, "\n\n");
+    return mark && end && mark < end;
 }
 
 /* What a secret can be for.  Nothing else is ever opened by its purpose. */

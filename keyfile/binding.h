@@ -19,6 +19,7 @@ struct kf_binding {
     char document[KF_BOUND_VALUE_MAX];
     const char *key; /* "generation" or "directory" */
     char value[KF_BOUND_VALUE_MAX];
+    bool exportable; /* written as the line "exportable: yes"; never compared */
 };
 
 int kf_bind_credential(struct kf_binding *ret, const char *ulid, int64_t generation,
@@ -32,6 +33,8 @@ int kf_bound_write(const struct kf_binding *binding, const EVP_PKEY *key, int64_
  * own line names.  spki_hex receives the hash of the key. */
 int kf_bound_read(const struct kf_secret *text, const struct kf_binding *binding, EVP_PKEY **ret,
                   char spki_hex[65], struct cm_err *err);
+/* May this key leave as PKCS #12?  Of a text that kf_bound_read() has accepted. */
+bool kf_bound_exportable(const struct kf_secret *text);
 
 #define KF_TEXT_MAX (32u << 10) /* bytes of a sealed text that is no key */
 

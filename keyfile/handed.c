@@ -245,8 +245,8 @@ static int check_leaf(const struct work *w, const struct kf_cert_info *info, str
         if (!covers(info->san, json_string_value(name)))
             json_array_append(missing, name);
     }
-    json_array_foreach(info->san, i, name)
-    {
+    for (i = 0; w->in->names && i < json_array_size(info->san); i++) {
+        name = json_array_get(info->san, i);
         if (!cm_json_has_str(w->in->names, json_string_value(name)))
             json_array_append(extra, name);
     }

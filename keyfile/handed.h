@@ -11,7 +11,7 @@
 struct kf_handed {
     const char *text;     /* PEM with anything around it: CERTIFICATE or PKCS7 blocks */
     size_t len;           /* at most KF_PEM_MAX */
-    const json_t *names;  /* ASCII names that the certificate has to cover */
+    const json_t *names;  /* ASCII names that the certificate has to cover; NULL = any */
     const char *spki[2];  /* hex SHA-256 of the keys it may be for; NULL = none */
     const char *known[2]; /* strict PEM of certificates that may fill gaps (cross-check: signed by
                              the next all the same); NULL = none */

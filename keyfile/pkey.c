@@ -52,6 +52,34 @@ int kf_key_type_parse(const char *text, enum kf_key_type *ret, struct cm_err *er
                    text);
 }
 
+const char *kf_key_type_name(enum kf_key_type type)
+{
+    return key_types[type].name;
+}
+
+int kf_pkey_type(const EVP_PKEY *key, enum kf_key_type *ret, struct cm_err *err)
+{
+    char group[32] = "";
+    size_t len = 0;
+    bool rsa = EVP_PKEY_is_a(key, "RSA");
+    size_t bits = (size_t)EVP_PKEY_get_bits(key);
+    if (EVP_PKEY_is_a(key, "EC"))
+        (void)EVP_PKEY_get_group_name(key, group, sizeof(group), &len);
+    for (size_t i = 0; i < sizeof(key_types) / sizeof(key_types[0]); i++) {
+        if (key_types[i].group ? OBJ_txt2nid(group) != NID_undef &&
+                                     EC_curve_nist2nid(key_types[i].group) == OBJ_txt2nid(group)
+                               : rsa && key_types[i].bits == bits) {
+            *ret = (enum kf_key_type)i;
+            return 0;
+        }
+    }
+    return cm_fail(
+        err, CM_EINVAL,
+        "the private key (%s, %zu bits) is of no kind that is served here: P-256, P-384, "
+        "RSA-2048, RSA-3072 or RSA-4096",
+        *group ? group : EVP_PKEY_get0_type_name(key), bits);
+}
+
 int kf_pkey_generate(enum kf_key_type type, EVP_PKEY **ret, struct cm_err *err)
 {
     *ret = key_types[type].group ? EVP_PKEY_Q_keygen(NULL, NULL, "EC", key_types[type].group)

@@ -21,6 +21,9 @@ enum kf_key_type {
 
 /* "P-256", "RSA-2048", …; CM_EINVAL for another text. */
 int kf_key_type_parse(const char *text, enum kf_key_type *ret, struct cm_err *err);
+const char *kf_key_type_name(enum kf_key_type type);
+/* Which of them a key is; CM_EINVAL for a key of any other kind. */
+int kf_pkey_type(const EVP_PKEY *key, enum kf_key_type *ret, struct cm_err *err);
 /* The caller frees *ret (EVP_PKEY_free).  RSA-4096 may take seconds. */
 int kf_pkey_generate(enum kf_key_type type, EVP_PKEY **ret, struct cm_err *err);
 

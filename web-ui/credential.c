@@ -23,6 +23,7 @@ json_t *web_request(struct cs_store *store, const char *ulid)
     json_object_del(view, "_id");
     json_object_del(view, "type");
     json_object_del(view, "signature");
+    json_object_del(view, "key"); /* sealed, of an import */
     json_decref(body);
     return view;
 }

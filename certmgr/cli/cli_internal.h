@@ -29,6 +29,7 @@ extern const struct cli_command cli_credential_commands[];
 extern const struct cli_command cli_life_commands[];
 extern const struct cli_command cli_report_commands[];
 extern const struct cli_command cli_csr_commands[];
+extern const struct cli_command cli_move_commands[];
 extern const struct cli_command cli_admin_commands[];
 extern const struct cli_command cli_account_commands[];
 extern const struct cli_command cli_account_view_commands[];

@@ -167,6 +167,7 @@ static int cmd_request(struct cli *cli)
                                    {.name = "--provider"},
                                    {.name = "--wait", .flag = true},
                                    {.name = "--dry-run", .flag = true},
+                                   {.name = "--exportable", .flag = true},
                                    {.name = NULL}};
     CM_AUTO_JSON reply = NULL;
     if (cli_options(cli, options) != 0 || cli->argc != 0)
@@ -178,6 +179,8 @@ static int cmd_request(struct cli *cli)
     bool dry_run = options[FIELD_COUNT + 2].count > 0;
     if (dry_run)
         cm_json_set_bool(body, "dry_run", true);
+    if (options[FIELD_COUNT + 3].count > 0)
+        cm_json_set_bool(body, "exportable", true);
     int status = cli_api(cli, "POST", "/requests", body, &reply);
     if (status != CLI_OK)
         return status;
@@ -482,12 +485,14 @@ static int cmd_change(struct cli *cli)
     struct cli_option options[] = {FIELD_OPTIONS,
                                    {.name = "--pause", .flag = true},
                                    {.name = "--resume", .flag = true},
+                                   {.name = "--provider"},
                                    {.name = NULL}};
     CM_AUTO_JSON reply = NULL;
     if (cli_options(cli, options) != 0 || cli->argc != 1)
         return CLI_USAGE;
     CM_AUTO_JSON body = request_fields(options);
     bool pause = options[FIELD_COUNT].count > 0, resume = options[FIELD_COUNT + 1].count > 0;
+    cm_json_set_str(body, "provider", cli_value(&options[FIELD_COUNT + 2], NULL));
     if (pause != resume)
         cm_json_set_bool(body, "paused", pause);
     if (json_object_size(body) == 0 || (pause && resume))

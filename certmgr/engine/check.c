@@ -2,6 +2,7 @@
  * The form's fields: defaults, the list of checks, and the small ones.  The same function serves
  * the form (at once, at the field) and the intake on the manager (which trusts no request).
  */
+#include "certmgr/engine/import.h"
 #include "certmgr/engine/internal.h"
 #include "certmgr/engine/manual.h"
 
@@ -113,11 +114,42 @@ bool eng_short_name_ok(const char *name)
 /* ---- the small checks -------------------------------------------------------------------------
  */
 
+/* Only an import makes such a credential, and its key and names stay those of the file. */
+static void check_import(struct eng_check *check)
+{
+    CM_AUTO_STR id = cm_asprintf("credential:%.30s", check->credential ? check->credential : "");
+    CM_AUTO_JSON present = check->credential ? cs_peek_body(check->engine->env.store, id) : NULL;
+    if (check->importing)
+        return;
+    if (!eng_is_import(present)) {
+        eng_check_error(
+            check, "provider", "import",
+            "a key and its certificate are imported by the command certmgr import on the manager");
+        return;
+    }
+    if (!json_equal(json_object_get(check->out, "host_names_ascii"),
+                    json_object_get(present, "host_names_ascii")))
+        eng_check_error(check, "host_names", NULL,
+                        "the names of an imported certificate are those in it: import another one, "
+                        "or choose another certificate provider");
+}
+
+static void check_bool(struct eng_check *check, const char *field)
+{
+    const json_t *value = json_object_get(check->in, field);
+    if (json_is_true(value))
+        cm_json_set_bool(check->out, field, true);
+    else if (value && !json_is_false(value) && !json_is_null(value))
+        eng_check_error(check, field, NULL, "%s is true or false", field);
+}
+
 static void check_provider(struct eng_check *check)
 {
     const char *provider = eng_check_text(check, "provider", NULL);
     cm_json_set_str(check->out, "provider", provider);
-    if (strcmp(provider, "acme") != 0 && !eng_is_manual(check->out))
+    if (eng_is_import(check->out))
+        check_import(check);
+    else if (strcmp(provider, "acme") != 0 && !eng_is_manual(check->out))
         eng_check_error(
             check, "provider", provider,
             "the certificate provider \"%.40s\" is not known here: choose acme or manual",
@@ -327,15 +359,6 @@ static void check_fallback(struct eng_check *check)
         json_object_set(check->out, "fallback_accounts", out);
 }
 
-static void check_paused(struct eng_check *check)
-{
-    const json_t *value = json_object_get(check->in, "paused");
-    if (json_is_true(value))
-        cm_json_set_bool(check->out, "paused", true);
-    else if (value && !json_is_false(value) && !json_is_null(value))
-        eng_check_error(check, "paused", NULL, "paused is true or false");
-}
-
 static void check_acme(struct eng_check *check)
 {
     check_account(check);
@@ -348,8 +371,8 @@ static void check_acme(struct eng_check *check)
 /* ---- all of it ----------------------------------------------------------------------------------
  */
 
-void eng_check_for(struct engine *engine, const char *credential, const json_t *fields,
-                   json_t **ret_fields, json_t **ret_errors, json_t **ret_notes)
+static void check_all(struct engine *engine, const char *credential, const json_t *fields,
+                      bool importing, json_t **ret_fields, json_t **ret_errors, json_t **ret_notes)
 {
     static const char *const key_types[] = {"P-256",    "P-384",    "RSA-2048",
                                             "RSA-3072", "RSA-4096", NULL};
@@ -360,11 +383,11 @@ void eng_check_for(struct engine *engine, const char *credential, const json_t *
                               .defaults = eng_defaults(engine),
                               .out = json_object(),
                               .errors = json_array(),
-                              .notes = json_array()};
+                              .notes = json_array(),
+                              .importing = importing};
     eng_check_names(&check);
     check_provider(&check);
-    if (!eng_is_manual(
-            check.out)) /* people bring the certificates: no account, no choices at one */
+    if (!eng_is_brought(check.out)) /* else: no account, no choices at one */
         check_acme(&check);
     check_choice(&check, "key_type", key_types,
                  "the key type is P-256, P-384, RSA-2048, RSA-3072 or RSA-4096");
@@ -373,12 +396,25 @@ void eng_check_for(struct engine *engine, const char *credential, const json_t *
     eng_check_servers(&check);
     check_target(&check);
     check_renew_days(&check);
-    check_paused(&check);
+    check_bool(&check, "paused");
+    check_bool(&check, "exportable");
     eng_check_file(&check); /* last: it needs names, servers and target */
     json_decref(check.defaults);
     *ret_fields = check.out;
     *ret_errors = check.errors;
     *ret_notes = check.notes;
+}
+
+void eng_check_for(struct engine *engine, const char *credential, const json_t *fields,
+                   json_t **ret_fields, json_t **ret_errors, json_t **ret_notes)
+{
+    check_all(engine, credential, fields, false, ret_fields, ret_errors, ret_notes);
+}
+
+void eng_check_import(struct engine *engine, const char *credential, const json_t *fields,
+                      json_t **ret_fields, json_t **ret_errors, json_t **ret_notes)
+{
+    check_all(engine, credential, fields, true, ret_fields, ret_errors, ret_notes);
 }
 
 void eng_check(struct engine *engine, const json_t *fields, json_t **ret_fields,

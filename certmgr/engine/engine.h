@@ -97,6 +97,13 @@ void eng_change(struct engine *engine, const char *credential, const json_t *fie
 void eng_certificate_put(struct engine *engine, const char *credential, const char *text,
                          size_t len, const struct eng_actor *actor, eng_submit_fn done, void *arg);
 
+/* A certificate with its private key (manager): sealed is what certmgr import handed over for the
+ * agent (keyfile/handover.h).  credential: an imported one that gets another certificate, or NULL;
+ * fields: of eng_check(), of which names, provider and key type come from the file.  done as for
+ * eng_submit(); errors of the file itself are those of the field "file". */
+void eng_import(struct engine *engine, const char *credential, const json_t *fields,
+                const char *sealed, const struct eng_actor *actor, eng_submit_fn done, void *arg);
+
 typedef void (*eng_done_fn)(void *arg, const struct cm_err *err);
 /* Retry now: a request: document with action "retry" for an existing credential. */
 void eng_retry(struct engine *engine, const char *credential, const struct eng_actor *actor,
@@ -143,6 +150,10 @@ typedef void (*eng_json_fn)(void *arg, const json_t *value, const struct cm_err 
  * passphrase with sealed_key (CMS, base64), which the recovery key opens. */
 void eng_account_export(struct engine *engine, const char *name, const char *passphrase,
                         const struct eng_actor *actor, eng_json_fn done, void *arg);
+/* {pkcs12 (base64)} of a credential's key, under the password in sealed (as for eng_import()); on
+ * any server that can open it.  CM_EDENIED: not exportable, or not a recipient. */
+void eng_export(struct engine *engine, const char *credential, const char *sealed,
+                const struct eng_actor *actor, eng_json_fn done, void *arg);
 /* What can be done with an account at its CA (manager). */
 enum eng_account_act {
     ACCOUNT_UPDATE,     /* tell the CA its contacts */

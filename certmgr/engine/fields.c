@@ -10,9 +10,10 @@ static const char *const asked[] = {"host_names", "host_names_ascii", "provider"
                                     "key_type",   "servers",          "target",   "keyring_file",
                                     "renew_days", "key_rollover"};
 static const char *const optional[] = {"alternate_chain",  "challenge", "profile",
-                                       "profile_required", "paused",    "fallback_accounts"};
-/* A key is made for its names, type and servers (it is sealed to them). */
-static const char *const of_key[] = {"host_names_ascii", "key_type", "servers"};
+                                       "profile_required", "paused",    "fallback_accounts",
+                                       "exportable"};
+/* A key is made for its names, type and servers (it is sealed to them), to leave or to stay. */
+static const char *const of_key[] = {"host_names_ascii", "key_type", "servers", "exportable"};
 static const char *const of_order[] = {"provider", "account", "alternate_chain", "profile"};
 static const char *const of_account[] = {"account", "fallback_accounts"};
 static const char *const of_place[] = {"keyring_file", "target"};
@@ -53,7 +54,7 @@ void eng_fields_take(json_t *body, const json_t *fields)
         if (value)
             json_object_set(body, asked[i], value);
     }
-    if (eng_is_manual(body))
+    if (eng_is_brought(body))
         json_object_del(body, "account");
     for (size_t i = 0; i < COUNT(optional); i++) {
         json_t *value = json_object_get(fields, optional[i]);

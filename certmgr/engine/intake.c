@@ -6,6 +6,7 @@
  * "state" (key "request/<ulid>") remembers the ones answered, until the request is removed
  * (over.c).
  */
+#include "certmgr/engine/import.h"
 #include "certmgr/engine/life.h"
 #include "certmgr/engine/manual.h"
 
@@ -20,6 +21,7 @@ enum intake_action {
     ACTION_ROLL_OVER, /* the same with a new key */
     ACTION_DRY_RUN,   /* the order at the CA's staging; of new fields: they become a draft */
     ACTION_HANDED,    /* a person brings a certificate (manual.c) */
+    ACTION_IMPORT,    /* … with its key (import.c) */
     ACTION_LIFE,      /* revoke, archive, delete and their like (life.c) */
     ACTION_COUNT
 };
@@ -34,6 +36,7 @@ static const struct {
     [ACTION_ROLL_OVER] = {"roll_over", "A renewal with a new key was asked for"},
     [ACTION_DRY_RUN] = {"dry_run", "A dry run was asked for"},
     [ACTION_HANDED] = {"certificate", "A certificate was handed in"},
+    [ACTION_IMPORT] = {"import", "A certificate was imported with its key"},
     [ACTION_LIFE] = {"", ""},
 };
 
@@ -87,6 +90,11 @@ static bool wants_order(const struct intake *intake, const json_t *body, const j
 
 static void accept(struct intake *intake, json_t *body, const json_t *fields)
 {
+    if (eng_is_import(body) && eng_is_import(fields)) {
+        intake->outcome = eng_import_change(body, fields);
+        take_origin(intake, body);
+        return;
+    }
     bool order = wants_order(intake, body, fields);
     if (eng_key_differs(body, fields)) {
         json_object_del(body, "csr");
@@ -172,10 +180,25 @@ static void stale(const json_t *body, struct cm_err *ret)
     ret->retry = CM_RETRY_PERMANENT;
 }
 
+/* Checked once more, as what is handed in.  False: *ret_why says what is wrong. */
+static bool take_import(struct intake *intake, json_t *body, const json_t *fields,
+                        struct cm_err *ret_why)
+{
+    CM_AUTO_JSON former = json_copy(body);
+    if (eng_import_take(intake->engine, intake->request, fields, body, intake->notes, ret_why) != 0)
+        return false;
+    take_origin(intake, body);
+    json_decref(intake->former);
+    intake->former = cm_json_str(former, "chain") ? json_incref(former) : NULL;
+    intake->outcome = actions[ACTION_IMPORT].outcome;
+    return true;
+}
+
 static int answer_issue(struct intake *intake, json_t *body, const json_t *wanted)
 {
     struct cm_err why = CM_ERR_INIT;
-    if (intake->action == ACTION_ISSUE &&
+    bool import = intake->action == ACTION_IMPORT;
+    if ((import || intake->action == ACTION_ISSUE) &&
         cm_json_int(body, "serial", 0) != cm_json_int(intake->request, "base_serial", 0)) {
         stale(body, &why);
         refuse(intake, body, &why);
@@ -185,15 +208,21 @@ static int answer_issue(struct intake *intake, json_t *body, const json_t *wante
     CM_AUTO_JSON fields = NULL;
     CM_AUTO_JSON errors = NULL;
     CM_AUTO_JSON notes = NULL;
-    eng_check_for(intake->engine, intake->credential, wanted, &fields, &errors, &notes);
-    if (json_array_size(errors) == 0) {
-        accept(intake, body, fields);
-        eng_files_claim(intake->engine, intake->credential, fields);
+    (import ? eng_check_import : eng_check_for)(intake->engine, intake->credential, wanted, &fields,
+                                                &errors, &notes);
+    bool good = json_array_size(errors) == 0;
+    if (good) {
         json_decref(intake->notes);
         intake->notes = json_incref(notes);
+    }
+    if (good && !import)
+        accept(intake, body, fields);
+    if (good && (!import || take_import(intake, body, fields, &why))) {
+        eng_files_claim(intake->engine, intake->credential, fields);
         return 0;
     }
-    refusal(errors, &why);
+    if (why.code == 0)
+        refusal(errors, &why);
     if (!json_object_get(body, "attempts"))
         take_good_fields(body, fields, errors);
     refuse(intake, body, &why);
@@ -219,6 +248,10 @@ static int answer_again(struct intake *intake, json_t *body, struct cm_err *err)
     const char *status = cm_json_str(body, "status");
     if (!status)
         return cm_fail(err, CM_ENOENT, "credential:%s does not exist", intake->credential);
+    if (eng_is_import(body)) {
+        intake->outcome = "Nothing renews an imported certificate: import the next one";
+        return 1;
+    }
     if (eng_is_refused(body)) {
         CM_AUTO_JSON wanted = json_object();
         eng_fields_take(wanted, body);
@@ -329,7 +362,7 @@ static int edit(void *arg, json_t *body, struct cm_err *err)
         return answer_dry_run(intake, body, err);
     if (intake->action == ACTION_HANDED)
         return answer_handed(intake, body);
-    if (intake->action != ACTION_ISSUE)
+    if (intake->action != ACTION_ISSUE && intake->action != ACTION_IMPORT)
         return answer_again(intake, body, err);
     return answer_issue(intake, body, cm_json_obj(intake->request, "fields"));
 }
@@ -413,7 +446,8 @@ static void on_handed(struct intake *intake)
 static void on_edited(void *arg, const struct cs_doc *doc, const struct cm_err *err)
 {
     struct intake *intake = arg;
-    if (!err && !intake->engine->dead && intake->action == ACTION_HANDED) {
+    bool brought = intake->action == ACTION_HANDED || intake->action == ACTION_IMPORT;
+    if (!err && !intake->engine->dead && brought) {
         on_handed(intake);
         return;
     }
@@ -490,7 +524,8 @@ static void start(struct engine *engine, const char *ulid)
     if (wanted == ACTION_LIFE && !eng_life_is(action))
         wanted = ACTION_COUNT;
     if (!request || !cm_ulid_ok(credential) || wanted == ACTION_COUNT ||
-        is_old(engine, credential, request)) {
+        is_old(engine, credential, request) ||
+        (wanted == ACTION_IMPORT && !eng_import_ours(engine, request))) {
         if (request)
             remember(engine, ulid, "not answered");
         json_decref(request);

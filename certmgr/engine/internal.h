@@ -150,9 +150,13 @@ struct eng_check {
     json_t *defaults;       /* of missing ones */
     json_t *out;            /* normalised */
     json_t *errors, *notes;
+    bool importing; /* the fields are those of a certificate that comes with its key */
 };
 void eng_check_for(struct engine *engine, const char *credential, const json_t *fields,
                    json_t **ret_fields, json_t **ret_errors, json_t **ret_notes);
+/* The same for the fields of an import, which are made from the certificate (import.c). */
+void eng_check_import(struct engine *engine, const char *credential, const json_t *fields,
+                      json_t **ret_fields, json_t **ret_errors, json_t **ret_notes);
 void eng_check_error(struct eng_check *check, const char *field, const char *value, const char *fmt,
                      ...) __attribute__((format(printf, 4, 5)));
 void eng_check_names(struct eng_check *check);
@@ -178,6 +182,11 @@ bool eng_key_differs(const json_t *a, const json_t *b);   /* takes another key *
 bool eng_order_differs(const json_t *a, const json_t *b); /* takes another certificate */
 bool eng_place_differs(const json_t *a, const json_t *b); /* takes another keyring file */
 void eng_place_take(json_t *keyfile, const json_t *credential);
+
+/* ---- service_request.c ---- */
+/* A request: document that says who asks for what (owned, not yet published). */
+json_t *eng_request_new(const struct engine *engine, const char *action, const char *credential,
+                        int64_t base_serial, const struct eng_actor *actor);
 
 /* ---- fallback.c ---- */
 /* The account that the next attempt is made by: `account`, or one of `fallback_accounts`. */

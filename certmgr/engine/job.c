@@ -1,6 +1,7 @@
 /* A job's life: what it reads, where it begins, how it ends.  See job.h. */
 #include "certmgr/engine/job.h"
 
+#include "certmgr/engine/import.h"
 #include "certmgr/engine/manual.h"
 
 #include <stdio.h>
@@ -259,6 +260,10 @@ void job_begin(struct job *job)
     }
     if (plan.action == PLAN_TRIAL) {
         job_trial(job);
+        return;
+    }
+    if (eng_import_moves(job->credential)) {
+        job_rewrap(job);
         return;
     }
     if (!job->order)

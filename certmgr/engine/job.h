@@ -88,6 +88,7 @@ bool job_is_outdated(const struct job *job, const json_t *body);
 int job_save(struct job *job, struct cm_err *err); /* kv "order" */
 
 void job_key(struct job *job);    /* job_key.c */
+void job_rewrap(struct job *job); /* rewrap.c: an imported key, for other servers */
 void job_revoke(struct job *job); /* revoke.c */
 /* job_trial.c: a dry run begins; it ended with a good chain; it failed (false: as other failures,
  * the next attempt is another dry run). */

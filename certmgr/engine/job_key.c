@@ -47,7 +47,9 @@ static bool is_staged(const struct job *job)
         return false;
     return cm_json_str(job->order, "csr") && cm_json_str(job->order, "sealed_key") &&
            cm_json_str(job->order, "public_key_sha256") && same(job, "names", "host_names_ascii") &&
-           same(job, "key_type", "key_type") && same(job, "servers", "servers");
+           same(job, "key_type", "key_type") && same(job, "servers", "servers") &&
+           cm_json_bool(job->order, "exportable", false) ==
+               cm_json_bool(job->credential, "exportable", false);
 }
 
 static bool may_keep(const struct job *job)
@@ -70,6 +72,7 @@ static void stage(struct job *job, const json_t *key, int64_t generation)
     json_object_set(job->order, "names", json_object_get(job->credential, "host_names_ascii"));
     json_object_set(job->order, "key_type", json_object_get(job->credential, "key_type"));
     json_object_set(job->order, "servers", json_object_get(job->credential, "servers"));
+    json_object_set(job->order, "exportable", json_object_get(job->credential, "exportable"));
 }
 
 static void on_saved(void *arg, int code, const struct cm_err *err)
@@ -147,6 +150,7 @@ void job_key(struct job *job)
     json_object_set(request, "key_type", json_object_get(job->credential, "key_type"));
     json_object_set(request, "names", json_object_get(job->credential, "host_names_ascii"));
     json_object_set(request, "servers", json_object_get(job->credential, "servers"));
+    json_object_set(request, "exportable", json_object_get(job->credential, "exportable"));
     struct kf_agent agent = job->engine->env.agent;
     agent.call(agent.arg, request, on_created, job_call_new(job));
 }

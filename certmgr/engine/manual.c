@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "certmgr/engine/activation.h"
+#include "certmgr/engine/import.h"
 #include "certmgr/engine/issued.h"
 #include "certmgr/engine/job.h"
 #include "keyfile/csr.h"
@@ -15,6 +16,11 @@ static const char *const key_parts[] = {"sealed_key", "public_key_sha256", "csr"
 bool eng_is_manual(const json_t *credential)
 {
     return strcmp(cm_json_str_or(credential, "provider", ""), "manual") == 0;
+}
+
+bool eng_is_brought(const json_t *credential)
+{
+    return eng_is_manual(credential) || eng_is_import(credential);
 }
 
 bool eng_csr_waits(const json_t *credential)
@@ -188,7 +194,7 @@ int eng_manual_keyfile(const char *ulid, const json_t *credential, json_t *keyfi
     const char *pem = cm_json_str_or(credential, "chain", "");
     const char *tail = strstr(pem, end);
     const char *fingerprint = cm_json_str_or(credential, "fingerprint", "");
-    if (!eng_is_manual(credential) || !tail ||
+    if (!eng_is_brought(credential) || !tail ||
         strcmp(cm_json_str_or(keyfile, "fingerprint", ""), fingerprint) == 0)
         return 1;
     size_t first = (size_t)(tail - pem) + sizeof(end) - 1;

@@ -16,6 +16,8 @@
 struct job;
 
 bool eng_is_manual(const json_t *credential);
+/* People bring its certificates: for a key that was made here, or with their key (import.h). */
+bool eng_is_brought(const json_t *credential);
 /* A CSR is out: nothing is to be done but to wait for its certificate. */
 bool eng_csr_waits(const json_t *credential);
 /* The key and CSR of the order are there (job_key.c): they go into the credential. */

@@ -60,6 +60,12 @@ static bool trial_is(const json_t *credential, const char *reason)
            strcmp(cm_json_str_or(credential, "provider", ""), "acme") == 0;
 }
 
+bool eng_import_moves(const json_t *credential)
+{
+    return strcmp(cm_json_str_or(credential, "status", ""), "update_servers") == 0 &&
+           strcmp(cm_json_str_or(credential, "provider", ""), "import") == 0;
+}
+
 bool eng_trial_asked(const json_t *credential)
 {
     return trial_is(credential, "asked");
@@ -213,6 +219,8 @@ struct plan eng_plan(const json_t *credential, const json_t *order, int64_t now_
     }
     if (eng_trial_asked(credential) && rule != RULE_REVOKE && strcmp(status, "archived") != 0)
         return make(PLAN_TRIAL, now_ms, "a dry run was asked for");
+    if (eng_import_moves(credential))
+        return make(PLAN_ISSUE, now_ms, why);
     if (rule == RULE_NONE)
         return make(PLAN_NOTHING, 0, why);
     struct plan plan = plan_order(credential, order, rule, why, now_ms);

@@ -41,6 +41,8 @@ int64_t eng_plan_renewal(const json_t *credential);
 int64_t eng_plan_retry_max(int64_t from_ms, int64_t to_ms);
 
 /* Is a dry run to be made, because somebody asked for it, or because of failures at the live CA? */
+/* An imported key is to be given to other servers. */
+bool eng_import_moves(const json_t *credential);
 bool eng_trial_asked(const json_t *credential);
 bool eng_trial_first(const json_t *credential);
 

@@ -375,7 +375,7 @@ static void prepare(struct preflight *pf, const json_t *fields)
                   &pf->errors, &notes);
     if (json_array_size(pf->errors) > 0)
         cm_fail(&pf->err, CM_EINVAL, "The request has errors");
-    else if (eng_is_manual(pf->fields))
+    else if (eng_is_brought(pf->fields))
         cm_fail(&pf->err, CM_ECONFLICT,
                 "The fields are fine; for a certificate that people bring no CA is asked, so there "
                 "is nothing more to check");

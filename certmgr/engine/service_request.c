@@ -44,8 +44,8 @@ static void on_submitted(void *arg, const struct cs_doc *doc, const struct cm_er
     submit_end(arg, err);
 }
 
-static json_t *make_request(const struct engine *engine, const char *action, const char *credential,
-                            int64_t base_serial, const struct eng_actor *actor)
+json_t *eng_request_new(const struct engine *engine, const char *action, const char *credential,
+                        int64_t base_serial, const struct eng_actor *actor)
 {
     char ulid[CM_ULID_TEXT], id[CS_ID_MAX + 1];
     cm_ulid(ulid);
@@ -124,7 +124,8 @@ void eng_submit(struct engine *engine, const json_t *fields, const struct eng_ac
     if (!file || !*file)
         json_object_del(checked, "keyring_file");
     cm_ulid(submit->credential);
-    json_t *request = make_request(engine, dry ? "dry_run" : "issue", submit->credential, 0, actor);
+    json_t *request =
+        eng_request_new(engine, dry ? "dry_run" : "issue", submit->credential, 0, actor);
     cm_json_set(request, "fields", checked);
     cs_publish(engine->env.store, request, 0, on_submitted, submit);
 }
@@ -173,7 +174,7 @@ void eng_change(struct engine *engine, const char *credential, const json_t *fie
     json_object_del(checked, "host_names_ascii"); /* the manager converts them itself */
     (void)cm_strcpy(submit->credential, sizeof(submit->credential), credential);
     json_t *request =
-        make_request(engine, "issue", credential, base_serial ? base_serial : doc.serial, actor);
+        eng_request_new(engine, "issue", credential, base_serial ? base_serial : doc.serial, actor);
     cm_json_set(request, "fields", checked);
     cs_doc_fini(&doc);
     cs_publish(engine->env.store, request, 0, on_submitted, submit);
@@ -210,7 +211,7 @@ void eng_certificate_put(struct engine *engine, const char *credential, const ch
         return;
     }
     (void)cm_strcpy(submit->credential, sizeof(submit->credential), credential);
-    json_t *request = make_request(engine, "certificate", credential, doc.serial, actor);
+    json_t *request = eng_request_new(engine, "certificate", credential, doc.serial, actor);
     CM_AUTO_STR pem =
         cm_asprintf("%s%s%s", chain.leaf, chain.intermediates, chain.root ? chain.root : "");
     cm_json_set_str(request, "certificate", pem);
@@ -291,7 +292,7 @@ static void ask(struct engine *engine, const char *action, const char *credentia
         cm_loop_defer(engine->env.loop, on_retry_refused, retry);
         return;
     }
-    json_t *request = make_request(engine, action, credential, doc.serial, actor);
+    json_t *request = eng_request_new(engine, action, credential, doc.serial, actor);
     cm_json_set(request, "revoke", take_revoke);
     cs_doc_fini(&doc);
     cs_publish(engine->env.store, request, 0, on_retry_submitted, retry);

@@ -182,6 +182,8 @@ json_t *eng_view(struct engine *engine, const char *ulid)
     cm_json_set(credential, "health", eng_health(engine->env.store, ulid, credential));
     json_t *view = json_object();
     cm_json_set(view, "credential", credential);
+    if (parts.request)
+        json_object_del(parts.request, "key"); /* sealed, of an import */
     cm_json_set(view, "request", parts.request ? parts.request : json_object());
     cm_json_set(view, "receipts", parts.receipts);
     add_contradictions(engine, ulid, view, credential);

@@ -501,6 +501,19 @@ class Administration(unittest.TestCase):
         same = {"spki": copied["recovery"]}
         self.assertGreater(call("PUT", "/recovery-key", 200, body=same, unix=True).json["version"], 0)
 
+    def test_keys_that_come_and_leave(self):
+        """Over the socket alone, sealed by the command (test_import.py has files that are)."""
+        number = "01JDEXAMPE0000000000000000"
+        call("POST", "/imports", 403, body={"sealed": "AAAA"})
+        call("POST", "/imports", 422, body={"key": "-----BEGIN"}, unix=True)
+        refused = call("POST", "/imports", 400, body={"sealed": "AAAA", "servers": ["bravo"]},
+                       unix=True)
+        self.assertIn("envelope", json.dumps(refused.json))
+        call("POST", "/credentials/{credential}/export", 403, credential=number,
+             body={"sealed": "AAAA"})
+        call("POST", "/credentials/{credential}/export", 404, credential=number,
+             body={"sealed": "AAAA"}, unix=True)
+
     def test_trust(self):
         """Changes that the manager alone may sign; hand-overs are in test_manager_loss.py."""
         trust = call("GET", "/trust", 200).json

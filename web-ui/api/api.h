@@ -13,6 +13,8 @@ void api_credential(struct web_ctx *ctx);
 void api_credential_retry(struct web_ctx *ctx);
 void api_credential_csr(struct web_ctx *ctx);
 void api_credential_certificate(struct web_ctx *ctx);
+void api_imports_post(struct web_ctx *ctx); /* import.c */
+void api_credential_export(struct web_ctx *ctx);
 void api_credential_renew(struct web_ctx *ctx);
 void api_credential_dry_run(struct web_ctx *ctx);
 void api_credential_patch(struct web_ctx *ctx);

@@ -46,7 +46,7 @@ void api_credential_patch(struct web_ctx *ctx)
         {"alternate_chain", API_TEXT, false}, {"challenge", API_TEXT, false},
         {"profile", API_TEXT, false},         {"profile_required", API_BOOL, false},
         {"paused", API_BOOL, false},          {"fallback_accounts", API_TEXTS, false},
-        {"add_base", API_BOOL, false},
+        {"add_base", API_BOOL, false},        {"exportable", API_BOOL, false},
     };
     struct eng_actor actor = web_actor(ctx);
 

@@ -74,6 +74,7 @@ const struct api_member api_request_members[] = {
     {"paused", API_BOOL, false},
     {"fallback_accounts", API_TEXTS, false},
     {"add_base", API_BOOL, false},
+    {"exportable", API_BOOL, false},
 };
 const size_t api_request_member_count =
     sizeof(api_request_members) / sizeof(api_request_members[0]);

@@ -40,7 +40,10 @@ void choice_provider(const struct web_ctx *ctx, struct cm_buf *page, const char 
                      const json_t *errors)
 {
     const struct web_option providers[] = {{"acme", "ACME"},
-                                           {"manual", web_msg(ctx, MSG_F_MANUAL)}};
+                                           {"manual", web_msg(ctx, MSG_F_MANUAL)},
+                                           {"import", web_msg(ctx, MSG_F_IMPORT)}};
+    /* Nobody can choose it; a credential that is it may stay so. */
+    bool imported = value && strcmp(value, "import") == 0;
     struct web_field field = {.name = "provider",
                               .label = MSG_F_PROVIDER,
                               .hint = MSG_F_PROVIDER_HINT,
@@ -48,7 +51,7 @@ void choice_provider(const struct web_ctx *ctx, struct cm_buf *page, const char 
                               .required = true,
                               .errors = errors};
 
-    web_field_select(ctx, page, &field, providers, sizeof(providers) / sizeof(providers[0]));
+    web_field_select(ctx, page, &field, providers, imported ? 3 : 2);
 }
 
 void choice_key_type(const struct web_ctx *ctx, struct cm_buf *page, const char *value,

@@ -68,10 +68,10 @@ static void history_word(struct web_ctx *ctx, struct cm_buf *page, const char *w
         const char *word;
         enum web_msg label;
     } words[] = {
-        {"issue", MSG_Y_ISSUE}, {"retry", MSG_Y_RETRY},
-        {"renew", MSG_Y_RENEW}, {"roll_over", MSG_Y_ROLL_OVER},
-        {"form", MSG_Y_FORM},   {"api", MSG_Y_API},
-        {"cli", MSG_Y_CLI},
+        {"issue", MSG_Y_ISSUE},   {"retry", MSG_Y_RETRY},
+        {"renew", MSG_Y_RENEW},   {"roll_over", MSG_Y_ROLL_OVER},
+        {"import", MSG_Y_IMPORT}, {"form", MSG_Y_FORM},
+        {"api", MSG_Y_API},       {"cli", MSG_Y_CLI},
     };
 
     for (size_t i = 0; word && i < sizeof(words) / sizeof(words[0]); i++) {

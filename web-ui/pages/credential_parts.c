@@ -91,6 +91,8 @@ static const char *provider_word(const struct web_ctx *ctx, const char *provider
 {
     if (provider && strcmp(provider, "manual") == 0)
         return web_msg(ctx, MSG_F_MANUAL);
+    if (provider && strcmp(provider, "import") == 0)
+        return web_msg(ctx, MSG_F_IMPORT);
     return provider && strcmp(provider, "acme") == 0 ? "ACME" : provider;
 }
 
@@ -109,6 +111,8 @@ void part_facts(struct web_ctx *ctx, struct cm_buf *page, const json_t *fields,
     fact(ctx, page, MSG_F_PROVIDER, provider_word(ctx, cm_json_str(fields, "provider")));
     fact(ctx, page, MSG_F_ACCOUNT, cm_json_str(fields, "account"));
     fact(ctx, page, MSG_F_KEY_TYPE, cm_json_str(fields, "key_type"));
+    fact(ctx, page, MSG_F_EXPORTABLE,
+         cm_json_bool(fields, "exportable", false) ? web_msg(ctx, MSG_YES) : NULL);
     fact(ctx, page, MSG_F_CHALLENGE, cm_json_str(fields, "challenge"));
     fact(ctx, page, MSG_F_PROFILE, cm_json_str(fields, "profile"));
     fact(ctx, page, MSG_F_CHAIN, cm_json_str(fields, "alternate_chain"));

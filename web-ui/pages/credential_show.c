@@ -43,8 +43,8 @@ static bool trial_wanted(const struct show *show)
 /* Still at work: the task, or a server that has not deployed this certificate yet. */
 static bool in_motion(const struct show *show)
 {
-    static const char *const moving[] = {"pending", "waiting", "renew", "revoke_pending",
-                                         "update_servers"};
+    static const char *const moving[] = {"pending",        "waiting",        "renew",
+                                         "revoke_pending", "update_servers", "update_servers"};
     const char *fingerprint = cm_json_str(show->fields, "fingerprint");
     size_t i;
     json_t *server;
@@ -131,6 +131,12 @@ static bool renewable(const struct show *show)
     return strcmp(show->status, "issued") == 0 || strcmp(show->status, "revoked") == 0;
 }
 
+/* People bring the next certificate with its key. */
+static bool is_import(const struct show *show)
+{
+    return strcmp(cm_json_str_or(show->credential, "provider", ""), "import") == 0;
+}
+
 static void end_link(const struct show *show)
 {
     CM_AUTO_STR href = cm_asprintf("/credentials/%s/end", show->ctx->param);
@@ -174,7 +180,8 @@ static void heading(const struct show *show, bool moving)
         edit_link(show);
     if (show->credential)
         end_link(show);
-    if (strcmp(show->status, "archived") == 0 || cm_json_obj(show->credential, "csr_out"))
+    if (strcmp(show->status, "archived") == 0 || cm_json_obj(show->credential, "csr_out") ||
+        is_import(show))
         ; /* for good, or people's turn */
     else if (cm_json_obj(show->credential, "error") || (!moving && !renewable(show)))
         retry_button(show);
@@ -320,6 +327,33 @@ static void csr_card(const struct show *show)
     html_raw(page, "</section>");
 }
 
+/* A key is never handed to a page: the commands for it. */
+static void key_card(const struct show *show)
+{
+    struct web_ctx *ctx = show->ctx;
+    struct cm_buf *page = show->page;
+    CM_AUTO_STR import = cm_asprintf(
+        "certmgr import --credential %s FILE --password-file PASSWORD_FILE", ctx->param);
+    CM_AUTO_STR export =
+        cm_asprintf("certmgr export %s --out FILE.p12 --password-file PASSWORD_FILE", ctx->param);
+
+    if (is_import(show)) {
+        html_raw(page, "<section class=\"card\" aria-labelledby=\"import-title\">");
+        html_leaf(page, "h2", web_msg(ctx, MSG_IM_TITLE), "id", "import-title", NULL);
+        html_leaf(page, "p", web_msg(ctx, MSG_IM_LEAD), NULL);
+        html_leaf(page, "pre", import, "tabindex", "0", NULL);
+        html_raw(page, "</section>");
+    }
+    if (cm_json_bool(show->credential, "exportable", false) &&
+        cm_json_str(show->credential, "chain")) {
+        html_raw(page, "<section class=\"card\" aria-labelledby=\"export-title\">");
+        html_leaf(page, "h2", web_msg(ctx, MSG_EX_TITLE), "id", "export-title", NULL);
+        html_leaf(page, "p", web_msg(ctx, MSG_EX_LEAD), NULL);
+        html_leaf(page, "pre", export, "tabindex", "0", NULL);
+        html_raw(page, "</section>");
+    }
+}
+
 /* TXT records that somebody has to write. */
 static void manual(const struct show *show)
 {
@@ -376,6 +410,7 @@ static void body(const struct show *show)
     html_raw(page, "</div><div class=\"split\"><div>");
     part(page, "servers");
     part_servers(ctx, page, show->fields, cm_json_arr(show->view, "receipts"));
+    key_card(show);
     html_raw(page, "</div>");
     part(page, "certificate");
     part_host_names(ctx, page, show->fields);

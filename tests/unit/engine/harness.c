@@ -97,6 +97,10 @@ static json_t *answer_to(const struct h *h, const json_t *request)
         assert_int_equal(cm_b64_decode(sealed, strlen(sealed), &value, &len), 0);
         cm_json_set(reply, "value", json_stringn((char *)value, len));
         cm_free(value);
+    } else if (strcmp(op, "key.import") == 0) {
+        json_object_update(reply, h->import_reply);
+    } else if (strcmp(op, "key.rewrap") == 0) {
+        cm_json_set_str(reply, "sealed_key", "bmV3");
     } else if (strcmp(op, "deploy.stage") == 0) {
         const json_t *document = json_object_get(request, "document");
         cm_json_set_str(reply, "stage", h->stage_unchanged ? "unchanged" : "s1");
@@ -287,6 +291,7 @@ int h_teardown(void **state)
     for (size_t i = 0; i < 3; i++)
         kf_identity_fini(&h->identity[i]);
     json_decref(h->ops);
+    json_decref(h->import_reply);
     json_decref(h->errors);
     json_decref(h->notes);
     cm_err_fini(&h->err);

@@ -73,6 +73,7 @@ struct h {
     const char *away_op; /* only calls of this verb; NULL = all */
     const char *fail_op; /* this verb fails */
     int fail_code;
+    json_t *import_reply; /* of key.import (owned), or NULL */
     bool stage_unchanged; /* deploy.stage: nothing to do */
     unsigned sign_away;   /* document signatures that fail with "busy" … */
     int sign_code;        /* … or with this code */

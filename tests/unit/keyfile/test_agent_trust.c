@@ -274,7 +274,7 @@ static void is_strict(void **state)
 {
     (void)state;
     refused(&f.server, json_object(), "malformed", "unknown verb");
-    refused(&f.server, op("key.export"), "malformed", "unknown verb");
+    refused(&f.server, op("key.reveal"), "malformed", "unknown verb");
     refused(&f.server, json_pack("{s:i}", "op", 5), "malformed", "unknown verb");
     refused(&f.server, json_pack("{s:s,s:i}", "op", "hello", "extra", 1), "malformed",
             "unknown member");

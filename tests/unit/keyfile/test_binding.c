@@ -56,6 +56,24 @@ static void round_trip(void **state)
     kf_secret_fini(&text);
 }
 
+static void marks_what_may_leave(void **state)
+{
+    (void)state;
+    struct kf_binding b;
+    struct kf_secret text;
+    EVP_PKEY *got;
+    char spki[KF_SPKI_HEX];
+    OK(kf_bind_credential(&b, ULID, 7, &err), err);
+    for (int yes = 0; yes < 2; yes++) {
+        b.exportable = yes;
+        OK(kf_bound_write(&b, key, 1795313802123, &text, &err), err);
+        OK(kf_bound_read(&text, &b, &got, spki, &err), err);
+        assert_int_equal(kf_bound_exportable(&text), yes);
+        EVP_PKEY_free(got);
+        kf_secret_fini(&text);
+    }
+}
+
 static void read_text(const char *text, int code, const char *why)
 {
     struct kf_binding b;
@@ -89,6 +107,9 @@ static void refuses_malformed_texts(void **state)
         {HEAD HASH "created: today\n\n", "head lines", CM_EMALF},
         {HEAD HASH WHEN, "head lines", CM_EMALF},
         {HEAD HASH WHEN "extra: 1\n\n", "head lines", CM_EMALF},
+        {HEAD HASH WHEN "exportable: no\n\n", "head lines", CM_EMALF},
+        {HEAD HASH WHEN "exportable: yes\nexportable: yes\n\n", "head lines", CM_EMALF},
+        {HEAD HASH "exportable: yes\n" WHEN "\n", "head lines", CM_EMALF},
         {HEAD HASH WHEN "\n\n", "head lines", CM_EMALF},
         {HEAD HASH WHEN "\n", "not the one its head names", CM_EDENIED},
     };
@@ -122,6 +143,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(round_trip),
+        cmocka_unit_test(marks_what_may_leave),
         cmocka_unit_test(refuses_malformed_texts),
         cmocka_unit_test(refuses_values_that_make_lines),
     };

@@ -48,6 +48,27 @@ void eng_account_import(struct engine *engine, const json_t *fields, const char 
         json_pack("{s:s?,s:s?,s:O}", "key", key, "passphrase", passphrase, "fields", fields);
 }
 
+void eng_import(struct engine *engine, const char *credential, const json_t *fields,
+                const char *sealed, const struct eng_actor *actor, eng_submit_fn done, void *arg)
+{
+    (void)engine;
+    (void)actor;
+    json_decref(doubles.fields);
+    doubles.fields =
+        json_pack("{s:s?,s:s,s:O}", "credential", credential, "sealed", sealed, "fields", fields);
+    done(arg, credential ? credential : "01J00000000000000000000000", NULL, NULL, NULL);
+}
+
+void eng_export(struct engine *engine, const char *credential, const char *sealed,
+                const struct eng_actor *actor, eng_json_fn done, void *arg)
+{
+    CM_AUTO_JSON out = json_pack("{s:s}", "pkcs12", sealed);
+    (void)engine;
+    (void)actor;
+    (void)credential;
+    done(arg, out, NULL);
+}
+
 void eng_account_export(struct engine *engine, const char *name, const char *passphrase,
                         const struct eng_actor *actor, eng_json_fn done, void *arg)
 {
