@@ -13,7 +13,6 @@
 #include "keyfile/ossl.h"
 #include "keyfile/pile_impl.h"
 
-KF_CLEANUP(PKCS12, pkcs12, PKCS12_free)
 KF_CLEANUP(PKCS8_PRIV_KEY_INFO, pkcs8, PKCS8_PRIV_KEY_INFO_free)
 
 struct p12 {
