@@ -6,6 +6,7 @@
 #include "certmgr/engine/dns.h"
 #include "certmgr/engine/life.h"
 #include "certmgr/engine/preflight.h"
+#include "certmgr/engine/term.h"
 
 #include <string.h>
 
@@ -116,7 +117,10 @@ struct engine *eng_new(const struct eng_env *env)
     engine->env = *env;
     engine->ear = eng_ear_new(env->store, on_change, engine);
     eng_dns_start(engine);
+    if (!engine->env.manager)
+        eng_term_end(engine);
     if (at_work(engine)) {
+        eng_term_start(engine);
         sched_start(engine);
         intake_start(engine);
         eng_archive_start(engine);

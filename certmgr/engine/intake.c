@@ -9,6 +9,7 @@
 #include "certmgr/engine/import.h"
 #include "certmgr/engine/life.h"
 #include "certmgr/engine/manual.h"
+#include "certmgr/engine/term.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -507,7 +508,8 @@ static bool is_old(const struct engine *engine, const char *credential, const js
     CM_AUTO_JSON body = cs_peek_body(engine->env.store, id);
     if (!body && eng_is_gone(engine, credential))
         return true;
-    return cm_json_int(request, "base_serial", 0) < cm_json_int(body, "serial", 0) &&
+    return eng_term_before(engine, request) &&
+           cm_json_int(request, "base_serial", 0) < cm_json_int(body, "serial", 0) &&
            cm_json_time(request, "at", 0) < cm_json_time(body, "requested_at", 0);
 }
 

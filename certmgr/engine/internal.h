@@ -94,6 +94,7 @@ struct engine {
     json_t *requests;      /* {request ulid: true} waiting to be answered, in order */
     json_t *busy_requests; /* {request ulid: true} being answered */
     struct cm_timer *intake_timer;
+    int64_t term_ms; /* 0 = without a predecessor (term.h) */
     /* check_files.c */
     json_t *files;  /* {"server/target/file": ulid} or NULL */
     json_t *claims; /* {ulid: fields} accepted, on their way into the store */

@@ -324,6 +324,7 @@ static void a_renewal_is_answered_once_by_whatever_manager(void **state)
     h_turns(h, 50);
     assert_int_equal(cs_kv_del(h->store, "state", one, NULL), 0);
     assert_int_equal(cs_kv_del(h->store, "state", two, NULL), 0);
+    assert_int_equal(cs_kv_del(h->store, "state", "term", NULL), 0);
     h_restart(h);
     h_turns(h, 100);
     assert_int_equal(h->ca.new_orders, 3);
