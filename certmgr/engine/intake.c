@@ -9,6 +9,7 @@
 #include "certmgr/engine/import.h"
 #include "certmgr/engine/life.h"
 #include "certmgr/engine/manual.h"
+#include "certmgr/engine/refusal.h"
 #include "certmgr/engine/term.h"
 
 #include <stdio.h>
@@ -156,31 +157,6 @@ static void take_good_fields(json_t *body, json_t *fields, const json_t *errors)
     eng_fields_take(body, fields);
 }
 
-static void refusal(const json_t *errors, struct cm_err *ret)
-{
-    cm_fail(ret, CM_EINVAL, "The request was refused");
-    ret->retry = CM_RETRY_PERMANENT;
-    size_t i;
-    json_t *error;
-    json_array_foreach(errors, i, error)
-    {
-        if (i == CM_ERR_CAUSES_MAX)
-            break;
-        cm_err_cause(ret, "%s: %s", cm_json_str_or(error, "field", "request"),
-                     cm_json_str_or(error, "message", "not accepted"));
-    }
-    cm_err_hint(ret, "Correct the fields and submit the request again");
-}
-
-static void stale(const json_t *body, struct cm_err *ret)
-{
-    cm_fail(ret, CM_ECONFLICT,
-            "The request was refused: someone else changed the credential in the meantime");
-    cm_err_hint(ret, "Look at the present state (%s) and submit again",
-                cm_json_str_or(body, "status", "new"));
-    ret->retry = CM_RETRY_PERMANENT;
-}
-
 /* Checked once more, as what is handed in.  False: *ret_why says what is wrong. */
 static bool take_import(struct intake *intake, json_t *body, const json_t *fields,
                         struct cm_err *ret_why)
@@ -201,7 +177,7 @@ static int answer_issue(struct intake *intake, json_t *body, const json_t *wante
     bool import = intake->action == ACTION_IMPORT;
     if ((import || intake->action == ACTION_ISSUE) &&
         cm_json_int(body, "serial", 0) != cm_json_int(intake->request, "base_serial", 0)) {
-        stale(body, &why);
+        eng_refusal_stale(body, &why);
         refuse(intake, body, &why);
         cm_err_fini(&why);
         return 0;
@@ -223,7 +199,7 @@ static int answer_issue(struct intake *intake, json_t *body, const json_t *wante
         return 0;
     }
     if (why.code == 0)
-        refusal(errors, &why);
+        eng_refusal(errors, &why);
     if (!json_object_get(body, "attempts"))
         take_good_fields(body, fields, errors);
     refuse(intake, body, &why);
