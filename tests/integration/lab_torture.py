@@ -47,8 +47,9 @@ KILLS = tuple(f"{kind} {fate}" for kind, fates in (
     ("finalize", ("unreached", "lost")), ("valid", ("unreached",)),
     ("certificate", ("unreached", "lost")), ("remove", ("unreached", "lost"))) for fate in fates)
 DNS_KILLS = {"set": "IN", "remove": "NONE"}  # by the class of the TXT record (RFC 2136 2.5)
-QUIET_S = 3  # no further order has come to the step for so long: it is struck with those that have;
-# longer with refused nonces, but less than the 30 s that the client waits for a reply
+# No further order has come to the step for so long: it is struck with those that have; by the share
+# of refused nonces, but less than the 30 s that the client waits for a reply.
+QUIET_S = {0: 3, 5: 3, 50: 8, 90: 20}
 ISSUED = re.compile(r"Issued certificate serial (\w+) for order (\S+)")
 
 
@@ -120,7 +121,7 @@ class Kill:
         """Waits for the orders, then kills; returns the names of those that stood at the step."""
         if self.kind is None:
             return set()
-        quiet = QUIET_S + self.torture.reject / 10
+        quiet = QUIET_S[self.torture.reject]
         lab.wait_for(f"the kill: {said}", lambda: len(self.at) >= self.wanted or (
             self.at and time.monotonic() - self.last > quiet), patience)
         if self.fate == "lost" and self.kind in DNS_KILLS:
