@@ -5,18 +5,44 @@
 
 #include "base/core/json.h"
 #include "base/core/mem.h"
+#include "base/net/multipart.h"
 #include "base/net/url.h"
 
-static int add_pair(void *arg, const char *name, const char *value)
+static int add(struct web_form *form, const char *name, const char *value, size_t len)
 {
-    struct web_form *form = arg;
-
     if (form->count >= WEB_PAIRS_MAX)
         return CM_ELIMIT;
     form->pair[form->count].name = cm_strdup(name);
-    form->pair[form->count].value = cm_strdup(value);
+    form->pair[form->count].value = cm_strndup(value, len);
     form->count++;
     return 0;
+}
+
+static int add_pair(void *arg, const char *name, const char *value)
+{
+    return add(arg, name, value, strlen(value));
+}
+
+struct parts {
+    struct web_form *form;
+    struct cm_err *err;
+};
+
+static int add_part(void *arg, const char *name, const char *data, size_t len)
+{
+    struct parts *parts = arg;
+
+    if (len > 0 && memchr(data, 0, len))
+        return cm_fail(parts->err, CM_EMALF, "%s: the file is no text", name);
+    return add(parts->form, name, data, len);
+}
+
+int web_form_parse_parts(struct web_form *form, const char *content_type, const char *text,
+                         size_t len, struct cm_err *err)
+{
+    struct parts parts = {.form = form, .err = err};
+
+    return multipart_each(content_type, text, len, add_part, &parts, err);
 }
 
 int web_form_parse(struct web_form *form, const char *text, size_t len, struct cm_err *err)

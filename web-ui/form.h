@@ -16,6 +16,10 @@ struct web_form {
 
 /* Decodes application/x-www-form-urlencoded text into an empty form.  CM_EMALF, CM_ELIMIT. */
 int web_form_parse(struct web_form *form, const char *text, size_t len, struct cm_err *err);
+/* The same for multipart/form-data (a form with a file); content_type: the header field.  A value
+ * with a NUL byte is refused: it is no text. */
+int web_form_parse_parts(struct web_form *form, const char *content_type, const char *text,
+                         size_t len, struct cm_err *err);
 void web_form_fini(struct web_form *form);
 /* First value of a name; NULL when absent. */
 const char *web_form_get(const struct web_form *form, const char *name);

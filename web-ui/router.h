@@ -21,6 +21,7 @@ enum web_body {
     BODY_NONE,
     BODY_OPEN_FORM, /* before login: fetch metadata only */
     BODY_FORM,      /* fetch metadata and the session's token */
+    BODY_UPLOAD,    /* as BODY_FORM, and multipart/form-data is taken, too */
     BODY_JSON,      /* fetch metadata and application/json */
     BODY_PEM,       /* as JSON, or a PEM media type */
 };

@@ -202,11 +202,19 @@ static bool media_is(const struct web_ctx *ctx, const char *type)
 
 static int read_form(struct web_ctx *ctx, struct cm_err *err)
 {
-    if (!media_is(ctx, "application/x-www-form-urlencoded"))
+    const struct http_request *req = ctx->req;
+    int rc;
+
+    if (media_is(ctx, "application/x-www-form-urlencoded"))
+        rc = web_form_parse(&ctx->form, req->body, req->body_len, err);
+    else if (ctx->route->body == BODY_UPLOAD && media_is(ctx, "multipart/form-data"))
+        rc = web_form_parse_parts(&ctx->form, http_head_field(&req->head, "content-type"),
+                                  req->body, req->body_len, err);
+    else
         return 415;
-    if (web_form_parse(&ctx->form, ctx->req->body, ctx->req->body_len, err) < 0)
+    if (rc < 0)
         return 400;
-    if (ctx->route->body == BODY_FORM && !ctx->session.root &&
+    if (ctx->route->body != BODY_OPEN_FORM && !ctx->session.root &&
         !web_token_ok(&ctx->session, web_form_get(&ctx->form, "csrf")))
         return 403;
     return 0;
@@ -231,7 +239,8 @@ static int read_body(struct web_ctx *ctx, struct cm_err *err)
         return 0;
     if (!ctx->session.root && !web_origin_ok(ctx->req))
         return 403;
-    if (ctx->route->body == BODY_FORM || ctx->route->body == BODY_OPEN_FORM)
+    if (ctx->route->body == BODY_FORM || ctx->route->body == BODY_OPEN_FORM ||
+        ctx->route->body == BODY_UPLOAD)
         return read_form(ctx, err);
     return read_json(ctx, err);
 }

@@ -130,6 +130,8 @@ static const struct row {
     {"dns add|dns change", "--limit", "S", "give up after so many seconds"},
     {"dns remove", "--force", NULL, "leave the records that it wrote in the DNS"},
     {"dns test", "--name", "HOST", "host of the probe record (the first domain)"},
+    {"dns recipe", "--confirm-host", "HOST",
+     "add: this host may get secrets of accounts that use it; may be repeated"},
     {"dns manual", "--go-on", NULL, "they are there: look them up, then tell the CA"},
     /* store and replication */
     {"restore", "--recovery-key", "KEYFILE", "the recovery key, a file of mode 0600"},

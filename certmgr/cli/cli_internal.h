@@ -39,6 +39,7 @@ extern const struct cli_command cli_notify_commands[];
 extern const struct cli_command cli_dns_commands[];
 extern const struct cli_command cli_replication_commands[];
 extern const struct cli_command cli_power_commands[];
+extern const struct cli_command cli_recipe_commands[];
 
 /* Calls the running server's API.  Returns an exit status; on CLI_OK *ret is the reply (owned; may
  * be NULL for 204).  Failures were told on stderr (or as JSON on stdout with --json). */

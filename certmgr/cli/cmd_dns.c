@@ -1,11 +1,10 @@
-/* dns add|change|list|show|remove|test|lint|recipe|manual. */
+/* dns add|change|list|show|remove|test|manual. */
 #include "base/core/file.h"
 #include "base/core/json.h"
 #include "base/core/mem.h"
 #include "base/core/num.h"
 #include "base/net/url.h"
 #include "certmgr/cli/cli_internal.h"
-#include "certmgr/dns/recipe.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -315,83 +314,6 @@ static int cmd_test(struct cli *cli)
     return status;
 }
 
-/* ---- recipes -------------------------------------------------------------------------------- */
-
-static void on_line(void *arg, const char *line)
-{
-    (void)arg;
-    printf("%s\n", line);
-}
-
-static int read_recipe(struct cli *cli, const char *path, json_t **ret)
-{
-    CM_AUTO_STR text = NULL;
-    struct cm_err err = CM_ERR_INIT;
-    int status = read_file(cli, path, RCP_BYTES_MAX, &text);
-    if (status == CLI_OK && cm_json_parse(text, strlen(text), ret, &err) != 0)
-        status = cli_error(cli, &err);
-    cm_err_fini(&err);
-    return status;
-}
-
-static int cmd_lint(struct cli *cli)
-{
-    struct cli_option o[] = {{.name = NULL}};
-    CM_AUTO_JSON recipe = NULL;
-    struct cm_err err = CM_ERR_INIT;
-    if (cli_options(cli, o) != 0 || cli->argc != 1)
-        return CLI_USAGE;
-    int status = read_recipe(cli, cli->argv[0], &recipe);
-    if (status == CLI_OK && dnsp_lint(recipe, cli->json ? NULL : on_line, NULL, &err) != 0)
-        status = cli_error(cli, &err);
-    else if (status == CLI_OK && !cli->json)
-        printf("%s: a good recipe%s\n", cli->argv[0],
-               cm_json_bool(recipe, "unverified", false)
-                   ? " (unverified: never run against the provider)"
-                   : "");
-    cm_err_fini(&err);
-    return status;
-}
-
-static int cmd_providers(struct cli *cli)
-{
-    CM_AUTO_JSON reply = NULL;
-    size_t i = 0;
-    json_t *recipe = NULL;
-    int status = cli_get(cli, "/dns-providers", &reply);
-    if (!reply)
-        return status;
-    json_array_foreach(cm_json_arr(reply, "recipes"), i, recipe)
-    {
-        printf("%-16s  %s%s\n", cm_json_str_or(recipe, "name", ""),
-               cm_json_str_or(recipe, "title", ""),
-               cm_json_bool(recipe, "unverified", false) ? "  (unverified: never run live by us)"
-                                                         : "");
-    }
-    return CLI_OK;
-}
-
-static int cmd_recipe(struct cli *cli)
-{
-    struct cli_option o[] = {{.name = NULL}};
-    CM_AUTO_JSON recipe = NULL;
-    CM_AUTO_JSON reply = NULL;
-    struct cm_buf path;
-    if (cli_options(cli, o) != 0 || cli->argc != 2)
-        return CLI_USAGE;
-    int status = read_recipe(cli, cli->argv[1], &recipe);
-    if (status != CLI_OK)
-        return status;
-    cm_buf_init(&path, 4096);
-    cm_buf_puts(&path, "/dns-providers/");
-    url_encode(&path, cli->argv[0]);
-    status = cli_api(cli, "PUT", cm_buf_str(&path), recipe, &reply);
-    cm_buf_fini(&path);
-    if (status == CLI_OK && !cli->json)
-        printf("The recipe %s is stored.\n", cli->argv[0]);
-    return status;
-}
-
 /* ---- manual --------------------------------------------------------------------------------- */
 
 static int cmd_manual(struct cli *cli)
@@ -443,9 +365,6 @@ const struct cli_command cli_dns_commands[] = {
     {"dns show", "NAME", "one of them, without its secrets", cmd_show},
     {"dns remove", "NAME [--force]", "takes a DNS account away", cmd_remove},
     {"dns test", "NAME [--name HOST]", "write, see and remove a probe record", cmd_test},
-    {"dns lint", "FILE", "prove a provider recipe offline", cmd_lint},
-    {"dns providers", "", "recipes that accounts of kind recipe can use", cmd_providers},
-    {"dns recipe", "NAME FILE", "store a provider recipe", cmd_recipe},
     {"dns manual", "CREDENTIAL [--go-on]", "TXT records to be written by hand", cmd_manual},
     {0},
 };

@@ -24,7 +24,8 @@
 
 /* Proves a recipe offline: its schema, that every placeholder is known in its step, that the mode's
  * steps are there, and every recorded exchange of tests[] (requests compared, replies played back).
- * trace: a line per test; may be NULL.  Returns 0, or CM_EINVAL naming the place (JSON pointer). */
+ * trace: a line per request and test; may be NULL.  Returns 0, or CM_EINVAL naming the place (JSON
+ * pointer, which is the error's object, too). */
 int dnsp_lint(const json_t *recipe, dnsp_trace_fn trace, void *arg, struct cm_err *err);
 
 /* ---- recipe_parse.c ---- */
@@ -77,6 +78,9 @@ int rcp_url(struct cm_buf *out, const char *target, const struct rcp_vars *vars,
  * host, without dot segments? */
 int rcp_url_allowed(const char *url, const struct rcp_vars *vars, bool lab_http,
                     struct cm_err *err);
+/* Where requests can go with these options (NULL = none set): "host", or "host:port" for another
+ * port than 443, each once (owned). */
+json_t *rcp_reach(const json_t *recipe, const json_t *options);
 bool rcp_is_loopback(const char *host);
 /* The option that replaces `base`, or NULL. */
 const char *rcp_base_option(const json_t *recipe);

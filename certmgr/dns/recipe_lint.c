@@ -236,9 +236,12 @@ static int run_test(struct play *play, dnsp_trace_fn trace, void *arg)
         .trace = trace,
         .trace_arg = arg,
     };
-    if (rcp_check_account(job.recipe, job.options, job.secrets, play->p->err) < 0)
-        return cm_wrap(play->p->err, CM_EINVAL, "recipe %s: %s",
-                       cm_json_str_or(job.recipe, "id", ""), play->pointer);
+    if (rcp_check_account(job.recipe, job.options, job.secrets, play->p->err) < 0) {
+        int rc = cm_wrap(play->p->err, CM_EINVAL, "recipe %s: test %.60s: %s",
+                         cm_json_str_or(job.recipe, "id", ""), play->p->test, play->pointer);
+        cm_err_object(play->p->err, "%s", play->pointer);
+        return rc;
+    }
     if (rcp_machine_new(&job, &m, play->p->err) < 0)
         return CM_EINVAL;
     int rc = drive(play, m);
@@ -260,12 +263,13 @@ int dnsp_lint(const json_t *recipe, dnsp_trace_fn trace, void *arg, struct cm_er
         if (rcpp_object(&p, at, test, test_members) < 0 ||
             rcpp_choice(&p, at, test, "action", "add delete") < 0)
             return CM_EINVAL;
-        CM_AUTO_STR name = cm_asprintf("/tests/%zu (%.60s)", i, cm_json_str(test, "name"));
         struct play play = {
-            .p = &p, .pointer = name, .test = test, .exchange = cm_json_arr(test, "exchange")};
+            .p = &p, .pointer = at, .test = test, .exchange = cm_json_arr(test, "exchange")};
+        p.test = cm_json_str(test, "name");
         if (check_pairs(&play) < 0 || run_test(&play, trace, arg) < 0)
             return CM_EINVAL;
         CM_AUTO_STR line = cm_asprintf("test %.60s: passed", cm_json_str(test, "name"));
+        p.test = NULL;
         if (trace)
             trace(arg, line);
     }

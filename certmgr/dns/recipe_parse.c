@@ -15,8 +15,12 @@
 
 int rcpp_fail(struct rcp_parse *p, const char *pointer, const char *why)
 {
-    return cm_fail(p->err, CM_EINVAL, "recipe %s: %s: %s",
-                   cm_json_str_or(p->recipe, "id", "without id"), pointer[0] ? pointer : "/", why);
+    CM_AUTO_STR test = p->test ? cm_asprintf("test %.60s: ", p->test) : cm_strdup("");
+    const char *at = pointer[0] ? pointer : "/";
+    int rc = cm_fail(p->err, CM_EINVAL, "recipe %s: %s%s: %s",
+                     cm_json_str_or(p->recipe, "id", "without id"), test, at, why);
+    cm_err_object(p->err, "%s", at);
+    return rc;
 }
 
 /* ---- types --------------------------------------------------------------------------------- */

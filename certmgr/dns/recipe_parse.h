@@ -6,6 +6,7 @@
 struct rcp_parse {
     const json_t *recipe;
     struct cm_err *err;
+    const char *test; /* name of the recorded test that is played, or NULL */
 };
 enum rcp_type {
     T_TEXT,
@@ -30,7 +31,8 @@ struct rcp_member {
     enum rcp_type type;
     bool required;
 };
-/* "recipe ID: POINTER: why"; returns CM_EINVAL. */
+/* "recipe ID: POINTER: why", in a test "recipe ID: test NAME: POINTER: why", with the pointer as
+ * the error's object; returns CM_EINVAL. */
 int rcpp_fail(struct rcp_parse *p, const char *pointer, const char *why);
 /* Only members of the table, each of its type, the required ones there. */
 int rcpp_object(struct rcp_parse *p, const char *pointer, const json_t *obj,

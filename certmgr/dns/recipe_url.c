@@ -42,6 +42,30 @@ int rcp_url(struct cm_buf *out, const char *target, const struct rcp_vars *vars,
     return rc == RCP_UNSET ? cm_fail(err, CM_EINVAL, "the path of a request has no value") : rc;
 }
 
+json_t *rcp_reach(const json_t *recipe, const json_t *options)
+{
+    json_t *out = json_array();
+    const json_t *hosts = cm_json_arr(recipe, "hosts"), *rules = cm_json_arr(recipe, "options");
+    const char *name = rcp_base_option(recipe);
+    const char *own = name ? cm_json_str(options, name) : NULL;
+    struct url url;
+    for (size_t i = 0; i < json_array_size(hosts); i++)
+        if (!cm_json_has_str(out, json_string_value(json_array_get(hosts, i))))
+            json_array_append(out, json_array_get(hosts, i));
+    for (size_t i = 0; name && (!own || !own[0]) && i < json_array_size(rules); i++) {
+        const json_t *rule = json_array_get(rules, i);
+        if (strcmp(cm_json_str_or(rule, "name", ""), name) == 0)
+            own = cm_json_str(rule, "default");
+    }
+    if (!own || url_parse(own, &url, NULL) < 0)
+        return out;
+    CM_AUTO_STR place = url.https && url.port == 443 ? cm_strdup(url.host)
+                                                     : cm_asprintf("%s:%d", url.host, url.port);
+    if (!cm_json_has_str(out, place))
+        json_array_append_new(out, json_string(place));
+    return out;
+}
+
 bool rcp_is_loopback(const char *host)
 {
     return strcmp(host, "localhost") == 0 || strcmp(host, "::1") == 0 ||

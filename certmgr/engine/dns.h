@@ -54,8 +54,11 @@ struct eng_dns {
 void eng_dns_start(struct engine *engine);
 void eng_dns_stop(struct engine *engine);
 /* The recipe of that name: the stored one, else the program's own; NULL = neither (owned;
- * dns_view.c). */
+ * recipe_view.c). */
 json_t *eng_dns_recipe(struct engine *engine, const char *name);
+/* Names of the accounts that use it, enabled or not: [name…] (owned; recipe_view.c). */
+#define DNS_USERS_MAX 10000 /* accounts that are looked at */
+json_t *eng_dns_recipe_users(struct engine *engine, const char *name);
 /* A dns-account: or dns-provider: document changed. */
 void eng_dns_changed(struct engine *engine);
 bool eng_dns_any(struct engine *engine); /* is any account enabled? */

@@ -182,14 +182,29 @@ void eng_dns_account_put(struct engine *engine, const json_t *fields, const stru
 /* Refused (CM_ECONFLICT) while TXT values of it wait to be taken away, unless forced. */
 void eng_dns_account_delete(struct engine *engine, const char *name, bool force,
                             const struct eng_actor *actor, eng_done_fn done, void *arg);
-/* {name, kind, …} without secrets but with their names (owned; NULL = absent), all of them, and
- * recipes [{name, title, unverified, credentials, options}]. */
+/* {name, kind, …} without secrets but with their names (owned; NULL = absent), and all of them. */
 json_t *eng_dns_account_view(struct engine *engine, const char *name);
 json_t *eng_dns_accounts(struct engine *engine);
+/* Recipes, stored ones and those of the program that no stored one replaces: [{name, title, docs,
+ * unverified, stored, shipped, credentials, options, used_by: [{name, lacks: [credential…]}]}]. */
 json_t *eng_dns_recipes(struct engine *engine);
-/* Stores a recipe after its lint. */
+/* One of them, with recipe (itself), reach: [host…] of the recipe, serial (stored ones), and lint
+ * as below (owned; NULL = absent). */
+json_t *eng_dns_recipe_view(struct engine *engine, const char *name);
+/* Form and recorded tests of any value: {ok, tests, lines: [text…], pointer?, error?} (owned). */
+json_t *eng_dns_recipe_lint(const json_t *recipe);
+/* Hosts that would get the secrets of accounts which use this name, and do not get them so far:
+ * [{account, hosts: [host…]}], empty = none (owned). */
+json_t *eng_dns_recipe_widens(struct engine *engine, const char *name, const json_t *recipe);
+#define ENG_RECIPE_BYTES_MAX (128u << 10) /* of one recipe's text */
+/* Stores a recipe after its lint.  confirmed: [host…] that may get secrets of present accounts, or
+ * NULL = none new; CM_ECONFLICT names the others. */
 void eng_dns_recipe_put(struct engine *engine, const char *name, const json_t *recipe,
-                        const struct eng_actor *actor, eng_done_fn done, void *arg);
+                        const json_t *confirmed, const struct eng_actor *actor, eng_done_fn done,
+                        void *arg);
+/* Removes a stored one.  CM_ECONFLICT while an account uses it, CM_ENOENT when none is stored. */
+void eng_dns_recipe_delete(struct engine *engine, const char *name, const struct eng_actor *actor,
+                           eng_done_fn done, void *arg);
 /* Starts a test: a probe TXT value is written at _acme-challenge of probe (NULL or "" = the
  * account's first domain) and removed.  Its report: {running, ok, at, by, fqdn, zone, seen_ms,
  * steps: [{ms, text}], error} (owned; NULL = never tested). */

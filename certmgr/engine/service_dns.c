@@ -216,9 +216,22 @@ static int check_propagation(struct dns_put *put, const json_t *given)
     return rc;
 }
 
+/* Secrets belong to the provider that they were given for: another one gets none of them unasked.
+ */
+static void forget_foreign(struct dns_put *put, const char *kind, const char *provider)
+{
+    const char *is = cm_json_str_or(put->body, "kind", kind ? kind : "");
+    const char *at = cm_json_str_or(put->body, "provider", "");
+    if ((!kind || strcmp(kind, is) == 0) && (!provider || strcmp(provider, at) == 0))
+        return;
+    json_object_del(put->body, "sealed");
+    json_object_del(put->body, "secret_names");
+}
+
 static int check_kind(struct dns_put *put, const json_t *fields)
 {
     const char *kind = cm_json_str(fields, "kind"), *provider = cm_json_str(fields, "provider");
+    forget_foreign(put, kind, provider);
     if (kind)
         cm_json_set_str(put->body, "kind", kind);
     if (provider)
@@ -234,7 +247,7 @@ static int check_kind(struct dns_put *put, const json_t *fields)
     put->recipe = eng_dns_recipe(put->engine, provider);
     if (!put->recipe)
         return cm_fail(&put->err, CM_EINVAL,
-                       "provider: there is no recipe \"%.64s\"; see certmgr dns recipe",
+                       "provider: there is no recipe \"%.64s\"; see certmgr dns recipe list",
                        provider ? provider : "");
     return 0;
 }

@@ -409,7 +409,10 @@ class Administration(unittest.TestCase):
         self.assertEqual([a["name"] for a in listed["dns_accounts"]], ["zones"])
         providers, _ = fresh("/dns-providers")
         self.assertIn("rfc2136", [k["kind"] for k in providers["kinds"]])
-        call("PUT", "/dns-providers/{name}", 422, name="broken", body={"schema": 1}, unix=True)
+        bad = call("PUT", "/dns-providers/{name}", 422, name="broken", body={"schema": 1}, unix=True)
+        self.assertEqual([e["pointer"] for e in bad.json["errors"]], ["#"])
+        found = call("POST", "/dns-providers/lint", 200, body={"schema": 1})
+        self.assertEqual((found.json["ok"], found.json["pointer"]), (False, ""))
         call("GET", "/dns-accounts/{name}/test", 404, name="zones")
         call("POST", "/dns-accounts/{name}/test", 404, name="zones", body={})  # switched off
         call("POST", "/credentials/{credential}/go-on", 404, credential="nobody", body={})
@@ -418,6 +421,21 @@ class Administration(unittest.TestCase):
         call("DELETE", "/dns-accounts/{name}", 404, name="nobody", body={})
         call("DELETE", "/dns-accounts/{name}", 204, name="zones", body={"force": False},
              headers={"If-Match": changed.headers["ETag"]})
+
+    def test_recipes(self):
+        seen, tag = fresh("/dns-providers/{name}", name="digitalocean")
+        self.assertEqual((seen["stored"], seen["shipped"], seen["lint"]["ok"]), (False, True, True))
+        call("GET", "/dns-providers/{name}", 404, name="nobody")
+        call("PUT", "/dns-providers/{name}", 428, name="digitalocean", body=seen["recipe"])
+        made = call("PUT", "/dns-providers/{name}", 201, name="ours", body=seen["recipe"])
+        self.assertTrue(made.json["stored"])
+        call("PUT", "/dns-providers/{name}", 200, name="ours", body=dict(seen["recipe"], title="New"),
+             headers={"If-Match": made.headers["ETag"]})
+        shown, tag = fresh("/dns-providers/{name}", name="ours")
+        self.assertEqual((shown["title"], shown["used_by"]), ("New", []))
+        call("DELETE", "/dns-providers/{name}", 412, name="ours", headers={"If-Match": '"x"'})
+        call("DELETE", "/dns-providers/{name}", 204, name="ours", headers={"If-Match": tag})
+        call("DELETE", "/dns-providers/{name}", 404, name="digitalocean", unix=True)
 
     def test_settings(self):
         seen, tag = fresh("/settings")

@@ -294,17 +294,50 @@ class Dns01(unittest.TestCase):
         bad = FLEET.server.root / "bad.json"
         recipe["base"] = recipe["base"].replace("https:", "http:")
         bad.write_text(json.dumps(recipe))
-        for words in (("dns", "lint", bad), ("dns", "recipe", "mine", bad)):
+        for words in (("dns", "lint", bad), ("dns", "recipe", "add", "mine", bad)):
             done = cli(*words, check=False)
             self.assertNotEqual(done.returncode, 0)
             self.assertIn("base", done.stderr)
         self.assertNotIn("mine ", cli("dns", "providers").stdout)
-        cli("dns", "recipe", "mine", file)
+        cli("dns", "recipe", "add", "mine", file)
         self.assertRegex(cli("dns", "providers").stdout, "mine .*unverified")
         browser = lab.Browser(FLEET.server).login()
         for provider, there in (("desec", True), ("mine", True), ("powerdns", False)):
             page = browser.get(f"/dns-accounts/new?kind=recipe&provider={provider}")
             self.assertEqual("Unverified: written from the provider" in page.text, there, provider)
+
+    def test_7b_recipes_in_use(self):
+        """Whose secrets go where: new hosts are confirmed by name, a used recipe stays."""
+        cli, server = FLEET.server.cli, FLEET.server
+        token = server.root / "token"
+        token.write_text("not-a-real-token-at-all\n")
+        recipe = json.loads((lab.SOURCE / "packaging/dns/desec.json").read_text())
+        cli("dns", "recipe", "add", "ours", lab.SOURCE / "packaging/dns/desec.json")
+        cli("dns", "add", "desk", "--kind", "recipe", "--provider", "ours", "-d", "desk.example",
+            "--secret-file", f"token={token}")
+        recipe["hosts"].append("evil.example")
+        moved = server.root / "moved.json"
+        moved.write_text(json.dumps(recipe))
+        done = cli("dns", "recipe", "add", "ours", moved, check=False)
+        self.assertNotEqual(done.returncode, 0)
+        self.assertRegex(done.stderr, "DNS account desk .*evil.example")
+        browser = lab.Browser(server).login()
+        page = browser.get("/dns-recipes/ours/edit")
+        form = dict(page.hidden(), recipe=moved.read_text())
+        page = browser.post("/dns-recipes", form)
+        self.assertEqual(page.status, 409)
+        self.assertIn('name="confirm_hosts" value="evil.example"', page.text)
+        self.assertNotIn("evil", cli("dns", "recipe", "show", "ours").stdout)
+        done = browser.post("/dns-recipes", dict(form, confirm_hosts="evil.example"))
+        self.assertEqual(done.status, 303)
+        shown = cli("dns", "recipe", "show", "ours").stdout
+        self.assertIn("evil.example", shown)
+        self.assertRegex(shown, r"Used by +desk\n")
+        self.assertRegex(server.tail(400), "dns-provider:ours.*stored by admin; .*evil.example")
+        self.assertIn("desk", cli("dns", "recipe", "remove", "ours", check=False).stderr)
+        cli("dns", "remove", "desk")
+        cli("dns", "recipe", "remove", "ours")
+        self.assertNotIn("ours", cli("dns", "recipe", "list").stdout)
 
     def test_8_a_wrong_secret_is_told(self):
         before = zones()

@@ -71,7 +71,7 @@ class Laboratory:
         cli("settings", "--account", "pebble", "--server", "alpha")
         (d / "single.json").write_text(json.dumps(RECIPE))
         (d / "token").write_text(TOKEN)
-        cli("dns", "recipe", "single", d / "single.json")
+        cli("dns", "recipe", "add", "single", d / "single.json")
         cli("dns", "add", "one", "--kind", "recipe", "--provider", "single", "-d", "single.example",
             "--secret-file", f"token={d / 'token'}")
 

@@ -49,6 +49,7 @@ CALLS = {
     "certmgr/engine/revoke.c": ["succeed", "cm_fail"],
     "certmgr/engine/service_account.c": ["cm_fail"],
     "certmgr/engine/service_dns.c": ["cm_fail"],
+    "certmgr/engine/service_recipe.c": ["cm_fail"],
     "certmgr/engine/staging.c": ["cm_fail"],
     "keyfile": ERRORS,
     "certstore": ERRORS,

@@ -10,6 +10,7 @@ const PATHS = [
   "/servers/bravo/rotate", "/manager", "/accounts", "/accounts/new", "/accounts/new?preset=other",
   "/accounts/pebble", "/settings",
   "/dns-accounts", "/dns-accounts/new", "/dns-accounts/new?kind=manual",
+  "/dns-recipes", "/dns-recipes/new", "/dns-recipes/desec",
   "/sessions", "/status", "/report", "/nowhere",
 ];
 

@@ -42,7 +42,10 @@ void api_dns_account_delete(struct web_ctx *ctx);
 void api_dns_test(struct web_ctx *ctx);
 void api_dns_test_post(struct web_ctx *ctx);
 void api_dns_providers(struct web_ctx *ctx);
-void api_dns_provider_put(struct web_ctx *ctx);
+void api_dns_recipe(struct web_ctx *ctx); /* dns_recipes.c */
+void api_dns_recipe_put(struct web_ctx *ctx);
+void api_dns_recipe_delete(struct web_ctx *ctx);
+void api_dns_recipe_lint(struct web_ctx *ctx);
 void api_credential_go_on(struct web_ctx *ctx);
 
 void api_servers(struct web_ctx *ctx);

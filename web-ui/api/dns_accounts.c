@@ -1,4 +1,4 @@
-/* /api/v1/dns-accounts, /dns-providers, and "go on" of TXT records written by hand. */
+/* /api/v1/dns-accounts, the list of /dns-providers, and "go on" of TXT records written by hand. */
 #include <string.h>
 
 #include "base/core/mem.h"
@@ -149,13 +149,6 @@ void api_dns_providers(struct web_ctx *ctx)
     cm_json_set(reply, "kinds", kinds);
     cm_json_set(reply, "recipes", eng_dns_recipes(ctx->web->env.engine));
     web_reply_json(ctx, 200, reply);
-}
-
-void api_dns_provider_put(struct web_ctx *ctx)
-{
-    struct eng_actor actor = web_actor(ctx);
-
-    eng_dns_recipe_put(ctx->web->env.engine, ctx->param, ctx->json, &actor, api_done, ctx);
 }
 
 void api_credential_go_on(struct web_ctx *ctx)

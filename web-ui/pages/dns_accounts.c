@@ -71,10 +71,13 @@ void page_dns_accounts(struct web_ctx *ctx)
     web_page_begin(ctx, &page, web_msg(ctx, MSG_NAV_DNS), NAV_DNS);
     html_raw(&page, "<div class=\"title\">");
     html_leaf(&page, "h1", web_msg(ctx, MSG_NAV_DNS), NULL);
+    html_raw(&page, "<div class=\"actions\">");
+    html_leaf(&page, "a", web_msg(ctx, MSG_DR_TITLE), "class", "button", "href", "/dns-recipes",
+              NULL);
     if (any)
         html_leaf(&page, "a", web_msg(ctx, MSG_N_ADD), "class", "button primary", "href",
                   "/dns-accounts/new", NULL);
-    html_raw(&page, "</div>");
+    html_raw(&page, "</div></div>");
     if (any) {
         table(ctx, &page, accounts);
     } else {

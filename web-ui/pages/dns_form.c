@@ -137,6 +137,18 @@ static void kind_field(struct draw *draw, const struct dns_field *field)
     html_raw(draw->page, "</div>");
 }
 
+/* The recipe that steers it: name and link. */
+static void recipe_link(struct draw *draw)
+{
+    CM_AUTO_STR href = cm_asprintf("/dns-recipes/%s", draw->provider);
+
+    html_raw(draw->page, "<p class=\"hint\">");
+    html_text(draw->page, web_msg(draw->ctx, MSG_DR_NAME));
+    html_raw(draw->page, ": ");
+    html_leaf(draw->page, "a", draw->provider, "href", href, NULL);
+    html_raw(draw->page, "</p>");
+}
+
 static void kind_card(struct draw *draw)
 {
     struct dns_field fields[DNS_FIELDS_MAX];
@@ -146,6 +158,8 @@ static void kind_card(struct draw *draw)
     html_leaf(draw->page, "legend", web_msg(draw->ctx, MSG_N_ACCESS), NULL);
     web_field_errors(draw->ctx, draw->page, "kind", draw->form->errors);
     web_field_errors(draw->ctx, draw->page, "provider", draw->form->errors);
+    if (recipe_of(draw))
+        recipe_link(draw);
     for (size_t i = 0; i < count; i++)
         kind_field(draw, &fields[i]);
     if (count == 0)

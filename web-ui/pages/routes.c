@@ -5,6 +5,7 @@
 
 #define F WEB_FORM_MAX
 #define C (200u << 10) /* a certificate with its chain */
+#define R (400u << 10) /* a recipe as file and as text */
 
 const struct web_route web_page_routes[] = {
     /* method, path, handler, body, who, cross-site rule, everywhere */
@@ -57,6 +58,13 @@ const struct web_route web_page_routes[] = {
     {HTTP_GET, "/dns-accounts/{name}", page_dns_account, 0, AUTH_USER, BODY_NONE, false},
     {HTTP_POST, "/dns-accounts/{name}/test", page_dns_test_post, F, AUTH_USER, BODY_FORM, false},
     {HTTP_POST, "/dns-accounts/{name}/remove", page_dns_remove_post, F, AUTH_USER, BODY_FORM,
+     false},
+    {HTTP_GET, "/dns-recipes", page_recipes, 0, AUTH_USER, BODY_NONE, false},
+    {HTTP_POST, "/dns-recipes", page_recipes_post, R, AUTH_USER, BODY_UPLOAD, false},
+    {HTTP_GET, "/dns-recipes/new", page_recipe_new, 0, AUTH_USER, BODY_NONE, false},
+    {HTTP_GET, "/dns-recipes/{name}", page_recipe, 0, AUTH_USER, BODY_NONE, false},
+    {HTTP_GET, "/dns-recipes/{name}/edit", page_recipe_edit, 0, AUTH_USER, BODY_NONE, false},
+    {HTTP_POST, "/dns-recipes/{name}/remove", page_recipe_remove_post, F, AUTH_USER, BODY_FORM,
      false},
     {HTTP_POST, "/credentials/{ulid}/go-on", page_credential_go_on, F, AUTH_USER, BODY_FORM, false},
     {HTTP_GET, "/settings", page_settings, 0, AUTH_USER, BODY_NONE, false},

@@ -433,22 +433,6 @@ static void an_answer_that_is_no_json_is_survived(void **state)
     assert_has(said->err, "the server refused");
 }
 
-static void recipes_are_listed(void **state)
-{
-    static const struct route routes[] = {
-        {"GET", API "/dns-providers", 200,
-         "{\"kinds\":[],\"recipes\":[{\"name\":\"cloudflare\",\"title\":\"Cloudflare\","
-         "\"unverified\":true},{\"name\":\"powerdns\",\"title\":\"PowerDNS\"}]}"},
-        {NULL, NULL, 0, NULL}};
-    (void)state;
-    place_serve(&place, routes);
-    struct said *said = RUN(&place, "dns", "providers");
-    assert_int_equal(said->status, CLI_OK);
-    assert_string_equal(said->out,
-                        "cloudflare        Cloudflare  (unverified: never run live by us)\n"
-                        "powerdns          PowerDNS\n");
-}
-
 /* An error of replication is told whole: on what, why, what to do, when it goes on. */
 static void replication_tells_the_whole_error(void **state)
 {
@@ -531,7 +515,6 @@ int main(void)
         T(a_request_sends_its_fields),
         T(waiting_ends_with_the_credentials_status),
         T(a_list_is_read_to_its_last_page),
-        T(recipes_are_listed),
         T(the_store_tells_of_verdicts),
         T(replication_tells_the_whole_error),
         T(a_join_token_goes_to_standard_output_alone),

@@ -21,7 +21,7 @@ static const struct cli_command *const tables[] = {
     cli_fleet_commands,        cli_credential_commands, cli_life_commands,   cli_report_commands,
     cli_csr_commands,          cli_account_commands,    cli_admin_commands,  cli_store_commands,
     cli_account_view_commands, cli_backup_commands,     cli_notify_commands, cli_dns_commands,
-    cli_replication_commands,  cli_power_commands,      cli_move_commands};
+    cli_replication_commands,  cli_power_commands,      cli_move_commands,   cli_recipe_commands};
 
 static int files_seen;
 

@@ -101,6 +101,8 @@ static void expect_fault(const char *file, const char *pointer, json_t *take, co
     cm_err_line(&err, line, sizeof(line));
     if (!strstr(line, said))
         fail_msg("\"%s\" does not say \"%s\"", line, said);
+    if (err.object[0] != '/' || !strstr(line, err.object))
+        fail_msg("\"%s\" is not where \"%s\" stands", err.object, line);
     cm_err_fini(&err);
     json_decref(recipe);
 }
@@ -170,6 +172,43 @@ static void recordings_are_compared(void **state)
     expect_fault("duckdns.json", "/tests/0/exchange/0/reply/text", json_string("KO"), "KO");
 }
 
+/* Where an account's secrets can go: the recipe's hosts and the account's own base. */
+static void reach_is_told(void **state)
+{
+    static const struct {
+        const char *recipe, *options, *hosts;
+    } rows[] = {
+        {"{\"hosts\":[\"a.example\",\"b.example\",\"a.example\"],\"base\":\"https://a.example\"}",
+         "{}", "a.example b.example "},
+        {"{\"hosts\":[\"a.example\"],\"options\":[{\"name\":\"server\",\"base\":true}]}", NULL,
+         "a.example "},
+        {"{\"hosts\":[\"a.example\"],\"options\":[{\"name\":\"server\",\"base\":true}]}",
+         "{\"server\":\"https://own.example/v1\"}", "a.example own.example "},
+        {"{\"hosts\":[\"a.example\"],\"options\":[{\"name\":\"server\",\"base\":true}]}",
+         "{\"server\":\"https://a.example:8443/v1\"}", "a.example a.example:8443 "},
+        {"{\"hosts\":[],\"options\":[{\"name\":\"server\",\"base\":true,\"default\":\"https://"
+         "d.example\"}]}",
+         "{\"server\":\"\"}", "d.example "},
+        /* An option that is no base reaches nothing. */
+        {"{\"hosts\":[\"a.example\"],\"options\":[{\"name\":\"server\"}]}",
+         "{\"server\":\"https://own.example\"}", "a.example "},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        CM_AUTO_JSON recipe = json_loads(rows[i].recipe, 0, NULL);
+        CM_AUTO_JSON options = rows[i].options ? json_loads(rows[i].options, 0, NULL) : NULL;
+        CM_AUTO_JSON hosts = rcp_reach(recipe, options);
+        char got[200] = "";
+        size_t k, len = 0;
+        json_t *host;
+        json_array_foreach(hosts, k, host)
+        {
+            len += (size_t)snprintf(got + len, sizeof(got) - len, "%s ", json_string_value(host));
+        }
+        assert_string_equal(got, rows[i].hosts);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -178,6 +217,7 @@ int main(void)
         cmocka_unit_test(faults_are_named),
         cmocka_unit_test(placeholders_are_known_in_their_step),
         cmocka_unit_test(recordings_are_compared),
+        cmocka_unit_test(reach_is_told),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -28,6 +28,14 @@ static void keeps_secrets_to_itself(void **state)
     assert_non_null(strstr((char *)secrets, "s3cret"));
     assert_non_null(strstr((char *)secrets, "m0re"));
     cm_free(secrets);
+    /* Another provider gets nothing of it. */
+    assert_int_equal(put(h, json_pack("{s:s,s:s}", "name", "main", "kind", "webhook")), 0);
+    CM_AUTO_JSON same = h_body(h, "dns-account", "main");
+    assert_non_null(cm_json_str(same, "sealed"));
+    assert_int_equal(put(h, json_pack("{s:s,s:s}", "name", "main", "kind", "manual")), 0);
+    CM_AUTO_JSON other = h_body(h, "dns-account", "main");
+    assert_null(cm_json_str(other, "sealed"));
+    assert_null(json_object_get(other, "secret_names"));
 }
 
 /* Recipes of the program need no storing; a stored one of the same name goes before. */
@@ -41,7 +49,7 @@ static void shipped_recipes_are_there(void **state)
     assert_null(eng_dns_recipe(h->engine, "nobody"));
     json_t *own = json_deep_copy(shipped);
     cm_json_set_str(own, "title", "Ours");
-    eng_dns_recipe_put(h->engine, "cloudflare", own, &actor, h_on_done, h);
+    eng_dns_recipe_put(h->engine, "cloudflare", own, NULL, &actor, h_on_done, h);
     assert_int_equal(h_done(h), 0);
     json_decref(own);
     CM_AUTO_JSON now = eng_dns_recipe(h->engine, "cloudflare");

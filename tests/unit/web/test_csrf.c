@@ -41,8 +41,8 @@ static char *form_path(const struct web_route *route)
     const char *brace = strchr(route->pattern, '{');
     const char *end = brace ? strchr(brace, '}') : NULL;
 
-    if (route->body != BODY_FORM || strcmp(route->pattern, "/logout") == 0 ||
-        strcmp(route->pattern, "/sessions/end") == 0)
+    if ((route->body != BODY_FORM && route->body != BODY_UPLOAD) ||
+        strcmp(route->pattern, "/logout") == 0 || strcmp(route->pattern, "/sessions/end") == 0)
         return NULL;
     return brace ? cm_asprintf("%.*s" ULID "%s", (int)(brace - route->pattern), route->pattern,
                                end + 1)
