@@ -132,7 +132,7 @@ static int edit_recipe(void *arg, json_t *body, struct cm_err *err)
 static int check_size(const json_t *recipe, struct cm_err *err)
 {
     size_t len = 0;
-    CM_AUTO_STR text = cm_json_dump(recipe, &len);
+    cm_free(cm_json_dump(recipe, &len));
     return len <= RCP_BYTES_MAX
                ? 0
                : cm_fail(err, CM_EINVAL, "recipe: it has more than %u KiB", RCP_BYTES_MAX >> 10);

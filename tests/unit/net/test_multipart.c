@@ -134,11 +134,11 @@ static void any_cut_is_survived(void **state)
     for (size_t len = 0; len < sizeof(whole); len++) {
         char *copy = cm_malloc(len + 1);
         memcpy(copy, whole, len);
-        CM_AUTO_STR cut = apart(TYPE, copy, len);
+        cm_free(apart(TYPE, copy, len));
         for (size_t i = 0; i < len; i++) {
             char kept = copy[i];
             copy[i] = '\0';
-            CM_AUTO_STR spoiled = apart(TYPE, copy, len);
+            cm_free(apart(TYPE, copy, len));
             copy[i] = kept;
         }
         cm_free(copy);
