@@ -12,18 +12,27 @@ struct eng_archiver {
     struct cm_timer *timer;
 };
 
+/* What could not be written (a full disk) is found again by a sweep. */
+static void sweep_soon(struct engine *engine)
+{
+    if (!engine->dead && engine->archiver)
+        cm_timer_start(engine->archiver->timer, ARCHIVE_RETRY_MS);
+}
+
 static void on_done(void *arg, const struct cs_doc *doc, const struct cm_err *err)
 {
-    (void)arg;
     (void)doc;
-    if (err && err->code != CM_ENOENT) /* the next sweep finds it again */
-        cm_log_err(CM_LOG_WARN, "engine", err);
+    if (!err || err->code == CM_ENOENT)
+        return;
+    cm_log_err(CM_LOG_WARN, "engine", err);
+    sweep_soon(arg);
 }
 
 /* ---- archive: documents ------------------------------------------------------------------------
  */
 
 struct keep {
+    struct engine *engine;
     json_t *members;
     cs_published_fn done;
     void *arg;
@@ -45,7 +54,7 @@ static void on_kept(void *arg, const struct cs_doc *doc, const struct cm_err *er
     if (keep->done)
         keep->done(keep->arg, doc, err);
     else
-        on_done(NULL, doc, err);
+        on_done(keep->engine, doc, err);
     json_decref(keep->members);
     cm_free(keep);
 }
@@ -57,7 +66,7 @@ void eng_archive(struct engine *engine, const char *ulid, const json_t *credenti
         "chain",     "root",      "fingerprint",       "san",     "issuer",         "not_before",
         "not_after", "issued_at", "public_key_sha256", "account", "key_generation", "revocation"};
     struct keep *keep = cm_calloc(1, sizeof(*keep));
-    *keep = (struct keep){.members = json_object(), .done = done, .arg = arg};
+    *keep = (struct keep){.engine = engine, .members = json_object(), .done = done, .arg = arg};
     for (size_t i = 0; i < sizeof(kept) / sizeof(kept[0]); i++)
         json_object_set(keep->members, kept[i], json_object_get(credential, kept[i]));
     cm_json_set_str(keep->members, "credential", ulid);
@@ -86,7 +95,7 @@ static void bury(struct engine *engine, const char *type, const char *name)
     CM_AUTO_STR id = cm_asprintf("%s:%s", type, name);
     CM_AUTO_JSON body = cs_peek_body(engine->env.store, id);
     if (body)
-        eng_edit(engine, id, type, edit_gone, on_done, NULL);
+        eng_edit(engine, id, type, edit_gone, on_done, engine);
 }
 
 struct leave {
@@ -97,9 +106,8 @@ struct leave {
 static void on_archived(void *arg, const struct cs_doc *doc, const struct cm_err *err)
 {
     struct leave *leave = arg;
-    (void)doc;
     if (err)
-        cm_log_err(CM_LOG_WARN, "engine", err); /* looked at again at the next sweep */
+        on_done(leave->engine, doc, err);
     else if (!leave->engine->dead)
         bury(leave->engine, "credential", leave->ulid);
     cm_free(leave);
@@ -160,7 +168,7 @@ static size_t sweep_type(struct engine *engine, enum cs_index index, const char 
             !is_over(body, cm_now_ms()))
             continue;
         count++;
-        eng_edit(engine, json_string_value(id), type, edit_gone, on_done, NULL);
+        eng_edit(engine, json_string_value(id), type, edit_gone, on_done, engine);
     }
     return count;
 }

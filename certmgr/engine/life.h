@@ -11,6 +11,7 @@
 #define ARCHIVE_SWEEP_MS  INT64_C(86400000)
 #define ARCHIVE_SWEEP_MAX 500 /* removed by one sweep; the next one follows soon */
 #define ARCHIVE_AGAIN_MS  60000
+#define ARCHIVE_RETRY_MS  5000 /* after a write that failed */
 #define ARCHIVE_NAME_TEXT 64
 
 /* ---- revoke.c ---- */

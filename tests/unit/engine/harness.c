@@ -171,7 +171,9 @@ static void on_sign(void *arg)
 {
     struct signing *signing = arg;
     struct cm_err err = CM_ERR_INIT;
-    if (signing->h->sign_away > 0) {
+    if (signing->h->sign_skip > 0) {
+        signing->h->sign_skip--;
+    } else if (signing->h->sign_away > 0) {
         int code = signing->h->sign_code;
         signing->h->sign_away--;
         cm_fail(&err, code ? code : CM_EBUSY, "the signature cannot be made now");

@@ -76,7 +76,8 @@ struct h {
     json_t *import_reply; /* of key.import (owned), or NULL */
     bool stage_unchanged; /* deploy.stage: nothing to do */
     unsigned sign_away;   /* document signatures that fail with "busy" … */
-    int sign_code;        /* … or with this code */
+    int sign_code;        /* … or with this code … */
+    unsigned sign_skip;   /* … after so many that are made */
     bool silent;          /* the agent never answers again */
     json_t *held;         /* (unused requests of a silent agent are dropped at the end) */
     /* last callback */

@@ -51,11 +51,39 @@ static void a_request_waits_for_a_store_that_failed(void **state)
     is_answered_later(*state, CM_EIO);
 }
 
+static bool is_removed(struct h *h)
+{
+    CM_AUTO_JSON credential = h_body(h, "credential", h->credential);
+    CM_AUTO_JSON keyfile = h_body(h, "keyfile", h->credential);
+    return !credential && !keyfile;
+}
+
+/* Request and answer are written; keyfile, archive and credential follow. */
+static void a_removal_is_ended_when_there_is_space(void **state)
+{
+    struct h *h = *state;
+    struct eng_actor actor = {.who = "ada", .via = "cli"};
+    h_account(h);
+    for (unsigned written = 2; written <= 4; written++) {
+        CM_AUTO_STR name = cm_asprintf("www%u.example.com", written);
+        json_decref(h_issue(h, name));
+        h_turns(h, 20);
+        h->sign_skip = written;
+        h->sign_away = 1;
+        h->sign_code = CM_EFULL;
+        eng_put_away(h->engine, h->credential, true, &actor, h_on_done, h);
+        assert_int_equal(h_done(h), 0);
+        h_until(h, is_removed, "the credential and its key to be removed");
+        assert_int_equal(h->sign_away, 0);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         H_TEST(a_request_waits_for_space),
         H_TEST(a_request_waits_for_a_store_that_failed),
+        H_TEST(a_removal_is_ended_when_there_is_space),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
