@@ -210,6 +210,8 @@ class Torture:
         self.proxy.gate.set()
         self.server.stop()
         self.proxy.stop()
+        if self.kept:  # where it stands, in its log: a frozen CA looks like a client that is stuck
+            self.pebble.processes[1].stop(signal.SIGQUIT)
         self.pebble.stop()
         self.named.stop()
         self.forget()
