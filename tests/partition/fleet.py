@@ -20,7 +20,7 @@ from notice_sinks import Webhook  # noqa: E402
 from net import Net  # noqa: E402
 
 NAMES = ("alpha", "bravo", "charlie", "delta", "echo")
-DISK = "64m"
+DISK = "160m"  # 9,500 credentials of a long run fill 64 MiB
 HOOK_PORT, SECRET = 7780, "secret of the partition test"
 API_TIMEOUT = 5.0  # a stopped server does not answer
 DEAD_CA = "https://127.0.0.1:9/dir"
