@@ -91,8 +91,7 @@ static int configure(struct app_listeners *all, const char *name, struct http_li
         opts->handler = web_handle;
         opts->arg = s->web;
     } else if (strcmp(name, "challenge") == 0) {
-        opts->handler = ch_http01_handle;
-        opts->arg = s->store;
+        ch_http01_opts(opts, s->store);
     } else if (strcmp(name, "replication") == 0 && s->replication != NULL) {
         opts->tls = all->peer_tls;
         opts->limit = replication_limit;

@@ -12,6 +12,12 @@
 
 #define CH_PATH "/.well-known/acme-challenge/"
 
+/* A CA checks all names of all open orders at once, from each of its places by one address; behind
+ * a proxy all of them come from one. */
+#define CH_CONNS_PER_ADDR 1024
+
+/* What a challenge listener is: its handler and limits; the rest of *opts is the caller's. */
+void ch_http01_opts(struct http_listen_opts *opts, struct cs_store *store);
 /* Handler of the challenge listeners: exact live tokens only, body = key authorization, else 404;
  * an expired token is never served. arg = struct cs_store *. */
 void ch_http01_handle(void *arg, struct http_exchange *ex);

@@ -98,3 +98,10 @@ void ch_http01_handle(void *arg, struct http_exchange *ex)
     else
         http_ex_reply(ex, 404, "text/plain", unknown, sizeof(unknown) - 1);
 }
+
+void ch_http01_opts(struct http_listen_opts *opts, struct cs_store *store)
+{
+    opts->handler = ch_http01_handle;
+    opts->arg = store;
+    opts->conns_per_addr = CH_CONNS_PER_ADDR;
+}

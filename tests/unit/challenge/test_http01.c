@@ -1,6 +1,10 @@
 /* Answering HTTP-01: exact live tokens only. */
 #include "tests/unit/challenge/support.h"
 
+#include <errno.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+
 #define A    "01HZZZZZZZZZZZZZZZZZZZZZZA"
 #define B    "01HZZZZZZZZZZZZZZZZZZZZZZB"
 #define NOW  INT64_C(1794794400000) /* 2026-11-16T02:00:00Z */
@@ -158,13 +162,57 @@ static void the_listener_answers_and_refuses(void **state)
     cm_loop_free(loop);
 }
 
+/* Ten orders of thirty names, looked at by one CA at once: nobody is sent away. */
+static void a_ca_comes_with_all_names_at_once(void **state)
+{
+    enum { COUNT = 300, AT_ONCE = 50 };
+    static const char request[] = "GET " CH_PATH "tokenA HTTP/1.1\r\nHost: a\r\n\r\n";
+    struct fixture *f = *state;
+    struct cm_err err = CM_ERR_INIT;
+    struct cm_loop *loop = cm_loop_new();
+    struct http_listener *listener;
+    struct http_listen_opts opts = {.address = "127.0.0.1:0", .fd = -1};
+    int fds[COUNT];
+    ch_http01_opts(&opts, f->store);
+    OK(http_listen(loop, &opts, &listener, &err), err);
+    cm_clock_fake(NOW, cm_mono_ms());
+    put_challenge(
+        f->store, A,
+        make_tokens((const char *const[][4]){{HOST, "tokenA", "tokenA.t", LIVE}, {NULL}}));
+    const char *port = strrchr(http_listener_address(listener), ':') + 1;
+    struct sockaddr_in there = {.sin_family = AF_INET,
+                                .sin_port = htons((uint16_t)strtol(port, NULL, 10)),
+                                .sin_addr = {.s_addr = htonl(INADDR_LOOPBACK)}};
+    for (int i = 0; i < COUNT; i++) {
+        fds[i] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        assert_int_equal(connect(fds[i], (struct sockaddr *)&there, sizeof(there)), 0);
+        for (int turn = 0; i % AT_ONCE == AT_ONCE - 1 && turn < AT_ONCE; turn++)
+            cm_loop_turn(loop, false); /* the kernel keeps few that nobody has accepted */
+    }
+    for (int i = 0; i < COUNT; i++)
+        assert_int_equal(send(fds[i], request, sizeof(request) - 1, MSG_NOSIGNAL),
+                         sizeof(request) - 1);
+    for (int i = 0; i < COUNT; i++) {
+        char reply[64] = {0};
+        ssize_t n;
+        while ((n = recv(fds[i], reply, sizeof(reply) - 1, MSG_DONTWAIT)) < 0 && errno == EAGAIN)
+            cm_loop_turn(loop, true);
+        assert_true(n > 12);
+        assert_memory_equal(reply, "HTTP/1.1 200", 12);
+        close(fds[i]);
+    }
+    cm_clock_fake(-1, -1);
+    http_listener_free(listener);
+    cm_loop_free(loop);
+}
+
 int main(void)
 {
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
     const struct CMUnitTest tests[] = {
         TEST(answers_live_tokens_only),         TEST(a_token_too_long_never_reaches_the_store),
         TEST(an_emptied_challenge_is_gone),     TEST(of_two_documents_the_live_token_counts),
-        TEST(the_listener_answers_and_refuses),
+        TEST(the_listener_answers_and_refuses), TEST(a_ca_comes_with_all_names_at_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
