@@ -12,7 +12,7 @@ from ours import lab
 from lab_dns import Named
 
 ZONE = "dns.bench.example"
-NAMED_PORT, COUNTER_PORT = 60970, 60972
+NAMED_PORT, COUNTER_PORT = 29970, 29972  # not of those that the system gives to clients
 
 
 class Counted(Named):
