@@ -47,18 +47,6 @@ void api_account_import(struct web_ctx *ctx)
                        cm_json_str(ctx->json, "passphrase"), &actor, imported, ctx);
 }
 
-static void exported(void *arg, const json_t *value, const struct cm_err *err)
-{
-    struct web_ctx *ctx = arg;
-
-    if (web_ctx_gone(ctx))
-        return;
-    if (err && err->code)
-        api_refused(ctx, err);
-    else
-        web_reply_json(ctx, 200, json_deep_copy(value));
-}
-
 void api_account_export(struct web_ctx *ctx)
 {
     static const struct api_member members[] = {{"passphrase", API_TEXT, false}};
@@ -66,5 +54,5 @@ void api_account_export(struct web_ctx *ctx)
 
     if (api_body_ok(ctx, members, 1))
         eng_account_export(ctx->web->env.engine, ctx->param, cm_json_str(ctx->json, "passphrase"),
-                           &actor, exported, ctx);
+                           &actor, api_exported, ctx);
 }

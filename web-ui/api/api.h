@@ -87,6 +87,8 @@ bool api_body_ok(struct web_ctx *ctx, const struct api_member *members, size_t c
 json_t *api_field_errors(const json_t *field_errors, const json_t *body);
 /* Replies an engine's refusal; "field: message" gets a pointer to that member. */
 void api_refused(struct web_ctx *ctx, const struct cm_err *err);
+/* What an export gave (200), or why it gave nothing; arg = struct web_ctx *. */
+void api_exported(void *arg, const json_t *value, const struct cm_err *err);
 /* {name: array} with the array taken. */
 json_t *api_list(const char *name, json_t *take_array);
 /* 202 with where to look: {credential, notes}. */

@@ -194,3 +194,15 @@ void api_done(void *arg, const struct cm_err *err)
     else
         web_reply(ctx, 204, NULL, "", 0);
 }
+
+void api_exported(void *arg, const json_t *value, const struct cm_err *err)
+{
+    struct web_ctx *ctx = arg;
+
+    if (web_ctx_gone(ctx))
+        return;
+    if (err && err->code)
+        api_refused(ctx, err);
+    else
+        web_reply_json(ctx, 200, json_deep_copy(value));
+}

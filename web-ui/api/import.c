@@ -30,18 +30,6 @@ void api_imports_post(struct web_ctx *ctx)
                cm_json_str(ctx->json, "sealed"), &actor, taken, ctx);
 }
 
-static void exported(void *arg, const json_t *value, const struct cm_err *err)
-{
-    struct web_ctx *ctx = arg;
-
-    if (web_ctx_gone(ctx))
-        return;
-    if (err && err->code)
-        api_refused(ctx, err);
-    else
-        web_reply_json(ctx, 200, json_deep_copy(value));
-}
-
 void api_credential_export(struct web_ctx *ctx)
 {
     static const struct api_member members[] = {{"sealed", API_TEXT, true}};
@@ -51,5 +39,5 @@ void api_credential_export(struct web_ctx *ctx)
         web_reply_status(ctx, 404);
     else if (api_body_ok(ctx, members, 1))
         eng_export(ctx->web->env.engine, ctx->param, cm_json_str(ctx->json, "sealed"), &actor,
-                   exported, ctx);
+                   api_exported, ctx);
 }
