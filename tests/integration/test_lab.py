@@ -11,12 +11,13 @@ from pathlib import Path
 import lab
 
 # A master with a worker, as nginx is; stubborn ones do not listen to SIGTERM.
-MASTER = "sleep 300 & echo $! >worker; echo $$ >master; {trap}; wait; wait"
+# Both pids are in place at once: a file that is only being written is not read.
+MASTER = "sleep 300 & {trap}; echo $$ $! >pids.new; mv pids.new pids; wait; wait"
 TEST = """
 import sys
 import lab
 lab.Process("master", ["sh", "-c", {command!r}], {scratch!r}, cwd={scratch!r}).start()
-lab.wait_for("the worker", lambda: lab.Path({scratch!r}, "master").exists())
+lab.wait_for("the worker", lambda: lab.Path({scratch!r}, "pids").exists())
 print("started", flush=True)
 {then}
 """
@@ -30,7 +31,8 @@ class EndOfALaboratory(unittest.TestCase):
             child = subprocess.Popen([sys.executable, "-c", code], cwd=Path(__file__).parent,
                                      stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
             self.assertEqual(child.stdout.readline(), "started\n")
-            pids = [int((Path(scratch) / name).read_text()) for name in ("master", "worker")]
+            pids = [int(pid) for pid in (Path(scratch) / "pids").read_text().split()]
+            self.assertEqual(len(pids), 2)
             if kill:
                 child.send_signal(kill)
             child.wait(60)
