@@ -15,6 +15,7 @@
 #include "base/core/mem.h"
 #include "base/core/num.h"
 #include "certmgr/acme/header.h"
+#include "certmgr/acme/op.h"
 
 void acme_reply_fini(struct acme_reply *reply)
 {
@@ -186,6 +187,13 @@ static bool is_network(int code)
     return code == CM_ENET || code == CM_ETIMEOUT || code == CM_ECLOSED || code == CM_EIO;
 }
 
+/* What is asked besides, unsigned, holds no order up: renewal information that cannot be had is no
+ * reason not to renew (RFC 9773 4.3.3). */
+static bool is_aside(const struct acme_order *o)
+{
+    return o->op && o->op->kind == ACME_OP_GET && o->step == STEP_OP;
+}
+
 /* Retries what is worth it inside the run.  Returns false when the reply is what it is. */
 static bool retry_quickly(struct acme_order *o)
 {
@@ -195,7 +203,7 @@ static bool retry_quickly(struct acme_order *o)
     int64_t after = reply->status >= 400 ? acme_retry_after(reply->headers, now) : 0;
     bool shaky = reply->err.code != 0 ? is_network(reply->err.code)
                                       : reply->status >= 500 || reply->status == 408;
-    if (after > 0)
+    if (after > 0 && !is_aside(o))
         acme_ca_pause(o->ca, after);
     /* Refused, so surely not done; 503 is how CAs limit by address before they look (6.6). */
     bool limited = (reply->status == 429 || reply->status == 503) && after > 0;

@@ -2,6 +2,7 @@
  */
 #include "tests/unit/engine/harness.h"
 
+#include "certmgr/acme/ca.h"
 #include "certmgr/engine/ari.h"
 #include "keyfile/certid.h"
 
@@ -131,6 +132,15 @@ static void a_failure_changes_nothing(void **state)
     assert_int_equal(next_action(h), usual);
     CM_AUTO_JSON still = h_status(h, "issued");
     assert_null(cm_json_obj(still, "error"));
+    /* nor does an overloaded service keep the CA's other work waiting */
+    h->ca.ari_status = 503;
+    h->ca.retry_after = "3600";
+    ask_now(h);
+    assert_true(pause_of(h) > HOUR - 60000);
+    struct eng_account *account = NULL;
+    assert_int_equal(eng_account_get(h->engine, "ca", &account, NULL), 0);
+    assert_true(account->ca->floor_ms <= cm_now_ms());
+    eng_account_unref(account);
 }
 
 static bool renewed(struct h *h)
