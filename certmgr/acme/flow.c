@@ -22,6 +22,7 @@ void acme_choose_enter(struct acme_order *o)
     const char *kid = acme_state_str(o, "kid");
     o->kid_changed = kid && strcmp(kid, o->kid) != 0;
     if (acme_state_str(o, "order_url")) {
+        o->pause_ms = acme_poll_left(o);
         acme_go(o, STEP_READ_ORDER);
     } else if (acme_state_str(o, "ordering_at")) {
         acme_lookup_start(o);

@@ -235,3 +235,5 @@ void acme_order_act(struct acme_order *o, const struct acme_order_object *object
 /* Begins to poll: soon when polls is 0, later the higher it is; Retry-After of the last reply
  * counts. */
 void acme_poll_start(struct acme_order *o, enum acme_step step, unsigned polls);
+/* What is left of a Retry-After of the saved order that an earlier life was told; 0 = nothing. */
+int64_t acme_poll_left(const struct acme_order *o);

@@ -15,9 +15,10 @@
  * 10 download         the chain
  *
  * Saved state: {"directory","names","kid","step","ordering_at","order_url","authorizations",
- * "finalize","certificate","expires_at","tokens","answered","csr","replaces_refused","left"}; left:
- * authorizations of the order dropped last that may be pending still, until the next one.  After a
- * crash the CA's order object decides where to go on; the state only says which order it is.
+ * "finalize","certificate","expires_at","poll_at","tokens","answered","csr","replaces_refused",
+ * "left"}; poll_at: the CA's Retry-After; left: authorizations of the order dropped last that may
+ * be pending still, until the next one.  After a crash the CA's order object decides where to go
+ * on; the state only says which order it is.
  */
 #include "certmgr/acme/order.h"
 
@@ -78,9 +79,9 @@ void acme_state_set(struct acme_order *o, const char *key, json_t *take)
 
 void acme_state_drop_order(struct acme_order *o)
 {
-    static const char *const keys[] = {"ordering_at", "order_url",   "authorizations",
-                                       "finalize",    "certificate", "expires_at",
-                                       "tokens",      "answered",    "csr"};
+    static const char *const keys[] = {"ordering_at", "order_url",  "authorizations", "finalize",
+                                       "certificate", "expires_at", "poll_at",        "tokens",
+                                       "answered",    "csr"};
     json_t *urls = cm_json_arr(o->state, "authorizations");
     acme_state_set(o, "left", urls ? json_incref(urls) : NULL);
     for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++)

@@ -32,8 +32,20 @@ static void plan_poll(struct acme_order *o)
     int64_t left = cm_json_time(o->state, "expires_at", now) - now;
     o->pause_ms = after > now ? after - now : poll_pause(o);
     if (left > 0 && o->pause_ms > left)
-        o->pause_ms = left; /* one last look at the deadline */
+        o->pause_ms = left;                                /* one last look at the deadline */
+    if (after > now && o->pause_ms > ACME_WAIT_SHORT_MS) { /* also for the next life */
+        char text[CM_TIME_TEXT];
+        cm_time_format(now + o->pause_ms, text);
+        acme_state_set(o, "poll_at", json_string(text));
+    }
     o->polls++;
+}
+
+int64_t acme_poll_left(const struct acme_order *o)
+{
+    int64_t now = cm_now_ms(), left = cm_json_time(o->state, "poll_at", 0) - now;
+    int64_t most = cm_json_time(o->state, "expires_at", 0) - now;
+    return left > 0 && left <= most ? left : 0; /* more: the clock has been set back since */
 }
 
 void acme_poll_start(struct acme_order *o, enum acme_step step, unsigned polls)

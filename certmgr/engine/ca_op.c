@@ -1,6 +1,8 @@
 /* One acme_op over the ports of a job that is in no table.  See ca_op.h. */
 #include "certmgr/engine/ca_op.h"
 
+#include "certmgr/acme/ca.h"
+#include "certmgr/engine/guard.h"
 #include "certmgr/engine/job.h"
 
 struct eng_op {
@@ -25,6 +27,8 @@ static void on_end(void *arg, const struct acme_op_reply *reply, const struct cm
     acme_op_fn done = op->done;
     void *done_arg = op->arg;
     op->done = NULL;
+    if (err)
+        eng_budget_keep_floor(op->job->engine, op->job->account);
     done(done_arg, reply, err); /* what reply points to is the operation's */
     eng_op_free(op);
 }

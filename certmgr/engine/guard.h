@@ -77,6 +77,9 @@ void eng_budget_failed(struct engine *engine, const char *account, const char *d
                        const char *name);
 void eng_budget_sweep(struct engine *engine);
 
+/* The CA's Retry-After for the whole account outlives this process, whatever it was an answer to.
+ */
+void eng_budget_keep_floor(struct engine *engine, const struct eng_account *account);
 /* The CA's Retry-After that was kept (job_budget.c) counts again after a restart. */
 void eng_budget_floor(struct engine *engine, const char *account, const char *directory,
                       struct acme_ca *ca);

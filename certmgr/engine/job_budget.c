@@ -188,19 +188,18 @@ static const char *failed_name(const struct cm_err *why)
                : NULL;
 }
 
-/* The CA's Retry-After for the whole account outlives this process. */
-static void keep_floor(struct job *job)
+void eng_budget_keep_floor(struct engine *engine, const struct eng_account *account)
 {
-    int64_t floor = job->account->ca->floor_ms;
+    int64_t floor = account->ca->floor_ms;
     struct cm_err err = CM_ERR_INIT;
-    CM_AUTO_STR key = cm_asprintf("floor/%s", job->account->name);
-    CM_AUTO_JSON old = cs_kv_get(job->engine->env.store, "budget", key);
+    CM_AUTO_STR key = cm_asprintf("floor/%s", account->name);
+    CM_AUTO_JSON old = cs_kv_get(engine->env.store, "budget", key);
     if (floor <= cm_now_ms() || cm_json_time(old, "until", 0) == floor)
         return;
     CM_AUTO_JSON row = json_object();
     cm_json_set_time(row, "until", floor);
-    cm_json_set_str(row, "directory", cm_json_str(job->account->body, "directory"));
-    if (cs_kv_put(job->engine->env.store, "budget", key, row, &err) != 0)
+    cm_json_set_str(row, "directory", cm_json_str(account->body, "directory"));
+    if (cs_kv_put(engine->env.store, "budget", key, row, &err) != 0)
         cm_log_err(CM_LOG_WARN, "engine", &err);
     cm_err_fini(&err);
 }
@@ -220,7 +219,7 @@ void job_budget_over(struct job *job, const struct cm_err *why)
     const char *name = failed_name(why);
     if (name)
         eng_budget_failed(job->engine, job->account->name, directory, name);
-    keep_floor(job);
+    eng_budget_keep_floor(job->engine, job->account);
 }
 
 void eng_budget_floor(struct engine *engine, const char *account, const char *directory,

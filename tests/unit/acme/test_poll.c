@@ -64,6 +64,42 @@ static void retry_after_of_the_ca(void **state)
     }
 }
 
+static int64_t looks[8]; /* when the order was read */
+static unsigned look_count;
+
+static void note_look(struct fake *f, const struct fake_req *req, struct fake_reply *r)
+{
+    add_header(f, req, r);
+    if (req->kind == FAKE_ORDER && look_count < 8)
+        looks[look_count++] = f->mono_ms;
+}
+
+/* The next life waits as long as this one would have: no look comes before the CA's time. */
+static void retry_after_of_an_order_outlives_the_process(void **state)
+{
+    (void)state;
+    struct fake f;
+    fake_init(&f);
+    f.after = note_look;
+    header = "Retry-After: 600";
+    f.polls_processing = 2;
+    look_count = 0;
+    fake_start(&f, 1);
+    while (look_count < 2 && fake_turn(&f)) {
+    }
+    assert_int_equal(look_count, 2); /* ready; then one while it is processing */
+    for (int i = 0; i < 3; i++)
+        assert_true(fake_turn(&f));
+    int64_t told = looks[1];
+    fake_restart(&f);
+    fake_start(&f, 1);
+    fake_run(&f);
+    assert_non_null(f.chain);
+    assert_in_range(looks[2], told + 595000, told + 605000);
+    assert_int_equal(f.finalized, 1);
+    fake_fini(&f);
+}
+
 static void endless_processing_ends_with_the_order(void **state)
 {
     (void)state;
@@ -139,6 +175,7 @@ int main(void)
         cmocka_unit_test(soon_at_first),
         cmocka_unit_test(pauses_grow_to_ten_seconds),
         cmocka_unit_test(retry_after_of_the_ca),
+        cmocka_unit_test(retry_after_of_an_order_outlives_the_process),
         cmocka_unit_test(endless_processing_ends_with_the_order),
         cmocka_unit_test(endless_pending_too),
         cmocka_unit_test(no_expires_member),

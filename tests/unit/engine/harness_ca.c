@@ -254,6 +254,8 @@ static void revoke_cert(struct h_ca *ca, struct http_exchange *ex, const json_t 
     ca->revocations++;
     if (problem) {
         CM_AUTO_STR type = cm_asprintf("urn:ietf:params:acme:error:%s", problem);
+        if (ca->retry_after)
+            http_ex_header(ex, "Retry-After", ca->retry_after);
         reply_json(ca, ex, 403,
                    json_pack("{s:s,s:s,s:i}", "type", type, "detail", "not so", "status", 403),
                    NULL);

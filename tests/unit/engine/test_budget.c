@@ -285,6 +285,12 @@ static void a_week_later_it_is_no_loop(void **state)
 /* ---- Retry-After ------------------------------------------------------------------------------
  */
 
+static bool has_error(struct h *h)
+{
+    CM_AUTO_JSON body = h_body(h, "credential", h->credential);
+    return cm_json_obj(body, "error") != NULL;
+}
+
 static void the_cas_pause_survives_a_restart(void **state)
 {
     struct h *h = *state;
@@ -302,6 +308,29 @@ static void the_cas_pause_survives_a_restart(void **state)
     assert_true(cm_json_time(other, "next_action_at", 0) >= cm_now_ms() + 1700000);
     assert_int_equal(waits_told(h), 1);
     assert_int_equal(h->ca.new_orders, 1); /* the CA was not asked */
+}
+
+/* Also when it was no order that the CA answered so. */
+static void a_pause_for_a_revocation_survives_a_restart(void **state)
+{
+    struct h *h = *state;
+    h_account(h);
+    json_decref(h_issue(h, "one.example.com"));
+    h->ca.refuse_revoke = "rateLimited";
+    h->ca.retry_after = "1800";
+    struct eng_actor actor = {.who = "ada", .via = "form"};
+    struct eng_revocation wish = {.reason = 4, .after = "keep"};
+    eng_revoke(h->engine, h->credential, &wish, &actor, h_on_done, h);
+    assert_int_equal(h_done(h), 0);
+    h_until(h, has_error, "the refusal");
+    h_until(h, is_idle, "the end");
+    h_restart(h);
+    assert_int_equal(h_submit(h, h_fields("two.example.com")), 0);
+    CM_AUTO_JSON other = h_status(h, "waiting");
+    h_until(h, is_idle, "the end");
+    assert_int_equal(waits_told(h), 1);
+    assert_true(cm_json_time(other, "next_action_at", 0) >= cm_now_ms() + 1700000);
+    assert_int_equal(h->ca.new_orders, 1);
 }
 
 /* ---- mass actions -----------------------------------------------------------------------------
@@ -459,6 +488,7 @@ int main(void)
         TEST(the_third_identical_issue_waits_for_a_person),
         TEST(a_week_later_it_is_no_loop),
         TEST(the_cas_pause_survives_a_restart),
+        TEST(a_pause_for_a_revocation_survives_a_restart),
         TEST(when_many_renewals_fail_the_others_wait),
         TEST(one_credential_that_fails_again_and_again_holds_nobody_back),
         TEST(the_end_is_told_while_the_renewal_is_held_back),
