@@ -117,6 +117,9 @@ static int64_t plan_restart(struct sup_child *child, int64_t now, int status)
     }
     child->alike = alike ? child->alike + 1 : 1;
     child->last_status = status;
+    /* It wants to begin anew (another role, another TLS key): that is no failure. */
+    if (WIFEXITED(status) && WEXITSTATUS(status) == 0 && child->alike <= SUP_WISHES_MAX)
+        return SUP_RESTART_MIN_MS;
     int64_t wait = child->alike > SUP_ALIKE_MAX ? SUP_ALIKE_MS : child->backoff_ms;
     child->backoff_ms *= 2;
     if (child->backoff_ms > SUP_RESTART_MAX_MS)
@@ -124,12 +127,12 @@ static int64_t plan_restart(struct sup_child *child, int64_t now, int status)
     return wait;
 }
 
-static void tell_end(const struct sup_child *child, int status)
+static void tell_end(const struct sup_child *child, int status, int64_t wait)
 {
     bool signalled = WIFSIGNALED(status);
     int number = signalled ? WTERMSIG(status) : WEXITSTATUS(status);
     const char *how = signalled ? "by signal" : "with status";
-    if (child->alike <= SUP_ALIKE_MAX)
+    if (wait < SUP_ALIKE_MS)
         cm_log(CM_LOG_WARN, "supervisor", child->name, "ended %s %d; started again", how, number);
     else
         cm_log(CM_LOG_ERROR, "supervisor", child->name,
@@ -146,9 +149,10 @@ bool sup_child_ended(struct sup_child *child, pid_t pid, int status, bool stoppi
     int64_t now = cm_mono_ms();
     child->pid = 0;
     sup_child_close(child);
-    child->start_at = now + plan_restart(child, now, status);
+    int64_t wait = plan_restart(child, now, status);
+    child->start_at = now + wait;
     if (!stopping)
-        tell_end(child, status);
+        tell_end(child, status, wait);
     return true;
 }
 

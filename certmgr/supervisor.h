@@ -10,6 +10,7 @@
 #define SUP_RESTART_MAX_MS    5000
 #define SUP_ALIKE_MAX         5 /* short lives in a row that end alike: only people can help … */
 #define SUP_ALIKE_MS          60000 /* … and it is tried so seldom */
+#define SUP_WISHES_MAX        20    /* short lives in a row that ended by their own wish */
 #define SUP_BIND_RETRY_MIN_MS 100
 #define SUP_BIND_RETRY_MS     15000
 #define SUP_HOOKS_MAX         16    /* running at a time; more are refused */

@@ -43,7 +43,7 @@ static int64_t live_as(struct sup_child *child, int64_t ms, int status)
 static int64_t live(struct sup_child *child, int64_t ms)
 {
     static int status;
-    status = (status + 1) % 100;
+    status = status % 100 + 1;
     return live_as(child, ms, status << 8);
 }
 
@@ -89,6 +89,20 @@ static void who_is_killed_comes_back_soon(void **state)
         assert_in_range(live_as(child, 10, SIGKILL), SUP_RESTART_MIN_MS, SUP_RESTART_MAX_MS);
 }
 
+/* Status 0 says that it wants to begin anew: neither waited for nor held against it, but no loop.
+ */
+static void a_wish_is_no_failure(void **state)
+{
+    struct sup_child *child = *state;
+    assert_int_equal(live(child, 10), SUP_RESTART_MIN_MS);
+    assert_int_equal(live(child, 10), 2 * SUP_RESTART_MIN_MS);
+    for (int i = 0; i < SUP_WISHES_MAX; i++)
+        assert_int_equal(live_as(child, 10, 0), SUP_RESTART_MIN_MS);
+    assert_int_equal(live_as(child, 10, 0), SUP_ALIKE_MS);
+    assert_int_equal(live(child, 10), 8 * SUP_RESTART_MIN_MS); /* one doubling for the last wish */
+    assert_int_equal(live_as(child, 10, 0), SUP_RESTART_MIN_MS);
+}
+
 static void is_due_when_the_wait_is_over(void **state)
 {
     struct sup_child *child = *state;
@@ -119,6 +133,7 @@ int main(void)
         TEST(a_long_life_begins_anew),
         TEST(ends_that_are_alike_are_tried_seldom),
         TEST(who_is_killed_comes_back_soon),
+        TEST(a_wish_is_no_failure),
         TEST(is_due_when_the_wait_is_over),
         TEST(another_process_is_not_its_business),
     };
