@@ -410,7 +410,10 @@ class Accounts(unittest.TestCase):
         self.assertNotEqual(after["thumbprint"], before["thumbprint"])
         self.assertNotIn("rollover", after)
         MANAGER.cli("account", "find", "living")  # the CA knows the new key
+        first = MANAGER.show(credential)["credential"]["fingerprint"]
         MANAGER.cli("renew", credential)          # and orders go on with it
+        lab.wait_for("the renewal", lambda: MANAGER.show(credential)["credential"][
+            "fingerprint"] != first, 40)
         wait_status(credential, "issued")
         done = MANAGER.cli("account", "delete", "living", check=False)
         self.assertIn("used by 1 credential", done.stderr)

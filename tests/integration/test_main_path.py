@@ -112,7 +112,7 @@ class MainPath(unittest.TestCase):
         FLEET.manager.wait_issued(credential)
         self.assertFalse(keyring("charlie", "away.kyr").exists())
         charlie.start()
-        lab.wait_for("charlie's keyring", keyring("charlie", "away.kyr").exists, 30)
+        lab.wait_for("charlie's keyring", keyring("charlie", "away.kyr").exists, 60)
 
     def test_5_outsiders(self):
         """Replication needs a key of the fleet; a wrong one does not even finish the handshake."""
@@ -167,7 +167,11 @@ class MainPath(unittest.TestCase):
                                       {"new_edits": False, "docs": [document]})
             self.assertEqual(reply[0]["error"], "forbidden", reply)
             self.assertTrue(reply[0]["reason"])
-        self.assertEqual(bravo.document(f"credential:{listed}")["_rev"], honest["_rev"])
+        # The manager itself may have written it again (the CA is asked about each some time).
+        there = bravo.document(f"credential:{listed}")
+        self.assertNotIn(there["_rev"], (forged["_rev"], older["_rev"]))
+        self.assertGreaterEqual(there["serial"], honest["serial"])
+        self.assertEqual(there["servers"], honest["servers"])
         _, _, body = FLEET.manager.api("GET", "/quarantine")
         kept = {row["id"]: row for row in body["quarantine"]}
         self.assertIn(request["_id"], kept)

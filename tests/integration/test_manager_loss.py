@@ -65,6 +65,11 @@ def roles(server, name):
     return (rows[name]["state"], "manager" in rows[name]["roles"])
 
 
+def pinned(server):
+    """The version of the trust root that its agent goes by."""
+    return json.loads((server.root / "var/lib/certmgr/agent/trust.json").read_text())["version"]
+
+
 def wait_roles(server, name, state, manager):
     lab.wait_for(f"{server.name} to see {name} {state}, manager {manager}",
                  lambda: roles(server, name) == (state, manager), 40)
@@ -165,6 +170,7 @@ class Loss(unittest.TestCase):
         self.sign(beta, alpha, proposal)
         lab.wait_for("the threshold", lambda: beta.json("trust", "show")["threshold"] == 2, 30)
         version = beta.json("trust", "show")["version"]
+        lab.wait_for("gamma's agent to follow", lambda: pinned(gamma) == version, 40)
         asked = beta.cli("server", "remove", "gamma", check=False)
         self.assertEqual(asked.returncode, 7, asked.stderr)
         self.assertIn("a server is removed", asked.stdout)

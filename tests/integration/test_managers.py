@@ -115,6 +115,7 @@ class Managers(unittest.TestCase):
             self.skipTest("this build has no steps")
         alpha, beta = self.fleet(51, "alpha", "beta")
         self.standby(alpha, beta)
+        lab_steps.settle([beta.steps], 0.5)  # its agent writes down that it is a standby
         beta.steps.arm("trust.json.after")
         done = beta.cli("manager", "promote", check=False)
         self.assertNotEqual(done.returncode, 0)

@@ -83,12 +83,11 @@ class Notices(unittest.TestCase):
         self.assertIn("mail to admin@example.com night@example.com: sent", done.stdout)
         self.assertIn(f"webhook to http://127.0.0.1:{HOOK_PORT}: sent", done.stdout)
         self.assertNotIn("token-in-path", done.stdout)
-        mail = RELAY.mails[-1]
-        self.assertEqual(str(mail["Subject"]), "[CertMgr] Test notice")
+        mail = next(m for m in RELAY.mails if m["Subject"] == "[CertMgr] Test notice")
         self.assertEqual(mail.recipients, ["admin@example.com", "night@example.com"])
         self.assertEqual(str(mail["From"]), "CertMgr <certmgr@alpha.example>")
         self.assertIn("root asked for this on server alpha", mail.words)
-        self.assertTrue(HOOK.messages[-1]["test"])
+        self.assertTrue(any(message["test"] for message in HOOK.messages))
         self.assertEqual(HOOK.refused, [])
 
     def test_2_failed_order(self):
@@ -136,6 +135,7 @@ class Notices(unittest.TestCase):
 
     def test_4_silent_server(self):
         charlie = FLEET.server["charlie"]
+        before = count("open", "server_silent", "bravo")  # it was away itself, slow machines longer
         charlie.stop()
         FLEET.manager.json("request", "-d", "silent.notify.example", "-s", "charlie")
         wait_event("open", "server_silent", "charlie", 60)
@@ -143,7 +143,7 @@ class Notices(unittest.TestCase):
         charlie.start()
         wait_event("resolved", "server_silent", "charlie", 60)
         wait_event("resolved", "deploy_failed", "silent.notify.example", 60)
-        self.assertEqual([e for e in HOOK.events("server_silent") if "bravo" in e[2]], [])
+        self.assertEqual(count("open", "server_silent", "bravo"), before)
 
     def test_5_receiver_away(self):
         """What nobody takes waits, also over a kill, and arrives later under the same id."""
@@ -154,9 +154,12 @@ class Notices(unittest.TestCase):
                            "--keyring-file", "away.kyr")
         lab.wait_for("the first attempt", lambda: HOOK.posts > before, 90)
         lab.wait_for("the mail", lambda: len(RELAY.mails) > mails, 30)
-        status = lab.wait_for("the failure to be shown", lambda: FLEET.manager.json("status")
-                              ["notices"].get("failed") and FLEET.manager.json("status"), 30)
-        self.assertIn("status 503", status["notices"]["failed"]["error"])
+        def failed():
+            notices = FLEET.manager.json("status")["notices"]
+            # the mail is away for good: only what the webhook refused waits
+            return notices if notices["waiting"] == 1 and "failed" in notices else None
+        notices = lab.wait_for("the failure to be shown", failed, 30)
+        self.assertIn("status 503", notices["failed"]["error"])
         FLEET.manager.kill()
         HOOK.status = 204
         FLEET.manager.start()
@@ -186,8 +189,8 @@ class Notices(unittest.TestCase):
         self.assertEqual((relay.mails, relay.logins), ([], []))
         done = attempt(ca_file=FLEET.pebble.ca)
         self.assertEqual((done.returncode, done.stderr), (0, ""))
-        self.assertEqual(relay.logins, [("cm", True)])
-        self.assertEqual(relay.subjects()[-1], "[CertMgr] Test notice")
+        self.assertEqual(set(relay.logins), {("cm", True)})  # other notices may come, too
+        self.assertIn("[CertMgr] Test notice", relay.subjects())
         (manager.root / "etc/certmgr/smtp-password").write_text("wrong\n")
         done = manager.cli("notify", "test", check=False)
         self.assertEqual(done.returncode, 1)

@@ -32,7 +32,8 @@ class Rotate(unittest.TestCase):
         self.assertTrue(all(before[k] != after[k] for k in before), (before, after))
         lab.wait_for("alpha to list them", lambda: rotation.listed(alpha, "beta") == after)
         lab.wait_for("gamma to list them", lambda: rotation.listed(gamma, "beta") == after)
-        self.assertNotIn("old", rotation.entry(alpha, "beta"))
+        lab.wait_for("alpha's agent to drop the former ones",
+                     lambda: "old" not in rotation.entry(alpha, "beta"))
         self.assertEqual(rotation.secrets_left(beta), [])
         # Whatever it wrote was signed anew before the former key stopped to count.
         self.assertEqual(alpha.json("replication", "refused")["quarantine"], [])
@@ -112,7 +113,8 @@ class Rotate(unittest.TestCase):
         lab.wait_for("a proposal", lambda: alpha.json("trust", "show").get("proposal"))
         self.sign(fleet)
         lab.wait_for("two to be needed",
-                     lambda: alpha.json("trust", "show")["threshold"] == 2, 60)
+                     lambda: all(server.json("trust", "show")["threshold"] == 2
+                                 for server in fleet.servers), 60)
         return fleet
 
     def sign(self, fleet):

@@ -49,10 +49,10 @@ class Supervisor(unittest.TestCase):
         other = {"front-process": "agent-process", "agent-process": "front-process"}[process]
         beside = SERVER.pid_of(other)
         os.kill(old, signal.SIGKILL)
-        lab.wait_for(f"another {process}", lambda: SERVER.pid_of(process) not in (None, old), 15)
+        lab.wait_for(f"another {process}", lambda: SERVER.pid_of(process) not in (None, old), 30)
         lab.wait_for("the agent's channel", lambda: SERVER.cli(
             "status", "--json", check=False).returncode == 0 and
-            SERVER.json("status")["agent_connected"], 15)
+            SERVER.json("status")["agent_connected"], 30)
         self.assertEqual(SERVER.pid_of(other), beside, "the other process is left alone")
         self.assertEqual(listener(SERVER, "ui")["state"], "open")
         # the agent answers: an invitation is signed there
@@ -69,11 +69,11 @@ class Supervisor(unittest.TestCase):
         self.assertEqual(len(children), 2)
         SERVER.process.child.kill()
         SERVER.process.child.wait()
-        lab.wait_for("the children to end", lambda: all(map(gone, children)), 10)
+        lab.wait_for("the children to end", lambda: all(map(gone, children)), 30)
         SERVER.start()
         for name in ("ui", "replication", "challenge", "api"):
             lab.wait_for(f"listener {name}",
-                         lambda: listener(SERVER, name)["state"] == "open", 10)
+                         lambda: listener(SERVER, name)["state"] == "open", 30)
 
     def send_as_front(self, data):
         """A packet to the supervisor through the front's own end of their channel."""
@@ -92,13 +92,13 @@ class Supervisor(unittest.TestCase):
             told = SERVER.process.log.read_text().count(said)
             self.send_as_front(packet)
             lab.wait_for("another front",
-                         lambda: SERVER.pid_of("front-process") not in (None, old), 15)
+                         lambda: SERVER.pid_of("front-process") not in (None, old), 30)
             self.assertGreater(SERVER.process.log.read_text().count(said), told, packet)
             self.assertIsNone(SERVER.process.child.poll(), "the supervisor goes on")
             self.assertEqual(SERVER.pid_of("agent-process"), agent)
             lab.wait_for("the agent's channel", lambda: SERVER.cli(
                 "status", "--json", check=False).returncode == 0 and
-                SERVER.json("status")["agent_connected"], 15)
+                SERVER.json("status")["agent_connected"], 30)
 
     def test_a_second_server_on_the_same_state_is_refused(self):
         second = subprocess.run([str(SERVER.certmgr), "--root", str(SERVER.root), "serve"],
@@ -148,7 +148,7 @@ class Supervisor(unittest.TestCase):
         server = lab.Server(DIRECTORY, "echo", "127.0.0.98").init().start()
         children = [pid for pid, _ in server.children()]
         server.process.child.send_signal(signal.SIGTERM)
-        self.assertEqual(server.process.child.wait(15), 0)
+        self.assertEqual(server.process.child.wait(30), 0)
         self.assertTrue(all(map(gone, children)))
         self.assertFalse((server.root / "run/certmgr/certmgr.sock").exists())
         self.assertFalse(lab.port_open("127.0.0.98", 8443))

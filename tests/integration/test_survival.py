@@ -6,6 +6,7 @@ kind of weather and takes every combination for 30 names; otherwise a sample.
 
 import os
 import random
+import threading
 import time
 import unittest
 from concurrent.futures import ThreadPoolExecutor
@@ -109,11 +110,17 @@ class Survival(unittest.TestCase):
         self.one_each(ids)
 
     def stormy(self, share, kinds):
-        """A share of the POSTs meets one of these fates."""
-        dice = random.Random(SEED)
+        """A share of the POSTs meets these fates: as cards are dealt, so that none is left out."""
+        dice, deck, lock = random.Random(SEED), [], threading.Lock()
 
         def weather(_kind, method):
-            return dice.choice(kinds) if method == "POST" and dice.random() < share else None
+            if method != "POST":
+                return None
+            with lock:
+                if not deck:
+                    deck.extend(kinds + [None] * round(len(kinds) / share - len(kinds)))
+                    dice.shuffle(deck)
+                return deck.pop()
         PROXY.weather = weather
 
     def test_busy(self):
