@@ -175,6 +175,16 @@ static int finish(struct cli *cli, struct answer *a, bool again, json_t **ret)
     return status;
 }
 
+static void ask(const struct http_call_opts *opts, struct answer *a)
+{
+    a->loop = cm_loop_new();
+    struct http_client *client = http_client_new(a->loop);
+    if (http_call(client, opts, on_answer, a, &a->err) != NULL)
+        cm_loop_run(a->loop);
+    http_client_free(client);
+    cm_loop_free(a->loop);
+}
+
 int cli_api(struct cli *cli, const char *method, const char *path, const json_t *body, json_t **ret)
 {
     if (cli->help_of != NULL)
@@ -190,12 +200,16 @@ int cli_api(struct cli *cli, const char *method, const char *path, const json_t 
                                   .allow_http = true,
                                   .reply_max = API_REPLY_MAX,
                                   .unix_socket = cli->config.socket};
-    struct answer a = {.loop = cm_loop_new()};
-    struct http_client *client = http_client_new(a.loop);
-    if (http_call(client, &opts, on_answer, &a, &a.err) != NULL)
-        cm_loop_run(a.loop);
-    http_client_free(client);
-    cm_loop_free(a.loop);
+    struct answer a = {.err = CM_ERR_INIT};
+    ask(&opts, &a);
+    /* A server whose role changed or whose hold ended begins anew and cuts what it was just asked;
+     * the next question waits until it is there. */
+    if (a.err.code == CM_ENET && strcmp(method, "GET") == 0) {
+        json_decref(a.body);
+        cm_err_fini(&a.err);
+        a = (struct answer){.err = CM_ERR_INIT};
+        ask(&opts, &a);
+    }
     return finish(cli, &a, may_repeat(method, path), ret);
 }
 

@@ -2,6 +2,8 @@
  * with which exit status. */
 #include "tests/unit/cli/support.h"
 
+#include <sys/socket.h>
+
 #define ULID "01ARZ3NDEKTSV4RRFFQ69G5FAV"
 #define API  "/api/v1"
 
@@ -191,6 +193,55 @@ static void nobody_there_is_unreachable(void **state)
     CM_AUTO_JSON v = NULL;
     assert_int_equal(cm_json_parse(said->out, strlen(said->out), &v, NULL), 0);
     assert_string_equal(cm_json_str(cm_json_obj(v, "error"), "code"), "network");
+}
+
+/* A server that cuts so many connections, once it was asked, before it answers one. */
+static void serve_after_cuts(int cuts)
+{
+    static const char answer[] = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
+                                 "Content-Length: 17\r\n\r\n{\"renew_days\": 9}";
+    CM_AUTO_STR dir = cm_asprintf("%s/run/certmgr", place.root);
+    CM_AUTO_STR address = cm_asprintf("unix:%s/certmgr.sock", dir);
+    int fd = -1;
+    assert_int_equal(cm_dir_make(dir, 0755, NULL), 0);
+    assert_int_equal(http_bind(address, &fd, NULL), 0);
+    place.server = fork();
+    assert_true(place.server >= 0);
+    while (place.server == 0) {
+        char asked[4096];
+        struct pollfd ready = {.fd = fd, .events = POLLIN};
+        (void)poll(&ready, 1, -1);
+        int one = accept(fd, NULL, NULL);
+        if (one < 0)
+            continue;
+        ready.fd = one;
+        (void)poll(&ready, 1, -1);
+        if (read(one, asked, sizeof(asked)) > 0 && cuts-- <= 0)
+            (void)!write(one, answer, sizeof(answer) - 1);
+        close(one);
+    }
+    close(fd);
+}
+
+/* Who begins anew while it is asked something is asked once more, if nothing is changed by that. */
+static void a_cut_question_is_asked_once_more(void **state)
+{
+    (void)state;
+    serve_after_cuts(1);
+    struct said *said = RUN(&place, "settings", "--json");
+    assert_int_equal(said->status, CLI_OK);
+    assert_has(said->out, "renew_days");
+    teardown(NULL);
+    setup(NULL);
+    serve_after_cuts(2);
+    said = RUN(&place, "settings", "--json");
+    assert_int_equal(said->status, CLI_UNREACHABLE);
+    assert_has(said->err, "does not answer");
+    teardown(NULL);
+    setup(NULL);
+    serve_after_cuts(1);
+    said = RUN(&place, "retry", ULID);
+    assert_int_equal(said->status, CLI_UNREACHABLE);
 }
 
 static void a_refusal_maps_to_its_status(void **state)
@@ -511,6 +562,7 @@ int main(void)
         T(a_broken_configuration_is_told),
         T(a_join_token_is_judged_before_anything_is_made),
         T(nobody_there_is_unreachable),
+        T(a_cut_question_is_asked_once_more),
         T(a_refusal_maps_to_its_status),
         T(a_request_sends_its_fields),
         T(waiting_ends_with_the_credentials_status),
