@@ -220,6 +220,10 @@ class Killing(unittest.TestCase):
         return ({row["name"]: (row["state"], ",".join(row["roles"])) for row in rows},
                 json.loads(shown.stdout)["version"])
 
+    def members(self, server):
+        """{name: (state, roles)} as soon as it can be asked: it may be starting anew."""
+        return lab.wait_for(f"{server.name} to list the servers", lambda: self.roles(server), 60)[0]
+
     def same_everywhere(self, servers, wanted):
         """All see the roles that are wanted, in one version of the trust root."""
         def seen():

@@ -36,7 +36,7 @@ class Membership(Killing):
             beta.stop()
             beta.process.child = None
             shutil.rmtree(beta.root / "var/lib/certmgr", ignore_errors=True)
-            if "beta" in self.roles(alpha)[0] and self.roles(alpha)[0]["beta"][0] != "removed":
+            if self.members(alpha).get("beta", ("removed",))[0] != "removed":
                 alpha.quiet("server", "remove", "beta")
 
         def invite():
@@ -66,13 +66,13 @@ class Membership(Killing):
             self.nothing_left(beta)
 
         def member():
-            if self.roles(alpha)[0].get("beta", ("",))[0] != "active":
+            if self.members(alpha).get("beta", ("",))[0] != "active":
                 invited()
                 join()
             is_member()
 
         def removed():
-            self.assertEqual(self.roles(alpha)[0]["beta"][0], "removed")
+            self.assertEqual(self.members(alpha)["beta"][0], "removed")
             self.writes(alpha, [])
             # Nobody comes back with what is left of an old invitation.
             old = json.loads((alpha.root / "var/lib/certmgr/agent/invitations.json").read_text())
@@ -114,11 +114,11 @@ class Power(Killing):
 
         def is_server(manager, other):
             def lead():
-                now = self.roles(manager)[0]
-                if "manager" not in now[manager.name][1]:
+                if "manager" not in self.members(manager)[manager.name][1]:
                     make_standby(other, manager)
-                    manager.quiet("manager", "promote")
-                if "standby" in self.roles(manager)[0][other.name][1]:
+                    lab.wait_for("the promotion", lambda: manager.quiet(
+                        "manager", "promote", check=False).returncode == 0, 60, 0.2)
+                if "standby" in self.members(manager)[other.name][1]:
                     lab.wait_for("a plain server", lambda: manager.quiet(
                         "server", "role", other.name, "server", check=False).returncode == 0)
                 self.both(manager, other, "server")
