@@ -23,6 +23,7 @@
 #define FAKE_CUT       101 /* truncated over UDP, whole over TCP */
 #define FAKE_WRONG_ID  102
 #define FAKE_GARBAGE   103
+#define FAKE_ANSWER    70000 /* room for an answer */
 
 /* "owner TYPE data": A, AAAA address; NS, CNAME, DNAME target; SOA mname; TXT text; CAA flags tag
  * value.  Owner "@" is the name that was asked; the target "^name" has its labels left of the
@@ -234,10 +235,21 @@ static inline void fake_serve_tcp(struct fake_dns *fake, int address, unsigned c
     close(fd);
 }
 
+static inline void fake_serve_udp(struct fake_dns *fake, int address, unsigned char *out)
+{
+    unsigned char msg[2048];
+    struct sockaddr_in from;
+    socklen_t size = sizeof(from);
+    ssize_t n = recvfrom(fake->udp[address], msg, sizeof(msg), 0, (void *)&from, &size);
+    size_t len = n > 16 ? fake_answer(fake, address, 0, msg, (size_t)n, out) : 0;
+    if (len > 0)
+        sendto(fake->udp[address], out, len, 0, (void *)&from, size);
+}
+
 static inline void *fake_serve(void *arg)
 {
     struct fake_dns *fake = arg;
-    unsigned char *out = malloc(70000);
+    unsigned char *out = malloc(FAKE_ANSWER);
     while (!fake->stop) {
         struct pollfd p[2 * FAKE_ADDRESSES];
         for (int i = 0; i < FAKE_ADDRESSES; i++) {
@@ -247,17 +259,10 @@ static inline void *fake_serve(void *arg)
         if (poll(p, 2 * FAKE_ADDRESSES, 20) <= 0)
             continue;
         for (int i = 0; i < FAKE_ADDRESSES; i++) {
-            unsigned char msg[2048];
-            struct sockaddr_in from;
-            socklen_t size = sizeof(from);
             if (p[FAKE_ADDRESSES + i].revents)
                 fake_serve_tcp(fake, i, out);
-            if (!p[i].revents)
-                continue;
-            ssize_t n = recvfrom(fake->udp[i], msg, sizeof(msg), 0, (void *)&from, &size);
-            size_t len = n > 16 ? fake_answer(fake, i, 0, msg, (size_t)n, out) : 0;
-            if (len > 0)
-                sendto(fake->udp[i], out, len, 0, (void *)&from, size);
+            if (p[i].revents)
+                fake_serve_udp(fake, i, out);
         }
     }
     free(out);
@@ -284,8 +289,9 @@ static inline int fake_bind(struct fake_dns *fake, int index, int type)
     return fd;
 }
 
-static inline void fake_start(struct fake_dns *fake, const char *base, int port,
-                              const struct fake_rule *rules)
+/* Sockets without the thread: whoever has a loop serves them there. */
+static inline void fake_open(struct fake_dns *fake, const char *base, int port,
+                             const struct fake_rule *rules)
 {
     *fake = (struct fake_dns){.rules = rules, .port = port};
     snprintf(fake->base, sizeof(fake->base), "%s", base);
@@ -293,6 +299,20 @@ static inline void fake_start(struct fake_dns *fake, const char *base, int port,
         fake->udp[i] = fake_bind(fake, i, SOCK_DGRAM);
         fake->tcp[i] = fake_bind(fake, i, SOCK_STREAM);
     }
+}
+
+static inline void fake_close(struct fake_dns *fake)
+{
+    for (int i = 0; i < FAKE_ADDRESSES; i++) {
+        close(fake->udp[i]);
+        close(fake->tcp[i]);
+    }
+}
+
+static inline void fake_start(struct fake_dns *fake, const char *base, int port,
+                              const struct fake_rule *rules)
+{
+    fake_open(fake, base, port, rules);
     pthread_create(&fake->thread, NULL, fake_serve, fake);
 }
 
@@ -300,19 +320,19 @@ static inline void fake_stop(struct fake_dns *fake)
 {
     fake->stop = true;
     pthread_join(fake->thread, NULL);
-    for (int i = 0; i < FAKE_ADDRESSES; i++) {
-        close(fake->udp[i]);
-        close(fake->tcp[i]);
-    }
+    fake_close(fake);
 }
 
-/* Put in front of c-ares by the linker (--wrap): real waits would take long. */
+/* Put in front of c-ares by the linker (--wrap): where nobody answers, real waits would take long.
+ * A test shortens them for its silent servers alone: on a busy machine those that answer are late,
+ * too. */
 #ifdef ARES__H
+static int fake_hurry = 1; /* times shorter than the product's */
 int __real_ares_init_options(ares_channel *channel, struct ares_options *options, int mask);
 int __wrap_ares_init_options(ares_channel *channel, struct ares_options *options, int mask);
 int __wrap_ares_init_options(ares_channel *channel, struct ares_options *options, int mask)
 {
-    options->timeout /= 20;
+    options->timeout /= fake_hurry;
     return __real_ares_init_options(channel, options, mask);
 }
 #endif

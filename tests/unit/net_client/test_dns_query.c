@@ -138,7 +138,9 @@ static void failures_are_told_apart(void **state)
     };
     (void)state;
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-        struct outcome o = ask(rows[i].name, DNS_TXT, NULL);
+        bool silent = rows[i].status == DNS_TIMEOUT;
+        fake_hurry = silent ? 20 : 1;
+        struct outcome o = ask(rows[i].name, DNS_TXT, silent ? SECOND : NULL);
         if (o.reply.status != rows[i].status || o.code != rows[i].code ||
             !strstr(o.what, rows[i].what))
             fail_msg("%s: status %d, %s", rows[i].name, o.reply.status, o.what);
