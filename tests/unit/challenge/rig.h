@@ -240,15 +240,53 @@ static inline void on_checked(void *arg, const struct cm_err *err)
         cm_err_copy(&rig->err, err);
 }
 
-static inline int run(struct rig *rig, json_t *take_tokens, int deadline_ms)
+/* Put before the loop's by the linker: a check's deadline counts from the end of its first round,
+ * however long a busy machine took for that one. */
+#define ROUND_MS 20000
+static bool catching;
+static struct cm_timer *caught_pause, *caught_deadline;
+static int64_t caught_ms;
+void __real_cm_timer_start(struct cm_timer *timer, int64_t ms);
+void __wrap_cm_timer_start(struct cm_timer *timer, int64_t ms);
+void __wrap_cm_timer_start(struct cm_timer *timer, int64_t ms)
 {
-    ch_self_check(rig->loop, rig->http, rig->dns, take_tokens, rig->port, deadline_ms, on_checked,
-                  rig);
-    json_decref(take_tokens); /* the check has its own copy */
-    assert_false(rig->called);
+    if (catching && ms == 0) {
+        caught_pause = timer;
+    } else if (catching) {
+        caught_deadline = timer;
+        caught_ms = ms;
+        ms = ROUND_MS;
+    } else if (timer == caught_pause && caught_deadline) {
+        __real_cm_timer_start(caught_deadline, caught_ms);
+        caught_deadline = NULL;
+    }
+    __real_cm_timer_start(timer, ms);
+}
+
+static inline struct ch_check *check_begin(struct rig *rig, json_t *tokens, int deadline_ms)
+{
+    catching = true;
+    struct ch_check *check = ch_self_check(rig->loop, rig->http, rig->dns, tokens, rig->port,
+                                           deadline_ms, on_checked, rig);
+    catching = false;
+    assert_true(caught_pause && caught_deadline);
+    return check;
+}
+
+static inline int check_end(struct rig *rig)
+{
     while (!rig->called)
         cm_loop_turn(rig->loop, true);
+    caught_pause = caught_deadline = NULL;
     return rig->err.code;
+}
+
+static inline int run(struct rig *rig, json_t *take_tokens, int deadline_ms)
+{
+    check_begin(rig, take_tokens, deadline_ms);
+    json_decref(take_tokens); /* the check has its own copy */
+    assert_false(rig->called);
+    return check_end(rig);
 }
 
 #define ONE(host)                                                                                  \

@@ -200,13 +200,9 @@ static int run_alpn(struct rig *rig, json_t *take_tokens, int port, int deadline
         if (i == 0)
             cm_json_set_str(token, "type", "tls-alpn-01");
     }
-    struct ch_check *check = ch_self_check(rig->loop, rig->http, rig->dns, take_tokens, rig->port,
-                                           deadline_ms, on_checked, rig);
-    ch_check_tls_port(check, port);
+    ch_check_tls_port(check_begin(rig, take_tokens, deadline_ms), port);
     json_decref(take_tokens);
-    while (!rig->called)
-        cm_loop_turn(rig->loop, true);
-    return rig->err.code;
+    return check_end(rig);
 }
 
 /* One token by handshake, the other by HTTP; the first is there after a while. */
