@@ -38,24 +38,31 @@ static struct sup_listener listener_at(const char *address)
     return l;
 }
 
-/* A free port: found by the system, then given back. */
+#define HOST       "127.0.232.1"
+#define FIRST_PORT 20000 /* below those of clients (ip_local_port_range) */
+
+/* A port that is free and stays free: nobody is given it, and this process has its own to try. -1 =
+ * there is no such family here. */
 static int free_port(int family)
 {
-    struct sockaddr_storage ss = {.ss_family = (sa_family_t)family};
-    socklen_t len = family == AF_INET ? sizeof(struct sockaddr_in) : sizeof(struct sockaddr_in6);
-    if (family == AF_INET)
-        ((struct sockaddr_in *)&ss)->sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    else
-        ((struct sockaddr_in6 *)&ss)->sin6_addr = in6addr_loopback;
-    int fd = socket(family, SOCK_STREAM, 0);
-    if (fd < 0 || bind(fd, (struct sockaddr *)&ss, len) != 0) {
-        close(fd);
-        return -1;
+    struct sockaddr_in in = {.sin_family = AF_INET};
+    struct sockaddr_in6 in6 = {.sin6_family = AF_INET6, .sin6_addr = in6addr_loopback};
+    assert_int_equal(inet_pton(AF_INET, HOST, &in.sin_addr), 1);
+    for (int i = 0, from = FIRST_PORT + (int)(getpid() % 10000); i < 100; i++) {
+        in.sin_port = in6.sin6_port = htons((uint16_t)(from + i));
+        int fd = socket(family, SOCK_STREAM, 0);
+        int rc = fd < 0              ? -1
+                 : family == AF_INET ? bind(fd, (struct sockaddr *)&in, sizeof(in))
+                                     : bind(fd, (struct sockaddr *)&in6, sizeof(in6));
+        int why = errno;
+        if (fd >= 0)
+            close(fd);
+        if (rc == 0)
+            return from + i;
+        if (why != EADDRINUSE)
+            break;
     }
-    assert_int_equal(getsockname(fd, (struct sockaddr *)&ss, &len), 0);
-    close(fd);
-    return ntohs(family == AF_INET ? ((struct sockaddr_in *)&ss)->sin_port
-                                   : ((struct sockaddr_in6 *)&ss)->sin6_port);
+    return -1;
 }
 
 /* The group is in force before anybody can connect; one that does not exist is told by name. */
@@ -128,29 +135,29 @@ static void clients_are_refused_until_the_front_listens(void **state)
 {
     (void)state;
     int port = free_port(AF_INET);
-    CM_AUTO_STR address = cm_asprintf("127.0.0.1:%d", port);
+    CM_AUTO_STR address = cm_asprintf(HOST ":%d", port);
     struct sup_listener l = listener_at(address);
     assert_int_equal(sup_listener_bind(&l), 0);
     assert_true(l.fd >= 0);
     assert_string_equal(l.error, "");
-    assert_int_equal(connect_tcp("127.0.0.1", port), ECONNREFUSED);
+    assert_int_equal(connect_tcp(HOST, port), ECONNREFUSED);
     struct cm_loop *loop = cm_loop_new();
     struct http_listener *http = NULL;
     struct cm_err err = CM_ERR_INIT;
     struct http_listen_opts opts = {.fd = dup(l.fd), .handler = on_request};
     assert_int_equal(http_listen(loop, &opts, &http, &err), 0);
-    assert_int_equal(connect_tcp("127.0.0.1", port), 0);
+    assert_int_equal(connect_tcp(HOST, port), 0);
     http_listener_free(http);
     cm_loop_free(loop);
     sup_listener_close(&l);
-    assert_int_equal(connect_tcp("127.0.0.1", port), ECONNREFUSED);
+    assert_int_equal(connect_tcp(HOST, port), ECONNREFUSED);
 }
 
 static void a_taken_port_says_so_and_is_bound_later(void **state)
 {
     (void)state;
     int port = free_port(AF_INET), other = -1;
-    CM_AUTO_STR address = cm_asprintf("127.0.0.1:%d", port);
+    CM_AUTO_STR address = cm_asprintf(HOST ":%d", port);
     struct cm_err err = CM_ERR_INIT;
     assert_int_equal(http_bind(address, &other, &err), 0);
     struct sup_listener l = listener_at(address);

@@ -79,7 +79,9 @@ static void serves_one_channel_after_the_other(void **state)
                            "names", "a.example", "servers", "manager"));
     assert_non_null(cm_json_str(key, "csr"));
     char byte;
-    assert_int_equal(read(old, &byte, 1), 0); /* closed, and nothing came */
+    while (read(old, &byte, 1) > 0)
+        ; /* on a busy machine the key may have come before the new channel did */
+    assert_int_equal(read(old, &byte, 1), 0); /* closed */
     close(old);
 
     /* A broken channel ends that channel, not the agent. */

@@ -149,7 +149,8 @@ static inline void turn(struct server *s)
 
 static inline void turn_for(struct server *s, int64_t ms)
 {
-    for (int64_t end = cm_mono_ms() + ms; cm_mono_ms() < end;)
+    int turns = 0; /* a machine that was away for all of the time has still turned */
+    for (int64_t end = cm_mono_ms() + ms; cm_mono_ms() < end || turns < 10; turns++)
         turn(s);
 }
 

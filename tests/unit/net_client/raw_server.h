@@ -104,10 +104,10 @@ static int raw_flood(struct raw_conn *c, const char *head, const char *line)
     return -1;
 }
 
-static int raw_stream(struct raw_conn *c, int pause_ms)
+static int raw_stream(struct raw_conn *c, int pieces, int pause_ms)
 {
     raw_puts(c, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
-    for (int i = 0; i < 5; i++) {
+    for (int i = 0; i < pieces; i++) {
         raw_puts(c, "4\r\nline\r\n");
         usleep((useconds_t)pause_ms * 1000);
     }
@@ -133,7 +133,9 @@ static int raw_answer(struct raw_conn *c, const char *request, size_t len)
                            "HTTP/1.1 200 OK\nX-Final: 2\nTransfer-Encoding: chunked\r\n"
                            "Trailer: X-Late\r\n\r\n2\r\nok\r\n0\r\nX-Late: 3\r\n\r\n");
     if (raw_is(request, "/stream"))
-        return raw_stream(c, 100);
+        return raw_stream(c, 5, 100);
+    if (raw_is(request, "/slow"))
+        return raw_stream(c, 25, 50);
     if (raw_is(request, "/announced"))
         return raw_puts(c, "HTTP/1.1 200 OK\r\nContent-Length: 999999999\r\n\r\nx"), -1;
     if (raw_is(request, "/flood"))

@@ -207,7 +207,8 @@ static void deadlines(void **state)
     run(&c, &opts);
     assert_int_equal(c.code, CM_ETIMEOUT);
     assert_non_null(strstr(c.what, "within 150 ms"));
-    assert_true(cm_mono_ms() - begin >= 140 && cm_mono_ms() - begin < 2000);
+    assert_true(cm_mono_ms() - begin >= 140 &&
+                cm_mono_ms() - begin < 4500); /* not by the peer, after 5 s */
 }
 
 /* A connection carries the hosts of one address; each request names its own. */

@@ -13,6 +13,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
+#include <uv.h>
 
 #include "base/core/bytes.h"
 #include "base/core/clock.h"
@@ -333,10 +334,11 @@ static void test_free_while_running(void **state)
     assert_true(o.called);
     assert_int_equal(o.err.code, CM_ECLOSED);
     assert_int_equal(waiting.err.code, CM_ECLOSED);
-    for (int i = 0; i < 400; i++) { /* the worker notices within a second, loaded or not */
-        cm_loop_turn(loop, false);
+    for (int i = 0; i < 2000 && cm_loop_uv(loop)->active_reqs.count > 0; i++) {
+        cm_loop_turn(loop, false); /* the worker notices within a second, loaded or not */
         usleep(10000);
     }
+    assert_int_equal(cm_loop_uv(loop)->active_reqs.count, 0);
     cm_loop_free(loop);
     relay_stop(&r);
     cm_err_fini(&o.err);
