@@ -405,7 +405,8 @@ static bool client_live(void *arg)
 void client_settle(struct node *from, struct rp_client *client)
 {
     rig_wait(from->rig, client_live, client);
-    rig_sleep(from->rig, 20);
+    for (int i = 0; i < 10; i++) /* turns count, not time alone: a machine may have been away */
+        rig_sleep(from->rig, 2);
     rig_wait(from->rig, client_live, client);
 }
 

@@ -166,7 +166,7 @@ static void test_longpoll_wakes(void **state)
     int64_t before = cm_mono_ms();
     add(f, "fresh");
     rig_until(&f->rig, &f->feed.done);
-    assert_true(cm_mono_ms() - before < 1000);
+    assert_true(cm_mono_ms() - before < 8000); /* not by the heartbeat */
     assert_non_null(strstr(f->feed.text, "\"fresh\""));
     assert_null(strstr(f->feed.text, "\"old\""));
     assert_non_null(strstr(f->feed.text, "\"last_seq\":\"2-"));
@@ -197,7 +197,7 @@ static void test_longpoll_timeout(void **state)
     feed_start(&f->node, &f->feed, "/_changes?feed=longpoll&timeout=150");
     rig_until(&f->rig, &f->feed.done);
     int64_t took = cm_mono_ms() - before;
-    assert_in_range(took, 130, 2000);
+    assert_in_range(took, 130, 10000);
     assert_non_null(strstr(f->feed.text, "\"last_seq\""));
 }
 
@@ -211,9 +211,11 @@ static void test_continuous(void **state)
     expect(f, "\"two\"");
     /* Heartbeats: bare newlines between rows. */
     size_t len = f->feed.len;
-    rig_sleep(&f->rig, 450);
-    assert_in_range(f->feed.len - len, 2, 5);
-    assert_string_equal(f->feed.text + len + (f->feed.len - len) - 2, "\n\n");
+    int64_t before = cm_mono_ms();
+    while (f->feed.len < len + 3)
+        rig_sleep(&f->rig, 10);
+    assert_true(cm_mono_ms() - before >= 190); /* the first may have been under way */
+    assert_int_equal(strspn(f->feed.text + len, "\n"), f->feed.len - len);
     assert_false(f->feed.done);
     add(f, "three");
     expect(f, "\"three\"");
