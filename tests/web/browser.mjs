@@ -33,6 +33,7 @@ export class Person {
       locale: "en-GB",
       ...options,
     });
+    person.context.setDefaultTimeout(60000); // a busy machine is slow, not broken
     person.page = await person.context.newPage();
     person.foreign = [];
     person.complaints = [];
@@ -61,6 +62,14 @@ export class Person {
     return (await this.page.locator(selector).first().innerText()).replace(/\s+/g, " ");
   }
 
+  /* Waits for this text: a click has been heard before the page that it leads to is there. */
+  async shows(pattern, selector = "main") {
+    await until(`${pattern} in ${selector}`, async () => {
+      const text = await this.text(selector).catch(String); // no page between two loads
+      return pattern.test(text) || text;
+    });
+  }
+
   async open(path) {
     return this.page.goto(this.base + path);
   }
@@ -70,6 +79,7 @@ export class Person {
     await this.page.locator("#name").fill("admin");
     await this.page.locator("#password").fill(secret);
     await this.page.locator("main form button").click();
+    if (secret === password) await this.page.waitForURL((url) => url.pathname !== "/login");
   }
 
   async fillForm(names, servers = ["bravo", "charlie"], file = "") {

@@ -48,7 +48,7 @@ async function mistakes(person) {
   assert.match(csr, /^-----BEGIN CERTIFICATE REQUEST-----/);
   await page.locator("#certificate").fill(csr);
   await page.getByRole("button", { name: "Hand in" }).click();
-  assert.match(await person.text("#certificate-error"), /not the certificate/);
+  await person.shows(/not the certificate/, "#certificate-error");
   assert.equal(await page.locator("#certificate").inputValue(), csr, "what was pasted is kept");
   await person.axe("the page of a CSR with an error");
   await person.shot("csr-refused");
@@ -81,7 +81,7 @@ export async function run(browser, lab) {
       const text = await person.text();
       return /Issued/.test(text) && /Office CA/.test(text) || text;
     });
-    assert.match(await person.text(), /put into order/);
+    await person.shows(/put into order/);
   } finally {
     rmSync(dir, { recursive: true });
     await person.leave();

@@ -1,6 +1,6 @@
 /* Without a mouse: sign in, skip link, the form, an error, submit, and back to the list. */
 import assert from "node:assert/strict";
-import { Person, password } from "./browser.mjs";
+import { Person, password, until } from "./browser.mjs";
 
 export const name = "keyboard only";
 
@@ -40,7 +40,8 @@ export async function run(browser, lab) {
   await tabTo(page, "button[type=submit].primary");
   await keyboard.press("Enter"); // no server chosen
   await page.locator(".summary").waitFor();
-  assert.equal(await page.evaluate(() => document.activeElement.className), "summary");
+  await until("the summary to have the focus", () =>
+    page.evaluate(() => document.activeElement.className === "summary"));
   await keyboard.press("Tab");
   assert.match(await page.evaluate(() => document.activeElement.getAttribute("href")), /^#servers/);
   await keyboard.press("Enter"); // to the field
@@ -54,6 +55,6 @@ export async function run(browser, lab) {
   assert.match(await person.text("h1"), /keys\.example\.test/);
   await tabTo(page, "#live-note button");
   await keyboard.press("Enter");
-  assert.match(await person.text("#live-note"), /paused/);
+  await person.shows(/paused/, "#live-note");
   await person.leave();
 }

@@ -38,30 +38,48 @@ async function follow(person) {
   return credential;
 }
 
-/* The switch stops and starts it; the page in a hidden tab holds no connection. */
+/*
+ * The switch stops and starts it, also what is on its way: the page that the retry makes the module
+ * fetch is held back until the person has paused.
+ */
 async function pause(person, credential) {
   const { page } = person;
   const note = page.locator("#live-note");
-  await note.getByRole("button", { name: "Pause" }).click();
-  assert.match(await note.innerText(), /paused/);
-  const steps = await page.locator("ol.steps li").count();
+  let asked, go;
+  const fetched = new Promise((done) => (asked = done));
+  const paused = new Promise((done) => (go = done));
+  const here = (url) => url.href === page.url();
+  await page.route(here, async (route) => {
+    asked();
+    await paused;
+    await route.continue();
+  });
   const reply = await page.request.post(`${person.base}/api/v1/credentials/${credential}/retry`,
     { headers: { Origin: person.base, "Content-Type": "application/json" }, data: "{}" });
   assert.equal(reply.status(), 204, await reply.text());
+  await fetched;
+  const before = await person.text();
+  await note.getByRole("button", { name: "Pause" }).click();
+  assert.match(await note.innerText(), /paused/);
+  const served = page.waitForResponse((response) => here(new URL(response.url())));
+  go();
+  await (await served).finished();
   await page.waitForTimeout(800);
-  assert.equal(await page.locator("ol.steps li").count(), steps, "nothing moves while paused");
+  assert.doesNotMatch(await person.text('[data-part="history"]'), /another attempt/i,
+    `nothing moves while paused: ${before}`);
+  await page.unroute(here);
   await note.getByRole("button", { name: "Resume" }).click();
   await until("what happened meanwhile", async () =>
-    /another attempt/i.test(await person.text('[data-part="history"]')), 10000);
+    /another attempt/i.test(await person.text('[data-part="history"]')));
 }
 
 /* The front of the server dies: the page says so, and goes on when the next one is up. */
 async function reconnect(person, lab) {
   const note = person.page.locator("#live-note");
   process.kill(lab.frontPid, "SIGKILL");
-  await person.page.locator('#live-note[data-state="lost"]').waitFor({ timeout: 10000 });
+  await person.page.locator('#live-note[data-state="lost"]').waitFor();
   assert.match(await note.innerText(), /connection is lost/);
-  await person.page.locator('#live-note[data-state="on"]').waitFor({ timeout: 20000 });
+  await person.page.locator('#live-note[data-state="on"]').waitFor();
 }
 
 export async function run(browser, lab) {

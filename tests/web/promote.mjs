@@ -11,7 +11,7 @@ async function onTheManager(browser, lab) {
   const person = await Person.come(browser, lab);
   await person.signIn();
   await person.open("/manager");
-  assert.match(await person.text(), /Server alpha is the manager\. There is nothing to promote/);
+  await person.shows(/Server alpha is the manager\. There is nothing to promote/);
   assert.equal(await person.page.locator("main form").count(), 0);
   assert.equal(await person.page.getByRole("link", { name: "bravo" }).getAttribute("href"),
     `${lab.standby.base}/manager`);
@@ -44,7 +44,7 @@ async function inJapanese(browser, standby) {
   const person = await Person.come(browser, standby, { locale: "ja-JP" });
   await person.signIn();
   await person.open("/manager");
-  assert.match(await person.text("button.danger"), /マネージャーに昇格/);
+  await person.shows(/マネージャーに昇格/, "button.danger");
   await person.axe("/manager of a standby, ja");
   await person.shot("manager-standby-ja");
   await person.leave();
@@ -52,12 +52,12 @@ async function inJapanese(browser, standby) {
 
 async function promote(person) {
   const { page } = person;
-  assert.match(await person.text(), /This server is a standby/);
-  assert.match(await person.text("dl.facts"), /Present manager alpha/);
+  await person.shows(/This server is a standby/);
+  await person.shows(/Present manager alpha/, "dl.facts");
   await person.axe("/manager of a standby");
   await person.shot("manager-standby");
   await page.getByRole("button", { name: "Promote to manager" }).click();
-  assert.match(await person.text(), /Confirm that this server is to be the manager/);
+  await person.shows(/Confirm that this server is to be the manager/);
   await person.axe("/manager, not confirmed");
   await person.shot("manager-refused");
   await page.getByLabel("I want this server to be the manager").setChecked(true);
@@ -70,7 +70,7 @@ async function promote(person) {
   await person.shot("manager-promoted");
   await person.open("/credentials"); // and the pages are here now
   assert.equal(new URL(page.url()).origin, person.base);
-  assert.match(await person.text(), /web\.example\.test/);
+  await person.shows(/web\.example\.test/);
 }
 
 /* The manager before is a plain server: it sends people to the new one. */

@@ -15,22 +15,22 @@ async function said(person) {
   await person.open("/servers");
   await person.axe("/servers with rotations");
   await page.getByRole("link", { name: "Rotate keys of charlie" }).click();
-  assert.match(await person.text("h1"), /Rotate the keys of charlie\?/);
-  assert.match(await person.text(), /no certificate is issued anew/);
+  await person.shows(/Rotate the keys of charlie\?/, "h1");
+  await person.shows(/no certificate is issued anew/);
   await person.axe("/servers/charlie/rotate");
   await person.shot("rotate-ask");
   await page.getByRole("link", { name: "Cancel" }).click();
   await page.waitForURL(/servers$/);
   await person.open("/servers/alpha/rotate");
-  assert.match(await person.text(), /its pages are away for a moment/);
+  await person.shows(/its pages are away for a moment/);
 }
 
 async function inJapanese(browser, lab) {
   const person = await Person.come(browser, lab, { locale: "ja-JP" });
   await person.signIn();
   await person.open("/servers/charlie/rotate");
-  assert.match(await person.text("h1"), /charlie の鍵を交換しています/);
-  assert.match(await person.text("dl.facts"), /指示済み/);
+  await person.shows(/charlie の鍵を交換しています/, "h1");
+  await person.shows(/指示済み/, "dl.facts");
   await person.axe("/servers/charlie/rotate, ja");
   await person.shot("rotate-ordered-ja");
   await person.leave();
@@ -43,8 +43,8 @@ async function ordered(browser, lab, person) {
   try {
     await person.open("/servers/charlie/rotate");
     await page.getByRole("button", { name: "Rotate keys" }).click();
-    assert.match(await person.text("dl.facts"), /State Ordered step 1 of 5/);
-    assert.match(await person.text(), /It waits for server charlie to hear of it/);
+    await person.shows(/State Ordered step 1 of 5/, "dl.facts");
+    await person.shows(/It waits for server charlie to hear of it/);
     await person.axe("/servers/charlie/rotate, ordered");
     await person.shot("rotate-ordered");
     await inJapanese(browser, lab);
@@ -66,11 +66,11 @@ async function ofItself(lab, person) {
   try {
     await person.open("/servers/alpha/rotate");
     await page.getByRole("button", { name: "Rotate keys" }).click();
-    assert.match(await person.text("dl.facts"), /State New keys are made step 2 of 5/);
+    await person.shows(/State New keys are made step 2 of 5/, "dl.facts");
     await person.axe("/servers/alpha/rotate, keys");
     await person.shot("rotate-keys");
     await page.getByRole("button", { name: "Keep the present keys" }).click();
-    assert.match(await person.text(), /Given up/);
+    await person.shows(/Given up/);
     await person.axe("/servers/alpha/rotate, given up");
   } finally {
     go(lab.agentPid);

@@ -29,12 +29,11 @@ class InBrowser(unittest.TestCase):
             pids = [str(server.pid_of(process)) for server, process in
                     ((fleet.manager, "front-process"), (fleet.manager, "agent-process"),
                      (fleet.server["charlie"], "front-process"))]
+            # What it says goes to our own output, so that an end by time limit tells how far it came.
             done = subprocess.run(["node", "all.mjs", base, fleet.manager.setup_link, *pids,
                                    standby, bravo.json("setup-link")["url"], shots],
-                                  cwd=Path(__file__).parent, capture_output=True, text=True,
-                                  timeout=400, check=False)
-            print(done.stdout)
-            self.assertEqual(done.returncode, 0, done.stdout + done.stderr + fleet.manager.tail())
+                                  cwd=Path(__file__).parent, timeout=540, check=False)
+            self.assertEqual(done.returncode, 0, fleet.manager.tail())
         finally:
             fleet.stop()
 

@@ -50,7 +50,9 @@ async function update() {
     const reply = await fetch(location.href, { redirect: "manual", cache: "no-store" });
     if (reply.type === "opaqueredirect" || reply.status === 404) location.reload();
     if (!reply.ok) return;
-    const page = new DOMParser().parseFromString(await reply.text(), "text/html");
+    const text = await reply.text();
+    if (paused) return; // while it was on its way
+    const page = new DOMParser().parseFromString(text, "text/html");
     for (const fresh of page.querySelectorAll("[data-part]")) {
       const old = document.querySelector(`[data-part="${fresh.dataset.part}"]`);
       if (old && fresh.dataset.part === "steps") append(old, fresh);
@@ -66,7 +68,7 @@ async function update() {
 }
 
 function gather() {
-  if (!timer)
+  if (!timer && !paused)
     timer = setTimeout(() => {
       timer = 0;
       update();
@@ -100,6 +102,8 @@ button.addEventListener("click", () => {
   paused = !paused;
   if (paused) {
     close();
+    clearTimeout(timer);
+    timer = 0;
     tell("off");
   } else {
     open();
