@@ -62,6 +62,11 @@ static const char *idn_reason(int rc)
     switch (rc) {
     case IDN2_DISALLOWED:
     case IDN2_UNASSIGNED:
+    case IDN2_CONTEXTJ: /* joiners and the like, outside the words that need them */
+    case IDN2_CONTEXTO:
+    case IDN2_CONTEXTJ_NO_RULE:
+    case IDN2_CONTEXTO_NO_RULE:
+    case IDN2_INVALID_NONTRANSITIONAL:
         return "it contains a character that is not allowed in host names";
     case IDN2_TOO_BIG_LABEL:
         return "a part between two dots is longer than 63 characters";
@@ -137,6 +142,19 @@ static char *trimmed(const char *typed)
     return cm_strndup(typed, len);
 }
 
+/* More than the host name, copied from an address bar or a mail; NULL: nothing of that. */
+static const char *pasted_fault(const char *name)
+{
+    const char *colon = strchr(name, ':');
+    if (strchr(name, '/'))
+        return "it is a URL: enter the host name alone, without https:// and path";
+    if (strchr(name, '@'))
+        return "it is a mail address: enter the host name alone";
+    if (colon && colon[1] != '\0' && colon[1 + strspn(colon + 1, "0123456789")] == '\0')
+        return "it names a port: enter the host name alone";
+    return NULL;
+}
+
 static int refuse(struct cm_err *err, const char *typed, const char *why)
 {
     return cm_fail(err, CM_EINVAL, "host name \"%.253s\" cannot be used: %s", typed, why);
@@ -188,8 +206,11 @@ int hostname_to_ascii(const char *typed, char out[HOSTNAME_MAX], enum hostname_k
         return refuse(err, name, "it is not valid UTF-8 text");
     enum hostname_kind kind = HOSTNAME_DNS;
     int rc = 0;
+    const char *pasted = pasted_fault(name);
     if (ip_to_ascii(name, out)) {
         kind = HOSTNAME_IP;
+    } else if (pasted) {
+        return refuse(err, name, pasted);
     } else {
         if (name[0] == '*' && dot_len(name + 1) > 0)
             kind = HOSTNAME_WILDCARD;

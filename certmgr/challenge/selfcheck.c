@@ -216,6 +216,23 @@ static void next_address(struct probe *probe)
     cm_err_fini(&err);
 }
 
+/* A resolver that is away says nothing about the host's records. */
+static void no_address(struct probe *probe, const struct cm_err *err)
+{
+    bool unknown = err && err->code != CM_ENOENT && err->code != CM_EINVAL;
+    if (unknown)
+        cm_fail(&probe->err, err->code, "the addresses of %s cannot be looked up", probe->host);
+    else
+        cm_fail(&probe->err, err ? err->code : CM_ENOENT, "%s has no address", probe->host);
+    if (err)
+        cm_err_cause(&probe->err, "%s", err->what);
+    cm_err_object(&probe->err, "host %s", probe->host);
+    if (unknown && err->hint[0])
+        cm_err_hint(&probe->err, "%s", err->hint);
+    else
+        cm_err_hint(&probe->err, "make an A or AAAA record for %s", probe->host);
+}
+
 static void on_addresses(void *arg, const char *const *addrs, size_t count,
                          const struct cm_err *err)
 {
@@ -226,11 +243,7 @@ static void on_addresses(void *arg, const char *const *addrs, size_t count,
     if (dead)
         return;
     if (count == 0) {
-        cm_fail(&probe->err, err ? err->code : CM_ENOENT, "%s has no address", probe->host);
-        if (err)
-            cm_err_cause(&probe->err, "%s", err->what);
-        cm_err_object(&probe->err, "host %s", probe->host);
-        cm_err_hint(&probe->err, "make an A or AAAA record for %s", probe->host);
+        no_address(probe, err);
         probe_end(probe, false);
         return;
     }

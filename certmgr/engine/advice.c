@@ -199,8 +199,9 @@ static void hand_row(const struct advice *advice)
 {
     size_t count = 0, all = json_array_size(advice->names);
     const char *by = "";
-    if (cm_json_bool(advice->fields, "paused", false))
-        return;
+    if (cm_json_bool(advice->fields, "paused", false) ||
+        strcmp(cm_json_str_or(advice->fields, "provider", ""), "acme") != 0)
+        return; /* nothing is renewed by itself, or nothing is proved to a CA from here */
     for (size_t i = 0; i < all; i++) {
         CM_AUTO_JSON choice = eng_choose_dns(advice->engine, name_at(advice->names, i), NULL);
         const char *name = cm_json_str_or(choice, "account", "");

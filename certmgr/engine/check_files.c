@@ -133,16 +133,18 @@ static json_t *clash(struct eng_check *check, const char *file, const char **ret
     return NULL;
 }
 
-/* "www.example.com" -> "www.example.com.kyr", "*.example.com" -> "wildcard.example.com.kyr"; cut so
- * that it stays a good name. */
-static void file_from_host(const struct eng_check *check, char out[ENG_FILE_NAME_MAX + 1])
+/* "www.example.com" -> "www.example.com.kyr", "*.example.com" -> "wildcard.example.com.kyr",
+ * "2001:db8::1" -> "ip-2001-db8--1.kyr"; cut so that it stays a good name. */
+static void file_from_host(const char *host, char out[ENG_FILE_NAME_MAX + 1])
 {
-    const json_t *names = cm_json_arr(check->out, "host_names_ascii");
-    const char *first = json_string_value(json_array_get(names, 0));
-    if (!first)
-        first = "keyfile";
-    bool wildcard = first[0] == '*';
-    CM_AUTO_STR name = cm_asprintf("%s%s", wildcard ? "wildcard" : "", first + wildcard);
+    bool wildcard = host[0] == '*', v6 = strchr(host, ':') != NULL;
+    CM_AUTO_STR name = cm_asprintf("%s%s",
+                                   wildcard ? "wildcard"
+                                   : v6     ? "ip-"
+                                            : "",
+                                   host + wildcard);
+    for (char *colon = name; (colon = strchr(colon, ':')) != NULL;)
+        *colon = '-';
     snprintf(out, ENG_FILE_NAME_MAX + 1, "%.*s.kyr", ENG_FILE_NAME_MAX - 4, name);
 }
 
@@ -169,11 +171,15 @@ void eng_check_file(struct eng_check *check)
     CM_AUTO_JSON other = clash(check, file, &server);
     if (!other)
         return;
+    const json_t *names = cm_json_arr(check->out, "host_names_ascii");
+    const char *first = json_string_value(json_array_get(names, 0));
+    if (!given && !first)
+        return; /* the names are wrong, which is said; with good ones the file is no trouble */
     if (!given) {
         /* The default is for the first certificate; the next ones are called after their host. */
         char usual[ENG_FILE_NAME_MAX + 1];
         (void)cm_strcpy(usual, sizeof(usual), file);
-        file_from_host(check, file);
+        file_from_host(first, file);
         json_t *second = clash(check, file, &server);
         if (!second) {
             cm_json_set_str(check->out, "keyring_file", file);

@@ -238,7 +238,8 @@ int eng_dns_test(struct engine *engine, const char *name, const char *probe,
     if (!account)
         return cm_fail(err, CM_ENOENT, "There is no enabled DNS account \"%.64s\"", name);
     int rc = strcmp(cm_json_str_or(account->body, "kind", ""), dnsp_manual.name) == 0
-                 ? cm_fail(err, CM_EINVAL, "kind: by hand there is nothing to test")
+                 ? cm_fail(err, CM_EINVAL,
+                           "kind: its records are written by people, so there is nothing to test")
                  : owner_name(account, probe, owner, err);
     if (rc != 0) {
         eng_dns_unref(account);

@@ -82,7 +82,9 @@ static inline void on_dns(void *arg, int events)
     unsigned answers = zone(label, type, addresses);
     memcpy(r, q, end);
     r[2] = 0x81;
-    r[3] = strncmp(label, "none", 4) == 0 ? 0x83 : 0x80;
+    r[3] = strncmp(label, "none", 4) == 0   ? 0x83 /* there is no such host */
+           : strncmp(label, "sick", 4) == 0 ? 0x82 /* SERVFAIL */
+                                            : 0x80;
     memset(r + 6, 0, 6);
     r[7] = (uint8_t)answers;
     size_t at = end;

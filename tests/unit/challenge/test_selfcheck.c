@@ -152,6 +152,16 @@ static void names_a_host_without_address(void **state)
     assert_non_null(strstr(rig->err.hint, "A or AAAA"));
 }
 
+/* A resolver that fails says nothing about records: nobody is sent to make one. */
+static void tells_a_sick_resolver_from_a_missing_record(void **state)
+{
+    struct rig *rig = *state;
+    assert_int_not_equal(run(rig, ONE("sick.example"), 500), 0);
+    has(told(rig), "the addresses of sick.example cannot be looked up");
+    has(rig->err.hint, "resolver");
+    assert_null(strstr(rig->err.hint, "AAAA"));
+}
+
 static void names_a_port_where_nobody_listens(void **state)
 {
     struct rig *rig = *state;
@@ -287,6 +297,7 @@ int main(void)
         TEST(an_address_without_route_from_here_is_left_out),
         TEST(no_address_with_a_route_is_a_failure),
         TEST(names_a_host_without_address),
+        TEST(tells_a_sick_resolver_from_a_missing_record),
         TEST(names_a_port_where_nobody_listens),
         TEST(one_bad_host_of_two_is_enough),
         TEST(a_cancelled_check_answers_nobody),

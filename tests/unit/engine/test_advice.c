@@ -202,6 +202,10 @@ static void records_by_hand_and_renewal_by_itself(void **state)
     cm_json_set_bool(paused, "paused", true);
     ask(h, NULL, paused);
     assert_null(row("by_hand"));
+    json_t *csr = h_fields("a.hand.example"); /* no CA is shown a record: a person takes the CSR */
+    cm_json_set_str(csr, "provider", "manual");
+    ask(h, NULL, csr);
+    assert_null(row("by_hand"));
     ask(h, NULL, h_fields("a.example"));
     assert_null(row("by_hand"));
 }

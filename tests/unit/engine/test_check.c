@@ -283,6 +283,21 @@ static void a_file_in_use_there_is_refused(void **state)
     CM_AUTO_JSON c = check(h, h_fields("shop.example.com"), 0, &said);
     assert_string_equal(cm_json_str(c, "keyring_file"), "shop.example.com.kyr");
     assert_non_null(strstr(json_string_value(json_array_get(said, 0)), "keyfile.kyr"));
+
+    /* An IPv6 address has colons, which no file name has. */
+    CM_AUTO_JSON ip = check(h, h_fields("2001:db8::1"), 0, NULL);
+    assert_string_equal(cm_json_str(ip, "keyring_file"), "ip-2001-db8--1.kyr");
+    assert_true(eng_file_name_ok(cm_json_str(ip, "keyring_file")));
+
+    /* A wrong host name is the one mistake then: the file would have been chosen. */
+    json_t *bad = h_fields("localhost");
+    CM_AUTO_JSON mistakes = NULL;
+    CM_AUTO_JSON nothing = NULL;
+    CM_AUTO_JSON unsaid = NULL;
+    eng_check(h->engine, bad, &nothing, &mistakes, &unsaid);
+    json_decref(bad);
+    assert_int_equal(json_array_size(mistakes), 1);
+    assert_string_equal(cm_json_str(json_array_get(mistakes, 0), "field"), "host_names");
 }
 
 static int archive(void *arg, json_t *body, struct cm_err *err)

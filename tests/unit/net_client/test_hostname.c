@@ -61,6 +61,7 @@ static void idna_refusals(void **state)
     refused("a-.example", "hyphen");
     refused("aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa.example", "63");
     refused("xn--zz.example", "xn--");
+    refused("xn--a.example", "character that is not allowed"); /* encodes a control character */
     refused("ab--cd.example", "third and fourth");
     refused("\u202eexample.com", "not allowed");
 }
@@ -77,10 +78,16 @@ static void our_own_rule(void **state)
     refused("a..example", "empty part");
     refused(".example.com", "empty part");
     refused("example.com..", "empty part");
+    refused("https://www.example.com/", "a URL");
+    refused("www.example.com/path", "a URL");
+    refused("admin@example.com", "mail address");
+    refused("www.example.com:443", "a port");
+    refused("192.0.2.1:443", "a port");
+    refused("www.example.com:", "other than letters");
     refused("1.2.3", "number");
     refused("１２７.0.0.1", "number");
     refused("host.123", "number");
-    refused("a/b.example", "other than letters");
+    refused("a/b.example", "a URL");
     refused("a:80.example", "other than letters");
     refused("a\nb.example", "other than letters");
     accepted("a--b.example", "a--b.example", HOSTNAME_DNS);
