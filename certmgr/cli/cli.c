@@ -13,10 +13,11 @@
 #define HELP_WIDTH 42 /* columns of a command and its arguments */
 
 static const struct cli_command *const tables[] = {
-    cli_fleet_commands, cli_credential_commands,  cli_life_commands,         cli_report_commands,
-    cli_csr_commands,   cli_move_commands,        cli_account_view_commands, cli_account_commands,
-    cli_admin_commands, cli_store_commands,       cli_backup_commands,       cli_notify_commands,
-    cli_dns_commands,   cli_replication_commands, cli_power_commands,        cli_recipe_commands};
+    cli_fleet_commands,  cli_credential_commands, cli_life_commands,         cli_report_commands,
+    cli_csr_commands,    cli_move_commands,       cli_account_view_commands, cli_account_commands,
+    cli_admin_commands,  cli_status_commands,     cli_store_commands,        cli_backup_commands,
+    cli_notify_commands, cli_dns_commands,        cli_replication_commands,  cli_power_commands,
+    cli_recipe_commands};
 
 /* A row of the help: aligned as it looks, not as it is encoded (… has three bytes); what is too
  * wide has its text in a line of its own. */

@@ -78,8 +78,12 @@ static void tell_title(const json_t *body, const json_t *errors)
     const char *title = cm_json_str_or(body, "title", "the server refused");
     const char *detail = cm_json_str(body, "detail");
     bool news = detail != NULL && strcmp(detail, title) != 0;
-    for (size_t i = 0; news && i < json_array_size(errors); i++)
-        news = strcmp(message_of(json_array_get(errors, i)), detail) != 0;
+    for (size_t i = 0; news && i < json_array_size(errors); i++) {
+        /* as it is, or behind the field's name */
+        const char *message = message_of(json_array_get(errors, i));
+        size_t len = strlen(message), all = strlen(detail);
+        news = len == 0 || len > all || strcmp(detail + all - len, message) != 0;
+    }
     if (news && json_array_size(errors) > 0)
         fprintf(stderr, "certmgr: %s: %s\n", title, detail);
     else
@@ -99,6 +103,10 @@ static int tell_problem(struct cli *cli, const struct answer *a)
     {
         const char *field = cm_json_str_or(error, "field", cm_json_str_or(error, "pointer", ""));
         fprintf(stderr, "  %s: %s\n", field[0] == '/' ? field + 1 : field, message_of(error));
+    }
+    json_array_foreach(cm_json_arr(cm_json_obj(a->body, "error"), "causes"), i, error)
+    {
+        fprintf(stderr, "  because: %s\n", json_string_value(error));
     }
     const char *hint = cm_json_str(cm_json_obj(a->body, "error"), "hint");
     if (hint != NULL)

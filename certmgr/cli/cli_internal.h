@@ -31,6 +31,7 @@ extern const struct cli_command cli_report_commands[];
 extern const struct cli_command cli_csr_commands[];
 extern const struct cli_command cli_move_commands[];
 extern const struct cli_command cli_admin_commands[];
+extern const struct cli_command cli_status_commands[];
 extern const struct cli_command cli_account_commands[];
 extern const struct cli_command cli_account_view_commands[];
 extern const struct cli_command cli_store_commands[];

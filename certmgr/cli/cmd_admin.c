@@ -236,18 +236,6 @@ static int cmd_settings(struct cli *cli)
     return status;
 }
 
-static int cmd_status(struct cli *cli)
-{
-    CM_AUTO_JSON reply = NULL;
-    int status = cli_get(cli, "/status", &reply);
-    if (!reply)
-        return status;
-    char *text = json_dumps(reply, JSON_INDENT(2));
-    printf("%s\n", text != NULL ? text : "");
-    cm_free(text);
-    return CLI_OK;
-}
-
 const struct cli_command cli_admin_commands[] = {
     {"account add", "NAME --directory URL …", "ACME account", cmd_account_add},
     {"account update", "NAME", "tell the CA its contacts", cmd_account_update},
@@ -259,6 +247,5 @@ const struct cli_command cli_admin_commands[] = {
     {"account delete", "NAME", "remove it here", cmd_account_delete},
     {"root add", "FILE", "trusted root certificate (PEM)", cmd_root_add},
     {"settings", "[--account NAME …]", "show or change the form's defaults", cmd_settings},
-    {"status", "", "this server: replication, peers, listeners", cmd_status},
     {0},
 };

@@ -243,16 +243,23 @@ static int cmd_check(struct cli *cli)
     return strcmp(result, "fail") == 0 ? CLI_FAILED : CLI_OK;
 }
 
-static void print_row(const json_t *c)
+/* By host name there is a row for each name, by server one for each server: it stands in the row.
+ */
+static void print_row(const char *view, const json_t *c)
 {
     const json_t *names = cm_json_arr(c, "host_names");
     const char *first = json_string_value(json_array_get(names, 0));
+    const char *key = cm_json_str_or(c, "key", "");
+    bool server = strcmp(view, "server") == 0;
     char more[32] = "";
+    if (strcmp(view, "host") == 0 && *key)
+        first = key;
     if (json_array_size(names) > 1)
         snprintf(more, sizeof(more), " (+%zu)", json_array_size(names) - 1);
-    printf("%-26s  %-10s  %-6s  %-24s  %s%s\n", cm_json_str_or(c, "id", ""),
+    printf("%-26s  %-10s  %-6s  %-24s  %s%s%s%s\n", cm_json_str_or(c, "id", ""),
            cm_json_str_or(c, "status", ""), cm_json_str_or(cm_json_obj(c, "health"), "color", "-"),
-           cm_json_str_or(c, "not_after", "-"), first != NULL ? first : "", more);
+           cm_json_str_or(c, "not_after", "-"), server ? key : "", server ? "  " : "",
+           first != NULL ? first : "", more);
 }
 
 static int cmd_list(struct cli *cli)
@@ -284,10 +291,11 @@ static int cmd_list(struct cli *cli)
     }
     size_t i = 0;
     json_t *row = NULL;
-    printf("%-26s  %-10s  %-6s  %-24s  %s\n", "ID", "STATUS", "HEALTH", "EXPIRES", "HOST NAMES");
+    printf("%-26s  %-10s  %-6s  %-24s  %s\n", "ID", "STATUS", "HEALTH", "EXPIRES",
+           strcmp(view, "server") == 0 ? "SERVER, HOST NAMES" : "HOST NAMES");
     json_array_foreach(all, i, row)
     {
-        print_row(row);
+        print_row(view, row);
     }
     return CLI_OK;
 }
@@ -510,7 +518,7 @@ static int cmd_change(struct cli *cli)
 
 const struct cli_command cli_credential_commands[] = {
     {"request", "-d NAME… -s SERVER… [--wait]", "submit a request", cmd_request},
-    {"check", "-d NAME… [--account A] [--probe-dns]", "what would a request meet? no CA is asked",
+    {"check", "-d NAME… -s SERVER… [--probe-dns]", "what would a request meet? no CA is asked",
      cmd_check},
     {"list", "[--view host|expiry|status|server]", "credentials", cmd_list},
     {"show", "ID", "one credential: status, certificate, receipts", cmd_show},

@@ -174,7 +174,10 @@ static int cmd_replication_status(struct cli *cli)
     const json_t *upstream = cm_json_obj(reply, "upstream");
     int64_t refused = cm_json_int(cm_json_obj(reply, "refused"), "count", 0);
     printf("upstream: %s %s\n", cm_json_str_or(upstream, "kind", ""),
-           cm_json_str_or(upstream, "url", ""));
+           cm_json_str_or(upstream, "url",
+                          strcmp(cm_json_str_or(upstream, "kind", ""), "none") == 0
+                              ? "(this server is the manager: the others come to it)"
+                              : ""));
     print_cert(upstream, "  client certificate to ");
     cli_tell_error(stdout, "  ", cm_json_obj(upstream, "error"));
     json_array_foreach(cm_json_arr(reply, "directions"), i, row)
@@ -202,6 +205,8 @@ static int cmd_replication_refused(struct cli *cli)
     int status = cli_get(cli, "/quarantine", &reply);
     if (!reply)
         return status;
+    if (json_array_size(cm_json_arr(reply, "quarantine")) == 0)
+        printf("No document was refused.\n");
     json_array_foreach(cm_json_arr(reply, "quarantine"), i, row)
     {
         printf("%s %s\n  from %s, %s, %lld times: %s\n", cm_json_str_or(row, "id", ""),

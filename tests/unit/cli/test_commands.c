@@ -352,6 +352,30 @@ static void a_list_is_read_to_its_last_page(void **state)
     assert_int_equal(json_array_size(cm_json_arr(v, "credentials")), 2);
 }
 
+/* What tells the rows of a view apart stands in them. */
+static void a_row_shows_what_it_stands_under(void **state)
+{
+#define ROW(key)                                                                                   \
+    "{\"id\":\"X\",\"status\":\"issued\",\"host_names\":[\"a.example\",\"b.example\"],\"key\":"    \
+    "\"" key "\"}"
+    static const struct route routes[] = {
+        {"GET", API "/credentials?view=host", 200,
+         "{\"credentials\":[" ROW("a.example") "," ROW("b.example") "],\"next\":null}"},
+        {"GET", API "/credentials?view=server", 200,
+         "{\"credentials\":[" ROW("web1") "," ROW("web2") "],\"next\":null}"},
+        {NULL, NULL, 0, NULL}};
+#undef ROW
+    (void)state;
+    place_serve(&place, routes);
+    struct said *said = RUN(&place, "list");
+    assert_has(said->out, "  a.example (+1)\n");
+    assert_has(said->out, "  b.example (+1)\n");
+    said = RUN(&place, "list", "--view", "server");
+    assert_has(said->out, "  SERVER, HOST NAMES\n");
+    assert_has(said->out, "  web1  a.example (+1)\n");
+    assert_has(said->out, "  web2  a.example (+1)\n");
+}
+
 static void a_join_token_goes_to_standard_output_alone(void **state)
 {
     static const struct route routes[] = {
@@ -513,43 +537,6 @@ static void replication_tells_the_whole_error(void **state)
                           "      next attempt: 2026-11-22T04:02:26.000Z\n");
 }
 
-/* How far verdicts are decided anew is told while it runs and after; nothing when it never ran. */
-static void the_store_tells_of_verdicts(void **state)
-{
-#define STAT "{\"documents\":9,\"scrub\":{\"state\":\"idle\",\"problems\":[]}"
-    static const struct route never[] = {{"GET", API "/store", 200, STAT "}"},
-                                         {NULL, NULL, 0, NULL}};
-    static const struct route running[] = {
-        {"GET", API "/store", 200,
-         STAT ",\"verdicts\":{\"state\":\"running\",\"started_at\":\"2026-11-22T04:00:00.000Z\","
-              "\"documents\":400,\"at_most\":1000,\"lost\":3,\"regained\":0}}"},
-        {NULL, NULL, 0, NULL}};
-    static const struct route over[] = {
-        {"GET", API "/store", 200,
-         STAT ",\"verdicts\":{\"state\":\"idle\",\"started_at\":\"2026-11-22T04:00:00.000Z\","
-              "\"finished_at\":\"2026-11-22T04:00:02.000Z\",\"documents\":900,\"lost\":3,"
-              "\"regained\":1}}"},
-        {NULL, NULL, 0, NULL}};
-    (void)state;
-    place_serve(&place, never);
-    struct said *said = RUN(&place, "store", "stat");
-    assert_int_equal(said->status, CLI_OK);
-    assert_has(said->out, "documents     9");
-    assert_null(strstr(said->out, "verdicts"));
-    place_fini(&place);
-    place_init(&place);
-    place_serve(&place, running);
-    said = RUN(&place, "store", "stat");
-    assert_has(said->out, "judged anew since 2026-11-22T04:00:00.000Z: 400 of at most 1000 "
-                          "documents, 3 no longer count, 0 count again\n");
-    place_fini(&place);
-    place_init(&place);
-    place_serve(&place, over);
-    said = RUN(&place, "store", "stat");
-    assert_has(said->out, "judged anew at 2026-11-22T04:00:02.000Z: 900 documents, 3 no longer "
-                          "count, 1 count again\n");
-}
-
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -567,7 +554,7 @@ int main(void)
         T(a_request_sends_its_fields),
         T(waiting_ends_with_the_credentials_status),
         T(a_list_is_read_to_its_last_page),
-        T(the_store_tells_of_verdicts),
+        T(a_row_shows_what_it_stands_under),
         T(replication_tells_the_whole_error),
         T(a_join_token_goes_to_standard_output_alone),
         T(settings_are_shown_or_changed),
