@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <linux/magic.h>
 #include <lmdb.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
@@ -124,11 +125,33 @@ static int lock_dir(struct cs_env *env, bool create, struct cm_err *err)
     return 0;
 }
 
+/* A data file that was cut off, or whose disk fails, is found out by reading it through the map:
+ * the kernel ends the process then.  It should not end without a word. */
+static void on_bus_error(int number)
+{
+    static const char text[] =
+        "certmgr: the data file of the certificate store (data.mdb) cannot be read to its end: it "
+        "was "
+        "cut off, or its disk fails. Look at the disk, and restore the newest backup.\n";
+    (void)number;
+    if (write(STDERR_FILENO, text, sizeof(text) - 1) < 0)
+        return;
+}
+
+/* SA_RESETHAND: reading again then ends the process as it would have. */
+static void tell_bus_errors(void)
+{
+    struct sigaction action = {.sa_handler = on_bus_error, .sa_flags = (int)SA_RESETHAND};
+    (void)sigemptyset(&action.sa_mask);
+    (void)sigaction(SIGBUS, &action, NULL);
+}
+
 static int open_lmdb(struct cs_env *env, size_t map_size, struct cm_err *err)
 {
     int dead = 0;
     MDB_txn *txn = NULL;
     MDB_dbi dbi = 0;
+    tell_bus_errors();
     int rc = mdb_env_create(&env->lmdb);
     if (rc == 0)
         rc = mdb_env_set_mapsize(env->lmdb, map_size ? map_size : CS_MAP_SIZE_DEFAULT);

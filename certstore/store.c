@@ -129,8 +129,11 @@ static int state_load(struct cs_store *store, bool create, struct cm_err *err)
     cs_txn_abort(&txn);
     if (rc != CM_ENOENT)
         return rc;
-    if (!create)
-        return cm_fail(err, CM_ENOENT, "the certificate store in %s is empty", store->dir);
+    if (!create) {
+        cm_fail(err, CM_ENOENT, "the certificate store in %s is empty", store->dir);
+        cm_err_hint(err, "Restore the newest backup of %s.", store->dir);
+        return CM_ENOENT;
+    }
     return state_create(store, err);
 }
 

@@ -132,6 +132,29 @@ static void *base_of(struct reader *r, const char *section, const char **ret_sec
     return name != NULL ? (void *)program_of(r, name) : r->config;
 }
 
+static void unknown_setting(struct reader *r, const char *section, const char *listed,
+                            const char *key)
+{
+    char text[CM_ERR_TEXT_MAX];
+    bool known = config_section_known(listed);
+    const char *near = known        ? config_item_nearest(listed, key)
+                       : section[0] ? config_section_nearest(listed)
+                                    : NULL;
+    const char *mark = known ? "\"" : "";
+    if (known)
+        snprintf(text, sizeof(text), "unknown setting \"%.60s\" in [%.60s]", key, section);
+    else if (section[0])
+        snprintf(text, sizeof(text), "unknown section [%.60s]", section);
+    else
+        snprintf(text, sizeof(text), "\"%.60s\" stands in no section: write [server] above it",
+                 key);
+    size_t len = strlen(text);
+    if (near)
+        snprintf(text + len, sizeof(text) - len, "; did you mean %s%s%s%s%s?", known ? "" : "[",
+                 mark, near, mark, known ? "" : "]");
+    fail_at(r, CM_EINVAL, text);
+}
+
 static int on_value(void *arg, const char *section, const char *key, const char *value)
 {
     struct reader *r = arg;
@@ -147,11 +170,7 @@ static int on_value(void *arg, const char *section, const char *key, const char 
     const struct config_item *item = config_item_find(listed, key);
     char text[CM_ERR_TEXT_MAX];
     if (item == NULL) {
-        const char *near = config_item_nearest(listed, key);
-        snprintf(text, sizeof(text), "unknown setting \"%.60s\" in [%.60s]%s%s%s", key, section,
-                 near != NULL ? "; did you mean \"" : "", near != NULL ? near : "",
-                 near != NULL ? "\"?" : "");
-        fail_at(r, CM_EINVAL, text);
+        unknown_setting(r, section, listed, key);
         return 0;
     }
     struct cm_err why = CM_ERR_INIT;

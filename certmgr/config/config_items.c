@@ -154,6 +154,28 @@ const char *config_item_nearest(const char *section, const char *key)
     return best;
 }
 
+bool config_section_known(const char *section)
+{
+    for (size_t i = 0; i < config_item_count(); i++)
+        if (strcmp(items[i].section, section) == 0)
+            return true;
+    return false;
+}
+
+const char *config_section_nearest(const char *section)
+{
+    const char *best = NULL;
+    unsigned best_distance = 4;
+    for (size_t i = 0; i < config_item_count(); i++) {
+        unsigned d = distance(items[i].section, section);
+        if (d < best_distance) {
+            best_distance = d;
+            best = items[i].section;
+        }
+    }
+    return best;
+}
+
 typedef int (*word_fn)(void *arg, const char *word, struct cm_err *err);
 
 /* Splits at blanks; no quoting: a word with blanks belongs into a script of its own. */

@@ -24,6 +24,9 @@ struct config_item {
 };
 
 const struct config_item *config_item_find(const char *section, const char *key);
+/* Is there such a section?  The known one nearest to a mistyped one (at most 3 edits), or NULL. */
+bool config_section_known(const char *section);
+const char *config_section_nearest(const char *section);
 /* The known key nearest to a mistyped one (at most 3 edits), or NULL. */
 const char *config_item_nearest(const char *section, const char *key);
 /* Reads value into the field at base + offset; again: a further line of the same key. */

@@ -1,6 +1,10 @@
 /* Opening: one process, private directories, format versions. */
 #include "support.h"
 
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
 #include "base/core/file.h"
 #include "certstore/internal.h"
 
@@ -143,6 +147,41 @@ static void image_after_commit_is_whole(void **state)
     rig_close(&image);
 }
 
+/* Reading what is not there ends the process, but not without a word. */
+static void a_file_that_was_cut_off_is_told(void **state)
+{
+    struct rig *rig = *state;
+    char dir[256], path[300], said[600] = "";
+    int status = 0, out[2];
+    put(rig, settings("a", 1, 7, false));
+    commit(rig);
+    snprintf(path, sizeof(path), "%.200s/data.mdb", rig->dir);
+    char *data;
+    size_t len;
+    assert_int_equal(cm_file_read(path, 64 << 20, &data, &len, NULL), 0);
+    snprintf(dir, sizeof(dir), "%.200s/cut", rig->dir);
+    assert_int_equal(mkdir(dir, 0700), 0);
+    snprintf(path, sizeof(path), "%s/data.mdb", dir);
+    assert_true(len > 3 * 4096);
+    assert_int_equal(cm_file_write(path, data, 2 * 4096, 0600, NULL), 0); /* the head alone */
+    cm_free(data);
+    assert_int_equal(pipe(out), 0);
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        dup2(out[1], STDERR_FILENO);
+        (void)try_open(dir, false, true, NULL);
+        _exit(0);
+    }
+    close(out[1]);
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(read(out[0], said, sizeof(said) - 1) > 0);
+    close(out[0]);
+    assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGBUS);
+    assert_non_null(strstr(said, "data.mdb"));
+    assert_non_null(strstr(said, "restore the newest backup"));
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -153,6 +192,7 @@ int main(void)
         T(refuses_newer_formats),
         T(other_data_is_not_taken_for_a_store),
         T(image_after_commit_is_whole),
+        T(a_file_that_was_cut_off_is_told),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
