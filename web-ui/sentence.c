@@ -151,31 +151,39 @@ static bool find(const char *text, unsigned depth, int *tries, struct found *ret
 /* ---- out ----------------------------------------------------------------------------------------
  */
 
-static void put(struct cm_buf *out, const struct found *found, unsigned depth, int *tries);
+/* A sentence on its way out; `lang` is never counted, so it is no part of struct found. */
+struct say {
+    enum web_lang lang;
+    int tries;
+};
 
-static void put_sentence(struct cm_buf *out, const char *text, unsigned depth, int *tries)
+static void put(struct cm_buf *out, const struct found *found, unsigned depth, struct say *say);
+
+static void put_sentence(struct cm_buf *out, const char *text, unsigned depth, struct say *say)
 {
     struct found found;
-    if (find(text, depth, tries, &found))
-        put(out, &found, depth, tries);
+    if (find(text, depth, &say->tries, &found))
+        put(out, &found, depth, say);
+    else if (say->lang == WEB_EN)
+        html_text(out, text);
     else if (*text)
         html_leaf(out, "span", text, "lang", "en", NULL);
 }
 
-static void put_hole(struct cm_buf *out, const struct hole *hole, unsigned depth, int *tries)
+static void put_hole(struct cm_buf *out, const struct hole *hole, unsigned depth, struct say *say)
 {
     CM_AUTO_STR text = cm_strndup(hole->text ? hole->text : "", hole->len);
     if (hole->kind == 't')
         web_time_exact(out, text);
     else if (hole->kind == 's' || hole->kind == 'k')
-        put_sentence(out, text, depth + 1, tries);
+        put_sentence(out, text, depth + 1, say);
     else
         html_text(out, text);
 }
 
-static void put(struct cm_buf *out, const struct found *found, unsigned depth, int *tries)
+static void put(struct cm_buf *out, const struct found *found, unsigned depth, struct say *say)
 {
-    const char *text = found->sentence->japanese;
+    const char *text = say->lang == WEB_JA ? found->sentence->japanese : found->sentence->english;
     while (*text) {
         const char *brace = strchr(text, '{');
         if (!brace) {
@@ -185,18 +193,23 @@ static void put(struct cm_buf *out, const struct found *found, unsigned depth, i
         char kind;
         CM_AUTO_STR plain = cm_strndup(text, (size_t)(brace - text));
         html_text(out, plain);
-        put_hole(out, &found->holes[hole_at(brace, &kind, &text)], depth, tries);
+        put_hole(out, &found->holes[hole_at(brace, &kind, &text)], depth, say);
     }
+}
+
+static bool say_it(struct cm_buf *out, enum web_lang lang, const char *english)
+{
+    struct found found;
+    struct say say = {.lang = lang, .tries = SENTENCE_TRIES};
+    if (!english || !find(english, 0, &say.tries, &found))
+        return false;
+    put(out, &found, 0, &say);
+    return true;
 }
 
 bool web_say(struct cm_buf *out, enum web_lang lang, const char *english)
 {
-    struct found found;
-    int tries = SENTENCE_TRIES;
-    if (lang != WEB_JA || !english || !find(english, 0, &tries, &found))
-        return false;
-    put(out, &found, 0, &tries);
-    return true;
+    return lang == WEB_JA && say_it(out, lang, english);
 }
 
 void web_said(struct cm_buf *out, enum web_lang lang, const char *tag, const char *css,
@@ -204,8 +217,8 @@ void web_said(struct cm_buf *out, enum web_lang lang, const char *tag, const cha
 {
     struct cm_buf said;
     cm_buf_init(&said, HTML_PAGE_MAX);
-    bool known = web_say(&said, lang, english);
-    html_open(out, tag, "class", css, "lang", known ? NULL : "en", NULL);
+    bool known = say_it(&said, lang, english);
+    html_open(out, tag, "class", css, "lang", known && lang == WEB_JA ? NULL : "en", NULL);
     if (known)
         (void)cm_buf_add(out, said.data, said.len);
     else

@@ -18,7 +18,8 @@
 /* Writes the sentence in this language as escaped HTML.  False, and nothing written, when the text
  * is to be shown as it is (English wanted, NULL, not recognised, beyond a limit). */
 bool web_say(struct cm_buf *out, enum web_lang lang, const char *english);
-/* <tag class="…">the sentence</tag>, with lang="en" when it stays English; css NULL = no class. */
+/* <tag class="…">the sentence</tag>, with lang="en" when it stays English; css NULL = no class.
+ * Times within a sentence are shown as everywhere, in English, too. */
 void web_said(struct cm_buf *out, enum web_lang lang, const char *tag, const char *css,
               const char *english);
 

@@ -218,7 +218,7 @@ static void error_facts(const struct web_ctx *ctx, struct cm_buf *page, const js
         html_int(page, attempts);
         html_raw(page, "</dd>");
     }
-    if (next) {
+    if (next && cm_json_time(error, "next_attempt_at", 0) > cm_now_ms()) { /* else: it is made */
         html_leaf(page, "dt", web_msg(ctx, MSG_E_NEXT), NULL);
         html_raw(page, "<dd>");
         web_time(ctx, page, next);

@@ -87,12 +87,14 @@ static void skipped(struct report *report, const json_t *body)
         report->next_ms = next;
 }
 
+/* id, fix: of a contradiction (pf_row()), or NULL. */
 static void misconfigured(struct report *report, const json_t *body, const char *text,
-                          const char *fix)
+                          const char *id, const char *fix)
 {
     json_t *row = count(report, "misconfigured", body, true);
     cm_json_set_str(row, "text", text);
     cm_json_set_str(row, "fix", fix);
+    cm_json_set_str(row, "id", id);
 }
 
 /* Settings that no run can work with: what a submit would refuse today, and contradictions. */
@@ -107,9 +109,10 @@ static void settings(struct report *report, const char *ulid, const json_t *body
     CM_AUTO_JSON rows = eng_contradictions(report->engine, ulid, body);
     const json_t *row = json_array_get(rows, 0);
     if (json_array_size(errors) > 0)
-        misconfigured(report, body, cm_json_str(json_array_get(errors, 0), "message"), NULL);
+        misconfigured(report, body, cm_json_str(json_array_get(errors, 0), "message"), NULL, NULL);
     else if (row)
-        misconfigured(report, body, cm_json_str(row, "text"), cm_json_str(row, "fix"));
+        misconfigured(report, body, cm_json_str(row, "text"), cm_json_str(row, "id"),
+                      cm_json_str(row, "fix"));
 }
 
 static void look_at(struct report *report, const char *id)

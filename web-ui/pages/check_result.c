@@ -92,7 +92,7 @@ static void badge(const struct web_ctx *ctx, struct cm_buf *page, const char *re
 }
 
 /* The engine's own words, when they say more than the sentence of the page. */
-static void fix_part(struct web_ctx *ctx, struct cm_buf *page, const json_t *row)
+void check_fix(struct web_ctx *ctx, struct cm_buf *page, const json_t *row)
 {
     const char *own = cm_json_str(row, "fix");
     enum web_msg fix = fix_of(cm_json_str_or(row, "id", ""));
@@ -132,7 +132,7 @@ static void result_row(struct web_ctx *ctx, struct cm_buf *page, const json_t *r
     html_text(page, label_of(ctx, cm_json_str_or(row, "what", "")));
     html_raw(page, "</td><td>");
     web_said(page, ctx->lang, "p", NULL, cm_json_str_or(row, "text", ""));
-    fix_part(ctx, page, row);
+    check_fix(ctx, page, row);
     add_buttons(ctx, page, row);
     html_raw(page, "</td></tr>");
 }
@@ -201,7 +201,7 @@ void check_contradictions(struct web_ctx *ctx, struct cm_buf *page, const json_t
         web_icon(page, "warn");
         html_raw(page, "<div>");
         web_said(page, ctx->lang, "p", NULL, cm_json_str_or(row, "text", ""));
-        fix_part(ctx, page, row);
+        check_fix(ctx, page, row);
         html_raw(page, "</div></div>");
     }
 }

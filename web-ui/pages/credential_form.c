@@ -193,6 +193,10 @@ static void provider_part(struct form *form)
     html_raw(form->page, "</div>");
     web_field_check(form->ctx, form->page, "profile_required", "1", MSG_F_PROFILE_REQUIRED,
                     is_on(form, "profile_required"));
+    /* Of an imported key it stands in its own sealed text: nothing changes it afterwards. */
+    if (strcmp(value_of(form, "provider"), "import") != 0)
+        web_field_check(form->ctx, form->page, "exportable", "1", MSG_F_MAY_LEAVE,
+                        is_on(form, "exportable"));
     html_raw(form->page, "</fieldset>");
 }
 
@@ -307,6 +311,17 @@ void credential_form(struct web_ctx *ctx, int status, const struct credential_fo
     web_reply_html(ctx, status, &page);
 }
 
+/* The file name that the form came with is no choice of a person: the engine takes another one when
+ * it is in use already, and says so. */
+static void leave_usual_file(const struct web_ctx *ctx, json_t *fields)
+{
+    CM_AUTO_JSON usual = eng_defaults(ctx->web->env.engine);
+
+    if (strcmp(cm_json_str_or(fields, "keyring_file", ""),
+               cm_json_str_or(usual, "keyring_file", "?")) == 0)
+        json_object_del(fields, "keyring_file");
+}
+
 json_t *credential_form_fields(const struct web_ctx *ctx, bool edit, json_t *errors)
 {
     static const char *const texts[] = {
@@ -322,9 +337,13 @@ json_t *credential_form_fields(const struct web_ctx *ctx, bool edit, json_t *err
         if (value && (*value || i == 0 || edit)) /* "" takes an optional one away */
             cm_json_set_str(fields, texts[i], value);
     }
+    if (!edit)
+        leave_usual_file(ctx, fields);
     if (edit || web_form_get(&ctx->form, "profile_required"))
         cm_json_set_bool(fields, "profile_required",
                          web_form_get(&ctx->form, "profile_required") != NULL);
+    if (edit || web_form_get(&ctx->form, "exportable"))
+        cm_json_set_bool(fields, "exportable", web_form_get(&ctx->form, "exportable") != NULL);
     if (web_form_get(&ctx->form, "add_base"))
         cm_json_set_bool(fields, "add_base", true);
     cm_json_set(fields, "servers", web_form_words(&ctx->form, "servers"));

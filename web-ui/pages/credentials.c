@@ -141,7 +141,7 @@ static void table_html(struct web_ctx *ctx, struct cm_buf *page, enum web_view v
     html_raw(page, "</tbody></table></div>");
 }
 
-static void empty_html(struct web_ctx *ctx, struct cm_buf *page, bool filtered)
+static void empty_html(struct web_ctx *ctx, struct cm_buf *page, bool filtered, const char *domain)
 {
     html_raw(page, "<div class=\"card empty\">");
     html_leaf(page, "h2", web_msg(ctx, filtered ? MSG_LIST_NONE : MSG_LIST_EMPTY), NULL);
@@ -149,6 +149,11 @@ static void empty_html(struct web_ctx *ctx, struct cm_buf *page, bool filtered)
         html_leaf(page, "p", web_msg(ctx, MSG_LIST_EMPTY_LEAD), NULL);
         html_leaf(page, "a", web_msg(ctx, MSG_ADD_CREDENTIALS), "class", "button primary", "href",
                   "/credentials/new", NULL);
+    }
+    if (domain) {
+        html_leaf(page, "p", web_msg(ctx, MSG_LIST_NONE_LEAD), NULL);
+        html_leaf(page, "a", web_msg(ctx, MSG_LIST_ALL), "class", "button", "href", "/credentials",
+                  NULL);
     }
     html_raw(page, "</div>");
 }
@@ -202,7 +207,7 @@ static void render(struct web_ctx *ctx, enum web_view view, const char *domain, 
         table_html(ctx, &page, view, items);
         renew_list_end(ctx, &page);
     } else
-        empty_html(ctx, &page, domain || after || view == VIEW_EXPIRY);
+        empty_html(ctx, &page, domain || after || view == VIEW_EXPIRY, domain);
     pager(ctx, &page, view, after, domain, cm_json_str(list, "next"));
     web_page_end(ctx, &page);
     web_reply_html(ctx, 200, &page);

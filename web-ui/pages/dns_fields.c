@@ -5,28 +5,31 @@
 
 #include "base/core/json.h"
 
-static const struct {
-    const char *kind;
-    struct dns_field field;
-} rows[] = {
-    {"rfc2136", {"server", "ns1.example.com:53", false, false}},
-    {"rfc2136", {"zone", "example.com", false, false}},
-    {"rfc2136", {"key_name", "TSIG", false, true}},
-    {"rfc2136", {"algorithm", "hmac-sha256, hmac-sha512", false, false}},
-    {"rfc2136", {"ttl", "60", false, false}},
-    {"rfc2136", {"tsig_secret", "base64", true, true}},
-    {"route53", {"zone_id", "Z2FDTNDATAQYW2", false, false}},
-    {"route53", {"ttl", "60", false, false}},
-    {"route53", {"access_key_id", NULL, true, true}},
-    {"route53", {"secret_access_key", NULL, true, true}},
-    {"route53", {"session_token", NULL, true, false}},
-    {"webhook", {"url", "https://", false, true}},
-    {"webhook", {"username", NULL, true, false}},
-    {"webhook", {"password", NULL, true, false}},
-    {"exec", {"program", "[dns_exec NAME]", false, true}},
+struct row {
+    const char *kind, *name;
+    enum web_msg label, advice;
+    bool secret, required;
 };
 
-/* Rows {name, secret?, required?, help?} of a recipe's array. */
+static const struct row rows[] = {
+    {"rfc2136", "server", MSG_NF_SERVER, MSG_NF_SERVER_HINT, false, false},
+    {"rfc2136", "zone", MSG_NF_ZONE, MSG_NF_ZONE_HINT, false, false},
+    {"rfc2136", "key_name", MSG_NF_KEY_NAME, MSG_NF_KEY_NAME_HINT, false, true},
+    {"rfc2136", "algorithm", MSG_NF_ALGORITHM, MSG_NF_ALGORITHM_HINT, false, false},
+    {"rfc2136", "ttl", MSG_NF_TTL, MSG_NF_TTL_HINT, false, false},
+    {"rfc2136", "tsig_secret", MSG_NF_TSIG, MSG_NF_TSIG_HINT, true, true},
+    {"route53", "zone_id", MSG_NF_ZONE_ID, MSG_NF_ZONE_ID_HINT, false, false},
+    {"route53", "ttl", MSG_NF_TTL, MSG_NF_TTL_HINT, false, false},
+    {"route53", "access_key_id", MSG_NF_ACCESS_ID, MSG_NF_ACCESS_ID_HINT, true, true},
+    {"route53", "secret_access_key", MSG_NF_ACCESS_SECRET, MSG_NONE, true, true},
+    {"route53", "session_token", MSG_NF_SESSION, MSG_NF_SESSION_HINT, true, false},
+    {"webhook", "url", MSG_NF_URL, MSG_NF_URL_HINT, false, true},
+    {"webhook", "username", MSG_USER_NAME, MSG_NF_BASIC_HINT, true, false},
+    {"webhook", "password", MSG_PASSWORD, MSG_NONE, true, false},
+    {"exec", "program", MSG_NF_PROGRAM, MSG_NF_PROGRAM_HINT, false, true},
+};
+
+/* Rows {name, title?, secret?, required?, help?, default?} of a recipe's array. */
 static size_t of_recipe(const json_t *array, bool secret, struct dns_field *out, size_t room)
 {
     size_t count = 0, i;
@@ -39,7 +42,9 @@ static size_t of_recipe(const json_t *array, bool secret, struct dns_field *out,
         if (!name || count == room)
             continue;
         out[count++] = (struct dns_field){.name = name,
+                                          .title = cm_json_str(row, "title"),
                                           .help = cm_json_str(row, "help"),
+                                          .usual = json_object_get(row, "default"),
                                           .secret = secret,
                                           .required = cm_json_bool(row, "required", secret)};
     }
@@ -57,7 +62,11 @@ size_t dns_fields(const char *kind, const json_t *recipe, struct dns_field out[D
     }
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         if (strcmp(rows[i].kind, kind) == 0)
-            out[count++] = rows[i].field;
+            out[count++] = (struct dns_field){.name = rows[i].name,
+                                              .label = rows[i].label,
+                                              .advice = rows[i].advice,
+                                              .secret = rows[i].secret,
+                                              .required = rows[i].required};
     }
     return count;
 }

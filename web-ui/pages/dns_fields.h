@@ -5,11 +5,15 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "web-ui/text.h"
+
 #define DNS_FIELDS_MAX 32
 
 struct dns_field {
-    const char *name; /* borrowed from kind or recipe */
-    const char *help; /* or NULL */
+    const char *name;           /* borrowed from kind or recipe */
+    const char *title, *help;   /* of a recipe, in its own language; or NULL */
+    enum web_msg label, advice; /* of a kind; or MSG_NONE */
+    const json_t *usual;        /* what is taken when it is left out, or NULL */
     bool secret, required;
 };
 

@@ -51,7 +51,7 @@ static void kind_link(struct draw *draw, const char *kind, const char *provider,
     html_raw(draw->page, "<li>");
     html_open(draw->page, "a", "class", "preset", "href", href, "aria-current",
               current ? "true" : (const char *)NULL, NULL);
-    html_leaf(draw->page, "strong", title, NULL);
+    web_said(draw->page, draw->ctx->lang, "strong", NULL, title);
     html_leaf(draw->page, "span",
               unverified ? web_msg(draw->ctx, MSG_N_UNVERIFIED)
               : provider ? provider
@@ -67,7 +67,11 @@ static void kinds(struct draw *draw)
     json_t *recipe;
 
     html_open(draw->page, "nav", "class", "presets", "aria-label", web_msg(ctx, MSG_N_KIND), NULL);
-    html_leaf(draw->page, "p", web_msg(ctx, MSG_N_KIND_LEAD), "class", "hint", NULL);
+    html_open(draw->page, "p", "class", "hint", NULL);
+    html_text(draw->page, web_msg(ctx, MSG_N_KIND_LEAD));
+    html_raw(draw->page, " ");
+    html_text(draw->page, web_msg(ctx, MSG_N_UNVERIFIED_NOTE));
+    html_close(draw->page, "p");
     html_raw(draw->page, "<ul>");
     for (size_t k = 0; dnsp_kind_at(k); k++) {
         const struct dnsp_kind *kind = dnsp_kind_at(k);
@@ -109,7 +113,43 @@ static const char *value_of(struct draw *draw, const json_t *object, const char 
     return cm_buf_str(&draw->value);
 }
 
-/* A field under its own name, as the kind calls it. */
+/* What it is for people, and as the kind or the recipe (and the command line) call it. */
+static void kind_label(struct draw *draw, const struct dns_field *field)
+{
+    const char *title = field->label != MSG_NONE ? web_msg(draw->ctx, field->label) : field->title;
+
+    html_open(draw->page, "label", "for", field->name, NULL);
+    if (title) {
+        html_text(draw->page, title);
+        html_raw(draw->page, " ");
+    }
+    html_leaf(draw->page, "code", field->name, NULL);
+    if (!field->required) {
+        html_raw(draw->page, " ");
+        html_leaf(draw->page, "span", web_msg(draw->ctx, MSG_OPTIONAL), "class", "optional", NULL);
+    }
+    html_close(draw->page, "label");
+}
+
+static void kind_hint(struct draw *draw, const struct dns_field *field, bool kept, const char *id)
+{
+    CM_AUTO_STR usual = json_is_string(field->usual) ? cm_strdup(json_string_value(field->usual))
+                                                     : json_dumps(field->usual, JSON_ENCODE_ANY);
+
+    html_open(draw->page, "p", "class", "hint", "id", id, NULL);
+    if (kept)
+        html_text(draw->page, web_msg(draw->ctx, MSG_N_KEPT));
+    else if (field->advice != MSG_NONE)
+        html_text(draw->page, web_msg(draw->ctx, field->advice));
+    else if (field->help)
+        web_said(draw->page, draw->ctx->lang, "span", NULL, field->help);
+    if (!kept && field->usual) {
+        html_raw(draw->page, field->help ? " · " : "");
+        web_sentence(draw->page, draw->ctx->lang, MSG_NF_USUAL, usual, NULL);
+    }
+    html_close(draw->page, "p");
+}
+
 static void kind_field(struct draw *draw, const struct dns_field *field)
 {
     const struct dns_form *form = draw->form;
@@ -122,14 +162,8 @@ static void kind_field(struct draw *draw, const struct dns_field *field)
     CM_AUTO_STR hint = cm_asprintf("%s-hint", field->name);
 
     html_raw(draw->page, "<div class=\"field\">");
-    html_open(draw->page, "label", "for", field->name, NULL);
-    html_leaf(draw->page, "code", field->name, NULL);
-    if (!field->required)
-        html_leaf(draw->page, "span", web_msg(draw->ctx, MSG_OPTIONAL), "class", "optional", NULL);
-    html_close(draw->page, "label");
-    html_open(draw->page, "p", "class", "hint", "id", hint, NULL);
-    html_text(draw->page, kept ? web_msg(draw->ctx, MSG_N_KEPT) : field->help ? field->help : "");
-    html_close(draw->page, "p");
+    kind_label(draw, field);
+    kind_hint(draw, field, kept, hint);
     web_field_errors(draw->ctx, draw->page, field->name, form->errors);
     html_open(draw->page, "input", "type", field->secret ? "password" : "text", "id", field->name,
               "name", posted, "value", value, "autocomplete", "off", "spellcheck", "false",
@@ -297,6 +331,7 @@ static void test_card(struct draw *draw, const json_t *report)
     if (report) {
         html_open(draw->page, "p", "role", "status", NULL);
         web_icon(draw->page, running ? "info" : ok ? "ok" : "bad");
+        html_raw(draw->page, " ");
         html_text(draw->page, web_msg(draw->ctx, running ? MSG_N_TESTING
                                                  : ok    ? MSG_N_TEST_OK
                                                          : MSG_N_TEST_BAD));

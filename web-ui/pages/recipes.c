@@ -42,6 +42,7 @@ static void row(struct web_ctx *ctx, struct cm_buf *page, const json_t *recipe)
         html_raw(page, i ? ", " : "");
         recipe_account_link(page, cm_json_str_or(account, "name", ""));
     }
+    html_raw(page, json_array_size(cm_json_arr(recipe, "used_by")) ? "" : "–");
     html_raw(page, "</td></tr>");
 }
 
@@ -63,6 +64,7 @@ void page_recipes(struct web_ctx *ctx)
               "/dns-recipes/new", NULL);
     html_raw(&page, "</div>");
     html_leaf(&page, "p", web_msg(ctx, MSG_DR_LEAD), "class", "lead", NULL);
+    html_leaf(&page, "p", web_msg(ctx, MSG_N_UNVERIFIED_NOTE), "class", "hint", NULL);
     web_table_frame(&page, web_msg(ctx, MSG_DR_TITLE));
     html_raw(&page, "<table class=\"list\"><thead><tr>");
     for (i = 0; i < sizeof(columns) / sizeof(columns[0]); i++)

@@ -112,7 +112,10 @@ void part_replication(struct web_ctx *ctx, struct cm_buf *page)
     if (json_object_get(view, "second_manager"))
         web_notice(page, "bad", web_msg(ctx, MSG_REPL_SECOND));
     hub_certificate(ctx, page, cm_json_obj(view, "upstream"));
-    web_json_view(ctx, page, json_object_get(view, "upstream"));
+    if (strcmp(cm_json_str_or(cm_json_obj(view, "upstream"), "kind", ""), "none") == 0)
+        html_leaf(page, "p", web_msg(ctx, MSG_REPL_NO_UPSTREAM), "class", "hint", NULL);
+    else
+        web_json_view(ctx, page, json_object_get(view, "upstream"));
     if (json_array_size(cm_json_arr(view, "directions")) > 0) {
         web_table_frame(page, web_msg(ctx, MSG_REPL_TITLE));
         head(ctx, page, columns, sizeof(columns) / sizeof(columns[0]));

@@ -5,6 +5,7 @@
 
 #include "base/core/mem.h"
 #include "web-ui/html.h"
+#include "web-ui/pages/check_result.h"
 #include "web-ui/pages/pages.h"
 #include "web-ui/reply.h"
 #include "web-ui/report.h"
@@ -28,8 +29,9 @@ static void names_cell(struct cm_buf *page, const json_t *row)
     html_leaf(page, "bdi", first ? first : "–", NULL);
     html_close(page, "a");
     if (json_array_size(names) > 1) {
-        CM_AUTO_STR more = cm_asprintf(" +%zu", json_array_size(names) - 1);
+        CM_AUTO_STR more = cm_asprintf("+%zu", json_array_size(names) - 1);
 
+        html_raw(page, " ");
         html_leaf(page, "span", more, "class", "more", NULL);
     }
     html_raw(page, "</th>");
@@ -54,12 +56,11 @@ static void file_cell(struct cm_buf *page, const json_t *row)
     html_raw(page, "</td>");
 }
 
-static void text_cell(const struct web_ctx *ctx, struct cm_buf *page, const json_t *row)
+static void text_cell(struct web_ctx *ctx, struct cm_buf *page, const json_t *row)
 {
     html_raw(page, "<td>");
     web_said(page, ctx->lang, "p", NULL, cm_json_str_or(row, "text", ""));
-    if (cm_json_str(row, "fix"))
-        web_said(page, ctx->lang, "p", NULL, cm_json_str(row, "fix"));
+    check_fix(ctx, page, row);
     html_raw(page, "</td>");
 }
 

@@ -78,6 +78,15 @@ static void test_submit(void **state)
     assert_int_equal(cm_json_int(doubles.fields, "renew_days", 0), 20);
     assert_null(json_object_get(doubles.fields, "target")); /* empty = the default */
     assert_null(json_object_get(doubles.fields, "csrf"));
+    assert_null(json_object_get(doubles.fields, "exportable")); /* nobody ticked it */
+    rig_post(&rig, "/credentials",
+             "host_names=www.example.com&provider=acme&account=pebble&key_type=P-256&exportable=1&"
+             "servers=alpha.example.net&keyring_file=keyfile.kyr",
+             &reply);
+    assert_status(&reply, 303);
+    reply_fini(&reply);
+    assert_true(cm_json_bool(doubles.fields, "exportable", false));
+    assert_null(json_object_get(doubles.fields, "keyring_file")); /* as the form came */
 
     doubles.view = json_pack("{s:{}, s:{s:{s:[s]}}, s:[], s:[], s:s}", "challenge", "request",
                              "fields", "host_names", "www.example.com", "receipts", "steps", "next",

@@ -38,7 +38,16 @@ static void test_the_page_names_the_commands(void **state)
     assert_has_not(&reply, "certmgr import --credential");
     assert_has(&reply, "certmgr export " ULID);
     reply_fini(&reply);
+    rig_get(&rig, "/credentials/" ULID "/edit", &reply);
+    assert_has(&reply, "name=\"exportable\" value=\"1\" checked");
+    reply_fini(&reply);
+    show("import", true); /* what the key's own sealed text says, no form changes */
+    rig_get(&rig, "/credentials/" ULID "/edit", &reply);
+    assert_status(&reply, 200);
+    assert_has_not(&reply, "name=\"exportable\"");
+    reply_fini(&reply);
     rig_get(&rig, "/credentials/new", &reply);
+    assert_has(&reply, "name=\"exportable\" value=\"1\">");
     assert_has(&reply, "certmgr import");
     assert_has_not(&reply, "value=\"import\"");
     reply_fini(&reply);

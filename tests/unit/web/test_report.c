@@ -9,7 +9,7 @@ static json_t *whole(void)
 {
     return json_pack(
         "{s:s,s:s,s:{s:i,s:[{s:s,s:[s,s],s:[s,s],s:s,s:s,s:s,s:s}]},s:{s:i,s:s},s:{s:i,s:[{s:s,s:"
-        "[s],s:s,s:s}]},s:{s:i,s:[{s:s,s:[s],s:s,s:s}]},s:{s:i},s:{s:i}}",
+        "[s],s:s,s:s}]},s:{s:i,s:[{s:s,s:[s],s:s,s:s,s:s}]},s:{s:i},s:{s:i}}",
         "since", "2026-11-21T02:16:42.000Z", "at", "2026-11-22T02:16:42.000Z", "issued", "count", 1,
         "rows", "credential", ULID, "names", "www.example.com", "b.example.com", "servers", "alpha",
         "bravo", "target", "default", "keyring_file", "www.kyr", "not_after",
@@ -17,8 +17,8 @@ static json_t *whole(void)
         "next_at", "2026-11-23T02:16:42.000Z", "failed", "count", 1, "rows", "credential", ULID,
         "names", "bad.example", "text", "<i>refused</i>", "next_at", "2026-11-22T03:16:42.000Z",
         "misconfigured", "count", 1, "rows", "credential", ULID, "names", "hand.example", "text",
-        "records by hand", "fix", "pause the renewal", "under_way", "count", 2, "ended", "count",
-        3);
+        "records by hand", "id", "by_hand", "fix", "pause the renewal", "under_way", "count", 2,
+        "ended", "count", 3);
 }
 
 static void the_page_shows_every_list(void **state)
@@ -38,6 +38,7 @@ static void the_page_shows_every_list(void **state)
     assert_has(&reply, "2027-02-20");
     assert_has(&reply, "&lt;i&gt;refused");
     assert_has(&reply, "pause the renewal");
+    assert_has(&reply, "Give the domain to a DNS account"); /* what to do is known by its id */
     assert_has(&reply, "<dd>41</dd>");
     reply_fini(&reply);
     rig_get(&rig, "/report?hours=2", &reply);

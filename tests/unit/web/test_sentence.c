@@ -112,6 +112,17 @@ static void test_said(void **state)
     assert_string_equal(cm_buf_str(&out), "<p class=\"what\">鍵は現在のものを引き続き使います</p>"
                                           "<p lang=\"en\">Something &lt;new&gt;</p>"
                                           "<p lang=\"en\">The key is kept</p>");
+    cm_buf_reset(&out);
+    web_said(&out, WEB_EN, "p", NULL,
+             "Certificate issued by CN=A, valid until "
+             "2026-11-22T04:02:26Z");
+    web_said(&out, WEB_EN, "p", NULL, "Own words of the CA of 2026-11-22T04:02:26Z");
+    assert_string_equal(
+        cm_buf_str(&out),
+        "<p lang=\"en\">Certificate issued by CN=A, valid until <time "
+        "datetime=\"2026-11-22T04:02:26Z\"><span class=\"when\">2026-11-22 04:02:26 "
+        "UTC</span></time></p>"
+        "<p lang=\"en\">Own words of the CA of 2026-11-22T04:02:26Z</p>");
     cm_buf_fini(&out);
 }
 
