@@ -37,7 +37,7 @@ struct target {
     const char *fqdn;
     char *at;    /* name that is asked, after CNAMEs */
     char *label; /* "ns1.example.com (192.0.2.1)" */
-    char *asked; /* NULL: not asked, see said */
+    char *asked; /* NULL: not asked, see said; "": the client's resolver */
     bool recursive, skipped, seen;
     int64_t ms;
     char said[96];
@@ -50,7 +50,7 @@ struct dns_wait {
     dns_wait_fn done;
     void *arg;
     json_t *values;
-    bool authoritative;
+    bool authoritative, resolver;
     char *resolvers;
     int64_t began, interval_ms, limit_ms, fixed_ms;
     struct name *names;
@@ -229,7 +229,7 @@ static void pump(struct dns_wait *wait)
         t->query = dns_ask(wait->dns,
                            &(struct dns_question){.name = t->at,
                                                   .type = DNS_TXT,
-                                                  .servers = t->asked,
+                                                  .servers = t->asked[0] ? t->asked : NULL,
                                                   .authoritative = !t->recursive},
                            on_txt, t);
     }
@@ -272,20 +272,28 @@ static void add_authority(struct name *name, const struct dns_place *place,
     }
 }
 
+/* at: its addresses, len of it; none: the client's own. */
+static void add_resolver(struct dns_wait *wait, const char *fqdn, const char *at, size_t len)
+{
+    struct target *t = add_target(wait, fqdn, fqdn);
+    if (!t)
+        return;
+    t->asked = cm_strndup(at, len);
+    t->label =
+        len == 0 ? cm_strdup("the resolver")
+                 : cm_asprintf("resolver %.*s", (int)(len < RESOLVER_MAX ? len : RESOLVER_MAX), at);
+    t->recursive = true;
+    snprintf(t->said, sizeof(t->said), "not asked before the zone's own servers agree");
+}
+
 static void add_resolvers(struct dns_wait *wait, const char *fqdn)
 {
+    if (wait->resolver)
+        add_resolver(wait, fqdn, "", 0);
     for (const char *p = wait->resolvers; p && *p;) {
         size_t len = strcspn(p, ",");
-        if (len > 0) {
-            struct target *t = add_target(wait, fqdn, fqdn);
-            if (!t)
-                return;
-            t->asked = cm_strndup(p, len);
-            t->label =
-                cm_asprintf("resolver %.*s", (int)(len < RESOLVER_MAX ? len : RESOLVER_MAX), p);
-            t->recursive = true;
-            snprintf(t->said, sizeof(t->said), "not asked before the zone's own servers agree");
-        }
+        if (len > 0)
+            add_resolver(wait, fqdn, p, len);
         p += len + (p[len] == ',');
     }
 }
@@ -398,6 +406,7 @@ struct dns_wait *dns_wait(struct cm_loop *loop, struct dns_client *dns, const js
         .arg = arg,
         .values = json_deep_copy(values),
         .authoritative = options->authoritative,
+        .resolver = options->resolver,
         .resolvers =
             options->resolvers && options->resolvers[0] ? cm_strdup(options->resolvers) : NULL,
         .began = cm_mono_ms(),

@@ -10,6 +10,7 @@
 struct dns_wait_options {
     bool authoritative;    /* ask every server of the zone (default) */
     const char *resolvers; /* "address:port,…" to ask besides, or NULL */
+    bool resolver;         /* ask the client's own resolver besides */
     int fixed_s;           /* > 0: only wait this long */
     int interval_s;        /* between looks; 0 = 2 */
     int64_t start_ms; /* the first look comes so late (measured before), never after the limit */

@@ -19,6 +19,7 @@
 #define DNS_RETRY_MAX_MS 3600000 /* … up to this */
 #define DNS_SECRETS_MS   60000   /* opened secrets are kept so long after their last use */
 #define DNS_KEEP_MS      600000  /* a failed order tried again within this keeps its values */
+#define DNS_SECONDS_MAX  7200    /* of the waits of an account, or of its recipe */
 
 /* One enabled DNS account as it was read. */
 struct eng_dns_account {

@@ -216,16 +216,42 @@ static int64_t start_of(const struct eng_dns_account *account)
     return start < DNS_START_MAX_MS ? start : DNS_START_MAX_MS;
 }
 
+static int seconds_of(const json_t *propagation, const char *member)
+{
+    int64_t seconds = cm_json_int(propagation, member, 0);
+    return (int)(seconds < DNS_SECONDS_MAX ? seconds : DNS_SECONDS_MAX);
+}
+
+/* The recipe's way counts while the account has chosen none of its own. */
+static void take_method(const struct eng_dns_account *account, const json_t *usual,
+                        struct dns_wait_options *options)
+{
+    const char *method = cm_json_str_or(usual, "method", "");
+    if (!options->authoritative || options->resolvers || options->fixed_s > 0)
+        return;
+    if (strcmp(method, "fixed") == 0)
+        options->fixed_s = seconds_of(usual, "wait_s");
+    if (strcmp(method, "recursive") != 0 || !eng_dns_resolver(account))
+        return;
+    options->authoritative = false;
+    options->resolver = true;
+}
+
 struct dns_wait_options eng_dns_wait_options(const struct eng_dns_account *account)
 {
     const json_t *given = cm_json_obj(account->body, "propagation");
-    return (struct dns_wait_options){
+    const json_t *usual = cm_json_obj(account->recipe, "propagation");
+    int limit_s = seconds_of(given, "limit_s");
+    struct dns_wait_options options = {
         .authoritative = cm_json_bool(given, "authoritative", true),
         .resolvers = cm_json_str(given, "resolvers"),
-        .fixed_s = (int)cm_json_int(given, "fixed_s", 0),
+        .fixed_s = seconds_of(given, "fixed_s"),
+        .interval_s = seconds_of(usual, "interval_s"),
         .start_ms = start_of(account),
-        .limit_s = (int)cm_json_int(given, "limit_s", 0),
+        .limit_s = limit_s > 0 ? limit_s : seconds_of(usual, "limit_s"),
     };
+    take_method(account, usual, &options);
+    return options;
 }
 
 /* ---- life ---------------------------------------------------------------------------------------

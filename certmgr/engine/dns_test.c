@@ -164,7 +164,8 @@ static void on_set(void *arg, const struct cm_err *err)
     options.fixed_s = 0;
     options.start_ms = 0; /* a test measures anew */
     CM_AUTO_JSON values = json_pack("[{s:s,s:s}]", "fqdn", test->fqdn, "value", test->value);
-    if (!eng_dns_resolver(test->account) || (!options.authoritative && !options.resolvers)) {
+    if (!eng_dns_resolver(test->account) ||
+        (!options.authoritative && !options.resolvers && !options.resolver)) {
         tell(test, "Nobody is asked whether it is seen: switched off in the account");
         take_away(test);
         return;

@@ -186,7 +186,8 @@ static void wait_for_account(struct job_dns *dns, struct eng_dns_account *take,
         options.start_ms = 0;
         options.limit_s = PEOPLE_LIMIT_S;
     }
-    if ((!options.authoritative && !options.resolvers && options.fixed_s == 0) ||
+    if ((!options.authoritative && !options.resolvers && !options.resolver &&
+         options.fixed_s == 0) ||
         !eng_dns_resolver(take)) {
         eng_dns_unref(take); /* switched off by hand */
         return;

@@ -16,7 +16,6 @@
 #define PAIRS_MAX     32
 #define PAIR_NAME_MAX 64
 #define OPTION_MAX    1024
-#define SECONDS_MAX   7200
 
 struct dns_put {
     struct engine *engine;
@@ -190,9 +189,10 @@ static int check_seconds(struct dns_put *put, json_t *out, const json_t *given, 
     int64_t seconds = json_integer_value(value);
     if (!value || json_is_null(value) || (text && !*text))
         return 0;
-    if (!(json_is_integer(value) || (text && cm_num_i64(text, 0, SECONDS_MAX, &seconds) == 0)) ||
-        seconds < 0 || seconds > SECONDS_MAX)
-        return cm_fail(&put->err, CM_EINVAL, "%s: 0 to %d seconds", member, SECONDS_MAX);
+    if (!(json_is_integer(value) ||
+          (text && cm_num_i64(text, 0, DNS_SECONDS_MAX, &seconds) == 0)) ||
+        seconds < 0 || seconds > DNS_SECONDS_MAX)
+        return cm_fail(&put->err, CM_EINVAL, "%s: 0 to %d seconds", member, DNS_SECONDS_MAX);
     if (seconds > 0)
         cm_json_set_int(out, member, seconds);
     return 0;

@@ -228,6 +228,18 @@ static void cnames_are_followed_and_resolvers_asked(void **state)
     json_decref(o.report);
 }
 
+/* As a recipe may wish it: whoever asks for names here shows them. */
+static void the_own_resolver_alone_is_asked(void **state)
+{
+    (void)state;
+    struct outcome o = wait_for((const char *const[]){"cname.two.test", "aa", NULL},
+                                (struct dns_wait_options){.resolver = true});
+    assert_int_equal(o.code, 0);
+    assert_int_equal(json_array_size(o.report), 1);
+    assert_string_equal(said(&o, "the resolver"), "all values");
+    json_decref(o.report);
+}
+
 /* An early question would make it keep the "no" (RFC 2308). */
 static void a_resolver_is_not_asked_before_the_zones_servers_agree(void **state)
 {
@@ -337,6 +349,7 @@ int main(void)
         cmocka_unit_test(a_late_secondary_is_waited_for),
         cmocka_unit_test(refusal_and_silence_are_told_apart),
         cmocka_unit_test(cnames_are_followed_and_resolvers_asked),
+        cmocka_unit_test(the_own_resolver_alone_is_asked),
         cmocka_unit_test(a_resolver_is_not_asked_before_the_zones_servers_agree),
         cmocka_unit_test(a_server_without_address_is_skipped),
         cmocka_unit_test(a_server_this_host_has_no_way_to_is_skipped),

@@ -25,9 +25,10 @@ static struct {
     size_t largest;        /* changes of a call, at most */
     json_t *busy;          /* {fqdn: true}: two calls for one name at a time are a failure */
     unsigned crossed;
-    size_t fullest;   /* values at a time */
-    int64_t start_ms; /* of the last wait */
-    json_t *secrets;  /* of the last call */
+    size_t fullest;                              /* values at a time */
+    int64_t start_ms;                            /* of the last wait */
+    struct dns_client *finder, *waiter, *caller; /* through which the last ones looked */
+    json_t *secrets;                             /* of the last call */
 } fake;
 
 static inline void fake_reset(void)
@@ -213,6 +214,7 @@ struct dnsp_call *dnsp_change(const struct dnsp_env *env, const struct dnsp_acco
         json_object_set_new(fake.busy, changes[i].fqdn, json_true());
     json_decref(fake.secrets);
     fake.secrets = json_deep_copy(account->secrets);
+    fake.caller = env->dns;
     fake.messages++;
     fake.largest = count > fake.largest ? count : fake.largest;
     if (++fake.active > fake.most)
@@ -271,7 +273,7 @@ struct dns_find *dns_place_find(struct cm_loop *loop, struct dns_client *dns, co
                                 dns_place_fn done, void *arg)
 {
     struct dns_find *find = cm_calloc(1, sizeof(*find));
-    (void)dns;
+    fake.finder = dns;
     *find = (struct dns_find){.name = cm_strdup(name), .done = done, .arg = arg};
     find->timer = cm_timer_new(loop, fake_find_turn, find);
     cm_timer_start(find->timer, 0);
@@ -323,7 +325,7 @@ struct dns_wait *dns_wait(struct cm_loop *loop, struct dns_client *dns, const js
                           const struct dns_wait_options *options, dns_wait_fn done, void *arg)
 {
     struct dns_wait *wait = cm_calloc(1, sizeof(*wait));
-    (void)dns;
+    fake.waiter = dns;
     fake.start_ms = options->start_ms;
     *wait = (struct dns_wait){.values = json_deep_copy(values), .done = done, .arg = arg};
     wait->timer = cm_timer_new(loop, fake_wait_turn, wait);

@@ -1,6 +1,8 @@
 /* DNS-01 in the engine: accounts, choice per name, people, tests of accounts. */
 #include "tests/unit/engine/dns_rig.h"
 
+#include "certmgr/acme/proof.h"
+
 /* ---- accounts -----------------------------------------------------------------------------------
  */
 
@@ -112,6 +114,7 @@ static void longest_domain_decides(void **state)
     account(h, "wide", "example.com example.net");
     account(h, "deep", "shop.example.com");
     account(h, "target", "acme.example.org");
+    account(h, "all", "example.org"); /* before and behind those that are longer */
     account(h, "off", "example.info");
     assert_int_equal(put(h, json_pack("{s:s,s:b}", "name", "off", "enabled", 0)), 0);
     static const struct {
@@ -123,6 +126,8 @@ static void longest_domain_decides(void **state)
         {"shop.example.com", "deep _acme-challenge.shop.example.com"},
         {"a.b.shop.example.com", "deep _acme-challenge.a.b.shop.example.com"},
         {"workshop.example.com", "wide _acme-challenge.workshop.example.com"},
+        {"www.example.org", "all _acme-challenge.www.example.org"},
+        {"www.acme.example.org", "target _acme-challenge.www.acme.example.org"},
         {"notexample.com", "-"},
         {"com", "-"},
         {"www.example.info", "-"},
@@ -137,6 +142,32 @@ static void longest_domain_decides(void **state)
     struct dns_place elsewhere = {.name = "x.nobody.example", .zone = "nobody.example", .hops = 1};
     assert_string_equal(chosen(h, "www.example.com", &elsewhere), "wide x.nobody.example");
     assert_string_equal(chosen(h, "www.foreign.example", &elsewhere), "-");
+}
+
+/* Names without such an account: the request's own choice, else its ACME account's, else http-01.
+ */
+static void others_as_request_and_account_say(void **state)
+{
+    struct h *h = *state;
+    static const struct {
+        const char *request, *account, *want;
+    } table[] = {{NULL, NULL, ACME_HTTP01},
+                 {NULL, ACME_TLSALPN, ACME_TLSALPN},
+                 {ACME_HTTP01, ACME_TLSALPN, ACME_HTTP01},
+                 {ACME_TLSALPN, ACME_HTTP01, ACME_TLSALPN},
+                 {ACME_TLSALPN, NULL, ACME_TLSALPN},
+                 {"of-next-year", ACME_TLSALPN, ACME_TLSALPN}};
+    for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
+        CM_AUTO_JSON credential = json_pack("{s:s*}", "challenge", table[i].request);
+        CM_AUTO_JSON body = json_pack("{s:s*}", "challenge", table[i].account);
+        CM_AUTO_JSON order =
+            json_pack("{s:{s:{s:s}}}", "challenges", "dns.example.com", "account", "main");
+        struct eng_account account = {.body = body};
+        struct job job = {
+            .engine = h->engine, .credential = credential, .order = order, .account = &account};
+        assert_string_equal(eng_challenge_type(&job, "www.example.com"), table[i].want);
+        assert_string_equal(eng_challenge_type(&job, "dns.example.com"), ACME_DNS01);
+    }
 }
 
 static void wildcards_need_an_account(void **state)
@@ -256,6 +287,32 @@ static void a_wait_begins_where_the_last_one_ended(void **state)
     assert_int_equal(fake.start_ms, DNS_START_MAX_MS);
 }
 
+/* Behind split horizon an account sees its zone through resolvers of its own: to find it, to write
+ * and to look.  Others go on as before. */
+static void own_resolvers_of_an_account(void **state)
+{
+    struct h *h = *state;
+    account(h, "main", "example.com");
+    account(h, "inside", "example.net");
+    assert_int_equal(
+        put(h, json_pack("{s:s,s:s}", "name", "inside", "resolvers", "127.0.23.8:23053")), 0);
+    struct eng_dns_account *inside = eng_dns_account(h->engine, "inside");
+    struct dns_client *own = eng_dns_resolver(inside);
+    assert_non_null(own);
+    assert_ptr_not_equal(own, client);
+    json_decref(h_issue(h, "*.a.example.net"));
+    assert_ptr_equal(fake.finder, own);
+    assert_ptr_equal(fake.waiter, own);
+    h_until(h, is_clean, "an empty zone");
+    assert_ptr_equal(fake.caller, own);
+    eng_dns_unref(inside);
+    json_decref(h_issue(h, "*.a.example.com"));
+    assert_ptr_equal(fake.finder, client);
+    assert_ptr_equal(fake.waiter, client);
+    h_until(h, is_clean, "an empty zone");
+    assert_ptr_equal(fake.caller, client);
+}
+
 static void a_test_ends_with_the_engine(void **state)
 {
     struct h *h = *state;
@@ -279,10 +336,12 @@ int main(void)
         TEST(shipped_recipes_are_there),
         TEST(refuses_what_cannot_work),
         TEST(longest_domain_decides),
+        TEST(others_as_request_and_account_say),
         TEST(wildcards_need_an_account),
         TEST(people_write_and_go_on),
         TEST(tests_an_account),
         TEST(a_wait_begins_where_the_last_one_ended),
+        TEST(own_resolvers_of_an_account),
         TEST(a_test_ends_with_the_engine),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -229,13 +229,92 @@ static void the_lint_tells_where(void **state)
     assert_false(cm_json_bool(none, "ok", true));
 }
 
+/* How long this account's values are waited for, with this `propagation` of its own (taken). */
+static struct dns_wait_options waits(struct h *h, const char *name, json_t *take_propagation)
+{
+    CM_AUTO_JSON fields = json_pack("{s:s,s:o}", "name", name, "propagation", take_propagation);
+    eng_dns_account_put(h->engine, fields, &actor, h_on_done, h);
+    if (h_done(h) != 0)
+        fail_msg("%s", h_line(h));
+    struct eng_dns_account *account = eng_dns_account(h->engine, name);
+    struct dns_wait_options options = eng_dns_wait_options(account);
+    if (options.resolvers)
+        options.resolvers = "some"; /* the account's own goes with it */
+    eng_dns_unref(account);
+    return options;
+}
+
+/* Gandi, say, shows values after half an hour: a recipe's times count where the account has none.
+ */
+static void a_recipe_says_how_long_to_wait(void **state)
+{
+    struct h *h = *state;
+    const char *const name = "slow";
+    json_t *change = json_pack("{s:{s:s,s:i,s:i}}", "propagation", "method", "authoritative",
+                               "interval_s", 30, "limit_s", 2400);
+    assert_int_equal(store(h, "own",
+                           recipe("https://api.example", json_pack("[s]", "api.example"), change),
+                           NULL),
+                     0);
+    use(h, name, "own", NULL);
+    struct dns_wait_options got = waits(h, name, json_object());
+    assert_int_equal(got.limit_s, 2400);
+    assert_int_equal(got.interval_s, 30);
+    assert_true(got.authoritative && !got.resolver && got.fixed_s == 0);
+    assert_int_equal(waits(h, name, json_pack("{s:i}", "limit_s", 90)).limit_s, 90);
+    /* D4: an hour and more can be set. */
+    assert_int_equal(waits(h, name, json_pack("{s:i}", "limit_s", 7200)).limit_s, 7200);
+    assert_int_equal(waits(h, name, json_pack("{s:i}", "fixed_s", 3600)).fixed_s, 3600);
+    use(h, "shipped", "gandi", NULL);
+    assert_int_equal(waits(h, "shipped", json_object()).limit_s, 2400);
+}
+
+/* Its way, too, but not against what the account chose. */
+static void a_recipe_says_how_to_wait(void **state)
+{
+    struct h *h = *state;
+    struct dns_client *client;
+    struct cm_err err = CM_ERR_INIT;
+    OK(dns_client_new(h->loop, "127.0.23.9:23053", &client, &err), err); /* never asked */
+    h->engine->env.dns = client;
+    static const char *const names[] = {"fixed", "recursive"};
+    for (size_t i = 0; i < 2; i++) {
+        json_t *change = json_pack("{s:{s:s,s:i}}", "propagation", "method", names[i], "wait_s",
+                                   DNS_SECONDS_MAX + 1);
+        json_t *hosts = json_pack("[s]", "api.example");
+        json_t *text = recipe("https://api.example", hosts, change);
+        assert_int_equal(store(h, names[i], text, NULL), 0);
+        use(h, names[i], names[i], NULL);
+    }
+    assert_int_equal(waits(h, "fixed", json_object()).fixed_s, DNS_SECONDS_MAX);
+    assert_int_equal(waits(h, "fixed", json_pack("{s:i}", "fixed_s", 5)).fixed_s, 5);
+    struct dns_wait_options got = waits(h, "recursive", json_object());
+    assert_true(got.resolver && !got.authoritative && got.fixed_s == 0);
+    static const char *const own[] = {"{\"resolvers\":\"192.0.2.1:53\"}", "{\"fixed_s\":5}",
+                                      "{\"authoritative\":false,\"resolvers\":\"192.0.2.1:53\"}"};
+    for (size_t i = 0; i < sizeof(own) / sizeof(own[0]); i++) {
+        json_t *propagation = json_loads(own[i], 0, NULL);
+        got = waits(h, "recursive", propagation);
+        assert_false(got.resolver);
+        assert_true(got.resolvers || got.fixed_s == 5);
+    }
+    eng_free(h->engine); /* before its client */
+    h->engine = NULL;
+    dns_client_free(client);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, h_setup, h_teardown)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(only_a_good_one_is_stored), TEST(views_tell_state_and_users),
-        TEST(new_hosts_are_confirmed),   TEST(other_ways_to_a_host_count),
-        TEST(a_used_one_stays),          TEST(the_lint_tells_where),
+        TEST(only_a_good_one_is_stored),
+        TEST(views_tell_state_and_users),
+        TEST(new_hosts_are_confirmed),
+        TEST(other_ways_to_a_host_count),
+        TEST(a_used_one_stays),
+        TEST(the_lint_tells_where),
+        TEST(a_recipe_says_how_long_to_wait),
+        TEST(a_recipe_says_how_to_wait),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
