@@ -71,21 +71,30 @@ static int cmd_lint(struct cli *cli)
 /* ---- list --------------------------------------------------------------------------------------
  */
 
+static void print_provider(const char *name, const json_t *one)
+{
+    printf("%-16s  %s%s\n", name, cm_json_str_or(one, "title", ""),
+           cm_json_bool(one, "unverified", false) ? "  (unverified: never run live by us)" : "");
+}
+
 static int cmd_providers(struct cli *cli)
 {
     CM_AUTO_JSON reply = NULL;
     size_t i = 0;
-    json_t *recipe = NULL;
+    json_t *one = NULL;
     int status = cli_get(cli, "/dns-providers", &reply);
     if (!reply)
         return status;
     cli_clean(reply);
-    json_array_foreach(cm_json_arr(reply, "recipes"), i, recipe)
+    json_array_foreach(cm_json_arr(reply, "kinds"), i, one)
     {
-        printf("%-16s  %s%s\n", cm_json_str_or(recipe, "name", ""),
-               cm_json_str_or(recipe, "title", ""),
-               cm_json_bool(recipe, "unverified", false) ? "  (unverified: never run live by us)"
-                                                         : "");
+        CM_AUTO_STR name = cm_asprintf("--kind %s", cm_json_str_or(one, "kind", ""));
+        if (strcmp(name, "--kind recipe") != 0) /* these follow one by one */
+            print_provider(name, one);
+    }
+    json_array_foreach(cm_json_arr(reply, "recipes"), i, one)
+    {
+        print_provider(cm_json_str_or(one, "name", ""), one);
     }
     return CLI_OK;
 }
@@ -223,7 +232,7 @@ static int cmd_recipe(struct cli *cli)
 
 const struct cli_command cli_recipe_commands[] = {
     {"dns lint", "FILE", "prove a provider recipe offline", cmd_lint},
-    {"dns providers", "", "recipes that accounts of kind recipe can use", cmd_providers},
+    {"dns providers", "", "kinds of DNS accounts, and the recipes of kind recipe", cmd_providers},
     {"dns recipe", "list|show|add|remove [NAME] [FILE]", "recipes: stored and of the program",
      cmd_recipe},
     {0},

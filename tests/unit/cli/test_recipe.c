@@ -20,7 +20,10 @@ static int teardown(void **state)
 }
 
 static const char all[] =
-    "{\"kinds\":[],\"recipes\":[{\"name\":\"cloudflare\",\"title\":\"Cloudflare\","
+    "{\"kinds\":[{\"kind\":\"exec\",\"title\":\"Program\",\"unverified\":false},"
+    "{\"kind\":\"recipe\",\"title\":\"Recipe\",\"unverified\":false},"
+    "{\"kind\":\"route53\",\"title\":\"Route "
+    "53\",\"unverified\":true}],\"recipes\":[{\"name\":\"cloudflare\",\"title\":\"Cloudflare\","
     "\"unverified\":true,\"used_by\":[]},{\"name\":\"power\\u0007dns\",\"title\":\"PowerDNS\","
     "\"stored\":true,\"used_by\":[{\"name\":\"one\"},{\"name\":\"two\"}]}]}";
 
@@ -32,6 +35,8 @@ static void recipes_are_listed(void **state)
     struct said *said = RUN(&place, "dns", "providers");
     assert_int_equal(said->status, CLI_OK);
     assert_string_equal(said->out,
+                        "--kind exec       Program\n"
+                        "--kind route53    Route 53  (unverified: never run live by us)\n"
                         "cloudflare        Cloudflare  (unverified: never run live by us)\n"
                         "power?dns         PowerDNS\n");
     said = RUN(&place, "dns", "recipe", "list");
