@@ -256,7 +256,13 @@ static const struct cs_member agreed[] = {LINE("by", 0, 256), TIME("at", 0),
                                           LINE("url", 0, URL_MAX), END};
 
 /* The JWS is there until the account is registered. */
-static const struct cs_member binding[] = {LINE("kid", REQ, 255), TIME("at", 0), ANY("jws", 8192),
+static const char *const mac_algs[] = {"HS256", "HS384", "HS512", NULL}; /* RFC 7518 3.2 */
+static const struct cs_member binding[] = {LINE("kid", REQ, 255),
+                                           TIME("at", 0),
+                                           ANY("jws", 8192),
+                                           ANY("jws_other", 8192),
+                                           INT("key_bytes", 1024),
+                                           WORD("alg", 0, mac_algs),
                                            END};
 
 /* The key that is to follow, until the CA has been seen to know it. */

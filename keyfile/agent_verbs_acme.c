@@ -324,8 +324,7 @@ static int eab_sign(struct kfa *a, int64_t id, const json_t *request, json_t *re
     const char *url = cm_json_str(request, "url");
     const char *key = cm_json_str(request, "key");
     const json_t *jwk = cm_json_obj(request, "jwk");
-    json_t *jws;
-    size_t key_len;
+    struct kf_eab eab;
     (void)id;
     int rc = kfa_check_ca(a, cm_json_str(request, "directory"), origin, err);
     if (rc == 0)
@@ -333,10 +332,12 @@ static int eab_sign(struct kfa *a, int64_t id, const json_t *request, json_t *re
     if (rc == 0)
         rc = check_jwk(jwk, err);
     if (rc == 0)
-        rc = kf_eab_sign(cm_json_str(request, "kid"), key, url, jwk, &jws, &key_len, err);
+        rc = kf_eab_sign(cm_json_str(request, "kid"), key, cm_json_str(request, "alg"), url, jwk,
+                         &eab, err);
     if (rc == 0) {
-        cm_json_set(reply, "jws", jws);
-        cm_json_set_int(reply, "key_bytes", (int64_t)key_len);
+        cm_json_set(reply, "jws", eab.jws);
+        cm_json_set(reply, "jws_other", eab.other);
+        cm_json_set_int(reply, "key_bytes", (int64_t)eab.key_len);
     }
     cm_wipe((void *)(uintptr_t)key, strlen(key)); /* the request is freed soon, but not wiped */
     return rc;
@@ -360,6 +361,9 @@ const struct kfa_verb kfa_verbs_acme[] = {
      KFA_MANAGER,
      {"s:account", "s:directory", "s:sealed_key", "s:new_sealed_key", "s:url", "s:nonce", "s:kid"},
      rollover_sign},
-    {"eab.sign", KFA_MANAGER, {"s:directory", "s:url", "s:kid", "s:key", "o:jwk"}, eab_sign},
+    {"eab.sign",
+     KFA_MANAGER,
+     {"s:directory", "s:url", "s:kid", "s:key", "s:alg", "o:jwk"},
+     eab_sign},
     {0},
 };

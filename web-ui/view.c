@@ -68,7 +68,10 @@ static json_t *account_view(json_t *take_body)
 
         if (end && !cm_json_str(view, "kid")) /* once registered, it has served its purpose */
             cm_json_set_time(eab, "ends_at", end);
+        if (cm_json_obj(eab, "jws_other"))
+            cm_json_set_bool(eab, "two_readings", true);
         json_object_del(eab, "jws");
+        json_object_del(eab, "jws_other");
         cm_json_set(view, "eab", eab);
     }
     json_decref(take_body);

@@ -180,6 +180,16 @@ void cm_hmac_sha256(const void *key, size_t key_len, const void *data, size_t le
               size != CM_SHA256_SIZE);
 }
 
+size_t cm_hmac_sha2(unsigned bits, const void *key, size_t key_len, const void *data, size_t len,
+                    uint8_t out[CM_HMAC_MAX])
+{
+    const EVP_MD *md = bits == 512 ? EVP_sha512() : bits == 384 ? EVP_sha384() : EVP_sha256();
+    unsigned size = 0;
+    CM_BUG_ON(key_len > INT_MAX || (bits != 256 && bits != 384 && bits != 512));
+    CM_BUG_ON(!HMAC(md, key, (int)key_len, data, len, out, &size) || size != bits / 8);
+    return size;
+}
+
 void cm_random(void *out, size_t len)
 {
     uint8_t *at = out;

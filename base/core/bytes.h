@@ -23,6 +23,10 @@ void cm_sha256(const void *data, size_t len, uint8_t out[CM_SHA256_SIZE]);
 void cm_sha256_hex(const void *data, size_t len, char out[CM_SHA256_HEX]);
 void cm_hmac_sha256(const void *key, size_t key_len, const void *data, size_t len,
                     uint8_t out[CM_SHA256_SIZE]);
+/* bits: 256, 384 or 512.  Returns how many bytes of out count. */
+#define CM_HMAC_MAX 64
+size_t cm_hmac_sha2(unsigned bits, const void *key, size_t key_len, const void *data, size_t len,
+                    uint8_t out[CM_HMAC_MAX]);
 /* Cryptographic random bytes; ends the process if the system gives none. */
 void cm_random(void *out, size_t len);
 /* ULID of now (48 bit ms + 80 random bits, Crockford base 32, upper case). */

@@ -184,8 +184,28 @@ static bool take_account(struct acme_order *o, const char *what)
     return false;
 }
 
+/* The CA refuses the binding, and its HMAC key can be read in another way (keyfile/eab.h). */
+static bool binds_otherwise(struct acme_order *o)
+{
+    static const char *const types[] = {"malformed", "unauthorized", "externalAccountRequired"};
+    bool refused = false;
+    for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++)
+        refused = refused || acme_problem_is(o->reply.json, types[i]);
+    if (o->reply.err.code != 0 || o->reply.status < 400 || !refused || !o->eab_other)
+        return false;
+    json_decref(o->eab);
+    o->eab = o->eab_other;
+    o->eab_other = NULL;
+    acme_log(o, CM_LOG_WARN,
+             "The CA does not take the binding (EAB); trying its HMAC key decoded once more");
+    acme_go(o, STEP_ACCOUNT_NEW);
+    return true;
+}
+
 void acme_account_new_react(struct acme_order *o)
 {
+    if (binds_otherwise(o))
+        return;
     if (take_account(o, "the registration of the account")) {
         acme_log(o, CM_LOG_INFO, "The account is registered at the CA");
         acme_go(o, STEP_ACCOUNT_SAVE);

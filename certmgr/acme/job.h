@@ -93,7 +93,7 @@ struct acme_order {
     char *thumbprint;
     char *kid; /* account URL, or NULL */
     json_t *contacts;
-    json_t *eab; /* or NULL */
+    json_t *eab, *eab_other; /* or NULL */
     json_t *names;
     bool terms_agreed, lab_http;
     char *profile, *replaces; /* wishes, or NULL */

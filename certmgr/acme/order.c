@@ -160,6 +160,7 @@ struct acme_order *acme_job_new(struct acme_ca *ca, const struct acme_account *a
     o->kid = kid && kid[0] ? cm_strdup(kid) : NULL;
     o->contacts = json_is_array(account->contacts) ? json_deep_copy(account->contacts) : NULL;
     o->eab = json_is_object(account->eab) ? json_deep_copy(account->eab) : NULL;
+    o->eab_other = json_is_object(account->eab_other) ? json_deep_copy(account->eab_other) : NULL;
     o->terms_agreed = account->terms_agreed;
     o->lab_http = lab_http;
     acme_job_link(o);
@@ -213,6 +214,7 @@ void acme_order_free(struct acme_order *o)
     cm_free(o->lookup_url);
     json_decref(o->contacts);
     json_decref(o->eab);
+    json_decref(o->eab_other);
     json_decref(o->names);
     json_decref(o->state);
     json_decref(o->value);

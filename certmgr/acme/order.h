@@ -76,12 +76,13 @@ struct acme_ports {
 };
 
 struct acme_account {
-    const char *directory;  /* URL */
-    const char *kid;        /* account URL, or NULL = register first */
-    const char *thumbprint; /* of the account key (RFC 7638) */
-    const json_t *contacts; /* ["mailto:…"] or NULL */
-    bool terms_agreed;      /* a person agreed to the terms at `directory` */
-    const json_t *eab;      /* JWS for externalAccountBinding (RFC 8555 7.3.4), or NULL */
+    const char *directory;   /* URL */
+    const char *kid;         /* account URL, or NULL = register first */
+    const char *thumbprint;  /* of the account key (RFC 7638) */
+    const json_t *contacts;  /* ["mailto:…"] or NULL */
+    bool terms_agreed;       /* a person agreed to the terms at `directory` */
+    const json_t *eab;       /* JWS for externalAccountBinding (RFC 8555 7.3.4), or NULL */
+    const json_t *eab_other; /* sent once when the CA does not take that one, or NULL */
 };
 
 /* Shared per CA account: directory cache, nonce pool, Retry-After floor.  Outlives its orders. */

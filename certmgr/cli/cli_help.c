@@ -52,6 +52,8 @@ static const struct row {
      "external account binding: the key identifier that the CA shows"},
     {"account add|account rebind", "--eab-hmac-file", "FILE",
      "its HMAC key (\"-\": standard input), used once and not kept"},
+    {"account add|account rebind", "--eab-alg", "ALG",
+     "what it signs with: HS256 (as usual), HS384 or HS512"},
     {"account import", "--passphrase-file", "F", "passphrase of an encrypted key"},
     {"account export", "--passphrase-file", "F",
      "the key is encrypted under this passphrase of at least 12 characters"},

@@ -103,6 +103,12 @@ static void print_binding(const json_t *eab)
         return;
     printf("%-22s %s\n", "bound by:", cm_json_str_or(eab, "kid", "-"));
     printf("%-22s %s (%s)\n", "  since:", cm_json_str_or(eab, "at", "-"), binding_age(eab, age));
+    if (json_object_get(eab, "key_bytes"))
+        printf("%-22s %" PRId64 " bytes, %s%s\n", "  HMAC key:", cm_json_int(eab, "key_bytes", 0),
+               cm_json_str_or(eab, "alg", "HS256"),
+               cm_json_bool(eab, "two_readings", false)
+                   ? "; it may be encoded twice, so both readings are tried"
+                   : "");
     cli_line("  of use until:", cm_json_str(eab, "ends_at"));
 }
 

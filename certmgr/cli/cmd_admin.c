@@ -66,6 +66,7 @@ static int cmd_account_add(struct cli *cli)
                              {.name = "--activation"},
                              {.name = "--activation-seconds"},
                              {.name = "--staging"},
+                             {.name = "--eab-alg"},
                              {.name = NULL}};
     CM_AUTO_STR pem = NULL;
     char *hmac = NULL;
@@ -100,6 +101,7 @@ static int cmd_account_add(struct cli *cli)
     cm_json_set_str(body, "ca_pem", pem);
     cm_json_set_str(body, "eab_kid", cli_value(&o[6], NULL));
     cm_json_set_str(body, "eab_hmac", hmac);
+    cm_json_set_str(body, "eab_alg", cli_value(&o[13], NULL));
     if (hmac)
         cm_free_secret(hmac, strlen(hmac));
     int status = put(cli, "/accounts/", cli->argv[0], body);
@@ -127,7 +129,8 @@ static int account_act(struct cli *cli, const char *act)
 
 static int cmd_account_rebind(struct cli *cli)
 {
-    struct cli_option o[] = {{.name = "--eab-kid"}, {.name = "--eab-hmac-file"}, {.name = NULL}};
+    struct cli_option o[] = {
+        {.name = "--eab-kid"}, {.name = "--eab-hmac-file"}, {.name = "--eab-alg"}, {.name = NULL}};
     char *hmac = NULL;
     if (cli_options(cli, o) != 0 || cli->argc != 1)
         return CLI_USAGE;
@@ -141,6 +144,7 @@ static int cmd_account_rebind(struct cli *cli)
     CM_AUTO_STR path = cm_asprintf("/accounts/%s/act", name);
     CM_AUTO_JSON body = json_pack("{s:s, s:s, s:s}", "act", "rebind", "eab_kid",
                                   cli_value(&o[0], ""), "eab_hmac", hmac);
+    cm_json_set_str(body, "eab_alg", cli_value(&o[2], NULL));
     cm_free_secret(hmac, strlen(hmac));
     int status = cli_api(cli, "POST", path, body, NULL);
     if (status == CLI_OK && !cli->json)

@@ -123,6 +123,7 @@ struct acme_account eng_account_acme(const struct eng_account *account)
         .contacts = cm_json_arr(body, "contacts"),
         .terms_agreed = cm_json_obj(body, "terms_agreed") != NULL,
         .eab = cm_json_obj(cm_json_obj(body, "eab"), "jws"),
+        .eab_other = cm_json_obj(cm_json_obj(body, "eab"), "jws_other"),
     };
 }
 

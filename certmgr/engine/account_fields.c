@@ -13,6 +13,7 @@
 #include "certmgr/acme/proof.h"
 #include "certmgr/engine/activation.h"
 
+#define BLANKS       " \t\r\n"
 #define CONTACTS_MAX 6 /* the strictest CA known takes six (reference/acme.md 1.8) */
 
 /* "mailto:" + an address that a CA can take: one @, a real domain, none of the characters that RFC
@@ -97,6 +98,28 @@ static int check_challenge(struct account_put *put, const json_t *value)
     return 0;
 }
 
+int eng_account_take_binding(struct account_put *put, const char *kid, const char *hmac,
+                             const char *alg)
+{
+    static const char *const algs[] = {"HS256", "HS384", "HS512"}; /* RFC 7518 3.2 */
+    const char *end;
+    bool known = false;
+    kid += strspn(kid, BLANKS);
+    end = kid + strlen(kid);
+    while (end > kid && strchr(BLANKS, end[-1]))
+        end--;
+    if (!*alg)
+        alg = algs[0];
+    for (size_t i = 0; i < sizeof(algs) / sizeof(algs[0]); i++)
+        known = known || strcmp(alg, algs[i]) == 0;
+    if (!known)
+        return cm_fail(&put->err, CM_EINVAL, "eab_alg: choose HS256, HS384 or HS512");
+    put->eab_kid = cm_strndup(kid, (size_t)(end - kid));
+    put->eab_hmac = cm_strdup(hmac);
+    put->eab_alg = cm_strdup(alg);
+    return 0;
+}
+
 /* The binding of a registered account stays as it is (reference/acme.md A5). */
 static int check_eab(struct account_put *put, const json_t *fields)
 {
@@ -122,9 +145,7 @@ static int check_eab(struct account_put *put, const json_t *fields)
                        "eab_kid: the account is registered at the CA already: the stored account "
                        "is in use, and another binding is not sent; bind it to another CA account "
                        "(account rebind), or make an account under another name");
-    put->eab_kid = cm_strdup(kid);
-    put->eab_hmac = cm_strdup(hmac);
-    return 0;
+    return eng_account_take_binding(put, kid, hmac, cm_json_str_or(fields, "eab_alg", ""));
 }
 
 /* Which account stands for the staging of the same CA (staging.c). */

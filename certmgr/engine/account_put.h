@@ -16,14 +16,18 @@ struct account_put {
     bool registered; /* the CA knows the present key */
     bool bound;      /* a binding for it is stored */
     bool rebind;     /* another key takes the place of the present one */
-    char *eab_kid, *eab_hmac;
-    json_t *binding; /* signed */
+    char *eab_kid, *eab_hmac, *eab_alg;
+    json_t *binding; /* the agent's answer, or NULL */
     struct cm_err err;
     eng_done_fn done;
     void *arg;
 };
 
 /* Checks what was typed (as of eng_account_put()) and takes it into members, agreed, terms_known,
- * registered, bound, eab_kid and eab_hmac.  Returns 0 or CM_EINVAL, told in put->err, whose text
- * begins with the field. */
+ * registered, bound, eab_kid, eab_hmac and eab_alg.  Returns 0 or CM_EINVAL, told in put->err,
+ * whose text begins with the field. */
 int eng_account_check(struct account_put *put, const json_t *fields);
+/* What was typed for a binding, into put: blanks around the key identifier go.  Returns 0 or
+ * CM_EINVAL as above. */
+int eng_account_take_binding(struct account_put *put, const char *kid, const char *hmac,
+                             const char *alg);

@@ -131,11 +131,10 @@ void eng_put_away(struct engine *engine, const char *credential, bool remove,
                   const struct eng_actor *actor, eng_done_fn done, void *arg);
 /* ACME account document (manager): fields {name, directory, contacts: [mail…], terms_agreed: bool,
  * ca_pem, self_check, http_port, tls_port, challenge ("http-01" or "tls-alpn-01"), activation and
- * activation_s (activation.h), eab_kid,
- * eab_hmac (external account binding; the HMAC key is used at once and not kept), staging (account
- * for dry runs at a CA whose staging is not in the table of known CAs; optional)}; the key is made
- * by the agent; registration happens at first use. An existing account of that name keeps its key
- * when the directory is the same. */
+ * activation_s (activation.h), eab_kid, eab_hmac and eab_alg (as of struct eng_binding),
+ * staging (account for dry runs at a CA whose staging is not in the table of known CAs; optional)};
+ * the key is made by the agent; registration happens at first use. An existing account of that name
+ * keeps its key when the directory is the same. */
 void eng_account_put(struct engine *engine, const json_t *fields, const struct eng_actor *actor,
                      eng_done_fn done, void *arg);
 /* An account that another program has registered: fields as for eng_account_put() (no eab), key:
@@ -170,9 +169,13 @@ void eng_account_act(struct engine *engine, const char *name, enum eng_account_a
 int eng_account_act_parse(const char *word);
 /* Binds the account to another account at the CA: another key, which is registered with this
  * binding at next use.  Former key and URL are kept in the document (former, sealed). */
-void eng_account_rebind(struct engine *engine, const char *name, const char *eab_kid,
-                        const char *eab_hmac, const struct eng_actor *actor, eng_done_fn done,
-                        void *arg);
+struct eng_binding {
+    const char *kid;  /* the CA's key identifier */
+    const char *hmac; /* its HMAC key as the CA shows it; used at once and not kept */
+    const char *alg;  /* "HS256" (also NULL and ""), "HS384", "HS512" */
+};
+void eng_account_rebind(struct engine *engine, const char *name, const struct eng_binding *binding,
+                        const struct eng_actor *actor, eng_done_fn done, void *arg);
 /* DNS account document (manager): fields {name, kind, provider (kind recipe), options {name: text
  * or integer}, secrets {name: text; "" keeps what is there}, domains [typed…] or text, enabled,
  * propagation {authoritative, resolvers, fixed_s, limit_s}, resolvers}.  Members that are not given

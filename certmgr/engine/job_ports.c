@@ -192,6 +192,7 @@ static int edit_account(void *arg, json_t *body, struct cm_err *err)
     if (cm_json_obj(body, "eab")) {
         json_t *eab = json_copy(json_object_get(body, "eab"));
         json_object_del(eab, "jws"); /* it has served its purpose */
+        json_object_del(eab, "jws_other");
         cm_json_set(body, "eab", eab);
     }
     return 0;

@@ -34,6 +34,7 @@ static void put_end(struct account_put *put, const struct cm_err *err)
     cm_free(put->terms_known);
     cm_free(put->new_account);
     cm_free(put->eab_kid);
+    cm_free(put->eab_alg);
     if (put->eab_hmac)
         cm_free_secret(put->eab_hmac, strlen(put->eab_hmac));
     json_decref(put->binding);
@@ -119,10 +120,14 @@ static int edit_account(void *arg, json_t *body, struct cm_err *err)
     if (put->key && (put->rebind || moved || !cm_json_str(body, "sealed_key")))
         take_key(put, body);
     if (put->binding) {
+        static const char *const parts[] = {"jws", "jws_other", "key_bytes"};
         json_t *eab = json_object();
         cm_json_set_str(eab, "kid", put->eab_kid);
+        cm_json_set_str(eab, "alg", put->eab_alg);
         cm_json_set_time(eab, "at", cm_now_ms());
-        json_object_set(eab, "jws", put->binding);
+        for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++)
+            if (json_object_get(put->binding, parts[i]))
+                json_object_set(eab, parts[i], json_object_get(put->binding, parts[i]));
         cm_json_set(body, "eab", eab);
     }
     json_object_del(body, "ca_pem");
@@ -174,7 +179,7 @@ static void on_binding(void *arg, const json_t *reply, const struct cm_err *err)
     struct account_put *put = arg;
     if (!is_made(put, "binding", err))
         return;
-    put->binding = json_incref(cm_json_obj(reply, "jws"));
+    put->binding = json_copy((json_t *)(uintptr_t)reply);
     CM_AUTO_STR id = cm_asprintf("account:%s", put->name);
     cm_log(CM_LOG_INFO, "engine", id, "bound by an HMAC key of %d bytes",
            (int)cm_json_int(reply, "key_bytes", 0));
@@ -193,6 +198,7 @@ static void want_binding(struct account_put *put, const json_t *jwk)
     cm_json_set_str(request, "url", put->new_account);
     cm_json_set_str(request, "kid", put->eab_kid);
     cm_json_set_str(request, "key", put->eab_hmac);
+    cm_json_set_str(request, "alg", put->eab_alg);
     cm_json_set(request, "jwk", json_deep_copy(jwk));
     put->engine->env.agent.call(put->engine->env.agent.arg, request, on_binding, put);
 }
@@ -359,24 +365,24 @@ static int check_rebind(struct account_put *put, const json_t *body)
     return 0;
 }
 
-void eng_account_rebind(struct engine *engine, const char *name, const char *eab_kid,
-                        const char *eab_hmac, const struct eng_actor *actor, eng_done_fn done,
-                        void *arg)
+void eng_account_rebind(struct engine *engine, const char *name, const struct eng_binding *binding,
+                        const struct eng_actor *actor, eng_done_fn done, void *arg)
 {
     struct account_put *put = cm_calloc(1, sizeof(*put));
     *put = (struct account_put){.engine = engine,
                                 .name = cm_strdup(name),
                                 .members = json_object(),
                                 .who = cm_strdup(actor->who),
-                                .eab_kid = cm_strdup(eab_kid ? eab_kid : ""),
-                                .eab_hmac = cm_strdup(eab_hmac ? eab_hmac : ""),
                                 .rebind = true,
                                 .done = done,
                                 .arg = arg};
     engine->refs++;
     CM_AUTO_STR id = cm_asprintf("account:%s", name);
     CM_AUTO_JSON body = eng_short_name_ok(name) ? cs_get_body(engine->env.store, id) : NULL;
-    if (check_rebind(put, body) != 0) {
+    int rc = eng_account_take_binding(put, binding->kid ? binding->kid : "",
+                                      binding->hmac ? binding->hmac : "",
+                                      binding->alg ? binding->alg : "");
+    if (rc != 0 || check_rebind(put, body) != 0) {
         cm_loop_defer(engine->env.loop, on_refused, put);
         return;
     }

@@ -73,6 +73,7 @@ void api_account_put(struct web_ctx *ctx)
         {"eab_hmac", API_TEXT, false},    {"tls_port", API_INT, false},
         {"challenge", API_TEXT, false},   {"activation", API_TEXT, false},
         {"activation_s", API_INT, false}, {"staging", API_TEXT, false},
+        {"eab_alg", API_TEXT, false},
     };
     struct eng_actor actor = web_actor(ctx);
     CM_AUTO_STR id = cm_asprintf("account:%s", ctx->param);
@@ -101,8 +102,10 @@ void api_account_put(struct web_ctx *ctx)
 
 void api_account_act(struct web_ctx *ctx)
 {
-    static const struct api_member members[] = {
-        {"act", API_TEXT, true}, {"eab_kid", API_TEXT, false}, {"eab_hmac", API_TEXT, false}};
+    static const struct api_member members[] = {{"act", API_TEXT, true},
+                                                {"eab_kid", API_TEXT, false},
+                                                {"eab_hmac", API_TEXT, false},
+                                                {"eab_alg", API_TEXT, false}};
     struct eng_actor actor = web_actor(ctx);
     struct cm_err err = CM_ERR_INIT;
     int act;
@@ -110,8 +113,11 @@ void api_account_act(struct web_ctx *ctx)
     if (!api_body_ok(ctx, members, sizeof(members) / sizeof(members[0])))
         return;
     if (strcmp(cm_json_str(ctx->json, "act"), "rebind") == 0) {
-        eng_account_rebind(ctx->web->env.engine, ctx->param, cm_json_str(ctx->json, "eab_kid"),
-                           cm_json_str(ctx->json, "eab_hmac"), &actor, api_done, ctx);
+        struct eng_binding binding = {.kid = cm_json_str(ctx->json, "eab_kid"),
+                                      .hmac = cm_json_str(ctx->json, "eab_hmac"),
+                                      .alg = cm_json_str(ctx->json, "eab_alg")};
+
+        eng_account_rebind(ctx->web->env.engine, ctx->param, &binding, &actor, api_done, ctx);
         return;
     }
     act = eng_account_act_parse(cm_json_str(ctx->json, "act"));

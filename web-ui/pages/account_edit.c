@@ -84,6 +84,8 @@ static json_t *fields_of(const struct web_ctx *ctx, json_t *errors)
         cm_json_set_str(fields, "eab_kid", web_form_text(form, "eab_kid"));
     if (*web_form_text(form, "eab_hmac"))
         cm_json_set_str(fields, "eab_hmac", web_form_text(form, "eab_hmac"));
+    if (*web_form_text(form, "eab_alg"))
+        cm_json_set_str(fields, "eab_alg", web_form_text(form, "eab_alg"));
     cm_json_set_bool(fields, "terms_agreed", web_form_get(form, "terms_agreed") != NULL);
     cm_json_set_bool(fields, "self_check", web_form_get(form, "self_check") != NULL);
     cm_json_set_int(fields, "http_port", number);
@@ -173,8 +175,11 @@ static void rebind(struct web_ctx *ctx, const struct eng_actor *actor)
     struct account_form form = {.account = account, .errors = errors};
 
     if (web_form_get(&ctx->form, "confirm") || !account) {
-        eng_account_rebind(ctx->web->env.engine, ctx->param, web_form_text(&ctx->form, "eab_kid"),
-                           web_form_text(&ctx->form, "eab_hmac"), actor, acted, ctx);
+        struct eng_binding binding = {.kid = web_form_text(&ctx->form, "eab_kid"),
+                                      .hmac = web_form_text(&ctx->form, "eab_hmac"),
+                                      .alg = web_form_text(&ctx->form, "eab_alg")};
+
+        eng_account_rebind(ctx->web->env.engine, ctx->param, &binding, actor, acted, ctx);
         return;
     }
     web_field_fail(errors, "confirm", web_msg(ctx, MSG_A_REBIND_NEEDED));

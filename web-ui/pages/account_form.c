@@ -241,6 +241,38 @@ static void validation_card(struct draw *draw)
     html_raw(draw->page, "</fieldset>");
 }
 
+/* With what the HMAC key signs (RFC 7518 3.2): HS256 everywhere but where the CA says so. */
+static void alg_field(struct draw *draw)
+{
+    static const struct web_option options[] = {
+        {"HS256", "HS256"}, {"HS384", "HS384"}, {"HS512", "HS512"}};
+    struct web_field field = {.name = "eab_alg",
+                              .label = MSG_A_EAB_ALG,
+                              .hint = MSG_A_EAB_ALG_HINT,
+                              .value = value_of(draw, "eab_alg"),
+                              .errors = draw->form->errors};
+
+    web_field_select(draw->ctx, draw->page, &field, options, sizeof(options) / sizeof(options[0]));
+}
+
+/* The key as it was read: whether all of it came along can be counted. */
+static void bound_key(struct draw *draw, const json_t *eab)
+{
+    struct web_ctx *ctx = draw->ctx;
+    CM_AUTO_STR bytes = cm_asprintf("%" PRId64, cm_json_int(eab, "key_bytes", 0));
+
+    if (!json_object_get(eab, "key_bytes"))
+        return;
+    html_raw(draw->page, "<p class=\"hint\">");
+    web_sentence(draw->page, ctx->lang, MSG_A_BOUND_KEY, bytes,
+                 cm_json_str_or(eab, "alg", "HS256"));
+    if (cm_json_bool(eab, "two_readings", false)) {
+        html_raw(draw->page, " ");
+        html_text(draw->page, web_msg(ctx, MSG_A_BOUND_TWICE));
+    }
+    html_raw(draw->page, "</p>");
+}
+
 static void binding_card(struct draw *draw)
 {
     static const struct row kid = {"eab_kid", NULL, MSG_A_EAB_KID, MSG_A_EAB_KID_HINT, 0, false};
@@ -265,6 +297,7 @@ static void binding_card(struct draw *draw)
         html_raw(draw->page, " ");
         web_time(ctx, draw->page, cm_json_str(eab, "at"));
         html_raw(draw->page, "</p>");
+        bound_key(draw, eab);
     }
     if (end) {
         bool late = cm_json_time(eab, "ends_at", 0) <= cm_now_ms();
@@ -280,6 +313,7 @@ static void binding_card(struct draw *draw)
     } else {
         one_field(draw, &kid);
         one_field(draw, &hmac);
+        alg_field(draw);
     }
     html_raw(draw->page, "</fieldset>");
 }
@@ -381,6 +415,7 @@ static void rebind_card(struct draw *draw)
     act_form(draw);
     one_field(draw, &kid);
     one_field(draw, &hmac);
+    alg_field(draw);
     web_field_errors(draw->ctx, page, "confirm", draw->form->errors);
     web_field_check(ctx, page, "confirm", "1", MSG_A_REBIND_SURE, false);
     html_leaf(page, "button", web_msg(ctx, MSG_A_REBIND), "class", "danger", "type", "submit",

@@ -166,6 +166,18 @@ static void directory(struct fake *f, struct fake_reply *r)
     body_json(r, obj);
 }
 
+/* False: the CA has refused the binding. */
+static bool takes_binding(struct fake *f, const json_t *eab, struct fake_reply *r)
+{
+    bool first = eab == f->eab || json_equal(eab, f->eab);
+    if (!first && !(f->eab_other && json_equal(eab, f->eab_other)))
+        fake_violation(f, "registered with another binding than was given");
+    if (!f->eab_refusal || (!first && !f->eab_never))
+        return true;
+    fake_problem(r, 400, f->eab_refusal, "no such HMAC");
+    return false;
+}
+
 static void new_account(struct fake *f, const char *payload, struct fake_reply *r)
 {
     json_t *p = NULL;
@@ -177,9 +189,10 @@ static void new_account(struct fake *f, const char *payload, struct fake_reply *
         if (!f->account) {
             if (f->has_terms && !cm_json_bool(p, "termsOfServiceAgreed", false))
                 fake_violation(f, "registered without agreeing to the terms");
-            const json_t *eab = json_object_get(p, "externalAccountBinding");
-            if (eab != f->eab && !json_equal(eab, f->eab))
-                fake_violation(f, "registered with another binding than was given");
+            if (!takes_binding(f, json_object_get(p, "externalAccountBinding"), r)) {
+                json_decref(p);
+                return;
+            }
             f->accounts_made++;
             f->account_number++;
             r->status = 201;

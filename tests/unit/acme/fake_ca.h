@@ -95,7 +95,10 @@ struct fake {
     bool looks_first;   /* port may_order is there */
     const char *wanted; /* the chain that is wished for has this text; NULL = any */
     bool eab_required;
-    json_t *eab; /* borrowed: the account's binding */
+    json_t *eab;             /* borrowed: the account's binding */
+    json_t *eab_other;       /* borrowed: its other one, or NULL */
+    const char *eab_refusal; /* what the CA says to the first one, or NULL = it takes that */
+    bool eab_never;          /* it takes neither */
     int64_t order_life_ms;
     int per_page;
     fake_before_fn before;

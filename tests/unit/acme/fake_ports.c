@@ -398,7 +398,8 @@ struct acme_order *fake_job(struct fake *f, const json_t *names, acme_order_fn d
                                    .thumbprint = FAKE_THUMB,
                                    .contacts = contacts,
                                    .terms_agreed = !f->terms_refused,
-                                   .eab = f->eab};
+                                   .eab = f->eab,
+                                   .eab_other = f->eab_other};
     struct cm_err err = CM_ERR_INIT;
     struct acme_order *job =
         acme_order_new(f->ca, &account, names, f->saved, false, &ports, done, arg, &err);

@@ -53,6 +53,40 @@ static void binding_to_an_account_at_the_ca(void **state)
     fake_fini(&f);
 }
 
+/* An HMAC key that can be read in two ways (keyfile/eab.h): the CA decides, and is asked once for
+ * each; what it says besides is no answer to that. */
+static void the_other_reading_of_a_key_is_tried_once(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *refusal;
+        bool never, good;
+        unsigned asked;
+    } table[] = {{"malformed", false, true, 2},
+                 {"unauthorized", false, true, 2},
+                 {"externalAccountRequired", false, true, 2},
+                 {"malformed", true, false, 2},
+                 {"invalidContact", false, false, 1}};
+    CM_AUTO_JSON one = json_pack("{s:s,s:s}", "payload", "e30", "signature", "b25l");
+    CM_AUTO_JSON two = json_pack("{s:s,s:s}", "payload", "e30", "signature", "dHdv");
+    for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
+        struct fake f;
+        fake_init(&f);
+        f.eab_required = true;
+        f.eab = one;
+        f.eab_other = two;
+        f.eab_refusal = table[i].refusal;
+        f.eab_never = table[i].never;
+        fake_start(&f, 1);
+        fake_run(&f);
+        assert_int_equal(f.err.code == 0, table[i].good);
+        assert_int_equal(f.count[FAKE_NEW_ACCOUNT], table[i].asked);
+        assert_int_equal(f.accounts_made, table[i].good);
+        f.eab = f.eab_other = NULL;
+        fake_fini(&f);
+    }
+}
+
 static void a_known_account_is_not_registered(void **state)
 {
     (void)state;
@@ -237,6 +271,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(terms_need_a_person),
         cmocka_unit_test(binding_to_an_account_at_the_ca),
+        cmocka_unit_test(the_other_reading_of_a_key_is_tried_once),
         cmocka_unit_test(a_known_account_is_not_registered),
         cmocka_unit_test(every_refusal_is_decoded),
         cmocka_unit_test(unusable_accounts),

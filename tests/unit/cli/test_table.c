@@ -193,6 +193,9 @@ static void an_account_is_shown(void **state)
                   "2026-01-02T03:04:05Z", "url", "https://ca.example/terms", "thumbprint", "THUMB",
                   "error", "what", "it \x1b[1mfailed", "hint", "mend it", "http_port", 8080,
                   "self_check", 0, "challenge", "tls-alpn-01"));
+    json_object_update_new(
+        json_object_get(account, "eab"),
+        json_pack("{s:i,s:s,s:b}", "key_bytes", 44, "alg", "HS512", "two_readings", 1));
     CM_AUTO_STR text = cm_json_dump(account, NULL);
     const struct route routes[] = {{"GET", API "/accounts/jprs", 200, text},
                                    {"GET", API "/presets", 200, shown_preset},
@@ -208,6 +211,8 @@ static void an_account_is_shown(void **state)
                                         "  terms:               https://ca.example/terms",
                                         "bound by:              KID-1",
                                         "(3 days old, 10 days left)",
+                                        "  HMAC key:            44 bytes, HS512; it may be encoded "
+                                        "twice",
                                         "  of use until:        20",
                                         "key:                   THUMB",
                                         "challenge:             tls-alpn-01",

@@ -138,6 +138,29 @@ static void digests(void **state)
     assert_string_equal(text, "b613679a0814d9ec772f95d778c35fc5ff1697c493715653c6c712144292c5ad");
 }
 
+/* RFC 4231 test case 2. */
+static void longer_macs(void **state)
+{
+    (void)state;
+    static const struct {
+        unsigned bits;
+        const char *mac;
+    } rows[] = {
+        {256, "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843"},
+        {384, "af45d2e376484031617f78d2b58a6b1b9c7ef464f5a01b47e42ec3736322445e"
+              "8e2240ca5e69e2c78b3239ecfab21649"},
+        {512, "164b7a7bfcf819e2e395fbe73b56e0a387bd64222e831fd610270cd7ea250554"
+              "9758bf75c05a994a6d034f65f8f0e6fdcaeab1a34d4a6b4b636e070a38bce737"},
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        uint8_t mac[CM_HMAC_MAX];
+        char text[2 * CM_HMAC_MAX + 1];
+        size_t len = cm_hmac_sha2(rows[i].bits, "Jefe", 4, "what do ya want for nothing?", 28, mac);
+        cm_hex(mac, len, text);
+        assert_string_equal(text, rows[i].mac);
+    }
+}
+
 static void ulids_carry_the_time(void **state)
 {
     (void)state;
@@ -194,6 +217,7 @@ int main(void)
         cmocka_unit_test(every_byte_survives),
         cmocka_unit_test(hex),
         cmocka_unit_test(digests),
+        cmocka_unit_test(longer_macs),
         cmocka_unit_test(ulids_carry_the_time),
         cmocka_unit_test(ulid_texts_are_checked),
         cmocka_unit_test(random_bytes_differ),

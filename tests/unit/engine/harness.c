@@ -86,6 +86,8 @@ static json_t *answer_to(const struct h *h, const json_t *request)
             reply, "jws",
             json_pack("{s:s,s:s,s:s}", "protected", "e30", "payload", "e30", "signature", "AAAA"));
         cm_json_set_int(reply, "key_bytes", 32);
+        if (strcmp(cm_json_str_or(request, "key", ""), H_TWICE) == 0)
+            cm_json_set(reply, "jws_other", json_pack("{s:s}", "signature", "BBBB"));
     } else if (strcmp(op, "secret.seal") == 0) {
         const char *value = cm_json_str_or(request, "value", "");
         CM_AUTO_STR sealed = cm_b64(value, strlen(value));

@@ -15,6 +15,8 @@
 #define H_SECONDS 20 /* no single wait of a test is longer */
 
 /* A small CA (RFC 8555) with real chains; JWS are decoded, not verified. */
+#define H_TWICE "dHdpY2U"
+
 struct h_ca {
     struct cm_loop *loop;
     struct http_listener *listener;
@@ -34,9 +36,11 @@ struct h_ca {
     bool hold_finalize; /* finalize never answers */
     bool forgets;       /* an order is dropped when its chain has been read */
     long life_s;
-    long shift_s;     /* leaves are made so much later than it is */
-    const char *ocsp; /* URL of the responder that leaves name, or NULL */
-    bool eab_required;
+    long shift_s;               /* leaves are made so much later than it is */
+    const char *ocsp;           /* URL of the responder that leaves name, or NULL */
+    const char *account_status; /* of accounts; NULL = valid */
+    const char *caa;            /* its name in CAA records, in its directory; NULL = none there */
+    bool eab_required;          /* by accounts; an HMAC key H_TWICE can be read in two ways */
     const char *terms;          /* URL of its terms of service; NULL = the usual ones */
     json_t *eab;                /* the binding of the last registration (owned), or NULL */
     unsigned revocations;       /* asked for */

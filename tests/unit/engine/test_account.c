@@ -10,7 +10,8 @@ static bool is_idle(struct h *h)
 
 static int rebind(struct h *h, const char *kid, const char *hmac)
 {
-    eng_account_rebind(h->engine, "ca", kid, hmac, &actor, h_on_done, h);
+    struct eng_binding binding = {.kid = kid, .hmac = hmac};
+    eng_account_rebind(h->engine, "ca", &binding, &actor, h_on_done, h);
     return h_done(h);
 }
 

@@ -82,6 +82,32 @@ static void a_binding_is_signed_at_once_and_sent_once(void **state)
     assert_int_equal(h->ca.accounts, 1);
 }
 
+/* What is kept of a binding until it has served: with what it was signed, how long the key was, and
+ * the other reading of a key that has two. */
+static void a_binding_is_kept_until_it_has_served(void **state)
+{
+    struct h *h = *state;
+    h->ca.eab_required = true;
+    json_t *fields = bound(h, "ca", " kid-1\n", H_TWICE);
+    cm_json_set_str(fields, "eab_alg", "HS1");
+    assert_int_equal(put_account(h, json_deep_copy(fields)), CM_EINVAL);
+    assert_non_null(strstr(h_line(h), "eab_alg: choose HS256, HS384 or HS512"));
+    cm_json_set_str(fields, "eab_alg", "HS384");
+    assert_int_equal(put_account(h, fields), 0);
+    CM_AUTO_JSON fresh = h_body(h, "account", "ca");
+    const json_t *eab = cm_json_obj(fresh, "eab");
+    assert_string_equal(cm_json_str(eab, "kid"), "kid-1");
+    assert_string_equal(cm_json_str(eab, "alg"), "HS384");
+    assert_int_equal(cm_json_int(eab, "key_bytes", 0), 32);
+    assert_non_null(cm_json_obj(eab, "jws_other"));
+    json_decref(h_issue(h, "www.example.com"));
+    CM_AUTO_JSON registered = h_body(h, "account", "ca");
+    eab = cm_json_obj(registered, "eab");
+    assert_null(json_object_get(eab, "jws"));
+    assert_null(json_object_get(eab, "jws_other"));
+    assert_int_equal(cm_json_int(eab, "key_bytes", 0), 32);
+}
+
 static void a_binding_needs_the_directory(void **state)
 {
     struct h *h = *state;
@@ -315,6 +341,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         H_TEST(an_account_gets_a_key_and_keeps_the_agreement),
         H_TEST(a_binding_is_signed_at_once_and_sent_once),
+        H_TEST(a_binding_is_kept_until_it_has_served),
         H_TEST(a_binding_needs_the_directory),
         H_TEST(the_key_stays_while_the_directory_stays),
         H_TEST(account_mistakes_are_named),

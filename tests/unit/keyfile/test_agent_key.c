@@ -321,8 +321,8 @@ static void signs_for_its_ca(void **state)
 static json_t *eab_request(const char *directory, const char *url, const char *kid, const char *key,
                            const json_t *jwk)
 {
-    return json_pack("{s:s,s:s,s:s,s:s,s:s,s:O}", "op", "eab.sign", "directory", directory, "url",
-                     url, "kid", kid, "key", key, "jwk", jwk);
+    return json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:O}", "op", "eab.sign", "directory", directory,
+                     "url", url, "kid", kid, "key", key, "alg", "HS384", "jwk", jwk);
 }
 
 static void binds_to_an_account_at_the_ca(void **state)
@@ -337,8 +337,9 @@ static void binds_to_an_account_at_the_ca(void **state)
     const json_t *jws = cm_json_obj(reply, "jws");
     CM_AUTO_JSON head = protected_of(jws);
     assert_int_equal(json_object_size(head), 3); /* no nonce (7.3.4) */
-    assert_string_equal(cm_json_str(head, "alg"), "HS256");
+    assert_string_equal(cm_json_str(head, "alg"), "HS384");
     assert_string_equal(cm_json_str(head, "kid"), "kid-1");
+    assert_null(json_object_get(reply, "jws_other"));
     assert_string_equal(cm_json_str(head, "url"), url);
 
     refused(m, eab_request("https://other.example/dir", url, "k", "c2VjcmV0", jwk), "denied",

@@ -29,13 +29,13 @@ void eng_account_act(struct engine *engine, const char *name, enum eng_account_a
     eng_retry(engine, name, actor, done, arg);
 }
 
-void eng_account_rebind(struct engine *engine, const char *name, const char *eab_kid,
-                        const char *eab_hmac, const struct eng_actor *actor, eng_done_fn done,
-                        void *arg)
+void eng_account_rebind(struct engine *engine, const char *name, const struct eng_binding *binding,
+                        const struct eng_actor *actor, eng_done_fn done, void *arg)
 {
     eng_retry(engine, name, actor, done, arg);
     json_decref(doubles.fields);
-    doubles.fields = json_pack("{s:s?,s:s?}", "eab_kid", eab_kid, "eab_hmac", eab_hmac);
+    doubles.fields = json_pack("{s:s?,s:s?,s:s?}", "eab_kid", binding->kid, "eab_hmac",
+                               binding->hmac, "eab_alg", binding->alg);
 }
 
 void eng_account_import(struct engine *engine, const json_t *fields, const char *key,

@@ -50,6 +50,33 @@ static void test_binding_days(void **state)
     rig_stop(&rig);
 }
 
+/* How much of the HMAC key arrived, and that one which can be read in two ways is. */
+static void test_binding_key(void **state)
+{
+    struct rig rig;
+    struct reply reply;
+    json_t *eab = json_pack("{s:s,s:i,s:s,s:{s:s},s:{s:s}}", "kid", "kid-1", "key_bytes", 44, "alg",
+                            "HS384", "jws", "payload", "e30", "jws_other", "signature", "c2VjcmV0");
+
+    (void)state;
+    rig_start(&rig);
+    rig_sign_in(&rig);
+    cm_json_set_time(eab, "at", cm_now_ms());
+    rig_put(&rig, json_pack("{s:s, s:s, s:s, s:s, s:o}", "_id", "account:ca", "type", "account",
+                            "directory", JPRS, "status", "new", "eab", eab));
+    rig_get(&rig, "/accounts/ca", &reply);
+    assert_has(&reply, "HMAC key of 44 bytes, HS384.");
+    assert_has(&reply, "encoded twice");
+    assert_has(&reply, "<option value=\"HS512\"");
+    reply_fini(&reply);
+    CM_AUTO_JSON view = web_account(rig.store, "ca");
+    const json_t *shown = cm_json_obj(view, "eab");
+    assert_true(cm_json_bool(shown, "two_readings", false));
+    assert_null(json_object_get(shown, "jws"));
+    assert_null(json_object_get(shown, "jws_other"));
+    rig_stop(&rig);
+}
+
 /* What the CA refused stands at its field, in the CA's words. */
 static void test_refused_contact(void **state)
 {
@@ -90,10 +117,12 @@ static void test_rebind(void **state)
     assert_has_not(&reply, "aGVsbG8");
     assert_int_equal(doubles.calls, calls);
     reply_fini(&reply);
-    rig_post(&rig, "/accounts/ca/act", "act=rebind&eab_kid=k2&eab_hmac=aGVsbG8&confirm=1", &reply);
+    rig_post(&rig, "/accounts/ca/act",
+             "act=rebind&eab_kid=k2&eab_hmac=aGVsbG8&eab_alg=HS512&confirm=1", &reply);
     assert_status(&reply, 303);
     assert_string_equal(cm_json_str(doubles.fields, "eab_kid"), "k2");
     assert_string_equal(cm_json_str(doubles.fields, "eab_hmac"), "aGVsbG8");
+    assert_string_equal(cm_json_str(doubles.fields, "eab_alg"), "HS512");
     reply_fini(&reply);
     rig_stop(&rig);
 }
@@ -183,6 +212,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_binding_days),
+        cmocka_unit_test(test_binding_key),
         cmocka_unit_test(test_refused_contact),
         cmocka_unit_test(test_rebind),
         cmocka_unit_test(test_the_end_is_confirmed),
