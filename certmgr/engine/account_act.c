@@ -215,8 +215,12 @@ static void on_simple(void *arg, const struct acme_op_reply *reply, const struct
     struct eng_act *act = arg;
     act->op = NULL;
     char url[2048];
+    const char *status = err ? "" : cm_json_str_or(reply->json, "status", "valid");
     if (err) {
         act_end(act, err);
+    } else if (act->kind == ACCOUNT_FIND && strcmp(status, "valid") != 0) { /* RFC 8555 7.1.2 */
+        cm_fail(&act->err, CM_ECONFLICT, "The account is %.60s at the CA", status);
+        act_end(act, &act->err);
     } else if (act->kind == ACCOUNT_DEACTIVATE) {
         edit(act, edit_deactivated, on_published);
     } else if (act->kind == ACCOUNT_FIND &&

@@ -35,6 +35,121 @@ static void rows_are_whole(void **state)
     assert_null(acme_preset_of(NULL));
 }
 
+/* All that is known of each CA before it is asked: reference/acme.md A1, A2, A4, B7, N5, N6, 4.5 */
+static void what_each_ca_can_do(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name, *directory, *staging, *key, *caa;
+        unsigned reasons, activation_s, contacts[2], eab_days;
+        bool test, eab, billing, one_fate, ari, profiles, rollover;
+    } table[] = {
+        {"letsencrypt",
+         "https://acme-v02.api.letsencrypt.org/directory",
+         "letsencrypt-staging",
+         NULL,
+         "letsencrypt.org",
+         0x33,
+         0,
+         {0, 6},
+         0,
+         false,
+         false,
+         false,
+         false,
+         true,
+         true,
+         true},
+        {"letsencrypt-staging",
+         "https://acme-staging-v02.api.letsencrypt.org/directory",
+         NULL,
+         NULL,
+         "letsencrypt.org",
+         0x33,
+         0,
+         {0, 6},
+         0,
+         true,
+         false,
+         false,
+         false,
+         true,
+         true,
+         true},
+        {"sslcom-ecc",
+         "https://acme.ssl.com/sslcom-dv-ecc",
+         NULL,
+         "EC",
+         "ssl.com",
+         ACME_REASONS_ANY,
+         0,
+         {0, 6},
+         0,
+         false,
+         true,
+         true,
+         false,
+         false,
+         false,
+         false},
+        {"sslcom-rsa",
+         "https://acme.ssl.com/sslcom-dv-rsa",
+         NULL,
+         "RSA",
+         "ssl.com",
+         ACME_REASONS_ANY,
+         0,
+         {0, 6},
+         0,
+         false,
+         true,
+         true,
+         false,
+         false,
+         false,
+         false},
+        {"jprs",
+         "https://acme.amecert.jprs.jp/DV/getDirectory",
+         NULL,
+         NULL,
+         "jprs.jp",
+         ACME_REASONS_ANY,
+         600,
+         {1, 6},
+         14,
+         false,
+         true,
+         false,
+         true,
+         false,
+         false,
+         false},
+    };
+    const size_t count = sizeof(table) / sizeof(table[0]);
+    assert_int_equal(acme_preset_count, count);
+    for (size_t i = 0; i < count; i++) {
+        const struct acme_preset *row = &acme_presets[i];
+        assert_string_equal(row->name, table[i].name);
+        assert_string_equal(row->directory, table[i].directory);
+        assert_string_equal(row->staging ? row->staging : "-",
+                            table[i].staging ? table[i].staging : "-");
+        assert_string_equal(row->key_type ? row->key_type : "-", table[i].key ? table[i].key : "-");
+        assert_string_equal(row->caa, table[i].caa);
+        assert_int_equal(row->reasons, table[i].reasons);
+        assert_int_equal(row->activation_s, table[i].activation_s);
+        assert_int_equal(row->contact_min, table[i].contacts[0]);
+        assert_int_equal(row->contact_max, table[i].contacts[1]);
+        assert_int_equal(row->eab_days, table[i].eab_days);
+        assert_int_equal(row->test, table[i].test);
+        assert_int_equal(row->eab, table[i].eab);
+        assert_int_equal(row->billing, table[i].billing);
+        assert_int_equal(row->one_fate, table[i].one_fate);
+        assert_int_equal(row->ari, table[i].ari);
+        assert_int_equal(row->profiles, table[i].profiles);
+        assert_int_equal(row->rollover, table[i].rollover);
+    }
+}
+
 /* reference/acme.md A1, A4, A6, A8, N5, N6 */
 static void jprs_is_as_its_manual_says(void **state)
 {
@@ -119,9 +234,11 @@ static void reasons(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(rows_are_whole), cmocka_unit_test(jprs_is_as_its_manual_says),
-        cmocka_unit_test(profiles_take_so_many_names),
-        cmocka_unit_test(the_limits_of_known_cas_are_data), cmocka_unit_test(reasons)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(rows_are_whole),
+                                       cmocka_unit_test(jprs_is_as_its_manual_says),
+                                       cmocka_unit_test(what_each_ca_can_do),
+                                       cmocka_unit_test(profiles_take_so_many_names),
+                                       cmocka_unit_test(the_limits_of_known_cas_are_data),
+                                       cmocka_unit_test(reasons)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

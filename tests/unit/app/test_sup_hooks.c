@@ -374,7 +374,9 @@ static void programs_get_words_and_credentials(void **state)
     CM_AUTO_JSON words =
         json_pack("[s,s,s,s]", "present", "--", "_acme-challenge.x.example", "-value; $(id) *");
     CM_AUTO_JSON env = json_pack("{s:s}", "CERTMGR_CRED_TOKEN", "s3cret");
+    int64_t before = cm_mono_ms();
     assert_int_equal(sup_program_start(&f->hooks, 5, "zones", words, env, &err), 0);
+    assert_in_range(f->hooks.hook[0].deadline_ms, before + 60000, cm_mono_ms() + 60000);
     CM_AUTO_JSON result = run_to_end(f);
     assert_int_equal(cm_json_int(result, "status", -1), 0);
     const char *said = output(result);

@@ -172,6 +172,73 @@ static void recordings_are_compared(void **state)
     expect_fault("duckdns.json", "/tests/0/exchange/0/reply/text", json_string("KO"), "KO");
 }
 
+/* A recorded test of a recipe that asks too much: the lint plays it until it ends by itself. */
+static void expect_end(const json_t *recipe, const char *fqdn, json_t *take_reply, unsigned asked,
+                       const char *fails)
+{
+    struct cm_err err = CM_ERR_INIT;
+    char line[CM_ERR_TEXT_MAX];
+    CM_AUTO_JSON copy = json_deep_copy(recipe);
+    json_t *exchange = json_array();
+    for (unsigned i = 0; i < asked; i++)
+        json_array_append_new(exchange,
+                              json_pack("{s:{s:s,s:s},s:{s:i,s:O}}", "request", "method", "GET",
+                                        "url", "*", "reply", "status", 200, "json", take_reply));
+    json_decref(take_reply);
+    json_object_set_new(copy, "tests",
+                        json_pack("[{s:s,s:s,s:s,s:s,s:o,s:s}]", "name", "bounded", "action", "add",
+                                  "fqdn", fqdn, "value", "v", "exchange", exchange, "fails",
+                                  fails));
+    if (dnsp_lint(copy, NULL, NULL, &err) < 0) {
+        cm_err_line(&err, line, sizeof(line));
+        fail_msg("%u requests for %s: %s", asked, fqdn, line);
+    }
+}
+
+static json_t *walker(const char *iterate, json_t *take_paging)
+{
+    json_t *recipe = json_loads(
+        "{\"schema\":1,\"id\":\"w\",\"title\":\"W\",\"revision\":1,\"base\":\"https://a.example\","
+        "\"hosts\":[\"a.example\"],\"txt\":{\"mode\":\"sep\"},\"steps\":{\"zone\":{\"get\":\"/z\","
+        "\"query\":{\"n\":\"{{zone.candidate}}\"},\"items\":\"/zones\",\"name\":\"/n\","
+        "\"save\":{\"id\":\"/id\"}},\"add\":{\"post\":\"/{{zone.id}}\"},"
+        "\"delete\":{\"del\":\"/{{zone.id}}\"}}}",
+        0, NULL);
+    json_t *zone = json_object_get(json_object_get(recipe, "steps"), "zone");
+    assert_non_null(zone);
+    if (strcmp(iterate, "suffix") == 0)
+        json_object_del(zone, "name");
+    json_object_set_new(zone, "iterate", json_string(iterate));
+    if (take_paging)
+        json_object_set_new(zone, "paging", take_paging);
+    return recipe;
+}
+
+/* However long a name or a provider's list is, one value costs so many requests and no more, and
+ * nobody is asked about the names of a registry. */
+static void every_walk_ends(void **state)
+{
+    (void)state;
+    CM_AUTO_JSON suffix = walker("suffix", NULL);
+    CM_AUTO_JSON list = walker("list", json_pack("{s:s}", "query", "page"));
+    CM_AUTO_JSON longer = walker("list", json_pack("{s:s,s:i}", "query", "page", "max", 3));
+    CM_AUTO_JSON endless = walker("list", json_pack("{s:s,s:i}", "query", "page", "max", 100));
+    json_t *none = json_pack("{s:[]}", "zones");
+    json_t *others = json_pack("{s:[{s:s,s:s}]}", "zones", "n", "other.example", "id", "1");
+    /* _acme-challenge.www.example.co.uk, www.example.co.uk, example.co.uk */
+    expect_end(suffix, "_acme-challenge.www.example.co.uk", json_incref(none), 3, "no zone for");
+    expect_end(suffix,
+               "_acme-challenge.a.b.c.d.e.f.g.h.i.j.k.l.m.n.o.p.q.r.s.t.u.v.w.x.example.com",
+               json_incref(none), DNSP_REQUESTS_MAX, "more than 20 requests");
+    expect_end(list, "_acme-challenge.example.com", json_incref(others), RCP_PAGES_MAX,
+               "no zone for");
+    expect_end(longer, "_acme-challenge.example.com", json_incref(others), 3, "no zone for");
+    expect_end(endless, "_acme-challenge.example.com", json_incref(others), DNSP_REQUESTS_MAX,
+               "more than 20 requests");
+    json_decref(none);
+    json_decref(others);
+}
+
 /* Where an account's secrets can go: the recipe's hosts and the account's own base. */
 static void reach_is_told(void **state)
 {
@@ -218,6 +285,7 @@ int main(void)
         cmocka_unit_test(placeholders_are_known_in_their_step),
         cmocka_unit_test(recordings_are_compared),
         cmocka_unit_test(reach_is_told),
+        cmocka_unit_test(every_walk_ends),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -228,6 +228,8 @@ static void directory(struct h_ca *ca, struct http_exchange *ex)
                 json_pack("{s:s,s:b}", "termsOfService",
                           ca->terms ? ca->terms : "https://ca.example/terms",
                           "externalAccountRequired", ca->eab_required));
+    if (ca->caa)
+        cm_json_set(json_object_get(dir, "meta"), "caaIdentities", json_pack("[s]", ca->caa));
     reply_json(ca, ex, 200, dir, NULL);
 }
 
@@ -306,7 +308,9 @@ static void handle(void *arg, struct http_exchange *ex)
         ca->accounts++;
         json_decref(ca->eab);
         ca->eab = json_incref(json_object_get(payload, "externalAccountBinding"));
-        reply_json(ca, ex, 201, json_pack("{s:s}", "status", "valid"), location);
+        reply_json(ca, ex, 201,
+                   json_pack("{s:s}", "status", ca->account_status ? ca->account_status : "valid"),
+                   location);
     } else if (strcmp(path, "/new-order") == 0)
         new_order(ca, ex, payload);
     else if (strncmp(path, "/ari/", 5) == 0) {

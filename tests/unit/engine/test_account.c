@@ -109,6 +109,42 @@ static void a_late_binding_is_not_sent(void **state)
     assert_string_equal(cm_json_str(error, "retry"), cm_retry_name(CM_RETRY_CONFIGURATION));
 }
 
+/* Looked up by its key: the URL is kept, but not of an account that the CA has ended. */
+static void an_account_is_looked_up(void **state)
+{
+    struct h *h = *state;
+    h_account(h);
+    h->ca.account_status = "revoked";
+    assert_int_equal(act(h, ACCOUNT_FIND), CM_ECONFLICT);
+    assert_non_null(strstr(h_line(h), "The account is revoked at the CA"));
+    CM_AUTO_JSON before = h_body(h, "account", "ca");
+    assert_string_equal(cm_json_str(before, "status"), "new");
+    assert_null(json_object_get(before, "kid"));
+    h->ca.account_status = NULL;
+    assert_int_equal(act(h, ACCOUNT_FIND), 0);
+    CM_AUTO_JSON found = h_body(h, "account", "ca");
+    assert_string_equal(cm_json_str(found, "status"), "valid");
+    assert_non_null(cm_json_str(found, "kid"));
+}
+
+/* The CA refuses it for good (RFC 8555 7.3.6): nothing is sent in its name, and the reason told. */
+static void a_deactivated_account_is_not_used(void **state)
+{
+    struct h *h = *state;
+    h_account(h);
+    CM_AUTO_JSON body = h_body(h, "account", "ca");
+    cm_json_set_str(body, "status", "deactivated");
+    cm_json_set_str(body, "kid", "https://ca.example/acct/1");
+    h_put(h, json_incref(body));
+    assert_int_equal(h_submit(h, h_fields("www.example.com")), 0);
+    CM_AUTO_JSON failed = h_status(h, "error");
+    const json_t *error = cm_json_obj(failed, "error");
+    assert_non_null(strstr(cm_json_str(error, "what"), "was deactivated at the CA"));
+    assert_string_equal(cm_json_str(error, "retry"), cm_retry_name(CM_RETRY_CONFIGURATION));
+    assert_int_equal(h->ca.new_orders, 0);
+    assert_int_equal(h->ca.accounts, 0);
+}
+
 static bool has_error(struct h *h)
 {
     CM_AUTO_JSON body = h_body(h, "account", "ca");
@@ -189,6 +225,8 @@ int main(void)
         H_TEST(another_ca_account_takes_another_key),
         H_TEST(there_is_nothing_to_rebind),
         H_TEST(a_late_binding_is_not_sent),
+        H_TEST(an_account_is_looked_up),
+        H_TEST(a_deactivated_account_is_not_used),
         H_TEST(what_the_ca_refuses_stands_in_the_account),
         H_TEST(new_terms_are_agreed_to_by_a_person),
     };

@@ -132,6 +132,21 @@ static void what_a_person_must_mend_moves_on_at_once(void **state)
     h_ca_stop(&second);
 }
 
+/* One after the other as they stand in the list, then the first again. */
+static void the_order_of_the_list_counts(void **state)
+{
+    (void)state;
+    static const char *const turns[] = {"b", "c", "d", "a", "b"};
+    CM_AUTO_JSON credential =
+        json_pack("{s:s,s:[s,s,s]}", "account", "a", "fallback_accounts", "b", "c", "d");
+    assert_string_equal(eng_turn_account(credential), "a");
+    for (size_t i = 0; i < sizeof(turns) / sizeof(turns[0]); i++) {
+        bool other = eng_turn_failed(credential, CM_RETRY_PERMANENT);
+        assert_int_equal(other, strcmp(turns[i], "a") != 0); /* else at the usual pace */
+        assert_string_equal(eng_turn_account(credential), turns[i]);
+    }
+}
+
 static void the_list_is_checked(void **state)
 {
     struct h *h = *state;
@@ -152,6 +167,7 @@ int main(void)
         H_TEST(the_next_ca_is_asked_after_three_failures),
         H_TEST(what_a_person_must_mend_moves_on_at_once),
         H_TEST(the_list_is_checked),
+        H_TEST(the_order_of_the_list_counts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -26,6 +26,9 @@ static const struct fake_rule rules[] = {
     {.name = "records.test",
      .type = DNS_CAA,
      .answer = {"records.test CAA 0 issue first.example; validationmethods=dns-01"}},
+    {.name = "account.test",
+     .type = DNS_CAA,
+     .answer = {"account.test CAA 0 issue first.example; accounturi=https://ca.example/another"}},
     {.name = NULL},
 };
 
@@ -228,6 +231,35 @@ static void the_way_of_proof_counts(void **state)
     assert_int_equal(h->ca.new_orders, 1);
 }
 
+/* RFC 8657 3: records for another account are not for this one, once its URL is known. */
+static void the_account_counts(void **state)
+{
+    struct h *h = *state;
+    known_account(h);
+    json_decref(h_issue(h, "www.web.test"));
+    json_t *fields = h_fields("www.account.test");
+    cm_json_set_str(fields, "keyring_file", "account.kyr");
+    assert_int_equal(h_submit(h, fields), 0);
+    wanted_attempts = 1;
+    h_until(h, has_failed, "the denial");
+    assert_int_equal(h->ca.new_orders, 1);
+}
+
+/* RFC 8555 9.7.6: what its directory says goes before what was known of the CA. */
+static void the_directory_names_the_ca(void **state)
+{
+    struct h *h = *state;
+    h->ca.caa = "renamed.example";
+    known_account(h);
+    assert_int_equal(h_submit(h, h_fields("www.first.test")), 0);
+    wanted_attempts = 1;
+    h_until(h, has_failed, "the denial");
+    assert_int_equal(h->ca.new_orders, 0);
+    CM_AUTO_JSON body = h_body(h, "credential", h->credential);
+    CM_AUTO_STR text = cm_json_dump(cm_json_obj(body, "error"), NULL);
+    assert_non_null(strstr(text, "renamed.example"));
+}
+
 /* One question per name and one for what they share; no second look while that is fresh. */
 static void questions_of_many_orders(void **state)
 {
@@ -358,6 +390,8 @@ int main(void)
         TEST(what_it_may_is_ordered),
         TEST(the_chosen_ca_is_looked_at_first),
         TEST(the_way_of_proof_counts),
+        TEST(the_account_counts),
+        TEST(the_directory_names_the_ca),
         TEST(questions_of_many_orders),
         TEST(what_is_not_seen_holds_nothing_up),
         TEST(no_resolver_holds_nothing_up),

@@ -210,6 +210,28 @@ static void an_account_can_be_paired(void **state)
     assert_string_equal(cm_json_str(trial, "account"), "try");
 }
 
+/* One that was deactivated is never of use again: another is made. */
+static void a_deactivated_account_stands_for_no_staging(void **state)
+{
+    struct h *h = *state;
+    char name[ENG_ACCOUNT_TEXT];
+    const struct acme_preset *make;
+    struct cm_err err = CM_ERR_INIT;
+    CM_AUTO_JSON other = json_pack("{s:s,s:s,s:b,s:b}", "name", "old", "directory", staging_url,
+                                   "terms_agreed", 1, "self_check", 0);
+    eng_account_put(h->engine, other, &actor, h_on_done, h);
+    assert_int_equal(h_done(h), 0);
+    assert_int_equal(eng_staging_find(h->engine, "ca", name, &make, &err), 0);
+    assert_string_equal(name, "old");
+    assert_null(make);
+    CM_AUTO_JSON body = h_body(h, "account", "old");
+    cm_json_set_str(body, "status", "deactivated");
+    h_put(h, json_incref(body));
+    assert_int_equal(eng_staging_find(h->engine, "ca", name, &make, &err), 0);
+    assert_string_equal(name, "live-staging");
+    assert_non_null(make);
+}
+
 static void other_terms_are_for_a_person(void **state)
 {
     struct h *h = *state;
@@ -368,6 +390,7 @@ int main(void)
         TRIAL_TEST(a_failed_one_says_why_and_changes_nothing),
         TRIAL_TEST(a_ca_without_staging_says_so),
         TRIAL_TEST(an_account_can_be_paired),
+        TRIAL_TEST(a_deactivated_account_stands_for_no_staging),
         TRIAL_TEST(other_terms_are_for_a_person),
         TRIAL_TEST(a_kill_in_the_middle),
         TRIAL_TEST(the_staging_is_asked_first_after_failures),
