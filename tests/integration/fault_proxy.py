@@ -211,6 +211,7 @@ class FaultProxy:
 
         class Server(http.server.ThreadingHTTPServer):
             daemon_threads = True
+            request_queue_size = 128  # all of a batch may come at once
 
             def handle_error(self, request, client_address):
                 pass  # a killed client: that is what this proxy is for

@@ -35,7 +35,7 @@ class LabError(Exception):
     """Something in the laboratory (not an assertion of a test) went wrong."""
 
 
-def wait_for(what, check, timeout=30.0, pause=0.05):
+def wait_for(what, check, timeout=60.0, pause=0.05):
     """Returns check()'s first true result; says what it waited for when time is up."""
     end = time.monotonic() + timeout
     while True:
@@ -49,8 +49,16 @@ def wait_for(what, check, timeout=30.0, pause=0.05):
 
 def port_open(address, port):
     try:
-        socket.create_connection((address, port), timeout=1).close()
+        socket.create_connection((address, port), timeout=5).close()
         return True
+    except OSError:
+        return False
+
+
+def runs(pid):
+    """Is this process there, and no zombie? It may go while it is looked at."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes() != b""
     except OSError:
         return False
 
@@ -68,7 +76,7 @@ def served_fingerprint(address, port, name):
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
-    with socket.create_connection((address, port), timeout=5) as raw:
+    with socket.create_connection((address, port), timeout=30) as raw:
         with context.wrap_socket(raw, server_hostname=name) as tls:
             return hashlib.sha256(tls.getpeercert(binary_form=True)).hexdigest()
 
@@ -184,17 +192,16 @@ class Pebble:
         """Does the directory answer with our certificate? Another Pebble's port is open, too."""
         context = ssl.create_default_context(cafile=str(self.ca))
         try:
-            urllib.request.urlopen(self.url, context=context, timeout=5).close()
-        except urllib.error.URLError as error:
-            if isinstance(error.reason, ssl.SSLCertVerificationError):
+            urllib.request.urlopen(self.url, context=context, timeout=30).close()
+        except (OSError, http.client.HTTPException) as error:  # some come as they are
+            if isinstance(getattr(error, "reason", None), ssl.SSLCertVerificationError):
                 raise LabError(f"port {self.port} is another Pebble's: {error}") from error
             return False
         return True
 
     def address(self, name, address):
         """The A record of a (Punycode) name."""
-        body = json.dumps({"host": name + ".", "addresses": [address]}).encode()
-        urllib.request.urlopen(f"http://127.0.0.1:{self.dns_admin}/add-a", body, timeout=5).close()
+        self._dns("add-a", host=name + ".", addresses=[address])
 
     def address_only(self, name, address):
         """The A record of a name that had another."""
@@ -203,15 +210,17 @@ class Pebble:
 
     def forget(self, name):
         """Takes the A records of a (Punycode) name away; the default address answers for it."""
-        body = json.dumps({"host": name + "."}).encode()
-        urllib.request.urlopen(f"http://127.0.0.1:{self.dns_admin}/clear-a", body,
-                               timeout=5).close()
+        self._dns("clear-a", host=name + ".")
+
+    def _dns(self, call, **what):
+        urllib.request.urlopen(f"http://127.0.0.1:{self.dns_admin}/{call}",
+                               json.dumps(what).encode(), timeout=30).close()
 
     def root(self):
         """Writes the CA's issuing root as PEM and returns the file."""
         context = ssl.create_default_context(cafile=str(self.ca))
         url = f"https://127.0.0.1:{self.admin_port}/roots/0"
-        with urllib.request.urlopen(url, context=context, timeout=5) as reply:
+        with urllib.request.urlopen(url, context=context, timeout=30) as reply:
             (self.directory / "root.pem").write_bytes(reply.read())
         return self.directory / "root.pem"
 
@@ -315,16 +324,18 @@ class Server:
             except ProcessLookupError:
                 pass
         self.process.child.wait()
-        wait_for("the children to be gone",
-                 lambda: not any(Path(f"/proc/{p}/cmdline").exists() and
-                                 Path(f"/proc/{p}/cmdline").read_bytes() for p in pids[1:]))
+        wait_for("the children to be gone", lambda: not any(map(runs, pids[1:])))
 
     def children(self):
         """[(pid, "front-process" | "agent-process")] of the running supervisor."""
         out = []
         parent = self.process.child.pid
         listing = Path(f"/proc/{parent}/task/{parent}/children")
-        for pid in map(int, listing.read_text().split() if listing.exists() else []):
+        try:
+            pids = listing.read_text().split()
+        except OSError:
+            return out  # it has ended
+        for pid in map(int, pids):
             try:
                 words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
             except OSError:
@@ -352,13 +363,37 @@ class Server:
     def show(self, credential):
         return self.json("show", credential)
 
+    def view(self, credential):
+        """As show(), asked over the socket: a look that costs no process."""
+        try:
+            status, _, view = self.api("GET", f"/credentials/{credential}")
+        except (OSError, http.client.HTTPException):
+            status = 0  # it begins anew
+        return view if status == 200 else self.show(credential)
+
+    def ask(self, command, credential, *args):
+        """retry or change: returns when it is taken up; until then there is the former error."""
+        before = self.view(credential)["credential"].get("request")
+        self.cli(command, credential, *args)
+        wait_for(f"the {command} to be taken up", lambda: any(
+            now.get("request") != before or now["status"] != "error"
+            for now in [self.view(credential)["credential"]]))
+
+    def files(self, below=""):
+        """(path, content) of every file of this server; what goes meanwhile is left out."""
+        for path in (Path(d) / f for d, _, found in os.walk(self.root / below) for f in found):
+            try:
+                if path.is_file():
+                    yield path, path.read_bytes()
+            except FileNotFoundError:
+                pass
+
     def wait_issued(self, credential, timeout=90):
         def issued():
-            view = self.show(credential)
+            view = self.view(credential)
             status = view.get("credential", {}).get("status")
             if status == "error":
-                raise LabError(f"{json.dumps(view['credential'].get('error'), indent=1)}\n"
-                               f"{self.tail()}")
+                raise LabError(f"{json.dumps(view['credential'].get('error'))}\n{self.tail()}")
             return view if status == "issued" else None
         return wait_for(f"{credential} to be issued", issued, timeout, 0.2)
 
@@ -372,7 +407,7 @@ class Server:
         seen = {}
 
         def all_there():
-            view = self.show(credential)
+            view = self.view(credential)
             seen.update({r["server"]: r for r in view.get("receipts", [])})
             failed = [s for s in servers if seen.get(s, {}).get("state") == "failed"]
             if failed and not patient:
@@ -389,6 +424,7 @@ class Server:
         """The REST API over this server's Unix socket: (status, headers, parsed body)."""
         connection = http.client.HTTPConnection("localhost")
         connection.sock = socket.socket(socket.AF_UNIX)
+        connection.sock.settimeout(120)
         connection.sock.connect(str(self.root / "run/certmgr/certmgr.sock"))
         connection.request(method, f"/api/v1{path}", json.dumps(body) if body is not None else None,
                            dict({"Content-Type": "application/json"}, **(headers or {})))
@@ -413,7 +449,7 @@ class Server:
             f"https://{host}:{self.replication_port}/certstore{path}", method=method,
             data=json.dumps(body).encode() if body is not None else None,
             headers={"Content-Type": "application/json"})
-        with urllib.request.urlopen(request, context=context, timeout=10) as reply:
+        with urllib.request.urlopen(request, context=context, timeout=30) as reply:
             return json.loads(reply.read())
 
     def seal_key(self):

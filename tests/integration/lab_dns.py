@@ -231,10 +231,11 @@ controls {{ }};
             self.relay = None
 
     def dig(self, name, kind="TXT", *options):
-        """The data of the records this server has at a name, sorted; quotes of TXT removed."""
+        """The data of the records this server has at a name, sorted; quotes of TXT removed. Nothing
+        when it does not answer, however often it is asked."""
         try:
             out = run(["dig", f"@{self.address}", "-p", str(self.port), "+short", "+time=2",
-                       "+tries=1", *options, name, kind])
+                       "+tries=5", *options, name, kind])
         except LabError:
             return []
         return sorted(line.strip().strip('"') for line in out.splitlines()
@@ -242,8 +243,23 @@ controls {{ }};
 
     def serial(self, zone):
         """The zone's serial at this server, or None when it does not answer for it."""
-        found = self.dig(zone, "SOA", "+norecurse")
+        found = self.dig(zone, "SOA", "+norecurse", "+tries=1")
         return int(found[0].split()[2]) if found and len(found[0].split()) == 7 else None
+
+    def notify_of(self, zone):
+        """Tells this secondary, as its primary would, that a zone has changed (RFC 1996)."""
+        name = b"".join(bytes((len(part),)) + part.encode() for part in zone.split("."))
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as to:
+            to.settimeout(5)
+            to.connect(("127.0.0.1", self.own_port))
+            for _ in range(12):
+                to.send(bytes.fromhex("4e4f 2400 0001 0000 0000 0000") + name + b"\0\0\6\0\1")
+                try:
+                    if to.recv(512)[3] & 15 == 0:
+                        return
+                except TimeoutError:
+                    pass
+        raise LabError(f"{self.name} does not take the notice of {zone}")
 
     def updates(self):
         """(messages, changes of records) that its log tells of: certmgr takes a port for each."""

@@ -129,6 +129,7 @@ class Gate:
                 pass
 
     def stop(self):
+        self.listener.shutdown(socket.SHUT_RDWR)  # closed alone, it would let one more in
         self.listener.close()
         self.cut()
 
@@ -142,6 +143,7 @@ class Gate:
 
     def _serve(self, raw):
         raw.settimeout(60)
+        inner = raw
         try:
             inner = self.context.wrap_socket(raw, server_side=True, do_handshake_on_connect=False)
             try:

@@ -41,7 +41,9 @@ pid=$(cat {self.directory}/nginx.pid 2>/dev/null)
 if [ -n "$pid" ] && kill -0 "$pid" 2>/dev/null; then
     exec /usr/sbin/nginx -c {conf} -e {self.directory}/error.log -s reload
 fi
-exec /usr/sbin/nginx -c {conf} -e {self.directory}/error.log
+/usr/sbin/nginx -c {conf} -e {self.directory}/error.log || exit
+# What was started returns before its pid is written, and the next reload is to find it.
+while ! [ -s {self.directory}/nginx.pid ]; do sleep 0.05; done
 """)
         self.reload_script.chmod(0o755)
         server.target(reload=self.reload_script,

@@ -17,6 +17,7 @@ class MailRelay(socketserver.ThreadingTCPServer):
 
     allow_reuse_address = True
     daemon_threads = True
+    request_queue_size = 64
 
     def __init__(self, port, context=None, users=None):
         self.mails, self.logins = [], []
@@ -94,6 +95,7 @@ class Webhook(http.server.ThreadingHTTPServer):
 
     allow_reuse_address = True
     daemon_threads = True
+    request_queue_size = 64
 
     def __init__(self, port, secret):
         self.secret, self.status = secret, 204

@@ -48,7 +48,7 @@ class Fleet:
     def end(self):
         for server in self.servers:
             server.stop()
-        shutil.rmtree(self.dir)
+        shutil.rmtree(self.dir, ignore_errors=True)
 
     def account(self):
         self.alpha.cli("account", "add", "pebble", "--directory", self.ca.url, "--agree-tos",
