@@ -71,6 +71,7 @@ class Case:
         self.orders_list = True
         self.page = 5               # orders in one page of the list
         self.order_life = 3600
+        self.processing_life = None  # of an order from its finalize on
         self.authz_reuse = False
         self.pause = None           # Retry-After of a challenge under way, s
         self.processing = 0         # reads of an order that is processing (None = for ever)
@@ -92,6 +93,7 @@ class Case:
         self.counts, self.log = {}, []
         self.accounts, self.orders, self.authorizations = {}, [], []
         self.issued = 0
+        self.vain = 0               # looks at what was still being validated: of time, not of need
         self.violations = []        # what a client must never do
         self.manners = []           # what it should have said or left out (6.1)
         self.said = []              # (kind, payload) of every signed request
@@ -249,12 +251,16 @@ class Case:
             order.reads += 1
             if order.reads >= self.processing:
                 order.issue()
-        return Reply(200, order.show())
+        shown = order.show()
+        self.vain += shown["status"] == "pending" and any(
+            a.challenge_status == "processing" for a in order.authorizations)
+        return Reply(200, shown)
 
     def do_authorization(self, request):
         authz = self.owned(request, self.authorizations)
         if (request.payload or {}).get("status") == "deactivated":
             authz.status = "deactivated"
+        self.vain += authz.challenge_status == "processing"
         return Reply(200, authz.show(), authz.pause())
 
     def do_challenge(self, request):
@@ -286,6 +292,8 @@ class Case:
         if self.key_type and Issuer.csr_key_type(csr) != self.key_type:
             raise Refused("badCSR", f"this directory issues for {self.key_type} keys only")
         order.csr, order.status = csr, "processing"
+        if self.processing_life is not None:
+            order.expires = time.time() + self.processing_life
         if self.processing == 0:
             order.issue()
         return Reply(200, order.show(), {"Location": self.link("order", order.id)})

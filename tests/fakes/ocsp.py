@@ -73,10 +73,11 @@ class Responder:
             return (d / "answer").read_bytes()
 
     def reply(self, question):
-        if self.fault:
+        fault = self.fault  # it may be taken away meanwhile
+        if fault:
             with self.lock:
-                self.asked.append((time.monotonic() - self.began, "", self.fault))
-            return FAULTS[self.fault]
+                self.asked.append((time.monotonic() - self.began, "", fault))
+            return FAULTS[fault]
         return 200, self.answer(question)
 
     def start(self):

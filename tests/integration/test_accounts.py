@@ -83,7 +83,7 @@ class RollOver(unittest.TestCase):
         self.assertTrue((STEPS / f"rollover.{step}.hit").exists())
         self.assertEqual(case.counts.get("keyChange", 0), int(changed), "what the CA knows at the kill")
         SERVER.start()
-        lab.wait_for("the end of the change", lambda: "rollover" not in document(name), 30)
+        lab.wait_for("the end of the change", lambda: "rollover" not in document(name))
         after = document(name)
         self.assertEqual(after["thumbprint"] != before["thumbprint"], journal)
         self.assertEqual(after["kid"], before["kid"])
@@ -116,11 +116,11 @@ class RollOver(unittest.TestCase):
         case.fault("account", faults.refuse("rateLimited", "not now", 429, times=None))
         asked = case.counts.get("account", 0)
         SERVER.start()
-        lab.wait_for("the question", lambda: case.counts.get("account", 0) > asked, 30)
+        lab.wait_for("the question", lambda: case.counts.get("account", 0) > asked)
         self.assertIn("rollover", document("roll-busy"))
         case.rules.clear()
         lab.wait_for("another go", lambda: SERVER.cli("account", "roll-over", "roll-busy",
-                                                      check=False).returncode == 0, 30)
+                                                      check=False).returncode == 0)
         self.assertNotEqual(document("roll-busy")["thumbprint"], before["thumbprint"])
         self.assertEqual(case.counts["keyChange"], 1)
 
@@ -202,7 +202,7 @@ class Move(unittest.TestCase):
         subprocess.run([str(a) for a in (
             "certbot", "register", "-n", "--server", case.url, "--agree-tos", "-m", "a@example.com",
             "--no-eff-email", "--config-dir", home / "etc", "--work-dir", home / "work",
-            "--logs-dir", home / "log")], check=True, capture_output=True, timeout=90,
+            "--logs-dir", home / "log")], check=True, capture_output=True, timeout=240,
             env=dict(os.environ, REQUESTS_CA_BUNDLE=str(CA.issuer.ca)))
         key = next(home.rglob("private_key.json"))
         done = self.import_("frombot", key, "--directory", case.url, "--ca-bundle", CA.issuer.ca)

@@ -65,7 +65,8 @@ class Run:
         self.name = name
         self.names = names or [f"{name}.fake.example"]
         self.case = CA.case(name)
-        self.credential = None
+        self.credential = self.view = None
+        self.asked = 0  # requests at the CA until the view was taken
 
     def account(self, *extra, ca_bundle=None):
         SERVER.cli("account", "add", self.name, "--directory", self.case.url, "--agree-tos",
@@ -83,17 +84,21 @@ class Run:
         return self.account().request()
 
     def again(self):
-        SERVER.cli("retry", self.credential)
+        """An attempt that is under way ends first, as it met the CA: not every one is ours."""
+        if self.end()["status"] != "issued":
+            SERVER.ask("retry", self.credential)
         return self
 
-    def end(self, attempts=1, timeout=40):
+    def end(self, attempts=1, timeout=120):
         """The credential as soon as it is issued, or has failed that often."""
         def over():
-            view = SERVER.show(self.credential)["credential"]
-            if view["status"] == "issued" or view["status"] == "error" and \
-                    view["error"].get("attempts", 0) >= attempts:
-                return view
-            return None
+            self.asked, self.view = self.case.total(), SERVER.view(self.credential)
+            view = self.view["credential"]
+            failed = view["status"] == "error" and view["error"].get("attempts", 0) >= attempts
+            # a look that is late may find the next attempt at work
+            if failed and view["error"]["next_attempt_at"] not in self.view["next"]:
+                return None
+            return view if failed or view["status"] == "issued" else None
         return lab.wait_for(f"the end of {self.name}", over, timeout, 0.1)
 
     def issued(self, **kw):
@@ -110,13 +115,13 @@ class Run:
 
 
 def start_slow():
-    """Each is looked at as soon as it has failed: half a minute later it is tried again."""
+    """They run beside the other tests."""
     never, nonce, endless = Run("neverready"), Run("badnonceever"), Run("endless")
     never.case.fault("finalize", faults.order_not_ready(times=None))
     nonce.case.fault("newOrder", faults.bad_nonce(times=None))
-    endless.case.processing, endless.case.order_life = None, 6
+    endless.case.processing, endless.case.processing_life = None, 6
     look = FakeCase().explained
-    SLOW[never] = POOL.submit(look, never.submit(), "attempts", budget=40, timeout=100)
+    SLOW[never] = POOL.submit(look, never.submit(), "attempts", budget=40)
     SLOW[nonce] = POOL.submit(look, nonce.submit(), budget=ACCOUNT + 129 + 1,
                               verbatim="this nonce was not issued here")
     SLOW[endless] = POOL.submit(look, endless.submit(), "expired", budget=20)
@@ -127,9 +132,12 @@ def dns_records(call, **what):
     urllib.request.urlopen(request, timeout=30).close()
 
 
+def epoch(text):
+    return datetime.datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp()
+
+
 def seconds_from_now(text):
-    at = datetime.datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp()
-    return at - time.time()
+    return epoch(text) - time.time()
 
 
 class FakeCase(unittest.TestCase):
@@ -156,12 +164,14 @@ class FakeCase(unittest.TestCase):
         self.assertTrue(error["object"])
         if retry:
             self.assertEqual(error["retry"], retry)
-        self.assertGreater(seconds_from_now(error["next_attempt_at"]), 15)
-        view = SERVER.show(run.credential)
+        # A look may be late, even after further attempts: all is of one view, in their measure.
+        view = run.view
+        failed = [s["at"] for s in view["steps"] if s["text"].startswith("Failed: ")]
+        self.assertGreater(epoch(error["next_attempt_at"]) -
+                           (epoch(failed[-1]) if failed else time.time()), 15)
         self.assertEqual(view["credential"]["next_action_at"], error["next_attempt_at"])
-        self.assertIn(error["next_attempt_at"], view["next"])
         self.assertNotIn("chain", view["credential"])
-        self.assertLessEqual(run.case.total(), budget, run.case.log)
+        self.assertLessEqual(run.asked, budget * error["attempts"], run.case.log)
         self.assertEqual(run.case.violations, [])
         return error
 
@@ -173,12 +183,12 @@ class Fair(FakeCase):
         counts = dict(run.case.counts)
         once = [counts.pop(kind) for kind in ("directory", "newNonce", "newAccount")]
         self.assertEqual(once, [2, 1, 1])
-        self.assertLessEqual(sum(counts.values()), FEWEST, counts)
+        self.assertLessEqual(sum(counts.values()) - run.case.vain, FEWEST, counts)
 
     def test_many_names(self):
         run = Run("names", [f"n{i}.names.example" for i in range(6)]).submit()
         self.finished(run)
-        self.assertLessEqual(run.case.total(), 2 * 6 + 5 + ACCOUNT + 2, run.case.log)
+        self.assertLessEqual(run.case.total() - run.case.vain, 2 * 6 + 5 + ACCOUNT + 2, run.case.log)
 
     def test_directory_without_meta(self):
         for name, meta in (("nullmeta", None), ("nullterms", {"termsOfService": None,
@@ -456,7 +466,7 @@ class Explained(FakeCase):
         run.case.key_type = "EC"
         self.explained(run.account().request("--key-type", "RSA-2048"), "badCSR",
                        verbatim="this directory issues for EC keys only", retry="permanent")
-        SERVER.cli("change", run.credential, "--key-type", "P-256")
+        SERVER.ask("change", run.credential, "--key-type", "P-256")
         # the order of the first attempt was for the same names: it is still ready
         run.issued()
         self.assertEqual(run.case.issued, 1)
@@ -498,7 +508,7 @@ class Explained(FakeCase):
         self.assertEqual(run.case.orders, [])
         command = f"certmgr change {run.credential} -d 'a.without.example'"
         self.assertIn(command, SERVER.cli("show", run.credential).stdout)
-        SERVER.cli("change", run.credential, "-d", "a.without.example")
+        SERVER.ask("change", run.credential, "-d", "a.without.example")
         run.names = run.names[:1]
         self.finished(run)
 

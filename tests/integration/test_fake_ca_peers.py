@@ -48,7 +48,7 @@ class Peers(unittest.TestCase):
         if not shutil.which(args[0]):
             self.skipTest(f"{args[0]} is not installed")
         done = subprocess.run([str(a) for a in args], env=dict(os.environ, **env), text=True,
-                              capture_output=True, check=False, timeout=90)
+                              capture_output=True, check=False, timeout=240)
         self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
 
     def check(self, case, chain):
