@@ -45,6 +45,7 @@ class Reply:
 class UnixConnection(http.client.HTTPConnection):
     def connect(self):
         self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(self.timeout)
         self.sock.connect(str(FLEET.manager.root / "run/certmgr/certmgr.sock"))
 
 
@@ -55,7 +56,7 @@ def send_tls(method, path, body, headers):
 
 
 def send_unix(method, path, body, headers):
-    connection = UnixConnection("localhost")
+    connection = UnixConnection("localhost", timeout=60)
     connection.request(method, path, body, headers)
     reply = connection.getresponse()
     result = Reply(reply.status, reply.headers, reply.read())
@@ -107,13 +108,24 @@ def check_reply(described, reply):
         yield from check(resolve(header)["schema"], reply.headers.get(name), name)
 
 
+def changed_meanwhile(template, tag, **path):
+    """Has the document another tag by now? The fleet goes on: receipts come, the CA is asked."""
+    return call("GET", template, 200, **path).headers["ETag"] != tag
+
+
 def fresh(template, **path):
     """The document is given with a tag, and not again to who has it; returns (reply, tag)."""
-    reply = call("GET", template, 200, **path)
-    tag = reply.headers["ETag"]
-    again = call("GET", template, 304, headers={"If-None-Match": tag}, **path)
-    assert again.headers["ETag"] == tag
-    return reply.json, tag
+    for left in (3, 2, 1, 0):
+        reply = call("GET", template, 200, **path)
+        tag = reply.headers["ETag"]
+        try:
+            again = call("GET", template, 304, headers={"If-None-Match": tag}, **path)
+        except AssertionError:
+            if left and changed_meanwhile(template, tag, **path):
+                continue
+            raise
+        assert again.headers["ETag"] == tag
+        return reply.json, tag
 
 
 class Described(unittest.TestCase):
@@ -179,28 +191,31 @@ class Documents(unittest.TestCase):
         self.assertEqual(first["steps"], steps[:2])
         rest = call("GET", "/credentials/{credential}/steps", 200, credential=self.credential,
                     query={"after": first["next"]}).json
-        self.assertEqual(rest["steps"], steps[2:])
+        self.assertEqual(rest["steps"][:len(steps) - 2], steps[2:])  # more may have come
         call("GET", "/credentials/{credential}/events", 422, credential=self.credential,
              query={"after": "x"})
-        events = self.events({"Last-Event-ID": steps[2]["id"]}, len(steps) - 3 + 1)
-        self.assertEqual([e["data"] for e in events if e["event"] == "step"], steps[3:])
-        self.assertEqual([e["id"] for e in events if e["event"] == "step"],
-                         [s["id"] for s in steps[3:]])
+        events = self.events({"Last-Event-ID": steps[2]["id"]}, len(steps) - 3)
+        told = [e for e in events if e["event"] == "step"][:len(steps) - 3]
+        self.assertEqual([e["data"] for e in told], steps[3:])
+        self.assertEqual([e["id"] for e in told], [s["id"] for s in steps[3:]])
         state = next(e["data"] for e in events if e["event"] == "state")
         schema = {"$ref": "#/components/schemas/CredentialState"}
         self.assertEqual(list(check(schema, state)), [])
         self.assertEqual(state["status"], "issued")
 
-    def events(self, headers, count):
-        """The first events of the stream, over the Unix socket."""
-        connection = UnixConnection("localhost", timeout=20)
+    def events(self, headers, steps):
+        """The first events of the stream, over the Unix socket: so many steps, and a state."""
+        connection = UnixConnection("localhost", timeout=60)
         connection.request("GET", f"/api/v1/credentials/{self.credential}/events", None, headers)
         reply = connection.getresponse()
         self.assertEqual(reply.status, 200)
         self.assertEqual(reply.headers["Content-Type"], "text/event-stream")
         found, event = [], {}
-        while len(found) < count:
-            line = reply.readline().decode().rstrip("\n")
+        while [e["event"] for e in found].count("step") < steps or \
+                "state" not in [e["event"] for e in found]:
+            line = reply.readline().decode()
+            self.assertTrue(line, "the stream has ended")
+            line = line.rstrip("\n")
             if line.startswith(("id: ", "event: ", "data: ")):
                 name, value = line.split(": ", 1)
                 event[name] = json.loads(value) if name == "data" else value

@@ -32,7 +32,7 @@ class Backup(unittest.TestCase):
     def tearDown(self):
         self.edge.stop()
         self.manager.stop()
-        shutil.rmtree(self.dir)
+        shutil.rmtree(self.dir, ignore_errors=True)
 
     # -- helpers --
 

@@ -128,8 +128,9 @@ class ByHand(unittest.TestCase):
         """What is handed in on a server goes up to the manager as a request."""
         MANAGER.cli("csr", "new", CREDENTIAL, "--new-key")
         leaf = signed(csr())
-        lab.wait_for("the CSR on bravo", lambda: SERVER.cli(
-            "csr", "show", CREDENTIAL, check=False).stdout.startswith("-----BEGIN"), 60, 0.2)
+        lab.wait_for("the same CSR on bravo", lambda: SERVER.cli(
+            "csr", "show", CREDENTIAL, check=False).stdout == MANAGER.cli(
+                "csr", "show", CREDENTIAL).stdout, 60, 0.2)
         SERVER.cli("csr", "upload", CREDENTIAL, "-", stdin=whole(leaf))
         lab.wait_for("the third", lambda: MANAGER.show(CREDENTIAL)["credential"]
                      ["key_generation"] == 3, 60, 0.2)

@@ -360,7 +360,7 @@ class PowerDns(unittest.TestCase):
                  json.dumps(body), url])
 
     def dig(self):
-        out = lab.run(["dig", "+short", "+tries=1", f"@{ADDRESS}", "-p", PDNS_PORT, NAME, "TXT"])
+        out = lab.run(["dig", "+short", "+tries=3", f"@{ADDRESS}", "-p", PDNS_PORT, NAME, "TXT"])
         return sorted(line.strip('"') for line in out.splitlines())
 
     def call(self, action, value, **kw):

@@ -129,7 +129,7 @@ class Single(unittest.TestCase):
 
     def clean(self, written):
         """Each value was written once, none while another was there, and nothing is left."""
-        lab.wait_for("an empty provider", lambda: not LAB.fake.single, 30)
+        lab.wait_for("an empty provider", lambda: not LAB.fake.single)
         self.assertEqual((LAB.fake.written, LAB.fake.lost), (written, 0))
 
 

@@ -88,11 +88,11 @@ class DryRun(unittest.TestCase):
         self.assertIn("/dry-run", page.text)
         BROWSER.post(f"/credentials/{credential}/dry-run", BROWSER.hidden(f"/credentials/{credential}"))
         lab.wait_for("the dry run of the button", lambda: orders(STAGING) == 3 and SERVER.show(
-            credential)["credential"]["trial"]["state"] == "passed", 30)
+            credential)["credential"]["trial"]["state"] == "passed")
         status, _, _ = SERVER.api("POST", f"/credentials/{credential}/dry-run")
         self.assertEqual(status, 204)
         lab.wait_for("the dry run of the API", lambda: orders(STAGING) == 4 and SERVER.show(
-            credential)["credential"]["trial"]["state"] == "passed", 30)
+            credential)["credential"]["trial"]["state"] == "passed")
         after = SERVER.show(credential)["credential"]
         for member in ("status", "fingerprint", "key_generation", "next_action_at", "chain"):
             self.assertEqual(before[member], after[member], member)
@@ -119,9 +119,9 @@ class DryRun(unittest.TestCase):
             account="live", key_type="P-256", provider="acme", keyring_file="c.kyr", target="default",
             renew_days="30", key_rollover="keep", dry_run="1"))
         self.assertIn(page.status, (200, 303), page.text)
-        credential = lab.wait_for("the draft", lambda: credential_of("c.dry.example"), 20)
+        credential = lab.wait_for("the draft", lambda: credential_of("c.dry.example"))
         lab.wait_for("its dry run", lambda: SERVER.show(credential)["credential"].get(
-            "trial", {}).get("state") == "passed", 30)
+            "trial", {}).get("state") == "passed")
         self.assertEqual(SERVER.show(credential)["credential"]["status"], "draft")
 
     def test_5_the_switch(self):

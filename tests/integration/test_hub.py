@@ -7,7 +7,6 @@ import json
 import shutil
 import tempfile
 import unittest
-import urllib.error
 from pathlib import Path
 
 import lab
@@ -69,28 +68,44 @@ class HubTest(unittest.TestCase):
         answer = cls.server[at].json("request", *words)
         credential = answer["credential"]
         lab.wait_for("the request at the manager", lambda: cls.manager.cli(
-            "show", credential, check=False).returncode == 0, 40)
+            "show", credential, check=False).returncode == 0)
         cls.manager.wait_issued(credential)
 
         def deployed():
             rows = {r["server"]: r["state"] for r in cls.manager.show(credential)["receipts"]}
             return all(rows.get(s) in ("deployed", "reloaded", "served") for s in servers)
-        lab.wait_for("receipts through the hub", deployed, 40, 0.2)
+        lab.wait_for("receipts through the hub", deployed, 60, 0.2)
         return credential
 
     def refused(self, server, doc_id):
         return [row for row in self.server[server].json("replication", "refused")["quarantine"]
                 if row["id"] == doc_id]
 
+    def refused_somewhere(self, doc_id):
+        """The manager may have put it right before a server looked, but then has seen all itself."""
+        return [row for server in self.server for row in self.refused(server, doc_id)]
+
     def effective(self, server, credential):
         """What a server holds as good: fingerprint of its credential."""
         return self.server[server].show(credential)["credential"]["fingerprint"]
 
-    def wait_healed(self, doc_id, serial):
+    def wait_healed(self, doc_id, serial, docs):
+        """Until a revision of that serial or a later one wins, and none of what was posted."""
         def healed():
             winner = self.hub.winner(doc_id)
-            return winner if winner and winner.get("serial") == serial else None
-        return lab.wait_for(f"{doc_id} to be put right on the hub", healed, 30, 0.2)
+            return winner and winner.get("serial", 0) >= serial and \
+                winner["_rev"] not in [doc["_rev"] for doc in docs]
+        return lab.wait_for(f"{doc_id} to be put right on the hub", healed, 60, 0.2)
+
+    @staticmethod
+    def wait_at_work(server):
+        """Until both directions go on without an error."""
+        def both():
+            rows = server.json("replication", "status")["directions"]
+            return len(rows) == 2 and all(
+                row["state"] in ("live", "replicating") and "error" not in row and
+                "last_success_at" in row for row in rows)
+        lab.wait_for(f"{server.name} in both directions", both, 60, 0.2)
 
     # -- the fleet as one ------------------------------------------------------------------------
 
@@ -99,26 +114,25 @@ class HubTest(unittest.TestCase):
             status = server.json("replication", "status")
             self.assertEqual(status["upstream"]["kind"], "hub")
             self.assertEqual(status["upstream"]["user"], USER)
-            rows = {row["direction"]: row for row in status["directions"]}
-            self.assertEqual(set(rows), {"pull", "push"}, name)
-            for row in rows.values():
-                self.assertIn(row["state"], ("live", "replicating"), row)
-                self.assertIn("last_success_at", row)
-        peers = {row["peer"]: row for row in self.manager.json("replication", "status")["peers"]}
-        for name in ("bravo", "charlie", "delta"):
-            self.assertFalse(peers[name]["feed"])
-            self.assertEqual(peers[name]["through"], "hub")
+            self.assertEqual({row["direction"] for row in status["directions"]}, {"pull", "push"},
+                             name)
+            self.wait_at_work(server)
+
+        def through_the_hub():
+            peers = {row["peer"]: row for row in
+                     self.manager.json("replication", "status")["peers"]}
+            return all(not peers[name]["feed"] and peers[name].get("through") == "hub"
+                       for name in ("bravo", "charlie", "delta")) and peers
+        peers = lab.wait_for("all to be seen through the hub", through_the_hub, 60, 0.2)
         self.assertIn("last_seen_at", peers["charlie"])
         self.assertIn("upstream: hub", self.manager.cli("replication", "status").stdout)
 
     def test_2_the_secret_stays_where_it_is(self):
         wanted = [PASSWORD.encode(), base64.b64encode(f"{USER}:{PASSWORD}".encode())]
         for server in self.server.values():
-            for path in server.root.rglob("*"):
-                if path.is_file() and not path.is_socket():
-                    data = path.read_bytes()
-                    for secret in wanted:
-                        self.assertNotIn(secret, data, path)
+            for path, data in server.files():
+                for secret in wanted:
+                    self.assertNotIn(secret, data, path)
             pids = [server.process.child.pid] + [pid for pid, _ in server.children()]
             for pid in pids:
                 for part in ("cmdline", "environ"):
@@ -148,7 +162,7 @@ class HubTest(unittest.TestCase):
         self.hub.kill()
         lab.wait_for("the outage to be seen", lambda: any(
             row["state"] == "waiting" and "lag_seconds" in row for row in
-            self.server["charlie"].json("replication", "status")["directions"]), 40, 0.2)
+            self.server["charlie"].json("replication", "status")["directions"]), 60, 0.2)
         answer = self.server["charlie"].json("request", "-d", "bravo.example.com", "--server",
                                              "bravo")
         self.hub.start()
@@ -160,9 +174,9 @@ class HubTest(unittest.TestCase):
         lab.wait_for("bravo's receipt", lambda: [
             r for r in self.manager.show(credential)["receipts"] if r["server"] == "bravo" and
             r["state"] in ("deployed", "reloaded", "served")], 60, 0.2)
+        self.wait_at_work(self.server["charlie"])
         row = self.server["charlie"].json("replication", "status")["directions"][0]
         self.assertIn("last_error", row)
-        self.assertNotIn("error", row)
 
     # -- a hostile member ------------------------------------------------------------------------
 
@@ -173,8 +187,8 @@ class HubTest(unittest.TestCase):
         files = self.deployed("charlie")
         self.hub.spoil(*docs)
         lab.wait_for(f"{doc_id} in the list", lambda: any(
-            reason in row["reason"] for row in self.refused("charlie", doc_id)), 30, 0.2)
-        self.wait_healed(doc_id, serial)
+            reason in row["reason"] for row in self.refused_somewhere(doc_id)), 60, 0.2)
+        self.wait_healed(doc_id, serial, docs)
         self.assertEqual(self.effective("charlie", self.first), before)
         self.assertEqual(self.deployed("charlie"), files)
 
@@ -216,19 +230,18 @@ class HubTest(unittest.TestCase):
             dict(good, _rev=f"{generation + 4}-{'d' * 32}", blob="x" * 300000),
         ]
         self.spoil_and_look(doc_id, leaves, "signature", good["serial"])
-        reasons = {row["rev"].split("-")[1][0]: row["reason"]
-                   for row in self.refused("charlie", doc_id)}
-        for leaf in "abcd":
-            self.assertIn(leaf, reasons)
+        lab.wait_for("all four in the list", lambda: {leaf["_rev"] for leaf in leaves} <= {
+            row["rev"] for row in self.refused_somewhere(doc_id)}, 60, 0.2)
 
     def test_8_others_receipts_and_numbers_beyond_all(self):
         forged = f"receipt:delta:{self.first}"
         good = self.hub.winner(forged)
         mine = self.hub.winner(f"receipt:charlie:{self.first}")
-        self.hub.spoil(dict(mine, _id=forged, server="delta", _rev=f"9-{EVIL}"))
+        spoiled = dict(mine, _id=forged, server="delta", _rev=f"9-{EVIL}")
+        self.hub.spoil(spoiled)
         lab.wait_for("the forged receipt in the manager's list",
-                     lambda: self.refused("alpha", forged), 30, 0.2)
-        self.wait_healed(forged, good["serial"])
+                     lambda: self.refused("alpha", forged), 60, 0.2)
+        self.wait_healed(forged, good["serial"], [spoiled])
         # Generations that no integer holds, history without end, JSON without bottom.
         deep = {}
         for _ in range(500):
@@ -242,13 +255,12 @@ class HubTest(unittest.TestCase):
         for monster in monsters:
             try:
                 self.hub.spoil(monster)
-            except (urllib.error.HTTPError, TimeoutError):
+            except OSError:
                 pass  # the hub itself refuses some
         credential = self.issue("delta", "delta.example.com", servers=("delta",))
         self.assertTrue(credential)
         for server in self.server.values():
-            for row in server.json("replication", "status")["directions"]:
-                self.assertNotEqual(row["state"], "waiting", (server.name, row))
+            self.wait_at_work(server)
 
     def test_9_the_list_is_cleared(self):
         rows = self.server["charlie"].json("replication", "refused")["quarantine"]
@@ -266,7 +278,7 @@ class HubTest(unittest.TestCase):
         self.assertEqual(self.server["bravo"].json("upstream", "show")["kind"], "manager")
         lab.wait_for("bravo at the manager again", lambda: [
             row for row in self.manager.json("replication", "status")["peers"]
-            if row["peer"] == "bravo" and row["feed"]], 30, 0.2)
+            if row["peer"] == "bravo" and row["feed"]], 60, 0.2)
 
 
 if __name__ == "__main__":
