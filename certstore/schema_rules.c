@@ -189,6 +189,11 @@ static const struct cs_member csr_out[] = {B64URL("csr", 0, CERT_MAX),
                                            BOOL("new_key"),
                                            END};
 
+/* What is to become of the certificates that a new key replaces. */
+static const struct cs_member new_key[] = {INT("reason", 10), LINE("asked_by", 0, 256),
+                                           TIME("asked_at", 0), HEX("public_key_sha256", 0, 64),
+                                           END};
+
 static const struct cs_member credential[] = {ASKED_FIELDS,
                                               HOSTS("host_names_ascii", 0, NAMES_MAX),
                                               WORD("status", REQ, statuses),
@@ -220,6 +225,7 @@ static const struct cs_member credential[] = {ASKED_FIELDS,
                                               OBJECT("waits_for", 0, waits_for),
                                               OBJECT("fallback", 0, fallback),
                                               OBJECT("trial", 0, trial),
+                                              OBJECT("rollover", 0, new_key),
                                               INT("attempts", COUNT_MAX),
                                               END};
 

@@ -108,6 +108,8 @@ static const struct row {
     {"log", "--follow", NULL, "read the live event stream until nothing moves any more"},
     {"report", "--hours", "N", "look back so many hours (24)"},
     {"csr new|renew", "--new-key", NULL, "for a new key"},
+    {"renew", "--revoke", "superseded|keyCompromise",
+     "with a new key: what it replaces is revoked when the new certificate serves everywhere"},
     {"revoke", "--reason", "R", "number or name of RFC 5280 (0, unspecified)"},
     {"revoke", "--key", NULL, "sign with the certificate's own key on a server with access"},
     {"revoke", "--after", "keep|archive|delete", "what becomes of the credential then (keep)"},

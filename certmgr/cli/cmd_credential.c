@@ -3,6 +3,7 @@
 #include "base/core/json.h"
 #include "base/core/mem.h"
 #include "base/core/num.h"
+#include "certmgr/acme/presets.h"
 #include "certmgr/cli/cli_follow.h"
 
 #include <stdio.h>
@@ -467,14 +468,21 @@ static int dry_runs(struct cli *cli)
 /* One by one: each is answered for itself, and the first failure does not stop the others. */
 static int cmd_renew(struct cli *cli)
 {
-    struct cli_option options[] = {
-        {.name = "--new-key", .flag = true}, {.name = "--dry-run", .flag = true}, {.name = NULL}};
+    struct cli_option options[] = {{.name = "--new-key", .flag = true},
+                                   {.name = "--dry-run", .flag = true},
+                                   {.name = "--revoke"},
+                                   {.name = NULL}};
     int worst = CLI_OK;
     if (cli_options(cli, options) != 0 || cli->argc < 1)
         return CLI_USAGE;
     if (options[1].count > 0)
         return dry_runs(cli);
     CM_AUTO_JSON body = json_pack("{s:b}", "new_key", options[0].count > 0);
+    int reason = acme_reason_parse(cli_value(&options[2], NULL));
+    if (options[2].count > 0 && (options[0].count == 0 || (reason != 1 && reason != 4)))
+        return cli_usage(cli, "--revoke goes with --new-key and takes superseded or keyCompromise");
+    if (options[2].count > 0)
+        cm_json_set_int(body, "revoke", reason);
     for (int i = 0; i < cli->argc; i++) {
         int status = credential_send(cli, "POST", cli->argv[i], "/renew", body, NULL);
         if (status == CLI_OK && !cli->json)
@@ -525,6 +533,6 @@ const struct cli_command cli_credential_commands[] = {
     {"log", "[--follow] ID", "its steps", cmd_log},
     {"retry", "ID", "attempt now", cmd_retry},
     {"change", "ID [-d NAME… …] [--pause|--resume]", "change its fields", cmd_change},
-    {"renew", "[--new-key] ID…", "renew now, the key kept or made anew", cmd_renew},
+    {"renew", "[--new-key [--revoke R]] ID…", "renew now, the key kept or made anew", cmd_renew},
     {0},
 };

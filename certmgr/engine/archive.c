@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "certmgr/engine/former.h"
 #include "certmgr/engine/life.h"
 
 struct eng_archiver {
@@ -64,11 +65,15 @@ void eng_archive(struct engine *engine, const char *ulid, const json_t *credenti
 {
     static const char *const kept[] = {
         "chain",     "root",      "fingerprint",       "san",     "issuer",         "not_before",
-        "not_after", "issued_at", "public_key_sha256", "account", "key_generation", "revocation"};
+        "not_after", "issued_at", "public_key_sha256", "account", "key_generation", "revocation",
+        "issued_by"};
+    bool former = strcmp(why, "superseded") == 0 || strcmp(why, "compromised") == 0;
     struct keep *keep = cm_calloc(1, sizeof(*keep));
     *keep = (struct keep){.engine = engine, .members = json_object(), .done = done, .arg = arg};
     for (size_t i = 0; i < sizeof(kept) / sizeof(kept[0]); i++)
         json_object_set(keep->members, kept[i], json_object_get(credential, kept[i]));
+    if (former) /* the CA is to hear of it, when the new one serves (former.c) */
+        json_object_set(keep->members, "revoke", json_object_get(credential, "rollover"));
     cm_json_set_str(keep->members, "credential", ulid);
     cm_json_set_str(keep->members, "why", why);
     cm_json_set_time(keep->members, "archived_at", cm_now_ms());
@@ -164,6 +169,8 @@ static size_t sweep_type(struct engine *engine, enum cs_index index, const char 
         CM_AUTO_JSON body = cs_peek_body(engine->env.store, json_string_value(id));
         if (count == ARCHIVE_SWEEP_MAX)
             break;
+        if (cm_json_obj(body, "revoke"))
+            eng_former_look(engine, cm_json_str_or(body, "credential", ""));
         if (!body || strcmp(cm_json_str_or(body, "type", ""), type) != 0 ||
             !is_over(body, cm_now_ms()))
             continue;

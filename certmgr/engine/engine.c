@@ -4,6 +4,7 @@
 #include "certmgr/engine/ari.h"
 #include "certmgr/engine/ca_op.h"
 #include "certmgr/engine/dns.h"
+#include "certmgr/engine/former.h"
 #include "certmgr/engine/life.h"
 #include "certmgr/engine/preflight.h"
 #include "certmgr/engine/term.h"
@@ -70,6 +71,7 @@ static void receipt_changed(struct engine *engine, const char *id)
                        : strcmp(state, "served") == 0
                            ? cm_strdup("The new certificate is served on the wire")
                            : cm_asprintf("Deployment: %s", state);
+    eng_former_touch(engine, credential);
     eng_step_from(engine, credential, server, failed ? CM_LOG_ERROR : CM_LOG_INFO, text);
 }
 
@@ -90,6 +92,7 @@ static void on_change(void *arg, const char *id)
             eng_archive_look(engine, name);
             eng_ari_look(engine, name);
             eng_activation_look(engine, name);
+            eng_former_touch(engine, name);
         } else if (!engine->env.manager && !engine->env.held) {
             eng_holder_look(engine, name);
         }
@@ -100,6 +103,10 @@ static void on_change(void *arg, const char *id)
     } else if (eng_id_name(id, "root:")) {
         kf_roots_free(engine->roots);
         engine->roots = NULL;
+    } else if (at_work(engine) && eng_id_name(id, "archive:")) {
+        CM_AUTO_JSON row = cs_peek_body(engine->env.store, id);
+        if (cm_json_obj(row, "revoke"))
+            eng_former_look(engine, cm_json_str_or(row, "credential", ""));
     } else if (at_work(engine) && (name = eng_id_name(id, "request:"))) {
         intake_request(engine, name);
     } else if (at_work(engine) && eng_id_name(id, "receipt:")) {
@@ -123,6 +130,7 @@ struct engine *eng_new(const struct eng_env *env)
         eng_term_start(engine);
         sched_start(engine);
         intake_start(engine);
+        eng_former_start(engine);
         eng_archive_start(engine);
         eng_ari_start(engine);
         eng_resume_start(engine);
@@ -151,6 +159,7 @@ void eng_free(struct engine *engine)
     eng_ear_off(engine->ear);
     eng_holder_stop(engine);
     eng_archive_stop(engine);
+    eng_former_stop(engine);
     eng_ari_stop(engine);
     eng_resume_stop(engine);
     eng_activation_stop(engine);

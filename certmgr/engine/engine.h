@@ -112,6 +112,11 @@ void eng_retry(struct engine *engine, const char *credential, const struct eng_a
  * key.  The present certificate serves until the new one is proven. */
 void eng_renew(struct engine *engine, const char *credential, bool new_key,
                const struct eng_actor *actor, eng_done_fn done, void *arg);
+/* The same with a new key; then, as soon as the new certificate serves everywhere, the CA is asked
+ * to revoke those that it replaces and all that are archived of the credential, ended ones too.
+ * reason: 4 superseded, 1 key compromise (CM_EINVAL: another, or one that the CA does not take). */
+void eng_roll_over(struct engine *engine, const char *credential, int reason,
+                   const struct eng_actor *actor, eng_done_fn done, void *arg);
 /* Runs the whole order at the staging of the credential's CA; nothing of it is kept but the outcome
  * (`trial`).  CM_ECONFLICT: the CA has no staging.  eng_submit() with the field dry_run (bool) does
  * so with fields that are new: the credential stays a draft until eng_retry() submits it. */

@@ -6,6 +6,7 @@
  * "state" (key "request/<ulid>") remembers the ones answered, until the request is removed
  * (over.c).
  */
+#include "certmgr/engine/former.h"
 #include "certmgr/engine/import.h"
 #include "certmgr/engine/life.h"
 #include "certmgr/engine/manual.h"
@@ -259,6 +260,11 @@ static int answer_again(struct intake *intake, json_t *body, struct cm_err *err)
     else if (intake->action == ACTION_ROLL_OVER)
         json_object_del(body, "csr"); /* no CSR, no key to keep (job_key.c) */
     accept(intake, body, body);
+    if (intake->action == ACTION_ROLL_OVER)
+        eng_former_wish(intake->engine, body, intake->request);
+    if (intake->action == ACTION_ROLL_OVER && cm_json_obj(body, "rollover"))
+        intake->outcome =
+            "A renewal with a new key was asked for, then the revocation of what it replaces";
     return 0;
 }
 

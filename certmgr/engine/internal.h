@@ -41,6 +41,7 @@ struct eng_ari;
 struct eng_act;
 struct eng_waits;
 struct eng_left;
+struct eng_former;
 struct eng_import;
 struct eng_holder;
 struct eng_over;
@@ -113,6 +114,7 @@ struct engine {
     struct eng_waits *waits;       /* activation_ask.c: responders being asked */
     struct eng_act *acts;          /* account_act.c: under way */
     struct eng_left *lefts;        /* left.c: under way */
+    struct eng_former *former;     /* former.c; NULL when this server does no work */
     struct eng_import *imports;    /* account_move.c */
     struct eng_resume *resume;     /* account_resume.c; NULL when this server does no work */
     struct eng_holder *holders;    /* holder.c */

@@ -101,7 +101,7 @@ static void drop_work(struct job *job)
     job->account = NULL;
     job->credential = job->order = NULL;
     job->writes = 0;
-    job->ending = job->trial = false;
+    job->ending = job->trial = job->former_kept = false;
     cm_err_fini(&job->err);
 }
 

@@ -66,6 +66,7 @@ struct job {
     unsigned writes; /* documents of the end still on their way */
     struct cm_err err;
     int64_t floor_ms; /* the CA's Retry-After */
+    bool former_kept; /* the certificate to be revoked is in the archive */
 };
 
 /* job.c */

@@ -12,6 +12,7 @@
 #include "certmgr/engine/activation.h"
 #include "certmgr/engine/ari.h"
 #include "certmgr/engine/dns.h"
+#include "certmgr/engine/former.h"
 #include "certmgr/engine/issued.h"
 #include "certmgr/engine/life.h"
 #include "keyfile/cert.h"
@@ -60,6 +61,9 @@ static int edit_credential(void *arg, json_t *body, struct cm_err *err)
     if (new_key)
         json_object_del(body, "csr");
     cm_json_set_time(body, "next_action_at", next);
+    if (strcmp(cm_json_str_or(cm_json_obj(body, "rollover"), "public_key_sha256", ""),
+               cm_json_str_or(body, "public_key_sha256", "")) != 0)
+        json_object_del(body, "rollover"); /* it stands in the archive now */
     return 0;
 }
 
@@ -148,6 +152,46 @@ static void write_all(struct job *job, const struct kf_chain *chain)
     eng_dns_release(job->engine, job->ulid);
 }
 
+/* ---- what is to be revoked ----------------------------------------------------------------------
+ */
+
+static void on_former_kept(void *arg, const struct cs_doc *doc, const struct cm_err *err)
+{
+    struct job_call *call = arg;
+    struct job *job = call->job;
+    CM_AUTO_JSON answer = json_incref(call->value);
+    (void)doc;
+    job_call_free(call);
+    if (!job)
+        return;
+    if (!err) {
+        job->former_kept = true;
+        job_finish(job, answer);
+        return;
+    }
+    struct cm_err why = CM_ERR_INIT;
+    cm_err_copy(&why, err);
+    if (!job_wait_for_agent(job, &why)) {
+        cm_wrap(&why, CM_EIO, "The certificate was issued but could not be stored");
+        job_fail(job, &why);
+    }
+    cm_err_fini(&why);
+}
+
+/* The wish to have the former certificate revoked is durable before the credential forgets it. */
+static bool keeps_former(struct job *job, const json_t *answer)
+{
+    const char *why =
+        eng_former_why(job->credential, cm_json_str_or(job->order, "public_key_sha256", ""));
+    if (!why || job->former_kept)
+        return false;
+    struct job_call *call = job_call_new(job);
+    call->value = json_deep_copy(answer);
+    job->ending = true;
+    eng_archive(job->engine, job->ulid, job->credential, why, on_former_kept, call);
+    return true;
+}
+
 void job_finish(struct job *job, const json_t *answer)
 {
     struct engine *engine = job->engine;
@@ -175,6 +219,10 @@ void job_finish(struct job *job, const json_t *answer)
     }
     if (job->trial) {
         job_trial_passed(job, &chain);
+        kf_chain_fini(&chain);
+        return;
+    }
+    if (keeps_former(job, answer)) {
         kf_chain_fini(&chain);
         return;
     }

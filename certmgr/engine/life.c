@@ -28,7 +28,7 @@ static void set_health(json_t *body, const char *color, const char *cause)
 static void put_away(json_t *body, bool leaving)
 {
     static const char *const gone[] = {"sealed_key", "csr",       "csr_out", "next_action_at",
-                                       "error",      "waits_for", "trial"};
+                                       "error",      "waits_for", "trial",   "rollover"};
     for (size_t i = 0; i < sizeof(gone) / sizeof(gone[0]); i++)
         json_object_del(body, gone[i]);
     cm_json_set_str(body, "status", "archived");
@@ -165,6 +165,7 @@ static int answer_revoke(struct engine *engine, const char *ulid, const json_t *
     cm_json_set_str(body, "status", "revoke_pending");
     json_object_del(body, "error");
     json_object_del(body, "waits_for");
+    json_object_del(body, "rollover");
     cm_json_set_int(body, "attempts", 0);
     cm_json_set_time(body, "next_action_at", cm_now_ms());
     *ret_outcome = "A revocation was asked for";

@@ -40,7 +40,8 @@ void eng_tombstone(json_t *body);
 
 /* ---- archive.c (manager) ---- */
 /* A certificate goes: archive:<ulid>-<fingerprint's first 16 digits>, without keys.  why:
- * "replaced", "revoked", "archived", "deleted".  Nothing without a chain.  done may be NULL. */
+ * "replaced", "revoked", "deleted"; "superseded" and "compromised": the CA is to revoke it
+ * (former.h). done may be NULL. */
 void eng_archive(struct engine *engine, const char *ulid, const json_t *credential, const char *why,
                  cs_published_fn done, void *arg);
 void eng_archive_start(struct engine *engine);

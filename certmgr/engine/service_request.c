@@ -10,6 +10,7 @@
 
 #include "certmgr/acme/presets.h"
 #include "certmgr/engine/advice.h"
+#include "certmgr/engine/former.h"
 #include "certmgr/engine/manual.h"
 
 struct submit {
@@ -284,6 +285,11 @@ static void ask(struct engine *engine, const char *action, const char *credentia
     int rc = read_credential(engine, credential, &doc, &retry->err);
     if (rc == 0 && strcmp(action, "dry_run") == 0)
         rc = check_staging(engine, eng_turn_account(doc.body), &retry->err);
+    if (rc == 0 && take_revoke && strcmp(action, "roll_over") == 0 &&
+        !eng_former_reason(cm_json_int(take_revoke, "reason", -1)))
+        rc = cm_fail(&retry->err, CM_EINVAL,
+                     "revoke: what a new key replaces is revoked as superseded (4) or as "
+                     "compromised (1)");
     if (rc == 0 && take_revoke)
         rc = check_revocation(engine, doc.body, take_revoke, &retry->err);
     if (rc != 0) {
@@ -314,6 +320,12 @@ void eng_renew(struct engine *engine, const char *credential, bool new_key,
                const struct eng_actor *actor, eng_done_fn done, void *arg)
 {
     ask_again(engine, new_key ? "roll_over" : "renew", credential, actor, done, arg);
+}
+
+void eng_roll_over(struct engine *engine, const char *credential, int reason,
+                   const struct eng_actor *actor, eng_done_fn done, void *arg)
+{
+    ask(engine, "roll_over", credential, json_pack("{s:i}", "reason", reason), actor, done, arg);
 }
 
 void eng_dry_run(struct engine *engine, const char *credential, const struct eng_actor *actor,

@@ -140,6 +140,23 @@ class Revocation(unittest.TestCase):
         self.assertEqual(kept["why"], "revoked")
         self.assertNotIn("sealed_key", kept)
 
+    def test_with_a_new_key(self):
+        """Revoked are the former certificate and the one before it, when all serve the new one."""
+        credential, first = issue("rolled.life.example", "alpha", "bravo")
+        MANAGER.cli("renew", credential)
+        lab.wait_for("the second certificate", lambda: MANAGER.show(credential)["credential"][
+            "fingerprint"] != first["fingerprint"], 40)
+        second = wait_status(credential, "issued")
+        self.assertEqual(second["public_key_sha256"], first["public_key_sha256"])
+        MANAGER.cli("renew", "--new-key", "--revoke", "keyCompromise", credential)
+        lab.wait_for("both to be revoked", lambda: at_ca(first) == at_ca(second) ==
+                     ("Revoked", 1), 60)
+        third = wait_status(credential, "issued")
+        self.assertNotEqual(third["public_key_sha256"], first["public_key_sha256"])
+        self.assertEqual(at_ca(third)[0], "Valid")
+        for receipt in MANAGER.show(credential)["receipts"]:
+            self.assertEqual(receipt["fingerprint"], third["fingerprint"])
+
     def test_by_the_key_that_the_manager_holds(self):
         credential, view = issue("own.life.example", "alpha", "bravo")
         MANAGER.cli("revoke", credential, "--key", "--reason", "1")

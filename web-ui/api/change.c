@@ -7,12 +7,19 @@
 
 void api_credential_renew(struct web_ctx *ctx)
 {
-    static const struct api_member members[] = {{"new_key", API_BOOL, false}};
+    static const struct api_member members[] = {{"new_key", API_BOOL, false},
+                                                {"revoke", API_INT, false}};
     struct eng_actor actor = web_actor(ctx);
+    int64_t reason = cm_json_int(ctx->json, "revoke", 0);
 
     if (!cm_ulid_ok(ctx->param))
         web_reply_status(ctx, 404);
-    else if (!ctx->json || api_body_ok(ctx, members, 1)) /* without a body: the key is kept */
+    else if (ctx->json && !api_body_ok(ctx, members, 2))
+        ; /* answered */
+    else if (json_object_get(ctx->json, "revoke"))
+        eng_roll_over(ctx->web->env.engine, ctx->param,
+                      reason > 0 && reason <= 10 ? (int)reason : 0, &actor, api_done, ctx);
+    else /* without a body: the key is kept */
         eng_renew(ctx->web->env.engine, ctx->param, cm_json_bool(ctx->json, "new_key", false),
                   &actor, api_done, ctx);
 }

@@ -9,6 +9,7 @@
 
 #include "base/core/mem.h"
 #include "base/core/num.h"
+#include "certmgr/acme/presets.h"
 #include "web-ui/field.h"
 #include "web-ui/html.h"
 #include "web-ui/pages/pages.h"
@@ -104,8 +105,12 @@ void page_credential_renew(struct web_ctx *ctx)
 {
     struct eng_actor actor = web_actor(ctx);
     bool new_key = web_form_get(&ctx->form, "new_key") != NULL;
+    const char *revoke = web_form_get(&ctx->form, "revoke");
 
-    if (cm_ulid_ok(ctx->param))
+    if (cm_ulid_ok(ctx->param) && revoke)
+        eng_roll_over(ctx->web->env.engine, ctx->param, acme_reason_parse(revoke), &actor, renewed,
+                      ctx);
+    else if (cm_ulid_ok(ctx->param))
         eng_renew(ctx->web->env.engine, ctx->param, new_key, &actor, renewed, ctx);
     else
         web_reply_status(ctx, 404);

@@ -75,6 +75,24 @@ static void revoke_card(struct web_ctx *ctx, struct cm_buf *page, const json_t *
     html_raw(page, "</div></form></section>");
 }
 
+/* Another key first: the certificate serves until the new one does. */
+static void rollover_card(struct web_ctx *ctx, struct cm_buf *page)
+{
+    const struct web_option options[] = {{"superseded", web_msg(ctx, MSG_RV_SUPERSEDED)},
+                                         {"keyCompromise", web_msg(ctx, MSG_RV_COMPROMISED)}};
+    struct web_field field = {
+        .name = "revoke", .label = MSG_RV_REASON, .hint = MSG_RV_ROLL_HINT, .value = "superseded"};
+
+    html_raw(page, "<section class=\"card\" aria-labelledby=\"rollover-title\">");
+    html_leaf(page, "h2", web_msg(ctx, MSG_RV_ROLL), "id", "rollover-title", NULL);
+    html_leaf(page, "p", web_msg(ctx, MSG_RV_ROLL_LEAD), NULL);
+    form_begin(ctx, page, "renew");
+    web_field_select(ctx, page, &field, options, 2);
+    html_raw(page, "<div class=\"actions\">");
+    html_leaf(page, "button", web_msg(ctx, MSG_RV_ROLL), "class", "danger", "type", "submit", NULL);
+    html_raw(page, "</div></form></section>");
+}
+
 static void away_card(struct web_ctx *ctx, struct cm_buf *page, const json_t *credential)
 {
     bool archived = strcmp(cm_json_str_or(credential, "status", ""), "archived") == 0;
@@ -109,6 +127,13 @@ static bool may_revoke(const json_t *credential)
            strcmp(status, "archived") != 0;
 }
 
+static bool may_roll_over(const json_t *credential)
+{
+    return may_revoke(credential) && !cm_json_bool(credential, "paused", false) &&
+           strcmp(cm_json_str_or(credential, "provider", ""), "acme") == 0 &&
+           strcmp(cm_json_str_or(credential, "status", ""), "revoke_pending") != 0;
+}
+
 static void render(struct web_ctx *ctx, int status, const struct cm_err *err)
 {
     CM_AUTO_JSON credential = credential_of(ctx);
@@ -128,6 +153,8 @@ static void render(struct web_ctx *ctx, int status, const struct cm_err *err)
     html_leaf(&page, "h1", web_msg(ctx, MSG_RV_TITLE), NULL);
     if (refused)
         web_error_object(ctx, &page, refused);
+    if (may_roll_over(credential))
+        rollover_card(ctx, &page);
     if (may_revoke(credential))
         revoke_card(ctx, &page, credential);
     away_card(ctx, &page, credential);

@@ -481,6 +481,13 @@ static void certificates_by_hand(void **state)
                      CLI_OK);
     CM_AUTO_STR asked = place_asked(&place);
     assert_has(asked, "/renew {\"new_key\":true}");
+    assert_int_equal(
+        RUN(&place, "renew", "--revoke", "superseded", "01HZZZZZZZZZZZZZZZZZZZZZZA")->status,
+        CLI_USAGE);
+    assert_int_equal(
+        RUN(&place, "renew", "--new-key", "--revoke", "unspecified", "01HZZZZZZZZZZZZZZZZZZZZZZA")
+            ->status,
+        CLI_USAGE);
     CM_AUTO_STR pem = cm_asprintf("%s/cert.pem", place.root);
     assert_int_equal(cm_file_write(pem, "CERT\n", 5, 0600, NULL), 0);
     const struct said *said = RUN(&place, "csr", "upload", "01HZZZZZZZZZZZZZZZZZZZZZZA", pem);

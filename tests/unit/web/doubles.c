@@ -151,6 +151,16 @@ void eng_renew(struct engine *engine, const char *credential, bool new_key,
     answer_later((struct later){.done = done, .arg = arg});
 }
 
+void eng_roll_over(struct engine *engine, const char *credential, int reason,
+                   const struct eng_actor *actor, eng_done_fn done, void *arg)
+{
+    (void)engine;
+    keep(NULL, actor);
+    doubles.rollover = reason;
+    cm_strcpy(doubles.name, sizeof(doubles.name), credential);
+    answer_later((struct later){.done = done, .arg = arg});
+}
+
 void eng_change(struct engine *engine, const char *credential, const json_t *fields,
                 int64_t base_serial, const struct eng_actor *actor, eng_submit_fn done, void *arg)
 {

@@ -31,6 +31,7 @@ struct doubles {
     json_t *confirmed; /* of eng_dns_recipe_put() */
     char who[80], via[16], name[128];
     bool new_key;        /* of the last eng_renew() */
+    int rollover;        /* the reason of the last eng_roll_over() */
     int64_t base_serial; /* of the last eng_change() */
     char *pem;
     int calls;

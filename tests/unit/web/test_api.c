@@ -181,6 +181,9 @@ static void test_renew_and_change(void **state)
     assert_string_equal(doubles.name, ULID);
     expect(&rig, "POST", "/credentials/" ULID "/renew", "{\"new_key\":true}", 204);
     assert_true(doubles.new_key);
+    expect(&rig, "POST", "/credentials/" ULID "/renew", "{\"new_key\":true,\"revoke\":1}", 204);
+    assert_int_equal(doubles.rollover, 1);
+    expect(&rig, "POST", "/credentials/" ULID "/renew", "{\"revoke\":\"1\"}", 422);
     expect(&rig, "POST", "/credentials/" ULID "/renew", "{\"new_key\":1}", 422);
     expect(&rig, "POST", "/credentials/" ULID "/renew", "{\"key\":true}", 422);
     expect(&rig, "POST", "/credentials/nope/renew", "{}", 404);

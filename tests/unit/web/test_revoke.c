@@ -76,11 +76,40 @@ static void a_refusal_leaves_what_was_asked_for(void **state)
     rig_stop(&rig);
 }
 
+/* The second and third of the choices that people have for what a new key replaces. */
+static void a_new_key_and_then_the_revocation(void **state)
+{
+    struct rig rig;
+    struct reply reply;
+    (void)state;
+    rig_start(&rig);
+    rig_sign_in(&rig);
+    rig_put(&rig, json_pack("{s:s,s:s,s:s,s:s,s:s,s:s}", "_id", "credential:" ULID, "type",
+                            "credential", "status", "issued", "provider", "acme", "account", "le",
+                            "chain", "-----BEGIN CERTIFICATE-----\n"));
+    rig_get(&rig, "/credentials/" ULID "/end", &reply);
+    assert_has(&reply, "Renew with a new key, then revoke");
+    assert_has(&reply, "/credentials/" ULID "/renew\"");
+    assert_has(&reply, "value=\"superseded\"");
+    assert_has(&reply, "value=\"keyCompromise\"");
+    reply_fini(&reply);
+    rig_post(&rig, "/credentials/" ULID "/renew", "revoke=superseded", &reply);
+    assert_status(&reply, 303);
+    assert_int_equal(doubles.rollover, 4);
+    assert_string_equal(doubles.name, ULID);
+    reply_fini(&reply);
+    rig_post(&rig, "/credentials/" ULID "/renew", "revoke=keyCompromise", &reply);
+    assert_int_equal(doubles.rollover, 1);
+    reply_fini(&reply);
+    rig_stop(&rig);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(success_is_told_with_its_places),
         cmocka_unit_test(a_refusal_leaves_what_was_asked_for),
+        cmocka_unit_test(a_new_key_and_then_the_revocation),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
