@@ -335,7 +335,12 @@ void h_turns(struct h *h, int ms)
     while (!late)
         cm_loop_turn(h->loop, true);
     cm_timer_free(timer);
-    cm_loop_turn(h->loop, false);
+    /* The time may have passed while this process had no processor: what was begun goes on. */
+    for (int all = 0, quiet = 0; quiet < H_QUIET && all < H_TURNS_MAX; all++) {
+        unsigned before = skip_wakes();
+        cm_loop_turn(h->loop, false);
+        quiet = skip_wakes() == before ? quiet + 1 : 0;
+    }
 }
 
 static bool was_called(struct h *h)

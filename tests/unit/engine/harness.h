@@ -12,7 +12,9 @@
 #include "base/net/http_server.h"
 #include "certmgr/engine/internal.h"
 
-#define H_SECONDS 20 /* no single wait of a test is longer */
+#define H_SECONDS   20 /* no single wait of a test is longer */
+#define H_QUIET     20 /* turns without news: nothing is under way */
+#define H_TURNS_MAX 20000
 
 /* A small CA (RFC 8555) with real chains; JWS are decoded, not verified. */
 #define H_TWICE "dHdpY2U"

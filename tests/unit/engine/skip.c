@@ -18,10 +18,16 @@
 
 static bool on;
 static int64_t skipped_ns;
+static unsigned wakes;
 
 void skip_waits(bool wanted)
 {
     on = wanted; /* what was skipped stays: time never goes back */
+}
+
+unsigned skip_wakes(void)
+{
+    return wakes;
 }
 
 int clock_gettime(clockid_t clock, struct timespec *ret)
@@ -37,10 +43,11 @@ int clock_gettime(clockid_t clock, struct timespec *ret)
 
 int epoll_wait(int fd, struct epoll_event *events, int max, int timeout)
 {
-    if (!on || timeout <= REAL_MS)
-        return (int)syscall(SYS_epoll_pwait, fd, events, max, timeout, NULL, (size_t)0);
-    long ready = syscall(SYS_epoll_pwait, fd, events, max, REAL_MS, NULL, (size_t)0);
-    if (ready != 0)
+    bool skips = on && timeout > REAL_MS;
+    int ms = skips ? REAL_MS : timeout;
+    long ready = syscall(SYS_epoll_pwait, fd, events, max, ms, NULL, (size_t)0);
+    wakes += ready > 0;
+    if (ready != 0 || !skips)
         return (int)ready;
     int skip = timeout - REAL_MS < SKIP_MS ? timeout - REAL_MS : SKIP_MS;
     skipped_ns += skip * INT64_C(1000000);

@@ -8,3 +8,5 @@
 #include <stdbool.h>
 
 void skip_waits(bool wanted);
+/* How often a descriptor has become ready so far. */
+unsigned skip_wakes(void);

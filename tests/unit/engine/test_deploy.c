@@ -274,7 +274,7 @@ static void what_is_not_in_force_waits_and_the_old_one_stays(void **state)
     assert_string_equal(trace(), "");
     CM_AUTO_JSON after = receipt(h, ULID);
     assert_true(json_equal(before, after));
-    put_later(h, fingerprint_b, 400); /* the manager has said: sooner */
+    put_later(h, fingerprint_b, 5000); /* the manager has said: sooner */
     h_turns(h, 100);
     assert_string_equal(trace(), "");
     json_decref(wait_state(h, ULID, "reloaded"));

@@ -55,14 +55,14 @@ static void test_slowloris(void **state)
 static void test_header_deadline_second_request(void **state)
 {
     (void)state;
-    struct http_listen_opts opts = {.fd = -1, .header_ms = 150, .idle_ms = 5000};
+    struct http_listen_opts opts = {.fd = -1, .header_ms = 400, .idle_ms = 5000};
     struct server s;
     server_start(&s, &opts);
     struct client c = client_open(&s);
 
     client_send(&c, GET("/"));
     assert_true(client_expect(&c, "hello"));
-    assert_false(client_wait_end(&c, 400)); /* idle is longer */
+    assert_false(client_wait_end(&c, 700)); /* idle is longer */
     client_send(&c, "G");
     assert_true(client_wait_end(&c, LATE_MS));
     assert_non_null(strstr(c.in.data, "HTTP/1.1 408 "));

@@ -132,6 +132,7 @@ static void until_got(struct n *n, size_t count)
 {
     for (int i = 0; i < 200 && json_array_size(n->got) < count; i++)
         turns(n, 20);
+    turns(n, 0); /* its receiver's answer is heard: what was delivered is not sent again */
     if (json_array_size(n->got) != count) {
         CM_AUTO_STR text = cm_json_dump(n->got, NULL);
         fail_msg("%zu messages, not %zu: %s", json_array_size(n->got), count, text);
