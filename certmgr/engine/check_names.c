@@ -15,16 +15,24 @@ static void note_folded(struct eng_check *check, json_t *said, const char *what,
     json_array_append_new(check->notes, json_string(text));
 }
 
-/* Does a DNS account cover it?  Where its challenge lies elsewhere (CNAME), the account names the
- * domain itself: what the DNS says then is found out before the order. */
-static bool wildcard_ok(const struct eng_check *check, const char *ascii)
+/* Does a DNS account cover it?  Where none names it, its challenge may lie elsewhere (CNAME): that
+ * is found out before the order (choose.c) and by the check, and said here. */
+static bool wildcard_ok(const struct eng_check *check, const char *typed, const char *ascii)
 {
     char owner[DNS_OWNER_TEXT];
     eng_dns_owner(ascii, owner);
     const char *provider = eng_check_text(check, "provider", NULL);
     /* What people bring: its CA decides how it is proved. */
-    return strcmp(provider, "manual") == 0 || strcmp(provider, "import") == 0 ||
-           eng_dns_cover(check->engine, owner) != NULL;
+    if (strcmp(provider, "manual") == 0 || strcmp(provider, "import") == 0 ||
+        eng_dns_cover(check->engine, owner))
+        return true;
+    if (!eng_dns_any(check->engine))
+        return false;
+    CM_AUTO_STR text = cm_asprintf("no DNS account names %.200s: for the wildcard %.200s, "
+                                   "_acme-challenge has to be a CNAME to a domain of one",
+                                   typed + 2, typed);
+    json_array_append_new(check->notes, json_string(text));
+    return true;
 }
 
 /* Returns true when the name can be part of a request. */
@@ -39,7 +47,7 @@ static bool name_ok(struct eng_check *check, const char *typed, char ascii[HOSTN
     else if (rc != 0)
         eng_check_error(check, "host_names", typed, "%s", err.what);
     cm_err_fini(&err);
-    if (rc == 0 && kind == HOSTNAME_WILDCARD && !wildcard_ok(check, ascii)) {
+    if (rc == 0 && kind == HOSTNAME_WILDCARD && !wildcard_ok(check, typed, ascii)) {
         eng_check_error(check, "host_names", typed,
                         "the wildcard %.200s can be proved by DNS-01 only: add a DNS account whose "
                         "domains name %.200s, or name the hosts one by one",

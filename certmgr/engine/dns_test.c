@@ -141,11 +141,11 @@ static void on_seen(void *arg, const json_t *report, const struct cm_err *err)
     if (err) {
         cm_err_copy(&test->err, err);
     } else {
-        cm_json_set_int(test->report, "seen_ms", cm_mono_ms() - test->set_ms);
+        int64_t ms = cm_mono_ms() - test->set_ms;
+        cm_json_set_int(test->report, "seen_ms", ms);
         if (!test->engine->dead)
-            eng_dns_measured(test->engine, test->name, cm_mono_ms() - test->set_ms);
-        tell(test, "The probe is seen everywhere, %lld ms after it was set",
-             (long long)(cm_mono_ms() - test->set_ms));
+            eng_dns_measured(test->engine, test->name, ms);
+        tell(test, "The probe is seen everywhere, %lld ms after it was set", (long long)ms);
     }
     take_away(test);
 }

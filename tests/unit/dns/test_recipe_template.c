@@ -154,6 +154,28 @@ static void urls_stay_where_they_may(void **state)
     url_is("https://api.example.com@evil.example/", false, NULL, CM_EINVAL);
 }
 
+/* An account's own base is as far as it may be http: on loopback, in a laboratory. */
+static void an_own_base_is_https_as_well(void **state)
+{
+    static const struct {
+        const char *base;
+        bool lab;
+        int code;
+    } table[] = {{"https://own.example/v1", false, 0},
+                 {"http://own.example/v1", false, CM_EDENIED},
+                 {"http://own.example/v1", true, CM_EDENIED},
+                 {"http://127.0.0.1:8080/v1", false, CM_EDENIED},
+                 {"http://127.0.0.1:8080/v1", true, 0}};
+    (void)state;
+    CM_AUTO_JSON own = json_loads("{\"options\":[{\"name\":\"url\",\"base\":true}]}", 0, NULL);
+    for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
+        CM_AUTO_JSON values = json_pack("{s:{s:s}}", "opt", "url", table[i].base);
+        const struct rcp_vars with = {.recipe = own, .values = values};
+        CM_AUTO_STR url = cm_asprintf("%s/zones", table[i].base);
+        assert_int_equal(rcp_url_allowed(url, &with, table[i].lab, NULL), table[i].code);
+    }
+}
+
 static bool has_line(const struct rcp_request *r, const char *line)
 {
     for (size_t i = 0; i < r->header_count; i++)
@@ -242,6 +264,7 @@ int main(void)
         cmocka_unit_test(secrets_are_masked),
         cmocka_unit_test(malformed_holes),
         cmocka_unit_test(urls_stay_where_they_may),
+        cmocka_unit_test(an_own_base_is_https_as_well),
         cmocka_unit_test(a_whole_request),
         cmocka_unit_test(quoted_texts),
         cmocka_unit_test(patterns),

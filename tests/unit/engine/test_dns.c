@@ -184,6 +184,35 @@ static void wildcards_need_an_account(void **state)
     h_until(h, is_clean, "an empty zone");
 }
 
+static bool is_over(struct h *h)
+{
+    return h->engine->job_count == 0;
+}
+
+/* No account names its domain, but its challenge lies in the zone of one. */
+static void a_wildcard_may_be_proved_elsewhere(void **state)
+{
+    struct h *h = *state;
+    account(h, "main", "example.com");
+    json_object_set_new(fake.cname, "_acme-challenge.other.example",
+                        json_string("other.example.com"));
+    assert_int_equal(h_submit(h, h_fields("*.other.example")), 0);
+    CM_AUTO_STR notes = cm_json_dump(h->notes, NULL);
+    assert_non_null(strstr(notes, "no DNS account names other.example"));
+    json_decref(h_status(h, "issued"));
+    assert_true(has_call("add other.example.com"));
+    h_until(h, is_clean, "an empty zone");
+    /* Where no CNAME leads to one, nothing is ordered. */
+    unsigned orders = h->ca.new_orders;
+    assert_int_equal(h_submit(h, h_fields("*.lost.example")), 0);
+    CM_AUTO_JSON body = h_status(h, "error");
+    const json_t *error = cm_json_obj(body, "error");
+    assert_non_null(strstr(cm_json_str(error, "what"), "no DNS account covers lost.example"));
+    assert_string_equal(cm_json_str(error, "retry"), cm_retry_name(CM_RETRY_CONFIGURATION));
+    h_until(h, is_over, "the job to end");
+    assert_int_equal(h->ca.new_orders, orders);
+}
+
 /* ---- people, tests ------------------------------------------------------------------------------
  */
 
@@ -245,6 +274,7 @@ static void tests_an_account(void **state)
     account(h, "main", "example.com");
     assert_int_equal(eng_dns_test(h->engine, "nobody", NULL, &actor, &err), CM_ENOENT);
     cm_err_fini(&err);
+    fake.delay_ms = 5; /* so that there is a time to measure */
     assert_int_equal(eng_dns_test(h->engine, "main", NULL, &actor, &err), 0);
     assert_int_equal(eng_dns_test(h->engine, "main", NULL, &actor, &err), CM_ECONFLICT);
     cm_err_fini(&err);
@@ -252,7 +282,9 @@ static void tests_an_account(void **state)
     CM_AUTO_JSON report = eng_dns_test_view(h->engine, "main");
     CM_AUTO_STR text = cm_json_dump(report, NULL);
     assert_true(cm_json_bool(report, "ok", false));
-    assert_true(cm_json_int(report, "seen_ms", -1) >= 0);
+    assert_true(cm_json_int(report, "seen_ms", -1) > 0);
+    assert_int_equal(eng_dns_measure(h->engine, "main"), cm_json_int(report, "seen_ms", -1));
+    fake.delay_ms = 0;
     assert_non_null(strstr(text, "asked the provider"));
     assert_null(strstr(text, "s3cret"));
     assert_true(is_clean(h));
@@ -338,6 +370,7 @@ int main(void)
         TEST(longest_domain_decides),
         TEST(others_as_request_and_account_say),
         TEST(wildcards_need_an_account),
+        TEST(a_wildcard_may_be_proved_elsewhere),
         TEST(people_write_and_go_on),
         TEST(tests_an_account),
         TEST(a_wait_begins_where_the_last_one_ended),

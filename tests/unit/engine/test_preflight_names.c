@@ -153,6 +153,16 @@ static void where_the_challenge_is_written(void **state)
     assert_row("challenge_ok", "ok", "http-01");
 }
 
+/* Neither it nor what its CNAME could lead to is covered. */
+static void a_wildcard_without_an_account(void **state)
+{
+    struct h *h = *state;
+    check(h, h_fields("*.none.test"), false);
+    assert_row("challenge_none", "fail", "*.none.test can be proved by dns-01 only");
+    check(h, h_fields("*.alias.test"), false);
+    assert_row("challenge_ok", "ok", "the DNS account people covers x.people.test");
+}
+
 static void caa_and_addresses(void **state)
 {
     struct h *h = *state;
@@ -202,6 +212,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(where_the_challenge_is_written),
+        TEST(a_wildcard_without_an_account),
         TEST(caa_and_addresses),
         TEST(a_probe_that_fails),
         TEST(what_takes_too_long_is_told),
