@@ -32,6 +32,7 @@ static void test_binding_days(void **state)
     put(&rig, JPRS, NULL, cm_now_ms() - INT64_C(13) * 86400000, NULL);
     rig_get(&rig, "/accounts/ca", &reply);
     assert_has(&reply, "It is of use until");
+    assert_has(&reply, "<span class=\"ago\">13 d ago</span>"); /* A5: its age */
     assert_has(&reply, "name=\"eab_kid\"");
     assert_has_not(&reply, "ask the reseller");
     assert_has_not(&reply, "value=\"rebind\"");
@@ -46,6 +47,28 @@ static void test_binding_days(void **state)
     assert_has_not(&reply, "ask the reseller");
     assert_has(&reply, "a binding is not sent again");
     assert_has(&reply, "value=\"rebind\"");
+    reply_fini(&reply);
+    rig_stop(&rig);
+}
+
+/* A7: who agreed to what, and when. */
+static void test_terms_agreed(void **state)
+{
+    struct rig rig;
+    struct reply reply;
+    json_t *agreed = json_pack("{s:s,s:s}", "by", "ada", "url", "https://ca.example/terms-1");
+
+    (void)state;
+    rig_start(&rig);
+    rig_sign_in(&rig);
+    cm_json_set_time(agreed, "at", cm_now_ms() - INT64_C(5) * 86400000);
+    rig_put(&rig, json_pack("{s:s, s:s, s:s, s:s, s:o}", "_id", "account:ca", "type", "account",
+                            "directory", "https://ca.example/dir", "status", "new", "terms_agreed",
+                            agreed));
+    rig_get(&rig, "/accounts/ca", &reply);
+    assert_has(&reply, "<strong>ada</strong>");
+    assert_has(&reply, "<span class=\"ago\">5 d ago</span>");
+    assert_has(&reply, "href=\"https://ca.example/terms-1\"");
     reply_fini(&reply);
     rig_stop(&rig);
 }
@@ -212,6 +235,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_binding_days),
+        cmocka_unit_test(test_terms_agreed),
         cmocka_unit_test(test_binding_key),
         cmocka_unit_test(test_refused_contact),
         cmocka_unit_test(test_rebind),
