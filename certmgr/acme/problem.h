@@ -15,6 +15,7 @@ enum acme_about {
     ACME_ABOUT_ACCOUNT,
     ACME_ABOUT_ORDER,
     ACME_ABOUT_CHALLENGE,
+    ACME_ABOUT_REVOCATION,
 };
 
 struct acme_problem_row {

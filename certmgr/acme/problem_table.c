@@ -60,6 +60,10 @@ static const struct acme_problem_row rows[] = {
      "Check that the name points to a server of this fleet and that /.well-known/acme-challenge/ "
      "of "
      "every address leads to a CertMgr challenge listener."},
+    {"unauthorized", ACME_ABOUT_REVOCATION, 0, CM_EDENIED, CM_RETRY_CONFIGURATION, OPERATOR,
+     "The CA does not revoke this certificate for the account",
+     "The certificate was issued to another account, or has ended. Its own key can revoke it, "
+     "too."},
     {"unauthorized", ACME_ABOUT_ANY, 0, CM_EDENIED, CM_RETRY_CONFIGURATION, OPERATOR,
      "The account may not do this at the CA",
      "The account may be deactivated, or this name, profile or order is not open to it. Check the "
@@ -86,6 +90,11 @@ static const struct acme_problem_row rows[] = {
      "Check the account: contacts (some CAs want one to six, none twice), agreement to the terms, "
      "and "
      "the external account binding."},
+    {"malformed", ACME_ABOUT_REVOCATION, 0, CM_EPEER, CM_RETRY_PERMANENT, OPERATOR,
+     "The CA does not know the certificate, or it has ended",
+     "Read the CA's own words: the certificate may be of another CA, or have ended; then nothing "
+     "is "
+     "left to revoke."},
     {"malformed", ACME_ABOUT_ANY, 0, CM_EPEER, CM_RETRY_PERMANENT, OPERATOR,
      "The CA could not use the request",
      "Read the CA's own words: a host name may be invalid, or the order has expired or is in "

@@ -302,7 +302,7 @@ static void ask(struct eng_former *former, const json_t *row)
                                            .member = "revokeCert",
                                            .payload = payload,
                                            .what = "the revocation",
-                                           .about = ACME_ABOUT_ACCOUNT}};
+                                           .about = ACME_ABOUT_REVOCATION}};
     (void)cm_strcpy(former->id, sizeof(former->id), cm_json_str_or(row, "_id", ""));
     former->busy = true;
     if (!payload)

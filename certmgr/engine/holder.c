@@ -100,7 +100,8 @@ static void begin(struct eng_holder *holder, const json_t *body)
                                .request = {.kind = ACME_OP_JWK,
                                            .member = "revokeCert",
                                            .payload = payload,
-                                           .what = "the revocation"},
+                                           .what = "the revocation",
+                                           .about = ACME_ABOUT_REVOCATION},
                                .sign_with = verb};
     if (payload)
         holder->op = eng_op_new(holder->engine, &spec, on_reply, holder, &err);

@@ -198,7 +198,7 @@ static bool start(struct job *job, enum acme_op_kind kind, struct cm_err *err)
                     .member = "revokeCert",
                     .payload = payload,
                     .what = "the revocation",
-                    .about = kind == ACME_OP_KID ? ACME_ABOUT_ACCOUNT : ACME_ABOUT_ANY},
+                    .about = ACME_ABOUT_REVOCATION},
         .sign_with = verb,
     };
     if (!payload)

@@ -129,7 +129,7 @@ static void jprs_rows(void **state)
          "Unable to accept order"},
         {"malformed", 400, ACME_ABOUT_CHALLENGE, "Operator", CM_RETRY_PERMANENT,
          "Unable to accept order"},
-        {"malformed", 400, ACME_ABOUT_ANY, "Operator", CM_RETRY_PERMANENT,
+        {"malformed", 400, ACME_ABOUT_REVOCATION, "Operator", CM_RETRY_PERMANENT,
          "The certificate does not exist: [1a2b]"},
         {"malformed", 405, ACME_ABOUT_ORDER, "The makers of CertMgr", CM_RETRY_PERMANENT,
          "The HTTP method is invalid: [GET]"},
@@ -250,6 +250,10 @@ static void special_rows_win(void **state)
     assert_non_null(
         strstr(acme_problem_row("malformed", ACME_ABOUT_ORDER, 415)->meaning, "content type"));
     assert_non_null(strstr(acme_problem_row("malformed", ACME_ABOUT_ACCOUNT, 400)->hint, "terms"));
+    assert_non_null(strstr(acme_problem_row("malformed", ACME_ABOUT_REVOCATION, 400)->meaning,
+                           "does not know the certificate"));
+    assert_non_null(
+        strstr(acme_problem_row("unauthorized", ACME_ABOUT_REVOCATION, 403)->hint, "own key"));
     assert_int_equal(acme_problem_row("new thing", ACME_ABOUT_ANY, 503)->retry, CM_RETRY_TRANSIENT);
     assert_int_equal(acme_problem_row(NULL, ACME_ABOUT_ANY, 302)->retry, CM_RETRY_CONFIGURATION);
     assert_int_equal(acme_problem_row(NULL, ACME_ABOUT_ANY, 418)->retry, CM_RETRY_CONFIGURATION);

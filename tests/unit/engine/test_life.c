@@ -103,6 +103,22 @@ static void a_failure_is_told_and_tried_again(void **state)
     assert_null(json_object_get(h->ca.revoked, "reason")); /* "unspecified" is left out */
 }
 
+/* A refused revocation is explained as one: JPRS says malformed of a certificate that is not there.
+ */
+static void a_certificate_that_the_ca_does_not_know(void **state)
+{
+    struct h *h = *state;
+    h_account(h);
+    json_decref(h_issue(h, "a.example"));
+    h->ca.refuse_revoke = "malformed";
+    ask_revoke(h, 0, false, "keep");
+    h_until(h, has_error, "the error");
+    CM_AUTO_JSON body = h_status(h, "revoke_pending");
+    const json_t *error = cm_json_obj(body, "error");
+    assert_non_null(strstr(cm_json_str(error, "hint"), "nothing is left to revoke"));
+    assert_string_equal(cm_json_str(error, "retry"), "permanent");
+}
+
 static bool was_asked_again(struct h *h)
 {
     CM_AUTO_JSON body = h_body(h, "credential", h->credential);
@@ -326,6 +342,7 @@ int main(void)
         H_TEST(revokes_by_account),
         H_TEST(already_revoked_is_success),
         H_TEST(a_failure_is_told_and_tried_again),
+        H_TEST(a_certificate_that_the_ca_does_not_know),
         H_TEST(a_retry_keeps_what_was_asked_for),
         H_TEST(refuses_what_cannot_be),
         H_TEST(falls_back_to_the_key),
