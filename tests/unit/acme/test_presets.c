@@ -189,7 +189,10 @@ static void the_limits_of_known_cas_are_data(void **state)
     const struct acme_preset *staging =
         acme_preset_of("https://acme-staging-v02.api.letsencrypt.org/directory");
     assert_int_equal(live->rate[ACME_LIMIT_ORDERS].count, 300);
-    assert_int_equal(live->rate[ACME_LIMIT_ORDERS].refill_ms, 36000);       /* 300 in 3 h */
+    assert_int_equal(live->rate[ACME_LIMIT_ORDERS].refill_ms, 36000); /* 300 in 3 h */
+    assert_int_equal(live->rate[ACME_LIMIT_DOMAIN].count, 50);
+    assert_int_equal(live->rate[ACME_LIMIT_SET].count, 5);
+    assert_int_equal(live->rate[ACME_LIMIT_FAILED].count, 5);
     assert_int_equal(live->rate[ACME_LIMIT_DOMAIN].refill_ms / 60000, 201); /* 50 in 7 d */
     assert_int_equal(live->rate[ACME_LIMIT_SET].refill_ms / 3600000, 33);   /* 5 in 7 d */
     assert_int_equal(live->rate[ACME_LIMIT_FAILED].refill_ms, 720000);      /* 5 in 1 h */

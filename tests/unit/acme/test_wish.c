@@ -81,6 +81,7 @@ static void replaces_refused(void **state)
         const char *type, *detail;
     } rows[] = {{409, "alreadyReplaced", "cert was replaced"},
                 {409, "conflict", "conflict"},
+                {409, "orderExists", "a type that nobody has heard of"},
                 {400, "malformed", "could not parse 'Replaces' field"},
                 {400, "malformed", "parsing ARI CertID failed"},
                 {401, "unauthorized", "requester account did not request that certificate"}};

@@ -109,6 +109,28 @@ static void chooses_once_and_keeps(void **state)
     assert_true(pause_of(h) > HOUR);
 }
 
+/* A reason that is given later is no other window. */
+static void a_new_reason_is_no_new_time(void **state)
+{
+    struct h *h = *state;
+    json_t *info = window(10 * 24 * HOUR, 50 * 24 * HOUR, NULL);
+    CM_AUTO_JSON same = json_deep_copy(info);
+    answer(h, info);
+    h_account(h);
+    json_decref(h_issue(h, "a.example"));
+    h_turns(h, 20);
+    ask_now(h);
+    int64_t chosen = renew_at(h);
+    assert_true(chosen > 0);
+    cm_json_set_str(same, "explanationURL", "https://ca.example/why");
+    answer(h, json_incref(same));
+    ask_now(h);
+    CM_AUTO_JSON told = h_body(h, "credential", h->credential);
+    assert_string_equal(cm_json_str(cm_json_obj(told, "ari"), "explanation_url"),
+                        "https://ca.example/why");
+    assert_int_equal(renew_at(h), chosen);
+}
+
 static void a_failure_changes_nothing(void **state)
 {
     struct h *h = *state;
@@ -267,13 +289,10 @@ static void replaces_what_this_account_issued(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        H_TEST(chooses_once_and_keeps),
-        H_TEST(a_failure_changes_nothing),
-        H_TEST(a_past_window_renews_now_and_only_once),
-        H_TEST(never_of_what_does_not_serve),
-        H_TEST(a_ca_without_it_is_not_asked),
-        H_TEST(nobody_asks_after_the_end),
-        H_TEST(replaces_what_this_account_issued),
+        H_TEST(chooses_once_and_keeps),       H_TEST(a_failure_changes_nothing),
+        H_TEST(a_new_reason_is_no_new_time),  H_TEST(a_past_window_renews_now_and_only_once),
+        H_TEST(never_of_what_does_not_serve), H_TEST(a_ca_without_it_is_not_asked),
+        H_TEST(nobody_asks_after_the_end),    H_TEST(replaces_what_this_account_issued),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -269,6 +269,21 @@ static void the_third_identical_issue_waits_for_a_person(void **state)
     assert_int_equal(h->ca.new_orders, 3);
 }
 
+/* The chain of one order, downloaded by one life after the other. */
+static void an_order_counts_once(void **state)
+{
+    struct h *h = *state;
+    h_account(h);
+    CM_AUTO_JSON body = h_issue(h, "www.example.com");
+    h_until(h, is_idle, "the end");
+    CM_AUTO_JSON names = json_pack("[s]", "again.example.com");
+    for (int i = 0; i < 5; i++)
+        eng_again_note(h->engine, body, names, "https://ca.test/order/7");
+    assert_false(eng_again_loops(h->engine, body, names));
+    eng_again_note(h->engine, body, names, "https://ca.test/order/8");
+    assert_true(eng_again_loops(h->engine, body, names));
+}
+
 static void a_week_later_it_is_no_loop(void **state)
 {
     struct h *h = *state;
@@ -486,6 +501,7 @@ int main(void)
         TEST(failed_checks_of_a_name_are_counted),
         TEST(a_ca_without_limits_keeps_no_ledger),
         TEST(the_third_identical_issue_waits_for_a_person),
+        TEST(an_order_counts_once),
         TEST(a_week_later_it_is_no_loop),
         TEST(the_cas_pause_survives_a_restart),
         TEST(a_pause_for_a_revocation_survives_a_restart),

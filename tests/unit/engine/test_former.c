@@ -167,6 +167,25 @@ static void a_certificate_that_is_not_in_force_is_waited_for(void **state)
     until_revoked(h, 1, first);
 }
 
+/* Killed between the archive and the credential: what is to be revoked serves still. */
+static void never_the_one_that_serves(void **state)
+{
+    struct h *h = *state;
+    CM_AUTO_JSON first = issue(h);
+    CM_AUTO_JSON asked = json_copy(first);
+    cm_json_set(asked, "rollover", json_pack("{s:i,s:s}", "reason", 1, "asked_by", "ada"));
+    eng_archive(h->engine, h->credential, asked, "compromised", NULL, NULL);
+    report(h, "served");
+    CM_AUTO_JSON row = archived(h, first);
+    assert_non_null(cm_json_obj(row, "revoke"));
+    cm_clock_fake(cm_now_ms() + FORMER_HURRY_MS, cm_mono_ms() + FORMER_HURRY_MS);
+    h_restart(h);
+    h_turns(h, 200);
+    assert_int_equal(h->ca.revocations, 0);
+    CM_AUTO_JSON after = archived(h, first); /* and it is not forgotten */
+    assert_non_null(cm_json_obj(after, "revoke"));
+}
+
 /* ---- refusals -----------------------------------------------------------------------------------
  */
 
@@ -249,6 +268,7 @@ int main(void)
         H_TEST(superseded_as_soon_as_the_new_one_serves),
         H_TEST(a_compromised_key_waits_for_no_server_long),
         H_TEST(a_certificate_that_is_not_in_force_is_waited_for),
+        H_TEST(never_the_one_that_serves),
         H_TEST(a_refusal_is_kept_and_tried_again),
         H_TEST(one_that_has_ended_is_asked_for_once),
         H_TEST(wishes_that_cannot_be),

@@ -147,6 +147,14 @@ static void a_chain_is_chosen_by_fingerprint_or_number(void **state)
     h_until(h, is_idle, "the job to end");
     kf_cert_info_fini(&root);
 
+    fields = h_fields("other.example.com"); /* one that leads elsewhere */
+    json_object_set_new(fields, "alternate_chain", json_sprintf("sha256:%064d", 7));
+    cm_json_set_str(fields, "keyring_file", "other.kyr");
+    assert_int_equal(h_submit(h, fields), 0);
+    json_decref(h_status(h, "issued"));
+    assert_true(has_step(h, "default one is used"));
+    h_until(h, is_idle, "the job to end");
+
     fields = h_fields("first.example.com");
     cm_json_set_str(fields, "alternate_chain", "#1");
     cm_json_set_str(fields, "keyring_file", "first.kyr");
