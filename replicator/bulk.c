@@ -39,23 +39,22 @@ static bool begin_proof(struct rp_job *job, struct rp_reading *take)
     if (!client->prove || rp_reading_documents(take) < RP_PROVE_MIN)
         return false;
     pull->proving = take;
-    pull->proof = rp_ticket_new(job, NULL);
-    client->prove(client->prove_arg, rp_reading_signed(take), on_proved, pull->proof);
+    client->prove(client->prove_arg, rp_reading_signed(take), NULL, on_proved, take);
     return true;
 }
 
 /* The workers get the next documents before these are put, so that neither waits for the other. */
 static void on_proved(void *arg)
 {
-    struct rp_ticket *ticket = arg;
-    struct rp_job *job = ticket->job;
-    cm_free(ticket);
-    if (!job)
+    struct rp_reading *proved = arg;
+    struct rp_job *job = proved->job;
+    if (!job) {
+        rp_reading_free(proved);
         return;
+    }
     struct rp_pull *pull = job->pull;
-    struct rp_reading *proved = pull->proving, *held = pull->held;
+    struct rp_reading *held = pull->held;
     pull->proving = pull->held = NULL;
-    pull->proof = NULL;
     bool begun = held && begin_proof(job, held);
     if (begun)
         ask(job);
@@ -95,7 +94,7 @@ static void take_reading(struct rp_job *job, struct rp_reading *take)
     }
     pull->at += pull->asked;
     pull->chunk = 2 * pull->chunk < CHUNK_MAX ? 2 * pull->chunk : CHUNK_MAX;
-    if (pull->proof)
+    if (pull->proving)
         pull->held = take;
     else if (begin_proof(job, take) || put_all(job, take))
         ask(job);
@@ -123,7 +122,7 @@ static void on_bulk_get(struct rp_job *job, const struct http_result *res)
     struct rp_pull *pull = job->pull;
     int status = res->err->code == CM_ELIMIT ? 413 : res->status;
     bool lacking = status == 404 || status == 405 || status == 400 || status == 501;
-    if (lacking && !pull->proof) {
+    if (lacking && !pull->proving) {
         pull->no_bulk_get = true;
         rp_gets_start(job, pull->fetched);
         return;
@@ -151,7 +150,7 @@ static void ask(struct rp_job *job)
     struct rp_pull *pull = job->pull;
     size_t count = json_array_size(pull->missing);
     if (pull->at >= count) {
-        if (pull->proof)
+        if (pull->proving)
             rp_pull_ahead(job);
         else
             pull->fetched(job);
@@ -183,11 +182,10 @@ void rp_bulk_start(struct rp_job *job, rp_job_fn fetched)
 void rp_bulk_cancel(struct rp_job *job)
 {
     struct rp_pull *pull = job->pull;
-    rp_ticket_drop(&pull->proof);
     if (pull->reading)
-        pull->reading->job = NULL; /* on_read() frees it */
+        pull->reading->job = NULL; /* on_read() frees it, */
     if (pull->proving)
-        rp_reading_free(pull->proving);
+        pull->proving->job = NULL; /* and on_proved() this one */
     if (pull->held)
         rp_reading_free(pull->held);
     pull->reading = pull->proving = pull->held = NULL;

@@ -37,8 +37,7 @@ struct rp_pull {
     bool asked_ahead;           /* the rows of the batch after it are asked for … */
     json_t *ahead;              /* … and have come */
     struct rp_reading *reading; /* of a reply of _bulk_get, on a worker thread */
-    struct rp_ticket *proof;    /* signatures are being checked … */
-    struct rp_reading *proving; /* … of this one, read before */
+    struct rp_reading *proving; /* one read before: its signatures are being checked */
     struct rp_reading *held;    /* read meanwhile */
     rp_job_fn fetched;
     struct rp_get get[RP_GETS_MAX];

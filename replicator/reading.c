@@ -76,13 +76,14 @@ static json_t *as_signed(const struct cs_ready *ready)
     return copy;
 }
 
-json_t *rp_reading_signed(const struct rp_reading *reading)
+const json_t *rp_reading_signed(struct rp_reading *reading)
 {
-    json_t *docs = json_array();
+    json_decref(reading->docs);
+    reading->docs = json_array();
     for (size_t i = 0; i < reading->count; i++)
         if (reading->item[i].ready)
-            json_array_append_new(docs, as_signed(reading->item[i].ready));
-    return docs;
+            json_array_append_new(reading->docs, as_signed(reading->item[i].ready));
+    return reading->docs;
 }
 
 void rp_reading_free(struct rp_reading *reading)
@@ -92,6 +93,7 @@ void rp_reading_free(struct rp_reading *reading)
             cs_ready_free(reading->item[i].ready);
     cm_free(reading->item);
     cm_free(reading->text);
+    json_decref(reading->docs);
     json_decref(reading->reply);
     cm_free(reading);
 }

@@ -20,10 +20,15 @@
 #define RP_GATHER_PUSH_MS 50
 #define RP_TIMEOUT_MAX    60000
 
-/* Checks the signatures of documents (an array, not changed until done) away from the loop, so that
- * the store's verify port knows the verdicts inside done.  done(done_arg) is called exactly once,
- * never from inside; also when prove_arg has ended meanwhile. */
-typedef void (*rp_prove_fn)(void *prove_arg, json_t *take_docs, cm_fn done, void *done_arg);
+/* Checks the signatures of documents (an array, which the caller keeps until done) away from the
+ * loop, so that the store's verify port knows the verdicts inside done.  also (NULL = nothing):
+ * what else is to be done away from the loop with each, also(arg, its place in the array) on any
+ * thread after its signature was checked; it alone may change that document, but not its
+ * `signature`, and until done nothing else may.  done(arg) is called exactly once, never from
+ * inside; also when prove_arg has ended meanwhile. */
+typedef void (*rp_also_fn)(void *arg, size_t at);
+typedef void (*rp_prove_fn)(void *prove_arg, const json_t *docs, rp_also_fn also, cm_fn done,
+                            void *arg);
 #define RP_PROVE_MIN 8 /* fewer documents are verified as they are put */
 
 /* ---- server side ---- */

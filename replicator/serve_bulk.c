@@ -102,24 +102,40 @@ json_t *rp_refusal(const char *id, const char *rev, const char *error, const cha
     return row;
 }
 
-/* One replicated document; *ret_row (owned) = its refusal, NULL when it was taken. */
-static int put_one(struct rp_req *req, const json_t *doc, json_t **ret_row, struct cm_err *err)
+/* A document that a worker thread has read while it was there for its signature. */
+struct posted_doc {
+    struct cs_ready *ready;
+    const char *id, *rev; /* live in it */
+};
+
+/* Why the client may not write this document at all, or NULL. */
+static const char *write_refusal(const struct rp_req *req, const char *id)
 {
-    const char *id = cm_json_str_or(doc, "_id", ""), *rev = cm_json_str(doc, "_rev");
-    const char *refusal = NULL;
     if (id[0] == '\0' || strlen(id) > CS_ID_MAX)
-        refusal = "the document id is missing or too long";
-    else if (!req->server->lab)
-        refusal = rp_write_refusal(req->manager || rp_wants_back(req), id);
-    else if (id[0] == '_' && strncmp(id, "_design/", 8) != 0)
-        refusal = "Only reserved document ids may start with underscore.";
+        return "the document id is missing or too long";
+    if (!req->server->lab)
+        return rp_write_refusal(req->manager || rp_wants_back(req), id);
+    if (id[0] == '_' && strncmp(id, "_design/", 8) != 0)
+        return "Only reserved document ids may start with underscore.";
+    return NULL;
+}
+
+/* One replicated document; *ret_row (owned) = its refusal, NULL when it was taken.  read NULL: it
+ * has not been read ahead. */
+static int put_one(struct rp_req *req, const json_t *doc, const struct posted_doc *read,
+                   json_t **ret_row, struct cm_err *err)
+{
+    const struct rp_server *server = req->server;
+    const char *id = read ? read->id : cm_json_str_or(doc, "_id", "");
+    const char *rev = read ? read->rev : cm_json_str(doc, "_rev");
+    const char *refusal = write_refusal(req, id), *peer = server->lab ? "lab" : req->peer;
     if (refusal) {
         *ret_row = rp_refusal(id, rev, "forbidden", refusal);
         return 0;
     }
     struct cs_result res = {0};
-    int rc =
-        cs_put_replicated(req->server->store, doc, req->server->lab ? "lab" : req->peer, &res, err);
+    int rc = read ? cs_put_ready(server->store, read->ready, peer, &res, err)
+                  : cs_put_replicated(server->store, doc, peer, &res, err);
     if (rc == 0 && res.code != 0)
         *ret_row =
             rp_refusal(id, rev, "forbidden", res.reason[0] ? res.reason : cm_code_name(res.code));
@@ -137,8 +153,9 @@ static bool all_have_revs(const json_t *docs)
     return true;
 }
 
-static int put_each(struct rp_req *req, const json_t *docs, bool new_edits, json_t *rows,
-                    struct cm_err *err)
+/* read NULL: none of them has been read ahead (the lab's edits never are). */
+static int put_each(struct rp_req *req, const json_t *docs, const struct posted_doc *read,
+                    bool new_edits, json_t *rows, struct cm_err *err)
 {
     int rc = 0;
     for (size_t i = 0; i < json_array_size(docs) && rc >= 0; i++) {
@@ -147,7 +164,7 @@ static int put_each(struct rp_req *req, const json_t *docs, bool new_edits, json
         if (new_edits)
             rc = rp_edit(req->server, doc, &row, err);
         else
-            rc = put_one(req, doc, &row, err);
+            rc = put_one(req, doc, read ? &read[i] : NULL, &row, err);
         if (row)
             json_array_append_new(rows, row);
     }
@@ -175,22 +192,26 @@ static bool envelope_ok(struct rp_req *req, const json_t *docs, bool new_edits)
     return false;
 }
 
-static void put_and_reply(struct rp_req *req, const json_t *docs, bool new_edits)
+static void put_and_reply(struct rp_req *req, const json_t *docs, const struct posted_doc *read,
+                          bool new_edits)
 {
     struct cm_err err = CM_ERR_INIT;
     CM_AUTO_JSON rows = json_array();
-    if (put_each(req, docs, new_edits, rows, &err) < 0)
+    if (put_each(req, docs, read, new_edits, rows, &err) < 0)
         rp_store_failed(req, &err);
     else
         rp_reply_durable(req, 201, json_incref(rows));
     cm_err_fini(&err);
 }
 
-/* Documents whose signatures are being checked by worker threads. */
+/* Documents with worker threads, which check their signatures and read them. */
 struct posted {
     struct rp_server *server;
     struct http_exchange *ex; /* NULL: the client went away, or the server has ended */
+    struct cm_loop *loop;
+    bool policy;
     json_t *docs;
+    struct posted_doc *doc; /* one for each */
 };
 
 static void on_gone(void *arg)
@@ -199,22 +220,57 @@ static void on_gone(void *arg)
     posted->ex = NULL;
 }
 
+/* On a worker thread. */
+static void read_one(void *arg, size_t at)
+{
+    struct posted *posted = arg;
+    json_t *doc = json_array_get(posted->docs, at);
+    posted->doc[at].ready = cs_ready_new(json_incref(doc), posted->policy);
+}
+
+/* On a worker thread: hundreds of small values for each document. */
+static void free_posted(void *arg)
+{
+    struct posted *posted = arg;
+    for (size_t i = 0; i < json_array_size(posted->docs); i++)
+        if (posted->doc[i].ready)
+            cs_ready_free(posted->doc[i].ready);
+    cm_free(posted->doc);
+    json_decref(posted->docs);
+    cm_free(posted);
+}
+
+static void freed(void *arg)
+{
+    (void)arg;
+}
+
 static void on_proved(void *arg)
 {
     struct posted *posted = arg;
     struct rp_req req;
     if (posted->ex && rp_resume(posted->server, posted->ex, &req))
-        put_and_reply(&req, posted->docs, false);
-    json_decref(posted->docs);
-    cm_free(posted);
+        put_and_reply(&req, posted->docs, posted->doc, false);
+    cm_loop_work(posted->loop, free_posted, freed, posted);
 }
 
 static void prove(struct rp_req *req, json_t *docs)
 {
+    struct rp_server *server = req->server;
     struct posted *posted = cm_malloc(sizeof(*posted));
-    *posted = (struct posted){.server = req->server, .ex = req->ex, .docs = json_incref(docs)};
+    *posted = (struct posted){.server = server,
+                              .ex = req->ex,
+                              .loop = server->loop,
+                              .policy = !server->lab,
+                              .docs = json_incref(docs),
+                              .doc = cm_calloc(json_array_size(docs), sizeof(*posted->doc))};
+    for (size_t i = 0; i < json_array_size(docs); i++) {
+        const json_t *doc = json_array_get(docs, i);
+        posted->doc[i].id = cm_json_str_or(doc, "_id", "");
+        posted->doc[i].rev = cm_json_str(doc, "_rev");
+    }
     http_ex_on_close(req->ex, on_gone, posted);
-    req->server->prove(req->server->prove_arg, json_incref(docs), on_proved, posted);
+    server->prove(server->prove_arg, docs, read_one, on_proved, posted);
 }
 
 void rp_serve_bulk_docs(struct rp_req *req)
@@ -242,5 +298,5 @@ void rp_serve_bulk_docs(struct rp_req *req)
     if (req->server->prove && !new_edits && json_array_size(docs) >= RP_PROVE_MIN)
         prove(req, docs);
     else
-        put_and_reply(req, docs, new_edits);
+        put_and_reply(req, docs, NULL, new_edits);
 }

@@ -5,6 +5,8 @@
  * and nobody changes meanwhile, and verifies them.  A verdict is bound to the signature value in
  * memory that was checked, which lives as long as the verdict, and to the key that was used:
  * whether the trust root of that moment still names it, fleet_verify() asks anew.
+ *
+ * While a document is at hand there, the worker does what else the caller has to do with it (also).
  */
 #include "base/core/json.h"
 #include "base/core/mem.h"
@@ -12,11 +14,11 @@
 #include "keyfile/docsig.h"
 #include "keyfile/sig.h"
 
-#define SHARE_CHECKS 64 /* of one worker thread at a time */
+#define SHARE_DOCS 64 /* of one worker thread at a time */
 
 struct proved {
-    struct kf_doc_check check;
-    const json_t *signature; /* lives in docs */
+    struct kf_doc_check check; /* its key NULL: there is nothing to check */
+    const json_t *signature;   /* lives in docs */
 };
 
 struct share {
@@ -26,16 +28,16 @@ struct share {
 
 struct fleet_proof {
     struct fleet_proof *next;
-    struct fleet *fleet; /* NULL: it has ended */
-    struct cm_loop *loop;
-    json_t *docs;
-    struct proved *proved;
+    struct fleet *fleet;   /* NULL: it has ended */
+    const json_t *docs;    /* the caller's */
+    struct proved *proved; /* one for each document */
     size_t count;
     size_t at; /* documents are put in the order in which they came */
     struct share *share;
-    size_t running; /* shares */
+    size_t running;                     /* shares */
+    void (*also)(void *arg, size_t at); /* or NULL */
     cm_fn done;
-    void *done_arg;
+    void *arg;
 };
 
 static void unlink_proof(struct fleet_proof *proof)
@@ -48,30 +50,27 @@ static void unlink_proof(struct fleet_proof *proof)
     *at = proof->next;
 }
 
-/* On a worker thread: the last reference of many documents. */
-static void run_free(void *arg)
+static void free_proof(struct fleet_proof *proof)
 {
-    struct fleet_proof *proof = arg;
     for (size_t i = 0; i < proof->count; i++)
         kf_doc_check_fini(&proof->proved[i].check);
     cm_free(proof->proved);
     cm_free(proof->share);
-    json_decref(proof->docs);
     cm_free(proof);
-}
-
-static void freed(void *arg)
-{
-    (void)arg;
 }
 
 /* On a worker thread. */
 static void run_share(void *arg)
 {
     const struct share *share = arg;
+    const struct fleet_proof *proof = share->proof;
     struct kf_verifier verifier = {0};
-    for (size_t i = share->from; i < share->to; i++)
-        kf_doc_check_run(&share->proof->proved[i].check, &verifier);
+    for (size_t i = share->from; i < share->to; i++) {
+        if (proof->proved[i].check.key != NULL)
+            kf_doc_check_run(&proof->proved[i].check, &verifier);
+        if (proof->also != NULL)
+            proof->also(proof->arg, i);
+    }
     kf_verifier_fini(&verifier);
 }
 
@@ -82,50 +81,51 @@ static void share_done(void *arg)
     if (--proof->running > 0)
         return;
     struct fleet *fleet = proof->fleet;
-    struct cm_loop *loop = proof->loop;
     unlink_proof(proof);
     if (fleet != NULL)
         fleet->proven = proof;
-    proof->done(proof->done_arg);
+    proof->done(proof->arg);
     if (fleet != NULL)
         fleet->proven = NULL;
-    cm_loop_work(loop, run_free, freed, proof);
+    free_proof(proof);
 }
 
 /* What kf_doc_verify() would refuse anyway is left to it, and so is the trust root. */
 static void begin(struct fleet_proof *proof)
 {
     size_t i;
-    const json_t *doc;
-    proof->proved = cm_calloc(json_array_size(proof->docs) + 1, sizeof(*proof->proved));
+    json_t *doc;
+    proof->count = json_array_size(proof->docs);
+    proof->proved = cm_calloc(proof->count + 1, sizeof(*proof->proved));
     json_array_foreach(proof->docs, i, doc)
     {
-        struct proved *p = &proof->proved[proof->count];
+        struct proved *p = &proof->proved[i];
         bool deleted = cm_json_bool(doc, "_deleted", false);
-        if (kf_doc_check_begin(proof->fleet->trust, doc, deleted, &p->check, NULL) != 0)
-            continue;
-        p->signature = json_object_get(doc, "signature");
-        proof->count++;
+        if (kf_doc_check_begin(proof->fleet->trust, doc, deleted, &p->check, NULL) == 0)
+            p->signature = json_object_get(doc, "signature");
+        else
+            p->check = (struct kf_doc_check){0};
     }
 }
 
-void fleet_prove(void *arg, json_t *take_docs, cm_fn done, void *done_arg)
+void fleet_prove(void *prove_arg, const json_t *docs, void (*also)(void *arg, size_t at),
+                 cm_fn done, void *arg)
 {
-    struct fleet *fleet = arg;
+    struct fleet *fleet = prove_arg;
     struct fleet_proof *proof = cm_calloc(1, sizeof(*proof));
     *proof = (struct fleet_proof){.fleet = fleet,
-                                  .loop = fleet->loop,
                                   .next = fleet->proofs,
-                                  .docs = take_docs,
+                                  .docs = docs,
+                                  .also = also,
                                   .done = done,
-                                  .done_arg = done_arg};
+                                  .arg = arg};
     fleet->proofs = proof;
     begin(proof);
-    size_t shares = proof->count / SHARE_CHECKS + 1;
+    size_t shares = proof->count / SHARE_DOCS + 1;
     proof->share = cm_calloc(shares, sizeof(*proof->share));
     proof->running = shares;
     for (size_t i = 0; i < shares; i++) {
-        size_t from = i * SHARE_CHECKS, to = from + SHARE_CHECKS;
+        size_t from = i * SHARE_DOCS, to = from + SHARE_DOCS;
         proof->share[i] = (struct share){
             .proof = proof, .from = from, .to = to < proof->count ? to : proof->count};
         cm_loop_work(fleet->loop, run_share, share_done, &proof->share[i]);

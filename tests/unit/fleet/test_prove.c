@@ -1,6 +1,8 @@
 /* Signatures checked on worker threads: which verdicts hold, for whom, and for how long. */
 #include "tests/unit/fleet/support.h"
 
+#include <pthread.h>
+
 #define DOCS 100 /* several shares of work */
 
 static struct server alpha;
@@ -52,7 +54,7 @@ static void look(void *arg)
 
 static void prove(struct outcome *o)
 {
-    fleet_prove(alpha.fleet, json_incref(o->docs), look, o);
+    fleet_prove(alpha.fleet, o->docs, NULL, look, o);
     assert_int_equal(o->calls, 0); /* never from inside */
     while (o->calls == 0)
         cm_loop_turn(alpha.loop, true);
@@ -100,11 +102,50 @@ static void an_equal_document_elsewhere_is_not_proven(void **state)
     CM_AUTO_JSON proved = json_copy(docs);
     CM_AUTO_JSON other = json_deep_copy(docs);
     o.docs = other;
-    fleet_prove(alpha.fleet, json_incref(proved), look, &o);
+    fleet_prove(alpha.fleet, proved, NULL, look, &o);
     while (o.calls == 0)
         cm_loop_turn(alpha.loop, true);
     assert_false(o.proven[0]);
     assert_true(o.valid[0]); /* verified as ever */
+}
+
+struct also {
+    struct outcome o; /* first: look() gets it */
+    pthread_t loop;
+    int calls[DOCS + 1];
+    bool away[DOCS + 1];
+};
+
+/* Takes the document apart, as whoever reads it ahead does. */
+static void take_apart(void *arg, size_t at)
+{
+    struct also *a = arg;
+    a->calls[at]++;
+    a->away[at] = !pthread_equal(pthread_self(), a->loop);
+    json_object_del(json_array_get(a->o.docs, at), "_rev");
+    cm_json_set_int(json_array_get(a->o.docs, at), "serial", 7);
+}
+
+/* Also what nobody signed, and after the check: that it is not the same any more changes nothing.
+ */
+static void each_document_is_handed_over_once_after_its_check(void **state)
+{
+    (void)state;
+    CM_AUTO_JSON docs = json_array();
+    struct also a = {.o = {.docs = docs, .alive = true}, .loop = pthread_self()};
+    for (int i = 0; i < DOCS; i++) {
+        json_array_append_new(docs, document(i + 1));
+        cm_json_set_str(json_array_get(docs, (size_t)i), "_rev", "1-a");
+    }
+    json_array_append_new(docs, json_object());
+    fleet_prove(alpha.fleet, docs, take_apart, look, &a);
+    while (a.o.calls == 0)
+        cm_loop_turn(alpha.loop, true);
+    for (size_t i = 0; i <= DOCS; i++) {
+        assert_int_equal(a.calls[i], 1);
+        assert_true(a.away[i]);
+        assert_int_equal(a.o.proven[i], i < DOCS);
+    }
 }
 
 static void expire(void *arg)
@@ -163,7 +204,7 @@ static void the_fleet_may_end_before_its_proofs(void **state)
     struct outcome o = {.docs = docs};
     for (int i = 0; i < DOCS; i++)
         json_array_append_new(docs, document(i + 1));
-    fleet_prove(alpha.fleet, json_incref(docs), look, &o);
+    fleet_prove(alpha.fleet, docs, NULL, look, &o);
     server_close(&alpha);
     while (o.calls == 0)
         cm_loop_turn(alpha.loop, true);
@@ -176,6 +217,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(good_documents_are_proven_and_no_others),
         T(an_equal_document_elsewhere_is_not_proven),
+        T(each_document_is_handed_over_once_after_its_check),
         T(a_proof_does_not_outlive_the_trust_root),
         T(a_signer_with_another_key_is_refused_after_all),
         T(an_empty_list_is_answered_too),

@@ -15,38 +15,41 @@ struct fixture {
     struct node up, edge;
     struct rp_client *client;
     /* the port */
-    json_t *docs; /* being checked */
+    const json_t *docs; /* being checked */
+    rp_also_fn also;
     cm_fn done;
-    void *done_arg;
+    void *arg; /* of these two */
     struct cm_timer *timer;
     bool hold; /* does not answer for now */
     unsigned calls;
-    size_t proved, largest, tombstones;
+    size_t proved, named, largest, tombstones;
     int64_t stored_at_call; /* documents in the store when asked last */
 };
 
 static void answer(void *arg)
 {
     struct fixture *f = arg;
-    json_decref(f->docs);
+    for (size_t i = json_array_size(f->docs); i > 0 && f->also; i--) /* in whatever order */
+        f->also(f->arg, i - 1);
     f->docs = NULL;
-    f->done(f->done_arg);
+    f->done(f->arg);
 }
 
-static void prove(void *arg, json_t *take_docs, cm_fn done, void *done_arg)
+static void prove(void *prove_arg, const json_t *docs, rp_also_fn also, cm_fn done, void *arg)
 {
-    struct fixture *f = arg;
-    size_t count = json_array_size(take_docs);
+    struct fixture *f = prove_arg;
+    size_t count = json_array_size(docs);
     assert_null(f->docs); /* one at a time */
-    f->docs = take_docs;
+    f->docs = docs;
+    f->also = also;
     f->done = done;
-    f->done_arg = done_arg;
+    f->arg = arg;
     f->calls++;
     f->proved += count;
     f->largest = count > f->largest ? count : f->largest;
     for (size_t i = 0; i < count; i++) {
-        const json_t *doc = json_array_get(take_docs, i);
-        assert_non_null(cm_json_str(doc, "_id"));
+        const json_t *doc = json_array_get(docs, i);
+        f->named += cm_json_str(doc, "_id") != NULL;
         f->tombstones += cm_json_bool(doc, "_deleted", false);
     }
     if (!f->hold)
@@ -113,6 +116,7 @@ static void everything_arrives_once(void **state)
     client_settle(&f->edge, f->client);
     assert_int_equal(cs_doc_count(f->edge.store), DOCS);
     assert_int_equal(f->proved, DOCS);
+    assert_int_equal(f->named, DOCS);
     assert_int_equal(f->largest, CHUNK);
     assert_int_equal(f->up.docs_sent, DOCS);
     assert_true(same_leaves(&f->up, &f->edge, "doc0000"));
@@ -295,6 +299,87 @@ static void the_poster_may_vanish_meanwhile(void **state)
     assert_int_equal(cs_doc_count(f->up.store), 0);
 }
 
+/* What a peer may post, and everything that is wrong with a document (owned). */
+static char *mixed_body(void)
+{
+    static const char *const wrong[] = {
+        "{'_id':'','_rev':'" REV_A "'}",
+        "{'_rev':'" REV_A "'}",
+        "{'_id':17,'_rev':'" REV_A "'}",
+        "{'_id':'_local/x','_rev':'" REV_A "'}",
+        "{'_id':'settings:global','type':'settings','serial':1,'_rev':'" REV_A "'}",
+        "{'_id':'receipt:edge:x','_rev':'x'}",
+        "{'_id':'receipt:edge:x','_rev':'" REV_A "','_attachments':{'a':{}}}",
+        "{'_id':'receipt:edge:x','_rev':'" REV_A "','_other':1}",
+        "{'_id':'receipt:edge:x','_rev':'" REV_A "','_deleted':'yes'}",
+        "{'_id':'receipt:edge:x','type':'receipt','_rev':'" REV_A "'}",
+        "{'_id':'receipt:edge:x','_rev':'" REV_A "','_revisions':{'start':1,'ids':['b']}}",
+        "{'_id':'receipt:edge:x','_revisions':{'start':1,'ids':[]}}",
+    };
+    CM_AUTO_JSON body = json_object();
+    json_t *docs = json_array();
+    for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+        CM_AUTO_STR text = cm_strdup(wrong[i]);
+        for (char *at = text; *at; at++)
+            *at = *at == '\'' ? '"' : *at;
+        json_t *doc = json_loads(text, 0, NULL);
+        assert_non_null(doc);
+        json_array_append_new(docs, doc);
+        json_array_append_new(docs, doc_receipt("edge", ULID("AA"), 20 - (int64_t)i, "served"));
+        CM_AUTO_STR rev = cm_asprintf("1-%032zx", i); /* each older than the one before */
+        cm_json_set_str(json_array_get(docs, 2 * i + 1), "_rev", rev);
+    }
+    json_array_append_new(docs, doc_receipt("edge", ULID("BB"), 5, "served"));
+    cm_json_set_str(json_array_get(docs, json_array_size(docs) - 1), "_rev", REV_A);
+    doc_forge(json_array_get(docs, json_array_size(docs) - 1));
+    json_array_append_new(docs, doc_receipt("edge", ULID("CC"), 5, "served"));
+    cm_json_set_str(json_array_get(docs, json_array_size(docs) - 1), "_rev", "3-c");
+    cm_json_set_bool(body, "new_edits", false);
+    cm_json_set(body, "docs", docs);
+    return cm_json_dump(body, NULL);
+}
+
+/* What was refused into the list, without its time. */
+static json_t *refused_by(struct node *node)
+{
+    json_t *list = cs_quarantine(node->store);
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        json_object_del(json_array_get(list, i), "at");
+    }
+    return list;
+}
+
+static void read_ahead_or_not_the_verdicts_are_the_same(void **state)
+{
+    struct fixture *f = *state;
+    struct node node[2];
+    struct answer a[2] = {{0}};
+    json_t *refused[2];
+    CM_AUTO_STR text = mixed_body();
+    f->rig.peer = "edge";
+    for (size_t i = 0; i < 2; i++) {
+        node_start(&f->rig, &node[i], "manager", false);
+        node[i].prove = i == 1 ? prove : NULL;
+        node[i].prove_arg = f;
+        node_restart(&node[i]);
+        ask(&node[i], &a[i], "POST", "/db/_bulk_docs", text);
+        assert_int_equal(a[i].status, 201);
+        assert_int_equal(cs_doc_count(node[i].store), 2);
+        refused[i] = refused_by(&node[i]);
+    }
+    assert_int_equal(f->calls, 1);
+    assert_int_equal(json_array_size(a[0].body), 12 + 11 + 1); /* of 26 */
+    assert_true(json_equal(a[0].body, a[1].body));
+    assert_true(json_array_size(refused[0]) >= 12 + 1);
+    assert_true(json_equal(refused[0], refused[1]));
+    assert_true(same_leaves(&node[0], &node[1], "receipt:edge:" ULID("AA")));
+    for (size_t i = 0; i < 2; i++) {
+        json_decref(refused[i]);
+        answer_fini(&a[i]);
+        node_close(&node[i]);
+    }
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -308,6 +393,7 @@ int main(void)
         T(a_failing_peer_leaves_nothing_behind),
         T(posted_documents_are_answered_after_their_verdict),
         T(the_poster_may_vanish_meanwhile),
+        T(read_ahead_or_not_the_verdicts_are_the_same),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
