@@ -63,6 +63,8 @@ void cli_print_json(const json_t *value);
 /* "label: value" on stdout, values in one column; NULL and lists without items print nothing. */
 void cli_line(const char *label, const char *value);
 void cli_lines(const char *label, const json_t *values);
+/* Every member of an object under its own name; the caller has cleaned it (cli_clean()). */
+void cli_members(const json_t *object);
 /* What an error object (docs/documents.md) says to people: what, why, what to do, when again. */
 void cli_print_error(const json_t *error);
 

@@ -235,9 +235,15 @@ static int cmd_settings(struct cli *cli)
     }
     bool change = json_object_size(body) > 0;
     int status = cli_api(cli, change ? "PUT" : "GET", "/settings", change ? body : NULL, &reply);
-    if (status == CLI_OK && reply != NULL)
+    if (status != CLI_OK || reply == NULL)
+        return status;
+    if (cli->json) {
         cli_print_json(reply);
-    return status;
+        return CLI_OK;
+    }
+    cli_clean(reply);
+    cli_members(reply);
+    return CLI_OK;
 }
 
 const struct cli_command cli_admin_commands[] = {

@@ -249,9 +249,7 @@ static int cmd_show(struct cli *cli)
         return CLI_OK;
     }
     cli_clean(reply);
-    char *text = json_dumps(reply, JSON_INDENT(2));
-    printf("%s\n", text != NULL ? text : "");
-    cm_free(text);
+    cli_members(reply);
     if (cm_json_bool(reply, "unverified", false))
         printf("Unverified: written from the provider's documentation, never run against it.\n");
     return CLI_OK;

@@ -9,6 +9,7 @@
 struct outgoing {
     struct engine *engine;
     char *who, *credential;
+    json_t *servers; /* with access */
     struct cm_err err;
     eng_json_fn done;
     void *arg;
@@ -22,6 +23,7 @@ static void export_end(struct outgoing *out, const json_t *value)
     cm_err_fini(&out->err);
     cm_free(out->who);
     cm_free(out->credential);
+    json_decref(out->servers);
     cm_free(out);
 }
 
@@ -30,12 +32,31 @@ static void on_refused(void *arg)
     export_end(arg, NULL);
 }
 
+/* The agent knows envelopes; a person knows servers. */
+static void no_access(struct outgoing *out)
+{
+    struct cm_buf list;
+    size_t i;
+    json_t *server;
+    cm_buf_init(&list, CM_ERR_TEXT_MAX);
+    json_array_foreach(out->servers, i, server)
+    {
+        cm_buf_printf(&list, "%s%s", i ? ", " : "", json_string_value(server));
+    }
+    cm_wrap(&out->err, CM_EDENIED, "Server %s has no access to the key of this credential",
+            out->engine->env.self);
+    cm_err_hint(&out->err, "Run certmgr export on a server that has it: %s", cm_buf_str(&list));
+    cm_buf_fini(&list);
+}
+
 static void on_key(void *arg, const json_t *reply, const struct cm_err *err)
 {
     struct outgoing *out = arg;
     struct engine *engine = out->engine;
     if (err)
         cm_err_copy(&out->err, err);
+    if (err && err->code == CM_EDENIED && strstr(err->what, "not a recipient"))
+        no_access(out);
     if (engine->dead) {
         if (!err)
             cm_fail(&out->err, CM_ECLOSED, "The server was stopped");
@@ -79,6 +100,7 @@ void eng_export(struct engine *engine, const char *credential, const char *seale
     }
     json_t *request = json_object();
     cm_json_set_str(request, "op", "key.export");
+    out->servers = json_incref(cm_json_arr(body, "servers"));
     json_object_set(request, "document", body);
     cm_json_set_str(request, "sealed", sealed);
     engine->env.agent.call(engine->env.agent.arg, request, on_key, out);

@@ -11,6 +11,7 @@
 #include "certmgr/acme/presets.h"
 #include "certmgr/engine/advice.h"
 #include "certmgr/engine/former.h"
+#include "certmgr/engine/import.h"
 #include "certmgr/engine/manual.h"
 
 struct submit {
@@ -248,6 +249,35 @@ static int check_revocation(struct engine *engine, const json_t *body, json_t *r
     return 0;
 }
 
+/* An attempt or a renewal that the manager would let rest (intake.c) is refused where it is asked
+ * for: "asked for" would be believed. */
+static int check_again(const json_t *body, struct cm_err *err)
+{
+    const char *status = cm_json_str_or(body, "status", "");
+    if (strcmp(status, "revoke_pending") == 0)
+        return 0; /* a revocation is tried again, whatever the credential is */
+    if (eng_is_import(body)) {
+        cm_fail(err, CM_ECONFLICT, "nothing renews an imported certificate: import the next one");
+        cm_err_hint(err, "Run certmgr import --credential ID FILE with the next one.");
+    } else if (strcmp(status, "archived") == 0) {
+        cm_fail(err, CM_ECONFLICT, "the credential is archived: nothing is requested for it");
+        cm_err_hint(err, "Submit a new request with its names.");
+    } else if (cm_json_bool(body, "paused", false)) {
+        cm_fail(err, CM_ECONFLICT,
+                "the credential is paused: nothing is requested until it goes on");
+        cm_err_hint(err, "Take \"paused\" away first (certmgr change --resume).");
+    } else {
+        return 0;
+    }
+    return CM_ECONFLICT;
+}
+
+static bool is_again(const char *action)
+{
+    return strcmp(action, "retry") == 0 || strcmp(action, "renew") == 0 ||
+           strcmp(action, "roll_over") == 0;
+}
+
 struct retry {
     struct cm_err err;
     eng_done_fn done;
@@ -290,6 +320,8 @@ static void ask(struct engine *engine, const char *action, const char *credentia
         rc = cm_fail(&retry->err, CM_EINVAL,
                      "revoke: what a new key replaces is revoked as superseded (4) or as "
                      "compromised (1)");
+    if (rc == 0 && is_again(action))
+        rc = check_again(doc.body, &retry->err);
     if (rc == 0 && take_revoke)
         rc = check_revocation(engine, doc.body, take_revoke, &retry->err);
     if (rc != 0) {

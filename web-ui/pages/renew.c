@@ -141,7 +141,8 @@ static void bulk_end(struct bulk *bulk)
 
     if (web_ctx_gone(ctx)) {
         /* the renewals are asked for all the same */
-    } else if (bulk->err.code) {
+    } else if (bulk->err.code && (bulk->asked == 0 || bulk->err.code != CM_ECONFLICT)) {
+        /* of several, one that is paused or imported is left out: the count says so */
         web_reply_error(ctx, &bulk->err);
     } else {
         (void)web_view_parse(web_form_get(&ctx->form, "view"), &view, NULL);

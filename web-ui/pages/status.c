@@ -87,8 +87,8 @@ static void outcome(struct web_ctx *ctx, struct cm_buf *page, const json_t *row)
     html_raw(page, "</div></div>");
 }
 
-/* outcomes: of a test notice, or NULL. */
-static void show(struct web_ctx *ctx, const json_t *outcomes)
+/* outcomes: of a test notice, or NULL; err: why there are none, or NULL. */
+static void show(struct web_ctx *ctx, const json_t *outcomes, const struct cm_err *err)
 {
     struct cm_buf page;
     CM_AUTO_JSON status = web_status(ctx->web);
@@ -102,6 +102,14 @@ static void show(struct web_ctx *ctx, const json_t *outcomes)
     html_raw(&page, "</div>");
     for (size_t i = 0; i < json_array_size(outcomes); i++)
         outcome(ctx, &page, json_array_get(outcomes, i));
+    if (err) {
+        CM_AUTO_JSON error = cm_err_to_json(err);
+
+        html_raw(&page, "<section class=\"card tone-bad\" role=\"alert\">");
+        html_leaf(&page, "h2", web_msg(ctx, MSG_E_TITLE), NULL);
+        web_error_object(ctx, &page, error);
+        html_raw(&page, "</section>");
+    }
     if (json_array_size(quarantine) > 0)
         web_notice(&page, "warn", web_msg(ctx, MSG_QUARANTINE_NOTE));
     html_raw(&page, "<div class=\"columns\">");
@@ -120,12 +128,12 @@ static void show(struct web_ctx *ctx, const json_t *outcomes)
     part_replication(ctx, &page);
     part_refused(ctx, &page, quarantine);
     web_page_end(ctx, &page);
-    web_reply_html(ctx, 200, &page);
+    web_reply_html(ctx, err ? web_status_of(err->code) : 200, &page);
 }
 
 void page_status(struct web_ctx *ctx)
 {
-    show(ctx, NULL);
+    show(ctx, NULL, NULL);
 }
 
 static void tested(void *arg, const json_t *result, const struct cm_err *err)
@@ -134,10 +142,7 @@ static void tested(void *arg, const json_t *result, const struct cm_err *err)
 
     if (web_ctx_gone(ctx))
         return;
-    if (err && err->code)
-        web_reply_error(ctx, err);
-    else
-        show(ctx, result);
+    show(ctx, result, err && err->code ? err : NULL);
 }
 
 void page_notify_test_post(struct web_ctx *ctx)

@@ -394,12 +394,25 @@ static void a_join_token_goes_to_standard_output_alone(void **state)
 
 static void settings_are_shown_or_changed(void **state)
 {
-    static const struct route routes[] = {{"GET", API "/settings", 200, "{\"account\":\"le\"}"},
-                                          {"PUT", API "/settings", 200, "{\"account\":\"x\"}"},
-                                          {NULL, NULL, 0, NULL}};
+    static const struct route routes[] = {
+        {"GET", API "/settings", 200,
+         "{\"account\":\"l\\u001be\",\"renew_days\":30,\"servers\":"
+         "[\"a\",\"b\"],\"staging_first\":true,\"target\":null,"
+         "\"propagation\":{\"fixed_s\":9}}"},
+        {"PUT", API "/settings", 200, "{\"account\":\"x\"}"},
+        {NULL, NULL, 0, NULL}};
     (void)state;
     place_serve(&place, routes);
-    assert_int_equal(RUN(&place, "settings")->status, CLI_OK);
+    struct said *said = RUN(&place, "settings");
+    assert_int_equal(said->status, CLI_OK);
+    assert_string_equal(said->out, "account:               l?e\n"
+                                   "renew days:            30\n"
+                                   "servers:               a\n"
+                                   "                       b\n"
+                                   "staging first:         yes\n"
+                                   "target:                -\n"
+                                   "propagation:\n"
+                                   "  fixed s:             9\n");
     assert_int_equal(RUN(&place, "settings", "--account", "x", "--renew-days", "30")->status,
                      CLI_OK);
     assert_int_equal(RUN(&place, "settings", "--renew-days", "0")->status, CLI_USAGE);

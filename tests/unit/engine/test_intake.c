@@ -490,7 +490,9 @@ static void a_paused_credential_is_not_renewed_by_hand(void **state)
     h_turns(h, 20);
     change(h, json_pack("{s:b}", "paused", 1), 0);
     eng_renew(h->engine, h->credential, false, &actor, h_on_done, h);
-    assert_int_equal(h_done(h), 0);
+    assert_int_equal(h_done(h), CM_ECONFLICT); /* said where it is asked for */
+    assert_non_null(strstr(h_line(h), "the credential is paused"));
+    put_request(h, "renew", 0, NULL); /* a server that does not know of the pause */
     h_turns(h, 50);
     CM_AUTO_JSON steps = eng_steps(h->engine, h->credential);
     CM_AUTO_STR text = cm_json_dump(steps, NULL);

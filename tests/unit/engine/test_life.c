@@ -286,7 +286,7 @@ static void archives(void **state)
     h_until(h, has_no_keyfile, "the keyfile's tombstone");
     assert_int_equal(h->ca.revocations, 0);
     eng_retry(h->engine, h->credential, &ada, h_on_done, h);
-    assert_int_equal(h_done(h), 0);
+    assert_int_equal(h_done(h), CM_ECONFLICT);
     h_turns(h, 50);
     json_decref(h_status(h, "archived")); /* for good */
 }

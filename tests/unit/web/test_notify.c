@@ -89,6 +89,7 @@ static void test_not_configured(void **state)
     assert_status(&reply, 422);
     assert_has(&reply, "no notices are configured");
     assert_has(&reply, "Set mail_to in section [notify]");
+    assert_has(&reply, ">Send a test notice</button>"); /* the page stays */
     reply_fini(&reply);
     rig.web->env.notify_test = NULL; /* not a manager */
     rig_get(&rig, "/status", &reply);
