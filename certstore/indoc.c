@@ -160,6 +160,7 @@ int cs_indoc_take(json_t *take_doc, bool policy, struct cs_indoc *ret, struct cs
     if (ret->path_len > 0)
         cs_rev_format(&ret->path[0], result->rev);
     ret->text = cm_json_dump(ret->body, &ret->text_len);
+    ret->text = cm_realloc(ret->text, ret->text_len + 1); /* hundreds may wait for their verdicts */
     size_t max = cs_doc_max(ret->id);
     if (ret->text_len > max)
         return cs_refuse(result, CM_ELIMIT, "document is over %zu KiB", max >> 10);
