@@ -352,6 +352,7 @@ static void make_engine(struct app *app)
                           .trust_arg = app->fleet,
                           .dns_exec = control_exec,
                           .dns_exec_arg = app->control,
+                          .orders_max = app->config->orders.open_max,
                           .has_before = app->config->orders.before.argv[0] != NULL,
                           .has_after = app->config->orders.after.argv[0] != NULL,
                           .task_hook = task_hook,

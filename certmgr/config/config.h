@@ -25,10 +25,11 @@ struct config_target {
     int hook_timeout_s; /* default 60 */
     char check[128];    /* "address:port" or "" */
 };
-/* [orders]: around the manager's work at CAs. */
+/* [orders]: the manager's work at CAs, and commands around it. */
 struct config_orders {
     struct config_argv before, after;
     int hook_timeout_s; /* default 60 */
+    int open_max;       /* at a time; default and limit 128 (ENG_JOBS_MAX) */
 };
 /* [dns_exec NAME]: a program that writes TXT records for DNS accounts of kind exec. */
 struct config_program {

@@ -78,6 +78,8 @@ static const struct config_item items[] = {
      "command that is run when that work is done, if anything was attempted"},
     {"orders", "hook_timeout", CONFIG_INT, GLOBAL(orders.hook_timeout_s), 1, 600, "60",
      "seconds such a command may take"},
+    {"orders", "open_max", CONFIG_INT, GLOBAL(orders.open_max), 1, 128, "128",
+     "orders, renewals and revocations under way at a time"},
     {"target", "directory", CONFIG_TEXT, TARGET(files.directory), 0, 0, NULL,
      "data directory the keyring files are written into; must exist"},
     {"target", "formats", CONFIG_FORMATS, 0, 0, 0, 0, "kyr pem", "kyr, pem or both"},

@@ -41,6 +41,7 @@ struct eng_env {
     void (*dns_exec)(void *arg, const char *name, const char *const *argv, size_t argc,
                      const json_t *env, dnsp_exec_fn done, void *done_arg);
     void *dns_exec_arg;
+    int orders_max; /* orders under way at a time, 1 to ENG_JOBS_MAX; 0 = that */
     /* Commands of [orders] around the task's work (task_hooks.c): which there are, and how one is
      * run (step "before" or "after"; done once, never from inside). */
     bool has_before, has_after;

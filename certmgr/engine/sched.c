@@ -166,10 +166,17 @@ static void look_at(struct engine *engine, const char *ulid)
     job_begin(job);
 }
 
+/* The administrator's number is the last word; those that wait for people do not count. */
+static size_t places(const struct engine *engine)
+{
+    size_t most = eng_pace_jobs(&engine->pace), limit = (size_t)engine->env.orders_max;
+    return limit > 0 && limit < most ? limit : most;
+}
+
 static bool has_room(const struct engine *engine)
 {
     return !eng_task_waits(engine) && engine->job_count < ENG_JOBS_MAX &&
-           engine->job_count - engine->asking < eng_pace_jobs(&engine->pace);
+           engine->job_count - engine->asking < places(engine);
 }
 
 static void pump(void *arg)

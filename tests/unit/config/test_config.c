@@ -107,6 +107,7 @@ static void test_values(void **state)
     assert_string_equal(c.orders.before.argv[2], "element");
     assert_string_equal(c.orders.after.argv[0], "/bin/true");
     assert_int_equal(c.orders.hook_timeout_s, 60);
+    assert_int_equal(c.orders.open_max, 128);
     config_agent(&c, &agent);
     assert_int_equal(agent.target_count, 1);
     assert_string_equal(agent.target[0].directory, "/srv/tls");

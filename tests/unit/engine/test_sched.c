@@ -43,10 +43,39 @@ static void more_requests_than_places_wait_their_turn(void **state)
     h_until(h, next_is_planned, "the renewals to be planned");
 }
 
+static size_t most_open;
+
+static bool few_issued(struct h *h)
+{
+    if (h->engine->job_count > most_open)
+        most_open = h->engine->job_count;
+    return h->ca.downloads >= 8 && h->engine->job_count == 0;
+}
+
+static void never_more_than_the_configured_number(void **state)
+{
+    struct h *h = *state;
+    h_account(h);
+    h->engine->env.orders_max = 3;
+    h->away = 10000;
+    h->away_op = "key.create";
+    for (int i = 0; i < 8; i++) {
+        CM_AUTO_STR name = cm_asprintf("www%d.example.com", i);
+        assert_int_equal(h_submit(h, h_fields(name)), 0);
+    }
+    h_turns(h, 50);
+    assert_int_equal(h->engine->job_count, 3);
+    h->away = 0;
+    h_until(h, few_issued, "all certificates");
+    assert_int_equal(most_open, 3);
+    assert_int_equal(h->ca.new_orders, 8);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         H_TEST(more_requests_than_places_wait_their_turn),
+        H_TEST(never_more_than_the_configured_number),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
