@@ -66,7 +66,7 @@ def point(name, address):
     """Lets a name have this address alone."""
     body = json.dumps({"host": name + "."}).encode()
     url = f"http://127.0.0.1:{FLEET.pebble.dns_admin}/clear-a"
-    urllib.request.urlopen(url, body, timeout=5).close()
+    urllib.request.urlopen(url, body, timeout=30).close()
     FLEET.pebble.address(name, address)
 
 

@@ -29,7 +29,7 @@ class Poller(threading.Thread):
     def run(self):
         while not self.ended:
             try:
-                with socket.create_connection(self.address, timeout=5) as raw:
+                with socket.create_connection(self.address, timeout=20) as raw:
                     with self.context.wrap_socket(raw, server_hostname=self.name_wanted) as tls:
                         leaf = hashlib.sha256(tls.getpeercert(binary_form=True)).hexdigest()
                 if leaf not in self.seen:
