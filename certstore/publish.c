@@ -69,6 +69,17 @@ static int check_base(struct cs_store *store, const char *id, int64_t base, int6
     return CM_ECONFLICT;
 }
 
+/* What was signed has no "_" members but the id; the store is told of a tombstone by one. */
+static int put_body(struct cs_publication *pub, const json_t *body, struct cs_result *result,
+                    struct cm_err *err)
+{
+    if (!pub->deleted)
+        return cs_put(pub->store, body, result, err);
+    CM_AUTO_JSON doc = json_copy((json_t *)(uintptr_t)body);
+    cm_json_set_bool(doc, "_deleted", true);
+    return cs_put(pub->store, doc, result, err);
+}
+
 static int put_signed(struct cs_publication *pub, const json_t *body, struct cm_err *err)
 {
     struct cs_result result;
@@ -77,10 +88,7 @@ static int put_signed(struct cs_publication *pub, const json_t *body, struct cm_
     int rc = check_base(pub->store, pub->id, pub->base_serial, &unused, err);
     if (rc < 0)
         return rc;
-    CM_AUTO_JSON doc = json_copy((json_t *)(uintptr_t)body);
-    if (pub->deleted)
-        cm_json_set_bool(doc, "_deleted", true);
-    rc = cs_put(pub->store, doc, &result, err);
+    rc = put_body(pub, body, &result, err);
     if (rc < 0)
         return rc;
     rc = cs_head_load(&pub->store->txn, pub->id, &head, err);
@@ -91,7 +99,7 @@ static int put_signed(struct cs_publication *pub, const json_t *body, struct cm_
     pub->doc.deleted = pub->deleted;
     pub->doc.seq = head.seq;
     pub->doc.serial = head.serial;
-    pub->doc.body = json_copy((json_t *)(uintptr_t)body);
+    pub->doc.body = json_incref((json_t *)(uintptr_t)body); /* nobody else has it any more */
     return 0;
 }
 

@@ -23,7 +23,6 @@ static void put_escape(struct cm_buf *out, unsigned char c, const char *hex)
 static void put_string(struct cm_buf *out, const char *text, size_t len, const char *hex)
 {
     bool high = false;
-    cm_buf_reserve(out, len + 2);
     cm_json_add(out, "\"", 1);
     for (size_t at = 0; at < len; at++) {
         size_t run = cm_json_plain(text + at, len - at, &high);

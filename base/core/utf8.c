@@ -1,6 +1,7 @@
 /* UTF-8 well-formedness after RFC 3629 section 4: no overlong forms, no surrogates. */
 #include "base/core/utf8.h"
 
+#include <stdint.h>
 #include <string.h>
 
 size_t cm_utf8_seq(const char *text, size_t len)
@@ -23,9 +24,21 @@ size_t cm_utf8_seq(const char *text, size_t len)
     return need;
 }
 
+/* Eight bytes at a time, none of them above 0x7f: nearly all text here is ASCII. */
+static size_t ascii_prefix(const char *text, size_t len)
+{
+    size_t at = 0;
+    for (uint64_t word; at + sizeof(word) <= len; at += sizeof(word)) {
+        memcpy(&word, text + at, sizeof(word));
+        if (word & UINT64_C(0x8080808080808080))
+            break;
+    }
+    return at;
+}
+
 bool cm_utf8_ok(const char *text, size_t len)
 {
-    for (size_t at = 0; at < len;) {
+    for (size_t at = ascii_prefix(text, len); at < len;) {
         size_t step = cm_utf8_seq(text + at, len - at);
         if (step == 0)
             return false;

@@ -10,6 +10,7 @@
 #include <dlfcn.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdlib.h>
 
 #include "base/core/err.h"
 #include "base/core/log.h"
@@ -69,6 +70,8 @@ static const struct curl_functions *load(void)
     static void *library; /* stays for the life of the process */
     if (library)
         return &functions;
+    /* GnuTLS comes along for protocols that are not used here: it need not prepare itself. */
+    (void)setenv("GNUTLS_NO_IMPLICIT_INIT", "1", 1);
     library = dlopen(LIBRARY, RTLD_NOW | RTLD_LOCAL);
     if (!library)
         cm_log(CM_LOG_ERROR, "net", NULL, "libcurl cannot be loaded, install it (libcurl4): %s",

@@ -11,6 +11,7 @@
 
 #include <string.h>
 
+#include "base/core/err_dup.h"
 #include "base/core/log.h"
 #include "base/core/mem.h"
 #include "certmgr/challenge/alpn.h"
@@ -23,6 +24,13 @@
 
 enum state { OPEN, SERVED, FAILED };
 
+/* What went wrong at a host. */
+struct findings {
+    struct cm_err err;       /* of the last complete round */
+    struct cm_err bad;       /* this round's first failure, of address bad_at */
+    struct cm_err unreached; /* an address this server has no route to */
+};
+
 struct probe {
     struct ch_check *check;
     char *host, *token, *answer;
@@ -33,9 +41,8 @@ struct probe {
     struct ch_fetch *fetch;
     struct ch_alpn *look;
     bool passed, running, tried; /* tried: had its turn in this round */
-    struct cm_err err;           /* of the last complete round */
-    struct cm_err bad;           /* this round's first failure, of address bad_at */
-    struct cm_err unreached;     /* an address this server has no route to */
+    struct findings
+        *found; /* NULL = nothing went wrong: they are large, and there are many hosts */
     size_t bad_at;
     bool bad_silent;
 };
@@ -57,6 +64,29 @@ struct ch_check {
 
 static void start_probes(struct ch_check *check);
 
+static struct findings *findings_of(struct probe *probe)
+{
+    if (!probe->found)
+        probe->found = cm_calloc(1, sizeof(*probe->found));
+    return probe->found;
+}
+
+static void forget_findings(struct probe *probe)
+{
+    if (!probe->found)
+        return;
+    cm_err_fini(&probe->found->err);
+    cm_err_fini(&probe->found->bad);
+    cm_err_fini(&probe->found->unreached);
+    cm_free(probe->found);
+    probe->found = NULL;
+}
+
+static bool is_bad(const struct probe *probe)
+{
+    return probe->found && probe->found->bad.code != 0;
+}
+
 static void check_unref(struct ch_check *check)
 {
     if (--check->refs > 0)
@@ -66,9 +96,7 @@ static void check_unref(struct ch_check *check)
         cm_free(probe->host);
         cm_free(probe->token);
         cm_free(probe->answer);
-        cm_err_fini(&probe->err);
-        cm_err_fini(&probe->bad);
-        cm_err_fini(&probe->unreached);
+        forget_findings(probe);
     }
     cm_free(check->probe);
     cm_free(check);
@@ -92,11 +120,10 @@ static void finish(struct ch_check *check, const struct cm_err *err)
 {
     ch_check_fn done = check->done;
     void *arg = check->arg;
-    struct cm_err copy;
-    cm_err_copy(&copy, err ? err : &CM_ERR_INIT);
+    struct cm_err *copy = cm_err_dup(err); /* err may be the check's own */
     ch_check_cancel(check);
-    done(arg, err ? &copy : NULL);
-    cm_err_fini(&copy);
+    done(arg, copy);
+    cm_err_free(copy);
 }
 
 /* ---- one probe ---------------------------------------------------------------------------- */
@@ -124,15 +151,15 @@ static void add_verdict(struct probe *probe)
             v4 = probe->address[i];
     if (!v4 || !probe->bad_silent || !is_v6(probe->address[probe->bad_at]))
         return;
-    struct cm_err told;
-    cm_err_copy(&told, &probe->err);
-    cm_fail(&probe->err, told.code,
+    struct cm_err told, *err = &findings_of(probe)->err;
+    cm_err_copy(&told, err);
+    cm_fail(err, told.code,
             "%.380s; %s answers as it should, but the CA tries the first IPv6 address first",
             told.what, v4);
     for (unsigned i = 0; i < told.cause_count; i++)
-        cm_err_cause(&probe->err, "%s", told.cause[i]);
-    cm_err_object(&probe->err, "host %s", probe->host);
-    cm_err_hint(&probe->err,
+        cm_err_cause(err, "%s", told.cause[i]);
+    cm_err_object(err, "host %s", probe->host);
+    cm_err_hint(err,
                 "let the web server listen on IPv6 as well (nginx: \"listen [::]:%d;\"), or remove "
                 "the AAAA record of %.200s",
                 probe->alpn ? probe->check->tls_port : probe->check->port, probe->host);
@@ -145,12 +172,14 @@ static void judge(struct probe *probe)
     size_t served = 0;
     for (size_t i = 0; i < probe->address_count; i++)
         served += probe->state[i] == SERVED;
-    cm_err_fini(&probe->err);
-    if (probe->bad.code == 0 && served > 0) {
+    if (!is_bad(probe) && served > 0) {
+        forget_findings(probe);
         probe_end(probe, true);
         return;
     }
-    cm_err_copy(&probe->err, probe->bad.code != 0 ? &probe->bad : &probe->unreached);
+    struct findings *found = findings_of(probe);
+    cm_err_fini(&found->err);
+    cm_err_copy(&found->err, is_bad(probe) ? &found->bad : &found->unreached);
     add_verdict(probe);
     probe_end(probe, false);
 }
@@ -168,14 +197,15 @@ static void on_fetched(void *arg, const struct ch_fetch_end *end)
         /* A server without IPv6 cannot look; that says nothing about the address. */
         cm_log(CM_LOG_DEBUG, "challenge", NULL, "self-check: no route to %s of %s from here",
                address, probe->host);
-        cm_err_fini(&probe->unreached);
-        cm_err_copy(&probe->unreached, end->err);
-        cm_err_hint(&probe->unreached,
+        struct cm_err *unreached = &findings_of(probe)->unreached;
+        cm_err_fini(unreached);
+        cm_err_copy(unreached, end->err);
+        cm_err_hint(unreached,
                     "this server has no route to any address of %.200s: give it one (IPv6), or "
                     "switch the self-check off in the account",
                     probe->host);
-    } else if (!end->served && probe->bad.code == 0) {
-        cm_err_copy(&probe->bad, end->err);
+    } else if (!end->served && !is_bad(probe)) {
+        cm_err_copy(&findings_of(probe)->bad, end->err);
         probe->bad_at = probe->at;
         probe->bad_silent = end->silent;
     }
@@ -209,8 +239,8 @@ static void next_address(struct probe *probe)
     if (!probe->fetch) {
         cm_wrap(&err, CM_EINVAL, "the challenge of %s cannot be asked for", probe->host);
         cm_err_object(&err, "host %s", probe->host);
-        cm_err_fini(&probe->err);
-        cm_err_copy(&probe->err, &err);
+        cm_err_fini(&findings_of(probe)->err);
+        cm_err_copy(&findings_of(probe)->err, &err);
         probe_end(probe, false);
     }
     cm_err_fini(&err);
@@ -219,18 +249,19 @@ static void next_address(struct probe *probe)
 /* A resolver that is away says nothing about the host's records. */
 static void no_address(struct probe *probe, const struct cm_err *err)
 {
+    struct cm_err *why = &findings_of(probe)->err;
     bool unknown = err && err->code != CM_ENOENT && err->code != CM_EINVAL;
     if (unknown)
-        cm_fail(&probe->err, err->code, "the addresses of %s cannot be looked up", probe->host);
+        cm_fail(why, err->code, "the addresses of %s cannot be looked up", probe->host);
     else
-        cm_fail(&probe->err, err ? err->code : CM_ENOENT, "%s has no address", probe->host);
+        cm_fail(why, err ? err->code : CM_ENOENT, "%s has no address", probe->host);
     if (err)
-        cm_err_cause(&probe->err, "%s", err->what);
-    cm_err_object(&probe->err, "host %s", probe->host);
+        cm_err_cause(why, "%s", err->what);
+    cm_err_object(why, "host %s", probe->host);
     if (unknown && err->hint[0])
-        cm_err_hint(&probe->err, "%s", err->hint);
+        cm_err_hint(why, "%s", err->hint);
     else
-        cm_err_hint(&probe->err, "make an A or AAAA record for %s", probe->host);
+        cm_err_hint(why, "make an A or AAAA record for %s", probe->host);
 }
 
 static void on_addresses(void *arg, const char *const *addrs, size_t count,
@@ -253,8 +284,10 @@ static void on_addresses(void *arg, const char *const *addrs, size_t count,
             0)
             probe->state[probe->address_count++] = OPEN;
     probe->at = 0;
-    cm_err_fini(&probe->bad);
-    cm_err_fini(&probe->unreached);
+    if (probe->found) {
+        cm_err_fini(&probe->found->bad);
+        cm_err_fini(&probe->found->unreached);
+    }
     next_address(probe);
 }
 
@@ -309,8 +342,11 @@ static void on_deadline(void *arg)
     struct cm_err err = CM_ERR_INIT;
     for (size_t i = 0; i < check->count; i++) {
         const struct probe *probe = &check->probe[i];
-        const struct cm_err *bad = probe->err.code != 0 ? &probe->err : &probe->bad;
-        if (probe->passed || bad->code == 0)
+        if (probe->passed || !probe->found)
+            continue;
+        const struct findings *found = probe->found;
+        const struct cm_err *bad = found->err.code != 0 ? &found->err : &found->bad;
+        if (bad->code == 0)
             continue;
         if (!err.code)
             cm_err_copy(&err, bad);

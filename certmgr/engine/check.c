@@ -451,14 +451,14 @@ json_t *eng_defaults(struct engine *engine)
     cm_json_set_str(defaults, "keyring_file", "keyfile.kyr");
     cm_json_set_str(defaults, "target", "default");
     cm_json_set(defaults, "servers", json_array());
-    CM_AUTO_JSON settings = cs_get_body(engine->env.store, "settings:global");
+    CM_AUTO_JSON settings = cs_peek_body(engine->env.store, "settings:global");
     cm_json_set_bool(defaults, "staging_first", cm_json_bool(settings, "staging_first", true));
     static const char *const members[] = {"provider", "account",      "key_type",
                                           "servers",  "keyring_file", "renew_days"};
     for (size_t i = 0; i < sizeof(members) / sizeof(members[0]); i++) {
-        json_t *value = json_object_get(settings, members[i]);
+        const json_t *value = json_object_get(settings, members[i]);
         if (value)
-            json_object_set(defaults, members[i], value);
+            cm_json_set(defaults, members[i], json_deep_copy(value));
     }
     if (!cm_json_str(defaults, "account")) {
         /* The only account there is need not be named. */

@@ -13,9 +13,9 @@ struct edit {
     cs_published_fn done;
     void *arg;
     unsigned tries;
-    bool inside;       /* cs_publish() is running: it may answer from inside */
-    bool answered;     /* it did, with err */
-    struct cm_err err; /* of a deferred answer */
+    struct cm_err *inside; /* cs_publish() is running: it may answer from inside, there */
+    bool answered;         /* it did */
+    struct cm_err *err;    /* of a deferred answer (cm_err_dup()), or NULL */
 };
 
 static void edit_end(struct edit *edit, const struct cs_doc *doc, const struct cm_err *err)
@@ -25,7 +25,7 @@ static void edit_end(struct edit *edit, const struct cs_doc *doc, const struct c
     else if (err && !edit->engine->dead)
         cm_log_err(CM_LOG_ERROR, "engine", err);
     eng_unref(edit->engine);
-    cm_err_fini(&edit->err);
+    cm_err_free(edit->err);
     cm_free(edit->id);
     cm_free(edit->type);
     cm_free(edit);
@@ -34,7 +34,7 @@ static void edit_end(struct edit *edit, const struct cs_doc *doc, const struct c
 static void on_deferred(void *arg)
 {
     struct edit *edit = arg;
-    edit_end(edit, NULL, edit->err.code ? &edit->err : NULL);
+    edit_end(edit, NULL, edit->err);
 }
 
 static void edit_try(struct edit *edit);
@@ -49,7 +49,7 @@ static void on_published(void *arg, const struct cs_doc *doc, const struct cm_er
     struct edit *edit = arg;
     if (edit->inside) {
         edit->answered = true;
-        cm_err_copy(&edit->err, err); /* success never comes before the commit */
+        cm_err_copy(edit->inside, err); /* success never comes before the commit */
     } else if (try_again(edit, err)) {
         edit_try(edit);
     } else {
@@ -58,13 +58,13 @@ static void on_published(void *arg, const struct cs_doc *doc, const struct cm_er
 }
 
 /* Reads the document as it is now, or begins one. */
-static int edit_read(struct edit *edit, json_t **ret_body, int64_t *ret_serial)
+static int edit_read(struct edit *edit, json_t **ret_body, int64_t *ret_serial, struct cm_err *err)
 {
     struct cs_doc doc = {0};
-    int rc = cs_peek(edit->engine->env.store, edit->id, &doc, &edit->err);
+    int rc = cs_peek(edit->engine->env.store, edit->id, &doc, err);
     if (rc != 0 && rc != CM_ENOENT)
         return rc;
-    cm_err_fini(&edit->err);
+    cm_err_fini(err);
     *ret_serial = rc == 0 ? doc.serial : 0;
     *ret_body = rc == 0 ? json_copy(doc.body) : json_object();
     cs_doc_fini(&doc);
@@ -75,36 +75,41 @@ static int edit_read(struct edit *edit, json_t **ret_body, int64_t *ret_serial)
 }
 
 /* One read and write.  Returns true when an answer will come by itself. */
-static bool edit_once(struct edit *edit)
+static bool edit_once(struct edit *edit, struct cm_err *err)
 {
     json_t *body = NULL;
     int64_t serial = 0;
     edit->tries++;
-    cm_err_fini(&edit->err);
-    if (edit_read(edit, &body, &serial) != 0)
+    cm_err_fini(err);
+    if (edit_read(edit, &body, &serial, err) != 0)
         return false;
-    int rc = edit->fn(edit->arg, body, &edit->err);
+    int rc = edit->fn(edit->arg, body, err);
     if (rc != 0) {
         json_decref(body);
         if (rc > 0)
-            cm_err_fini(&edit->err);
+            cm_err_fini(err);
         return false;
     }
     json_object_del(body, "serial");
     edit->answered = false;
-    edit->inside = true;
+    edit->inside = err;
     cs_publish(edit->engine->env.store, body, serial, on_published, edit);
-    edit->inside = false;
+    edit->inside = NULL;
     return !edit->answered;
 }
 
 static void edit_try(struct edit *edit)
 {
-    do {
-        if (edit_once(edit))
-            return;
-    } while (try_again(edit, &edit->err));
-    cm_loop_defer(edit->engine->env.loop, on_deferred, edit);
+    struct cm_err err = CM_ERR_INIT;
+    bool comes;
+    do
+        comes = edit_once(edit, &err);
+    while (!comes && try_again(edit, &err));
+    if (!comes) {
+        edit->err = cm_err_dup(&err);
+        cm_loop_defer(edit->engine->env.loop, on_deferred, edit);
+    }
+    cm_err_fini(&err);
 }
 
 void eng_edit(struct engine *engine, const char *id, const char *type, eng_edit_fn fn,

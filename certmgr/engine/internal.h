@@ -8,6 +8,7 @@
 
 #include "base/core/bytes.h"
 #include "base/core/clock.h"
+#include "base/core/err_dup.h"
 #include "base/core/log.h"
 #include "base/core/mem.h"
 #include "certmgr/acme/order.h"

@@ -39,7 +39,7 @@ void job_call_free(struct job_call *call)
     unlink_call(call);
     cm_timer_free(call->timer);
     json_decref(call->value);
-    cm_err_fini(&call->err);
+    cm_err_free(call->err);
     cm_free(call);
 }
 

@@ -32,8 +32,8 @@ struct job_call {
     struct ch_check *check; /* cancelled with the job */
     struct dns_find *find;  /* likewise */
     json_t *value;
-    int64_t begun_ms; /* of a request to the CA, monotonic */
-    struct cm_err err;
+    int64_t begun_ms;   /* of a request to the CA, monotonic */
+    struct cm_err *err; /* kept for later (cm_err_dup()), or NULL */
     union {
         acme_http_fn http;
         acme_json_fn json;

@@ -56,7 +56,7 @@ static int edit_failed(void *arg, json_t *body, struct cm_err *err)
     (void)err;
     if (!call->job)
         return 1;
-    struct cm_err *why = &call->err;
+    struct cm_err *why = call->err;
     why->attempts = (unsigned)cm_json_int(body, "attempts", 0) + 1;
     bool trial = call->job->trial;
     /* Another CA is asked soon: what this one asked for is not meant for it. */
@@ -97,19 +97,19 @@ static void on_failed(void *arg, const struct cs_doc *doc, const struct cm_err *
          * be due at once, so it keeps its place and tries to write again. */
         cm_log_err(CM_LOG_ERROR, "engine", err);
         cm_err_fini(&job->err);
-        cm_err_copy(&job->err, &call->err);
+        cm_err_copy(&job->err, call->err);
         job_call_free(call);
         job_later(job, ENG_AGENT_AWAY_MS, write_failure);
         return;
     }
     char next[CM_TIME_TEXT] = "";
-    cm_time_format(call->err.next_attempt_ms, next);
+    cm_time_format(call->err->next_attempt_ms, next);
     eng_step(engine, job->ulid, CM_LOG_ERROR, "Failed: %s%s%s (attempt %u, next at %s)",
-             call->err.what, call->err.cause_count ? ": " : "",
-             call->err.cause_count ? call->err.cause[call->err.cause_count - 1] : "",
-             call->err.attempts, next);
+             call->err->what, call->err->cause_count ? ": " : "",
+             call->err->cause_count ? call->err->cause[call->err->cause_count - 1] : "",
+             call->err->attempts, next);
     /* The CA may still ask for values of an order that goes on soon. */
-    if (!keeps_order(job) || call->err.next_attempt_ms > cm_now_ms() + DNS_KEEP_MS)
+    if (!keeps_order(job) || call->err->next_attempt_ms > cm_now_ms() + DNS_KEEP_MS)
         eng_dns_release(engine, job->ulid);
     job_call_free(call);
     eng_left(job);
@@ -120,8 +120,8 @@ static void write_failure(struct job *job, const struct cm_err *unused)
 {
     (void)unused;
     struct job_call *call = job_call_new(job);
-    call->err = job->err;
-    job->err = CM_ERR_INIT;
+    call->err = cm_err_dup(&job->err);
+    cm_err_fini(&job->err);
     eng_edit(job->engine, job->id, "credential", edit_failed, on_failed, call);
 }
 

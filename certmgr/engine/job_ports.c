@@ -48,7 +48,7 @@ static void on_reply(void *arg, const struct http_result *res)
 static void on_send_refused(void *arg)
 {
     struct job_call *call = arg;
-    struct acme_http_res out = {.headers = "", .body = "", .err = &call->err};
+    struct acme_http_res out = {.headers = "", .body = "", .err = call->err};
     if (call->job)
         call->fn.http(call->arg, &out);
     job_call_free(call);
@@ -78,10 +78,14 @@ static void send(void *arg, const struct acme_http_req *req, acme_http_fn done, 
         .once = req->body != NULL, /* its nonce is spent; what was done is asked, not repeated */
         .ca_pem = cm_json_str(job->account->body, "ca_pem"),
     };
+    struct cm_err err = CM_ERR_INIT;
     call->begun_ms = cm_mono_ms();
-    call->http = http_call(job->engine->env.http, &opts, on_reply, call, &call->err);
-    if (!call->http)
+    call->http = http_call(job->engine->env.http, &opts, on_reply, call, &err);
+    if (!call->http) {
+        call->err = cm_err_dup(&err);
         cm_loop_defer(job->engine->env.loop, on_send_refused, call);
+    }
+    cm_err_fini(&err);
 }
 
 /* ---- sign ----------------------------------------------------------------------------------- */
@@ -89,13 +93,16 @@ static void send(void *arg, const struct acme_http_req *req, acme_http_fn done, 
 static void on_signed(void *arg, const json_t *reply, const struct cm_err *err)
 {
     struct job_call *call = arg;
-    if (call->job) {
-        const json_t *jws = err ? NULL : cm_json_obj(reply, "jws");
-        if (!jws && !err)
-            cm_fail(&call->err, CM_EMALF, "The key agent's answer to jws.sign is not complete");
-        call->fn.json(call->arg, jws, err ? err : (jws ? NULL : &call->err));
+    struct cm_err why = CM_ERR_INIT;
+    const json_t *jws = err ? NULL : cm_json_obj(reply, "jws");
+    if (!jws && !err) {
+        cm_fail(&why, CM_EMALF, "The key agent's answer to jws.sign is not complete");
+        err = &why;
     }
+    if (call->job)
+        call->fn.json(call->arg, jws, err);
     job_call_free(call);
+    cm_err_fini(&why);
 }
 
 /* The verb makes its payload itself: nothing else is ever signed by that key. */
@@ -141,19 +148,18 @@ void job_call_answer(struct job_call *call, const struct cm_err *err)
 {
     acme_done_fn fn = call->fn.done;
     void *arg = call->arg;
-    struct cm_err copy;
-    cm_err_copy(&copy, err ? err : &CM_ERR_INIT);
+    struct cm_err *copy = cm_err_dup(err); /* err may be the call's own */
     bool dropped = !call->job;
     job_call_free(call);
     if (!dropped)
-        fn(arg, copy.code ? &copy : NULL);
-    cm_err_fini(&copy);
+        fn(arg, copy);
+    cm_err_free(copy);
 }
 
 static void on_answer(void *arg)
 {
     struct job_call *call = arg;
-    job_call_answer(call, call->err.code ? &call->err : NULL);
+    job_call_answer(call, call->err);
 }
 
 static void on_committed(void *arg, int code, const struct cm_err *err)
@@ -167,10 +173,14 @@ static void save(void *arg, const json_t *state, acme_done_fn done, void *done_a
     struct job_call *call = call_new(arg, done_arg);
     call->fn.done = done;
     json_object_set(job->order, "acme", (json_t *)(uintptr_t)state); /* written at once */
-    if (job_save(job, &call->err) == 0)
+    struct cm_err err = CM_ERR_INIT;
+    if (job_save(job, &err) == 0) {
         cs_after_commit(job->engine->env.store, on_committed, call);
-    else
+    } else {
+        call->err = cm_err_dup(&err);
         cm_loop_defer(job->engine->env.loop, on_answer, call);
+    }
+    cm_err_fini(&err);
 }
 
 static int edit_account(void *arg, json_t *body, struct cm_err *err)

@@ -92,7 +92,7 @@ static void succeed(struct job *job, const char *how)
 static int edit_failed(void *arg, json_t *body, struct cm_err *err)
 {
     struct job_call *call = arg;
-    struct cm_err *why = &call->err;
+    struct cm_err *why = call->err;
     (void)err;
     if (!call->job || strcmp(cm_json_str_or(body, "status", ""), "revoke_pending") != 0)
         return 1;
@@ -109,8 +109,7 @@ static int edit_failed(void *arg, json_t *body, struct cm_err *err)
 static void fail(struct job *job, const struct cm_err *err)
 {
     struct job_call *call = job_call_new(job);
-    cm_err_copy(&call->err, err);
-    struct cm_err *why = &call->err;
+    struct cm_err *why = call->err = cm_err_dup(err);
     if (!why->object[0])
         cm_err_object(why, "%s", job->id);
     if (why->retry == CM_RETRY_NONE || why->retry == CM_RETRY_REPAIR)

@@ -51,6 +51,23 @@ static void malformed_text_is_refused(void **state)
         assert_false(cm_utf8_ok(bad[i], strlen(bad[i])));
 }
 
+/* ASCII is skipped in words: what comes behind has to be found wherever it stands. */
+static void what_follows_ascii_is_looked_at(void **state)
+{
+    (void)state;
+    char text[32];
+    for (size_t before = 0; before < 20; before++) {
+        for (size_t behind = 0; behind < 9; behind++) {
+            memset(text, 'a', sizeof(text));
+            memcpy(text + before, "\xc3\xa9", 2);
+            assert_true(cm_utf8_ok(text, before + 2 + behind));
+            assert_false(cm_utf8_ok(text, before + 1));
+            text[before] = '\xa9';
+            assert_false(cm_utf8_ok(text, before + 2 + behind));
+        }
+    }
+}
+
 static void fixing_keeps_length_and_good_characters(void **state)
 {
     (void)state;
@@ -78,6 +95,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(well_formed_text_passes),
         cmocka_unit_test(malformed_text_is_refused),
+        cmocka_unit_test(what_follows_ascii_is_looked_at),
         cmocka_unit_test(fixing_keeps_length_and_good_characters),
         cmocka_unit_test(trimming_drops_only_a_cut_character),
     };
