@@ -1,5 +1,5 @@
-/* One function per kind of condition; the thresholds are parts of a certificate's life, so that
- * six-day certificates and ten-year ones follow the same rules. */
+/* Conditions of one credential, a function per kind; the thresholds are parts of a certificate's
+ * life, so that six-day certificates and ten-year ones follow the same rules. */
 #include "certmgr/notify/rules.h"
 
 #include <stdio.h>
@@ -10,55 +10,13 @@
 #include "base/core/mem.h"
 #include "base/net/hostname.h"
 #include "certmgr/engine/plan.h"
-#include "certstore/store.h"
-
-#define DAY_MS INT64_C(86400000)
-
-#define LEVEL_OPEN     1
-#define LEVEL_FIFTH    2 /* less than 1/5 of the life is left */
-#define LEVEL_TENTH    3 /* less than 1/10 */
-#define LEVEL_OVER     4
-#define LEVEL_CRITICAL LEVEL_TENTH
-
-/* ---- parts ----------------------------------------------------------------------------------- */
-
-static json_t *add(json_t *open, const char *key, const char *kind, int level)
-{
-    if (json_object_size(open) >= NOTICE_OPEN_MAX || strlen(key) > NOTICE_KEY_MAX)
-        return NULL;
-    json_t *condition = json_object();
-    cm_json_set_str(condition, "kind", kind);
-    cm_json_set_int(condition, "level", level);
-    cm_json_set_str(condition, "severity", level >= LEVEL_CRITICAL ? "critical" : "warning");
-    cm_json_set(open, key, condition);
-    return condition;
-}
-
-/* Takes the text. */
-static void set_text(json_t *condition, const char *member, char *take)
-{
-    cm_json_set_str(condition, member, take);
-    cm_free(take);
-}
-
-/* What failed, why and what to do, from an error object. */
-static void set_error(json_t *condition, const json_t *error)
-{
-    json_t *causes = cm_json_arr(error, "causes");
-    cm_json_set_str(condition, "what", cm_json_str(error, "what"));
-    if (json_array_size(causes) > 0)
-        cm_json_set(condition, "because", json_deep_copy(causes));
-    cm_json_set_str(condition, "hint", cm_json_str(error, "hint"));
-    cm_json_set_time(condition, "next_at", cm_json_time(error, "next_attempt_at", 0));
-}
+#include "certmgr/notify/condition.h"
 
 static void look_at(int64_t *look_ms, int64_t now_ms, int64_t when_ms)
 {
     if (when_ms > now_ms && when_ms < *look_ms)
         *look_ms = when_ms;
 }
-
-/* ---- one credential -------------------------------------------------------------------------- */
 
 struct subject {
     const struct notice_rules *rules;
@@ -77,9 +35,10 @@ static void set_where(const struct subject *s, json_t *condition, const char *se
     const char *account = cm_json_str_or(s->credential, "account", "");
     cm_json_set_str(condition, "path", path);
     if (server)
-        set_text(condition, "where", cm_asprintf("server %s, credential %s", server, s->ulid));
+        condition_text(condition, "where",
+                       cm_asprintf("server %s, credential %s", server, s->ulid));
     else
-        set_text(
+        condition_text(
             condition, "where",
             cm_asprintf("credential %s%s%s", s->ulid, account[0] ? ", account " : "", account));
 }
@@ -111,6 +70,12 @@ static bool by_hand(const struct subject *s)
            !cm_json_bool(s->credential, "paused", false);
 }
 
+/* People bring its certificates, with their keys. */
+static bool imported(const struct subject *s)
+{
+    return strcmp(cm_json_str_or(s->credential, "provider", ""), "import") == 0;
+}
+
 /* The CSR that waits for its certificate, or NULL. */
 static const json_t *csr_of(const struct subject *s)
 {
@@ -129,13 +94,14 @@ static void order_rule(const struct subject *s)
     const json_t *error = cm_json_obj(s->credential, "error");
     bool serving = s->serves && s->not_after > s->rules->now_ms;
     snprintf(key, sizeof(key), "order:%s", s->ulid);
-    json_t *c = add(s->open, key, "order_failed", serving ? LEVEL_OPEN : LEVEL_CRITICAL);
+    json_t *c =
+        condition_open(s->open, key, "order_failed", serving ? CONDITION_OPEN : CONDITION_CRITICAL);
     if (!c)
         return;
-    set_text(c, "title", cm_asprintf("Order for %s failed", s->name));
+    condition_text(c, "title", cm_asprintf("Order for %s failed", s->name));
     set_where(s, c, NULL);
     if (error)
-        set_error(c, error);
+        condition_error(c, error);
     else
         cm_json_set_str(c, "what", "The order failed; a new attempt is under way");
     if (attempts < 1)
@@ -156,13 +122,14 @@ static void revoke_rule(const struct subject *s)
     if (!error && !unheard)
         return;
     snprintf(key, sizeof(key), "revoke:%s", s->ulid);
-    json_t *c = add(s->open, key, "revocation_failed", stolen ? LEVEL_CRITICAL : LEVEL_OPEN);
+    json_t *c = condition_open(s->open, key, "revocation_failed",
+                               stolen ? CONDITION_CRITICAL : CONDITION_OPEN);
     if (!c)
         return;
-    set_text(c, "title", cm_asprintf("Revocation of %s failed", s->name));
+    condition_text(c, "title", cm_asprintf("Revocation of %s failed", s->name));
     set_where(s, c, NULL);
     if (error) {
-        set_error(c, error);
+        condition_error(c, error);
     } else {
         cm_json_set_str(c, "what", "No server with the key has sent the revocation to the CA");
         cm_json_set_str(c, "hint",
@@ -180,7 +147,7 @@ static int renewal_level(const struct subject *s, bool automatic, int64_t point)
     bool late = automatic ? now - point > (s->not_after - point) / 10 : left < life / 3;
     if (!late)
         return 0;
-    return left < life / 10 ? LEVEL_TENTH : left < life / 5 ? LEVEL_FIFTH : LEVEL_OPEN;
+    return left < life / 10 ? CONDITION_TENTH : left < life / 5 ? CONDITION_FIFTH : CONDITION_OPEN;
 }
 
 /* From the day on which its renewal was due: somebody has to go to the CA. */
@@ -196,22 +163,35 @@ static void csr_rule(const struct subject *s)
     look_at(s->look_ms, now, s->not_after - life / 10 + 1);
     look_at(s->look_ms, now, s->not_after);
     snprintf(key, sizeof(key), "csr:%s", s->ulid);
-    json_t *c = add(s->open, key, "csr_waits",
-                    left < life / 10  ? LEVEL_TENTH
-                    : left < life / 5 ? LEVEL_FIFTH
-                                      : LEVEL_OPEN);
+    json_t *c = condition_open(s->open, key, "csr_waits",
+                               left < life / 10  ? CONDITION_TENTH
+                               : left < life / 5 ? CONDITION_FIFTH
+                                                 : CONDITION_OPEN);
     if (!c)
         return;
     cm_time_format(s->not_after, date);
-    set_text(c, "title", cm_asprintf("%s needs a new certificate, by hand", s->name));
+    condition_text(c, "title", cm_asprintf("%s needs a new certificate, by hand", s->name));
     set_where(s, c, NULL);
-    set_text(c, "path", cm_asprintf("/credentials/%s/csr", s->ulid));
-    set_text(
+    condition_text(c, "path", cm_asprintf("/credentials/%s/csr", s->ulid));
+    condition_text(
         c, "what",
         cm_asprintf("The CSR waits for its certificate; the present one ends at %.19sZ", date));
     cm_json_set_str(c, "hint",
                     "Send the CSR to the CA and hand in the certificate that comes back");
     cm_json_set_time(c, "since", cm_json_time(out, "at", 0));
+}
+
+/* What to do about a certificate that nothing renews. */
+static void set_way_on(const struct subject *s, json_t *condition)
+{
+    if (imported(s))
+        condition_text(condition, "hint",
+                       cm_asprintf("This certificate was imported and is not renewed by itself: "
+                                   "import the next one: certmgr import FILE --credential %s",
+                                   s->ulid));
+    else
+        cm_json_set_str(condition, "hint",
+                        "This certificate is not renewed by itself: submit a request");
 }
 
 static void renewal_rule(const struct subject *s)
@@ -235,16 +215,16 @@ static void renewal_rule(const struct subject *s)
     if (level == 0)
         return;
     snprintf(key, sizeof(key), "renewal:%s", s->ulid);
-    json_t *c = add(s->open, key, "renewal_missed", level);
+    json_t *c = condition_open(s->open, key, "renewal_missed", level);
     if (!c)
         return;
     cm_time_format(s->not_after, date);
-    set_text(c, "title", cm_asprintf("Renewal of %s is overdue", s->name));
+    condition_text(c, "title", cm_asprintf("Renewal of %s is overdue", s->name));
     set_where(s, c, NULL);
-    set_text(c, "what",
-             cm_asprintf("The certificate ends at %.19sZ and has not been renewed", date));
+    condition_text(c, "what",
+                   cm_asprintf("The certificate ends at %.19sZ and has not been renewed", date));
     if (!automatic)
-        cm_json_set_str(c, "hint", "This certificate is not renewed by itself: submit a request");
+        set_way_on(s, c);
     cm_json_set_time(c, "since", point);
     cm_json_set_time(c, "next_at", cm_json_time(s->credential, "next_action_at", 0));
 }
@@ -258,12 +238,12 @@ static void ari_rule(const struct subject *s)
     if (!url)
         return;
     snprintf(key, sizeof(key), "ari:%s", s->ulid);
-    json_t *c = add(s->open, key, "ca_explains", LEVEL_OPEN);
+    json_t *c = condition_open(s->open, key, "ca_explains", CONDITION_OPEN);
     if (!c)
         return;
-    set_text(c, "title", cm_asprintf("The CA wants the certificate of %s renewed", s->name));
+    condition_text(c, "title", cm_asprintf("The CA wants the certificate of %s renewed", s->name));
     set_where(s, c, NULL);
-    set_text(c, "what", cm_asprintf("It gives its reason at %.300s", url));
+    condition_text(c, "what", cm_asprintf("It gives its reason at %.300s", url));
     cm_json_set_str(c, "hint", "It is renewed at the time that the CA proposes; read why");
     cm_json_set_time(c, "next_at", cm_json_time(s->credential, "next_action_at", 0));
 }
@@ -272,15 +252,17 @@ static void expired_rule(const struct subject *s)
 {
     char key[NOTICE_KEY_MAX], date[CM_TIME_TEXT];
     snprintf(key, sizeof(key), "expired:%s", s->ulid);
-    json_t *c = add(s->open, key, "expired", LEVEL_OVER);
+    json_t *c = condition_open(s->open, key, "expired", CONDITION_OVER);
     if (!c)
         return;
     cm_time_format(s->not_after, date);
-    set_text(c, "title", cm_asprintf("The certificate of %s has expired", s->name));
+    condition_text(c, "title", cm_asprintf("The certificate of %s has expired", s->name));
     set_where(s, c, NULL);
-    set_text(c, "what", cm_asprintf("It ended at %.19sZ; clients refuse it", date));
+    condition_text(c, "what", cm_asprintf("It ended at %.19sZ; clients refuse it", date));
     cm_json_set_time(c, "since", s->not_after);
     cm_json_set_time(c, "next_at", cm_json_time(s->credential, "next_action_at", 0));
+    if (imported(s))
+        set_way_on(s, c);
 }
 
 /* ---- deployment ------------------------------------------------------------------------------ */
@@ -330,20 +312,20 @@ static void deploy_rule(const struct subject *s, const char *server, const json_
         return;
     look_at(s->look_ms, s->rules->now_ms, due);
     snprintf(key, sizeof(key), "deploy:%s:%.63s", s->ulid, server);
-    json_t *c = add(s->open, key, "deploy_failed", LEVEL_OPEN);
+    json_t *c = condition_open(s->open, key, "deploy_failed", CONDITION_OPEN);
     if (!c)
         return;
     set_where(s, c, server);
     if (failed) {
-        set_text(c, "title", cm_asprintf("Deployment of %s on %s failed", s->name, server));
-        set_error(c, cm_json_obj(receipt, "error"));
+        condition_text(c, "title", cm_asprintf("Deployment of %s on %s failed", s->name, server));
+        condition_error(c, cm_json_obj(receipt, "error"));
         cm_json_set_time(c, "since", cm_json_time(receipt, "at", 0));
         return;
     }
-    set_text(c, "title", cm_asprintf("%s is not deployed on %s", s->name, server));
+    condition_text(c, "title", cm_asprintf("%s is not deployed on %s", s->name, server));
     cm_json_set_str(c, "what", "The server has not confirmed the present certificate");
-    set_text(c, "hint",
-             cm_asprintf("Look whether certmgr runs on %s and reaches the manager", server));
+    condition_text(c, "hint",
+                   cm_asprintf("Look whether certmgr runs on %s and reaches the manager", server));
     cm_json_set_time(c, "since", cm_json_time(s->credential, "issued_at", 0));
     if (s->rules->now_ms < due)
         cm_json_set_bool(c, "hold", true); /* after a failure: not well before it is confirmed */
@@ -394,202 +376,4 @@ void notice_rules_credential(const struct notice_rules *rules, const json_t *cre
     renewal_rule(&s);
     ari_rule(&s);
     deploy_rules(&s, receipts);
-}
-
-/* ---- the fleet ------------------------------------------------------------------------------- */
-
-void notice_rules_server(const struct notice_rules *rules, const char *name, int64_t last_seen_ms,
-                         bool watched, json_t *open)
-{
-    char key[NOTICE_KEY_MAX];
-    if (rules->now_ms - last_seen_ms <= rules->silent_after_ms)
-        return;
-    snprintf(key, sizeof(key), "silent:%.63s", name);
-    json_t *c = add(open, key, "server_silent", LEVEL_OPEN);
-    if (!c)
-        return;
-    set_text(c, "title", cm_asprintf("Server %s is silent", name));
-    set_text(c, "where", cm_asprintf("server %s", name));
-    cm_json_set_str(c, "what", "It does not replicate: new certificates do not reach it");
-    set_text(c, "hint",
-             cm_asprintf("Look whether certmgr runs on %s and reaches the manager's replication "
-                         "port; if the server is gone for good: certmgr server remove %s",
-                         name, name));
-    cm_json_set_str(c, "path", "/servers");
-    cm_json_set_time(c, "since", last_seen_ms);
-    if (!watched)
-        cm_json_set_bool(c, "hold", true);
-}
-
-void notice_rules_trust(const struct notice_rules *rules, int64_t expires_ms, json_t *open)
-{
-    int64_t life = KF_TRUST_DAYS * DAY_MS, left = expires_ms - rules->now_ms;
-    int level = left <= 0          ? LEVEL_OVER
-                : left < life / 10 ? LEVEL_TENTH
-                : left < life / 5  ? LEVEL_FIFTH
-                : left < life / 3  ? LEVEL_OPEN
-                                   : 0;
-    char date[CM_TIME_TEXT];
-    json_t *c = level > 0 ? add(open, "trust:root", "trust_root", level) : NULL;
-    if (!c)
-        return;
-    cm_time_format(expires_ms, date);
-    cm_json_set_str(c, "title",
-                    left <= 0 ? "The trust root has expired" : "The trust root is about to expire");
-    cm_json_set_str(c, "where", "the fleet's trust root (trust:root)");
-    set_text(c, "what",
-             cm_asprintf("It ends at %.19sZ and has not been renewed; after that, servers believe "
-                         "no new document",
-                         date));
-    cm_json_set_str(c, "hint",
-                    "The manager renews it daily: look at the log of certmgr on the "
-                    "manager for the key agent's errors");
-    cm_json_set_str(c, "path", "/status");
-    cm_json_set_time(c, "since", expires_ms - life / 3);
-}
-
-/* ---- the manager's own state ----------------------------------------------------------------- */
-
-static void map_rule(int percent, json_t *open)
-{
-    bool refuses = percent >= CS_MAP_REFUSE;
-    json_t *c = percent >= CS_MAP_WARN
-                    ? add(open, "store:map", "store_full", refuses ? LEVEL_CRITICAL : LEVEL_OPEN)
-                    : NULL;
-    if (!c)
-        return;
-    set_text(c, "title", cm_asprintf("The certificate store is %d %% full", percent));
-    cm_json_set_str(c, "where", "the manager's certificate store");
-    cm_json_set_str(c, "what",
-                    refuses ? "New credentials are refused; existing ones are still renewed"
-                            : "At 90 % new credentials are refused");
-    cm_json_set_str(c, "hint", "Delete what is no longer needed (certmgr store stat)");
-    cm_json_set_str(c, "path", "/status");
-}
-
-static void scrub_rule(size_t problems, json_t *open)
-{
-    json_t *c = problems > 0 ? add(open, "store:scrub", "store_damaged", LEVEL_CRITICAL) : NULL;
-    if (!c)
-        return;
-    cm_json_set_str(c, "title", "The certificate store is damaged");
-    cm_json_set_str(c, "where", "the manager's certificate store");
-    set_text(c, "what", cm_asprintf("The weekly reading found %zu problems", problems));
-    cm_json_set_str(c, "hint",
-                    "Look at certmgr store stat --json, check the disk, and restore a "
-                    "backup when documents are lost");
-    cm_json_set_str(c, "path", "/status");
-}
-
-static void hold_rule(int64_t since_ms, json_t *open)
-{
-    json_t *c = since_ms > 0 ? add(open, "store:hold", "on_hold", LEVEL_CRITICAL) : NULL;
-    if (!c)
-        return;
-    cm_json_set_str(c, "title", "The manager is on hold after a restore");
-    cm_json_set_str(c, "where", "the manager");
-    cm_json_set_str(c, "what", "No orders, no deployment, no changes until its servers answered");
-    cm_json_set_str(c, "hint",
-                    "certmgr hold tells whom it waits for; certmgr hold release ends it");
-    cm_json_set_str(c, "path", "/status");
-    cm_json_set_time(c, "since", since_ms);
-}
-
-static void reader_rule(int64_t pid, json_t *open)
-{
-    json_t *c = pid > 0 ? add(open, "store:reader", "stuck_reader", LEVEL_OPEN) : NULL;
-    if (!c)
-        return;
-    cm_json_set_str(c, "title", "The certificate store grows because of a stuck reader");
-    cm_json_set_str(c, "where", "the manager's certificate store");
-    set_text(c, "what",
-             cm_asprintf("Process %lld reads an old snapshot for more than %d minutes; what is "
-                         "replaced meanwhile cannot be used again",
-                         (long long)pid, CS_READER_MAX_MS / 60000));
-    cm_json_set_str(c, "hint", "Look what the process is (ps) and end it");
-    cm_json_set_str(c, "path", "/status");
-}
-
-static void refused_rule(const json_t *newest, size_t count, json_t *open)
-{
-    json_t *c = newest ? add(open, "store:refused", "documents_refused", LEVEL_OPEN) : NULL;
-    if (!c)
-        return;
-    set_text(c, "title",
-             count == 1 ? cm_strdup("A peer's document was refused")
-                        : cm_asprintf("%zu documents of peers were refused", count));
-    set_text(c, "where",
-             cm_asprintf("%.200s, brought by %.100s", cm_json_str_or(newest, "id", "?"),
-                         cm_json_str_or(newest, "peer", "?")));
-    set_text(c, "what", cm_asprintf("%.300s", cm_json_str_or(newest, "reason", "?")));
-    cm_json_set_str(c, "hint",
-                    "Nothing of them counts. Find out who wrote them (certmgr replication refused) "
-                    "and take that access away; certmgr replication clear empties the list");
-    cm_json_set_str(c, "path", "/status");
-    cm_json_set_time(c, "since", cm_json_time(newest, "at", 0));
-}
-
-void notice_rules_store(const struct notice_store *store, json_t *open)
-{
-    map_rule(store->map_percent, open);
-    scrub_rule(store->scrub_problems, open);
-    hold_rule(store->held_since_ms, open);
-    reader_rule(store->stuck_reader, open);
-    refused_rule(store->refused, store->refused_count, open);
-}
-
-static void fleet_rule(const char *key, const json_t *alarm, json_t *open)
-{
-    static const char *const taken[] = {"title", "where", "what", "hint"};
-    int64_t level = cm_json_int(alarm, "level", LEVEL_OPEN);
-    json_t *c = add(open, key, cm_json_str_or(alarm, "kind", "fleet"),
-                    level >= LEVEL_OPEN && level <= LEVEL_OVER ? (int)level : LEVEL_OPEN);
-    for (size_t i = 0; c && i < sizeof(taken) / sizeof(taken[0]); i++)
-        cm_json_set_str(c, taken[i], cm_json_str(alarm, taken[i]));
-    if (!c)
-        return;
-    cm_json_set_str(c, "path", "/servers");
-    cm_json_set_time(c, "since", cm_json_time(alarm, "since", 0));
-}
-
-void notice_rules_alarm(const char *key, const json_t *alarm, json_t *open)
-{
-    bool clock = strcmp(cm_json_str_or(alarm, "kind", ""), "clock") == 0;
-    if (cm_json_str(alarm, "title")) {
-        fleet_rule(key, alarm, open);
-        return;
-    }
-    json_t *c = add(open, key, clock ? "clock" : "ca_failing", LEVEL_CRITICAL);
-    if (!c)
-        return;
-    cm_json_set_str(c, "title",
-                    clock ? "The clock cannot be believed" : "Many renewals at one CA fail");
-    cm_json_set_str(c, "where", clock ? "the manager" : cm_json_str(alarm, "directory"));
-    cm_json_set_str(c, "what", cm_json_str(alarm, "what"));
-    cm_json_set_str(c, "hint", cm_json_str(alarm, "hint"));
-    cm_json_set_str(c, "path", "/status");
-    cm_json_set_time(c, "since", cm_json_time(alarm, "since", 0));
-}
-
-void notice_rules_second(const json_t *told, json_t *open)
-{
-    const char *server = cm_json_str(told, "server"), *id = cm_json_str_or(told, "id", "?");
-    json_t *c = told ? add(open, "fleet:second_manager", "second_manager", LEVEL_CRITICAL) : NULL;
-    if (!c)
-        return;
-    cm_json_set_str(c, "title", "Two managers are at work");
-    cm_json_set_str(c, "where", server ? server : id);
-    if (server)
-        set_text(c, "what",
-                 cm_asprintf("Server %.63s calls itself the manager and does not follow our trust "
-                             "root",
-                             server));
-    else
-        set_text(c, "what",
-                 cm_asprintf("Somebody else writes %.100s, which only the manager does", id));
-    cm_json_set_str(c, "hint",
-                    "Nothing was overwritten. Decide which one stays, stop the other, remove it "
-                    "from the fleet (certmgr server remove), and let it join again");
-    cm_json_set_str(c, "path", "/status");
-    cm_json_set_time(c, "since", cm_json_time(told, "at", 0));
 }

@@ -17,11 +17,21 @@
 #include "base/core/mem.h"
 #include "certmgr/notify/rules.h"
 
-#define ULID  "01J00000000000000000000000"
-#define HOUR  INT64_C(3600000)
-#define DAY   (24 * HOUR)
-#define NOW   INT64_C(1795313802000) /* 2026-11-22T02:16:42Z */
-#define PRINT "aa11aa11aa11aa11aa11aa11aa11aa11aa11aa11aa11aa11aa11aa11aa11aa11"
+#define ULID      "01J00000000000000000000000"
+#define KEY(kind) kind ":" ULID
+#define HOUR      INT64_C(3600000)
+#define DAY       (24 * HOUR)
+#define NOW       INT64_C(1795313802000) /* 2026-11-22T02:16:42Z */
+#define PRINT     "aa11aa11aa11aa11aa11aa11aa11aa11aa11aa11aa11aa11aa11aa11aa11aa11"
+
+static inline const char *level_text(const json_t *open, const char *key)
+{
+    static char text[40];
+    const json_t *c = json_object_get(open, key);
+    snprintf(text, sizeof(text), "%s%d", cm_json_bool(c, "hold", false) ? "hold " : "",
+             (int)cm_json_int(c, "level", 0));
+    return text;
+}
 
 static inline json_t *error_object(const char *what)
 {
