@@ -9,8 +9,20 @@
 #include "certmgr/engine/former.h"
 #include "certmgr/engine/life.h"
 
+struct keep {
+    struct keep *next; /* of those that are tried again */
+    struct engine *engine;
+    char id[CS_ID_MAX + 1];
+    json_t *members;
+    bool again; /* the certificate is gone from its credential: nobody else has it any more */
+    cs_published_fn done;
+    void *arg;
+};
+
 struct eng_archiver {
-    struct cm_timer *timer;
+    struct cm_timer *timer, *retry;
+    struct keep *again; /* what could not be written (a full disk) */
+    size_t again_count;
 };
 
 /* What could not be written (a full disk) is found again by a sweep. */
@@ -32,13 +44,6 @@ static void on_done(void *arg, const struct cs_doc *doc, const struct cm_err *er
 /* ---- archive: documents ------------------------------------------------------------------------
  */
 
-struct keep {
-    struct engine *engine;
-    json_t *members;
-    cs_published_fn done;
-    void *arg;
-};
-
 static int edit_keep(void *arg, json_t *body, struct cm_err *err)
 {
     const struct keep *keep = arg;
@@ -49,19 +54,65 @@ static int edit_keep(void *arg, json_t *body, struct cm_err *err)
     return 0;
 }
 
-static void on_kept(void *arg, const struct cs_doc *doc, const struct cm_err *err)
+static void keep_free(struct keep *keep)
 {
-    struct keep *keep = arg;
-    if (keep->done)
-        keep->done(keep->arg, doc, err);
-    else
-        on_done(keep->engine, doc, err);
     json_decref(keep->members);
     cm_free(keep);
 }
 
-void eng_archive(struct engine *engine, const char *ulid, const json_t *credential, const char *why,
-                 cs_published_fn done, void *arg)
+/* Disk, store or key agent fail for a while; the same document may be written later. */
+static bool keep_later(struct keep *keep, int code)
+{
+    struct eng_archiver *archiver = keep->engine->dead ? NULL : keep->engine->archiver;
+    bool passes = code == CM_EFULL || code == CM_EIO || code == CM_EBUSY || code == CM_ECLOSED;
+    if (!passes || !archiver || archiver->again_count == ARCHIVE_AGAIN_MOST)
+        return false;
+    keep->next = archiver->again;
+    archiver->again = keep;
+    archiver->again_count++;
+    cm_timer_start(archiver->retry, ARCHIVE_RETRY_MS);
+    return true;
+}
+
+static void on_kept(void *arg, const struct cs_doc *doc, const struct cm_err *err)
+{
+    struct keep *keep = arg;
+    if (keep->again) {
+        if (keep->done)
+            keep->done(keep->arg, doc, NULL);
+        keep->done = NULL;
+        if (err)
+            cm_log_err(CM_LOG_WARN, "engine", err);
+        if (err && keep_later(keep, err->code))
+            return;
+    } else if (keep->done) {
+        keep->done(keep->arg, doc, err);
+    } else {
+        on_done(keep->engine, doc, err);
+    }
+    keep_free(keep);
+}
+
+static void keep_now(struct keep *keep)
+{
+    eng_edit(keep->engine, keep->id, "archive", edit_keep, on_kept, keep);
+}
+
+static void on_retry(void *arg)
+{
+    struct eng_archiver *archiver = arg;
+    struct keep *keep = archiver->again;
+    archiver->again = NULL;
+    archiver->again_count = 0;
+    while (keep) {
+        struct keep *next = keep->next;
+        keep_now(keep);
+        keep = next;
+    }
+}
+
+static struct keep *keep_new(struct engine *engine, const char *ulid, const json_t *credential,
+                             const char *why)
 {
     static const char *const kept[] = {
         "chain",     "root",      "fingerprint",       "san",     "issuer",         "not_before",
@@ -69,7 +120,7 @@ void eng_archive(struct engine *engine, const char *ulid, const json_t *credenti
         "issued_by"};
     bool former = strcmp(why, "superseded") == 0 || strcmp(why, "compromised") == 0;
     struct keep *keep = cm_calloc(1, sizeof(*keep));
-    *keep = (struct keep){.engine = engine, .members = json_object(), .done = done, .arg = arg};
+    *keep = (struct keep){.engine = engine, .members = json_object()};
     for (size_t i = 0; i < sizeof(kept) / sizeof(kept[0]); i++)
         json_object_set(keep->members, kept[i], json_object_get(credential, kept[i]));
     if (former) /* the CA is to hear of it, when the new one serves (former.c) */
@@ -77,9 +128,29 @@ void eng_archive(struct engine *engine, const char *ulid, const json_t *credenti
     cm_json_set_str(keep->members, "credential", ulid);
     cm_json_set_str(keep->members, "why", why);
     cm_json_set_time(keep->members, "archived_at", cm_now_ms());
-    CM_AUTO_STR id =
-        cm_asprintf("archive:%s-%.16s", ulid, cm_json_str_or(credential, "fingerprint", "0"));
-    eng_edit(engine, id, "archive", edit_keep, on_kept, keep);
+    snprintf(keep->id, sizeof(keep->id), "archive:%s-%.16s", ulid,
+             cm_json_str_or(credential, "fingerprint", "0"));
+    return keep;
+}
+
+void eng_archive(struct engine *engine, const char *ulid, const json_t *credential, const char *why,
+                 cs_published_fn done, void *arg)
+{
+    struct keep *keep = keep_new(engine, ulid, credential, why);
+    keep->done = done;
+    keep->arg = arg;
+    keep_now(keep);
+}
+
+void eng_archive_former(struct engine *engine, const char *ulid, const json_t *former,
+                        cs_published_fn done, void *arg)
+{
+    struct keep *keep =
+        keep_new(engine, ulid, former, cm_json_obj(former, "revocation") ? "revoked" : "replaced");
+    keep->again = true;
+    keep->done = done;
+    keep->arg = arg;
+    keep_now(keep);
 }
 
 /* ---- removal ------------------------------------------------------------------------------------
@@ -214,6 +285,7 @@ void eng_archive_start(struct engine *engine)
 {
     engine->archiver = cm_calloc(1, sizeof(*engine->archiver));
     engine->archiver->timer = cm_timer_new(engine->env.loop, on_sweep, engine);
+    engine->archiver->retry = cm_timer_new(engine->env.loop, on_retry, engine->archiver);
     cm_timer_start(engine->archiver->timer, 0);
 }
 
@@ -222,6 +294,12 @@ void eng_archive_stop(struct engine *engine)
     if (!engine->archiver)
         return;
     cm_timer_free(engine->archiver->timer);
+    cm_timer_free(engine->archiver->retry);
+    while (engine->archiver->again) {
+        struct keep *keep = engine->archiver->again;
+        engine->archiver->again = keep->next;
+        keep_free(keep);
+    }
     cm_free(engine->archiver);
     engine->archiver = NULL;
 }

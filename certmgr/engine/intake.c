@@ -421,8 +421,7 @@ static void on_handed(struct intake *intake)
 {
     CM_AUTO_STR id = cm_asprintf("keyfile:%s", intake->credential);
     if (intake->former)
-        eng_archive(intake->engine, intake->credential, intake->former,
-                    cm_json_obj(intake->former, "revocation") ? "revoked" : "replaced", NULL, NULL);
+        eng_archive_former(intake->engine, intake->credential, intake->former, NULL, NULL);
     eng_edit(intake->engine, id, "keyfile", edit_handed, on_answered, intake);
 }
 

@@ -76,7 +76,7 @@ static int edit_keyfile(void *arg, json_t *body, struct cm_err *err)
     if (strcmp(cm_json_str_or(body, "fingerprint", ""),
                cm_json_str_or(call->value, "fingerprint", "")) == 0)
         return 1; /* written before a crash */
-    CM_AUTO_JSON credential = cs_get_body(call->job->engine->env.store, call->job->id);
+    CM_AUTO_JSON credential = cs_peek_body(call->job->engine->env.store, call->job->id);
     json_object_del(body, "root");
     json_object_del(body, "serve_from");
     json_object_update(body, call->value);
@@ -144,9 +144,8 @@ static void write_all(struct job *job, const struct kf_chain *chain)
              write_call(job, keyfile_members(job, chain, activation)));
     const char *old = cm_json_str(job->credential, "fingerprint");
     if (old && cm_json_str(job->credential, "chain") && strcmp(old, chain->info.fingerprint) != 0)
-        eng_archive(job->engine, job->ulid, job->credential,
-                    cm_json_obj(job->credential, "revocation") ? "revoked" : "replaced", on_written,
-                    write_call(job, NULL));
+        eng_archive_former(job->engine, job->ulid, job->credential, on_written,
+                           write_call(job, NULL));
     job_challenge_empty(job, on_written, write_call(job, NULL));
     job_dns_drop(job);
     eng_dns_release(job->engine, job->ulid);

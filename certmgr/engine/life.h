@@ -6,13 +6,14 @@
 
 #include "certmgr/engine/internal.h"
 
-#define REVOKE_HOLDER_MS  600000 /* a holder's time to revoke by the certificate's key */
-#define ARCHIVE_DAYS      30     /* an archived certificate is kept so long after its end */
-#define ARCHIVE_SWEEP_MS  INT64_C(86400000)
-#define ARCHIVE_SWEEP_MAX 500 /* removed by one sweep; the next one follows soon */
-#define ARCHIVE_AGAIN_MS  60000
-#define ARCHIVE_RETRY_MS  5000 /* after a write that failed */
-#define ARCHIVE_NAME_TEXT 64
+#define REVOKE_HOLDER_MS   600000 /* a holder's time to revoke by the certificate's key */
+#define ARCHIVE_DAYS       30     /* an archived certificate is kept so long after its end */
+#define ARCHIVE_SWEEP_MS   INT64_C(86400000)
+#define ARCHIVE_SWEEP_MAX  500 /* removed by one sweep; the next one follows soon */
+#define ARCHIVE_AGAIN_MS   60000
+#define ARCHIVE_RETRY_MS   5000 /* after a write that failed */
+#define ARCHIVE_AGAIN_MOST 1000 /* replaced certificates that wait for another attempt */
+#define ARCHIVE_NAME_TEXT  64
 
 /* ---- revoke.c ---- */
 bool eng_revoke_by_key(const json_t *credential);
@@ -40,10 +41,16 @@ void eng_tombstone(json_t *body);
 
 /* ---- archive.c (manager) ---- */
 /* A certificate goes: archive:<ulid>-<fingerprint's first 16 digits>, without keys.  why:
- * "replaced", "revoked", "deleted"; "superseded" and "compromised": the CA is to revoke it
- * (former.h). done may be NULL. */
+ * "deleted"; "superseded" and "compromised": the CA is to revoke it (former.h).  done may be NULL.
+ */
 void eng_archive(struct engine *engine, const char *ulid, const json_t *credential, const char *why,
                  cs_published_fn done, void *arg);
+/* Another certificate has taken the place of former's (a credential's body):
+ * archive:<ulid>-<fingerprint's first 16 digits>, without keys.  What meets a full disk (or a store
+ * or key agent that fails) is tried again every ARCHIVE_RETRY_MS, of ARCHIVE_AGAIN_MOST
+ * certificates at most.  done (may be NULL) is told after the first attempt, and of no error. */
+void eng_archive_former(struct engine *engine, const char *ulid, const json_t *former,
+                        cs_published_fn done, void *arg);
 void eng_archive_start(struct engine *engine);
 void eng_archive_stop(struct engine *engine);
 /* A credential changed: revoked and wished away, or gone. */
