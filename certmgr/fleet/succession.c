@@ -4,12 +4,15 @@
 #include <string.h>
 
 #include "base/core/bytes.h"
+#include "base/core/clock.h"
 #include "base/core/json.h"
 #include "base/core/log.h"
 #include "base/core/mem.h"
 #include "base/core/step.h"
 #include "certmgr/fleet/fleet_internal.h"
 #include "certstore/schema.h"
+#include "keyfile/envelope.h"
+#include "keyfile/rewrap.h"
 
 #define TABLE "state"
 #define KEY   "succession" /* {mark} of the last complete pass */
@@ -155,12 +158,57 @@ static void find_secrets(struct renewing *r)
         note_secret(r, former, "sealed_key");
 }
 
+static bool lists(const struct kf_envelope *envelope, const struct kf_server *server)
+{
+    uint8_t ski[KF_SKI_SIZE];
+    return kf_seal_ski(server->seal_b64, ski, NULL) == 0 && kf_envelope_lists(envelope, ski);
+}
+
+/* Can this manager open it, and is there another one, or a standby, that cannot? */
+static bool lacks_somebody(const struct succession *s, const char *sealed)
+{
+    const struct kf_trust *trust = fleet_trust(s->fleet);
+    struct kf_envelope envelope;
+    uint8_t *der = NULL;
+    size_t len = 0, text_len = strlen(sealed);
+    bool lacks = false;
+    if (text_len == 0 || text_len > 2 * KF_ENVELOPE_MAX ||
+        cm_b64_decode(sealed, text_len, &der, &len) < 0)
+        return false;
+    if (kf_envelope_check(der, len, &envelope, NULL) == 0 &&
+        lists(&envelope, kf_trust_server(trust, s->fleet->self))) {
+        for (size_t i = 0; i < kf_trust_count(trust); i++) {
+            const struct kf_server *server = kf_trust_at(trust, i);
+            if (server->state == KF_ACTIVE && (server->manager || server->standby))
+                lacks = lacks || !lists(&envelope, server);
+        }
+    }
+    cm_free(der);
+    return lacks;
+}
+
+/* The key of an imported certificate is in the servers' envelope: the task seals that again
+ * (certmgr/engine/rewrap.c), as when other servers get it. */
+static bool ask_for_sealing(const struct succession *s, json_t *body)
+{
+    const char *status = cm_json_str_or(body, "status", "");
+    if (strcmp(cm_json_str_or(body, "type", ""), "credential") != 0 ||
+        strcmp(cm_json_str_or(body, "provider", ""), "import") != 0 ||
+        (strcmp(status, "issued") != 0 && strcmp(status, "expired") != 0) ||
+        !lacks_somebody(s, cm_json_str_or(body, "sealed_key", "")))
+        return false;
+    cm_json_set_str(body, "status", "update_servers");
+    cm_json_set_time(body, "next_action_at", cm_now_ms());
+    return true;
+}
+
 static void renew(struct succession *s, const struct cs_doc *doc, bool resign)
 {
     struct renewing *r = cm_calloc(1, sizeof(*r));
     *r = (struct renewing){
         .s = s, .body = json_deep_copy(doc->body), .serial = doc->serial, .resign = resign};
     find_secrets(r);
+    r->changed = ask_for_sealing(s, r->body);
     s->open++;
     reseal_next(r);
 }

@@ -1,7 +1,9 @@
 /*
  * What a manager has to do after the trust root changed hands: the managers' secrets are sealed for
  * who is manager or standby now, and documents that another manager (or an older key) signed are
- * signed again, so that servers which learn of them later can verify them.
+ * signed again, so that servers which learn of them later can verify them.  Imported certificates
+ * whose key somebody of them cannot open become *update_servers*: the manager's task seals it
+ * again.
  *
  * One pass over the store, a slice at a time; done once for each set of recipients and sign key
  * (table "state"), begun again when it was interrupted.

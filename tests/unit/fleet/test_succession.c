@@ -319,6 +319,45 @@ static void nested_secrets_are_sealed_for_a_standby(void **state)
 }
 
 /* Every server that the limit allows, with names of full length. */
+static void publish_import(const char *id, const char *sealed)
+{
+    publish(&alpha, json_pack("{s:s, s:s, s:s, s:s, s:s, s:[s], s:[s], s:s, s:i}", "_id", id,
+                              "type", "credential", "status", "issued", "provider", "import",
+                              "key_type", "P-256", "servers", "alpha", "host_names",
+                              "www.example.com", "sealed_key", sealed, "key_generation", 1));
+}
+
+static const char *status_of(const char *id, json_t **keep)
+{
+    json_decref(*keep);
+    *keep = cs_get_body(alpha.store, id);
+    return cm_json_str_or(*keep, "status", "");
+}
+
+/* The task is told to seal again what the new standby cannot open, and nothing else. */
+static void imported_keys_follow_a_new_standby(void **state)
+{
+    (void)state;
+    static const char first[] = "credential:01J00000000000000000000001";
+    static const char second[] = "credential:01J00000000000000000000002";
+    static const char damaged[] = "credential:01J00000000000000000000003";
+    CM_AUTO_STR before = account_key("before");
+    CM_AUTO_JSON keep = NULL;
+    publish_import(first, before);
+    publish_import(damaged, "AAAA");
+    make_standby();
+    CM_AUTO_STR after = account_key("after");
+    publish_import(second, after);
+    work = succession_new(alpha.loop, alpha.store, alpha.fleet, agent_of(&alpha));
+    succession_look(work);
+    SETTLE_UNTIL(&alpha, pass_done(&alpha));
+    assert_string_equal(status_of(first, &keep), "update_servers");
+    assert_true(cm_json_time(keep, "next_action_at", 0) > 0);
+    assert_string_equal(status_of(second, &keep), "issued");
+    assert_string_equal(status_of(damaged, &keep), "issued");
+    succession_free(work);
+}
+
 static void the_largest_fleet_fits(void **state)
 {
     (void)state;
@@ -363,6 +402,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(proposals_wait, setup, teardown),
         cmocka_unit_test_setup_teardown(the_new_manager_signs_and_seals_again, setup, teardown),
         cmocka_unit_test_setup_teardown(nested_secrets_are_sealed_for_a_standby, setup, teardown),
+        cmocka_unit_test_setup_teardown(imported_keys_follow_a_new_standby, setup, teardown),
         cmocka_unit_test_setup_teardown(the_largest_fleet_fits, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
