@@ -1,8 +1,8 @@
 /*
  * Runs every scenario against one fleet, in order: the first one uses the set-up link.
  *
- * usage: node all.mjs BASE_URL SETUP_LINK FRONT_PID AGENT_PID SLEEPER_PID STANDBY_URL ITS_SETUP_LINK
- * [SCREENSHOT_DIR]; exit 0, or 1 with the failed scenario.  SLEEPER_PID: charlie's front.
+ * usage: node all.mjs BASE_URL SETUP_LINK FRONT_PID AGENT_PID SLEEPER_PID CA_PID STANDBY_URL
+ * ITS_SETUP_LINK [SCREENSHOT_DIR]; exit 0, or 1 with the failed scenario.  SLEEPER_PID: charlie's front.
  */
 import { launch } from "./browser.mjs";
 import * as mainPath from "./main_path.mjs";
@@ -16,10 +16,12 @@ import * as guards from "./guards.mjs";
 import * as rotate from "./rotate.mjs";
 import * as promote from "./promote.mjs";
 
-const [base, setupLink, frontPid, agentPid, sleeper, standbyBase, standbyLink, shots] =
+const [base, setupLink, frontPid, agentPid, sleeper, caPid, standbyBase, standbyLink, shots] =
   process.argv.slice(2);
 const standby = { base: standbyBase, setupLink: standbyLink };
-const pids = { frontPid: Number(frontPid), agentPid: Number(agentPid), sleeper: Number(sleeper) };
+const pids = {
+  frontPid: Number(frontPid), agentPid: Number(agentPid), sleeper: Number(sleeper), caPid: Number(caPid),
+};
 const lab = { base, setupLink, ...pids, standby, shots };
 const browser = await launch();
 let status = 0;

@@ -8,17 +8,24 @@ export const name = "live log";
 function watch() {
   const list = document.querySelector("ol.steps");
   window.counts = [list.children.length];
+  if (list.firstElementChild) list.firstElementChild.marked = true;
   new MutationObserver(() => {
     window.counts.push(list.children.length);
     if (list.firstElementChild) list.firstElementChild.marked ??= true;
   }).observe(list, { childList: true });
 }
 
-async function follow(person) {
+async function follow(person, lab) {
   const { page } = person;
   await person.fillForm("live.example.test\n例え.example.test", ["alpha"], "live.kyr");
-  const credential = await person.submit();
-  await page.evaluate(watch);
+  let credential;
+  process.kill(lab.caPid, "SIGSTOP"); // until we look, however long the page takes to come
+  try {
+    credential = await person.submit();
+    await page.evaluate(watch);
+  } finally {
+    process.kill(lab.caPid, "SIGCONT");
+  }
   const loads = [];
   page.on("load", () => loads.push(page.url()));
   await page.locator('#live-note[data-state="on"]').waitFor();
@@ -28,7 +35,7 @@ async function follow(person) {
       /deployed/i.test(await person.text('[data-part="servers"]'))) || person.text());
   const counts = await page.evaluate(() => window.counts);
   assert.deepEqual(loads, [], "the page was never loaded again");
-  assert.ok(counts.length >= 3, `the log moved: ${counts}`);
+  assert.ok(counts.length >= 2 && counts[0] < counts.at(-1), `the log moved: ${counts}`);
   assert.ok(counts.at(-1) >= 6, `steps: ${counts}`);
   assert.equal(await page.evaluate(() => document.querySelector("ol.steps li").marked), true,
     "steps are added, not written anew");
@@ -85,7 +92,7 @@ async function reconnect(person, lab) {
 export async function run(browser, lab) {
   const person = await Person.come(browser, lab);
   await person.signIn();
-  const credential = await follow(person);
+  const credential = await follow(person, lab);
   await pause(person, credential);
   await reconnect(person, lab);
   await person.leave();

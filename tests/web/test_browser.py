@@ -29,6 +29,7 @@ class InBrowser(unittest.TestCase):
             pids = [str(server.pid_of(process)) for server, process in
                     ((fleet.manager, "front-process"), (fleet.manager, "agent-process"),
                      (fleet.server["charlie"], "front-process"))]
+            pids.append(str(fleet.pebble.processes[-1].child.pid))
             # What it says goes to our own output, so that an end by time limit tells how far it came.
             done = subprocess.run(["node", "all.mjs", base, fleet.manager.setup_link, *pids,
                                    standby, bravo.json("setup-link")["url"], shots],
