@@ -4,6 +4,7 @@
 #include "base/core/mem.h"
 #include "base/core/num.h"
 
+#include <arpa/inet.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
@@ -34,7 +35,7 @@ static const struct config_item items[] = {
      "TLS-ALPN-01 answers (443 where no web server is); 0 = off"},
     {"server", "log_level", CONFIG_TEXT, GLOBAL(log_level), 0, 0, "info",
      "debug, info, warn or error"},
-    {"network", "resolver", CONFIG_TEXT, GLOBAL(resolver), 0, 0, "",
+    {"network", "resolver", CONFIG_SERVERS, GLOBAL(resolver), 0, 0, "",
      "DNS resolver address:port all look-ups start from; default: the system's"},
     {"network", "dns_port", CONFIG_INT, GLOBAL(dns_port), 1, 65535, "53",
      "port of authoritative name servers (other than 53 in a laboratory only)"},
@@ -48,7 +49,7 @@ static const struct config_item items[] = {
      "user of the key agent when started as root"},
     {"process", "socket_group", CONFIG_TEXT, GLOBAL(socket_group), 0, 0, "",
      "group of the API's socket, so that its members may connect; default: root's"},
-    {"notify", "mail_to", CONFIG_WORDS, GLOBAL(notify.mail_to), 0, 0, "",
+    {"notify", "mail_to", CONFIG_MAIL, GLOBAL(notify.mail_to), 0, 0, "",
      "mail addresses that are told of failures, separated by blanks; default: no mail"},
     {"notify", "mail_from", CONFIG_TEXT, GLOBAL(notify.mail_from), 0, 0, "",
      "sender of the mail; default: certmgr@ and the server's name"},
@@ -235,6 +236,72 @@ static int add_format(void *arg, const char *word, struct cm_err *err)
     return 0;
 }
 
+/* The shape alone; smtp_address_ok() of base/net judges it again before it is sent. */
+static int judge_mail(void *arg, const char *word, struct cm_err *err)
+{
+    (void)arg;
+    const char *at = strchr(word, '@');
+    if (at == NULL || at == word || at[1] == '\0' || strchr(at + 1, '@') != NULL ||
+        strpbrk(word, "<>(),;:\"\\") != NULL)
+        return cm_fail(err, CM_EINVAL,
+                       "\"%.100s\" is not a mail address; write name@example.com, several "
+                       "separated by blanks",
+                       word);
+    return 0;
+}
+
+static bool is_port(const char *text)
+{
+    int64_t port;
+    return cm_num_i64(text, 1, 65535, &port) == 0;
+}
+
+/* "192.0.2.1", "192.0.2.1:53", "2001:db8::1", "[2001:db8::1]" or "[2001:db8::1]:53": what c-ares
+ * takes; what it does not take it leaves out without a word. */
+static bool is_server(const char *text)
+{
+    struct in6_addr address; /* the larger one */
+    CM_AUTO_STR host = cm_strdup(text[0] == '[' ? text + 1 : text);
+    if (inet_pton(AF_INET6, text, &address) == 1)
+        return true;
+    char *end = strchr(host, text[0] == '[' ? ']' : ':');
+    const char *port = NULL;
+    if (text[0] == '[' && (end == NULL || (end[1] != '\0' && end[1] != ':')))
+        return false;
+    if (end != NULL) {
+        port = text[0] != '[' ? end + 1 : end[1] == ':' ? end + 2 : NULL;
+        *end = '\0';
+    }
+    return inet_pton(text[0] == '[' ? AF_INET6 : AF_INET, host, &address) == 1 &&
+           (port == NULL || is_port(port));
+}
+
+static int judge_servers(const char *value, struct cm_err *err)
+{
+    const char *p = value;
+    while (*value != '\0') {
+        size_t n = strcspn(p, ",");
+        CM_AUTO_STR server = cm_strndup(p, n);
+        if (!is_server(server))
+            return cm_fail(err, CM_EINVAL,
+                           "\"%.100s\" is not the address of a server; write 192.0.2.1, "
+                           "192.0.2.1:53 or [2001:db8::1]:53, several separated by commas alone",
+                           server);
+        if (p[n] == '\0')
+            break;
+        p += n + 1;
+    }
+    return 0;
+}
+
+static int set_text(const struct config_item *item, char *field, const char *value,
+                    struct cm_err *err)
+{
+    if (cm_strcpy(field, item->size, value) != 0)
+        return cm_fail(err, CM_ELIMIT, "longer than %zu bytes", item->size - 1);
+    return 0;
+}
+
 /* Adds to what stands there already, one blank between two words. */
 static int add_words(char *field, size_t size, const char *value, struct cm_err *err)
 {
@@ -272,14 +339,16 @@ int config_item_set(const struct config_item *item, void *base, const char *valu
 {
     char *field = (char *)base + item->offset;
     int64_t n = 0;
+    int rv;
     if (again && item->kind != CONFIG_ARGV && item->kind != CONFIG_ORIGINS &&
-        item->kind != CONFIG_WORDS)
+        item->kind != CONFIG_MAIL)
         return cm_fail(err, CM_EINVAL, "set twice");
     switch (item->kind) {
     case CONFIG_TEXT:
-        if (cm_strcpy(field, item->size, value) != 0)
-            return cm_fail(err, CM_ELIMIT, "longer than %zu bytes", item->size - 1);
-        return 0;
+        return set_text(item, field, value, err);
+    case CONFIG_SERVERS:
+        rv = judge_servers(value, err);
+        return rv != 0 ? rv : set_text(item, field, value, err);
     case CONFIG_INT:
         if (cm_num_i64(value, item->min, item->max, &n) != 0)
             return cm_fail(err, CM_EINVAL, "write a number from %d to %d", item->min, item->max);
@@ -291,8 +360,9 @@ int config_item_set(const struct config_item *item, void *base, const char *valu
         return set_mode((unsigned *)(void *)field, item, value, err);
     case CONFIG_ARGV:
         return each_word(value, add_argv, field, err);
-    case CONFIG_WORDS:
-        return add_words(field, item->size, value, err);
+    case CONFIG_MAIL:
+        rv = each_word(value, judge_mail, NULL, err);
+        return rv != 0 ? rv : add_words(field, item->size, value, err);
     case CONFIG_ORIGINS:
         return each_word(value, add_origin, base, err);
     case CONFIG_FORMATS: {

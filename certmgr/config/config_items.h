@@ -9,7 +9,8 @@ enum config_kind {
     CONFIG_BOOL,    /* bool: yes/no */
     CONFIG_MODE,    /* unsigned, octal */
     CONFIG_ARGV,    /* struct config_argv: words, continued lines add words */
-    CONFIG_WORDS,   /* char[size]: words, continued lines add words */
+    CONFIG_MAIL,    /* char[size]: mail addresses, continued lines add some */
+    CONFIG_SERVERS, /* char[size]: addresses, each with or without a port, separated by commas */
     CONFIG_ORIGINS, /* origin[] of struct config: words */
     CONFIG_FORMATS, /* kyr and pem flags of struct config_target */
 };

@@ -1,4 +1,5 @@
 /* The configuration file: values, ranges, messages with file, line and nearest match. */
+#include "base/core/mem.h"
 #include "certmgr/config/config.h"
 #include "certmgr/config/config_items.h"
 
@@ -143,6 +144,22 @@ static void test_notify(void **state)
     config_fini(&c);
 }
 
+/* Everything that c-ares takes. */
+static void test_resolver(void **state)
+{
+    static const char *const good[] = {"192.0.2.1",        "192.0.2.1:5353",
+                                       "2001:db8::1",      "[2001:db8::1]",
+                                       "[2001:db8::1]:53", "192.0.2.1:53,[::1]:53,192.0.2.2"};
+    (void)state;
+    for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
+        struct config c;
+        CM_AUTO_STR text = cm_asprintf("[network]\nresolver = %s\n", good[i]);
+        assert_int_equal(load(text, &c, NULL), 0);
+        assert_string_equal(c.resolver, good[i]);
+        config_fini(&c);
+    }
+}
+
 struct refusal {
     const char *text, *expected;
 };
@@ -152,6 +169,19 @@ static const struct refusal refusals[] = {
      "line 2: unknown setting \"ui_prot\" in [server]; did you mean \"ui_port\"?"},
     {"[server]\nui_port = 70000\n", "from 0 to 65535"},
     {"[server]\nui_port = 12x\n", "from 0 to 65535"},
+    {"[network]\n\nresolver = 1.2.3\n",
+     "line 3: resolver: \"1.2.3\" is not the address of a server; write 192.0.2.1, "},
+    {"[network]\nresolver = dns.example\n", "\"dns.example\" is not the address"},
+    {"[network]\nresolver = 192.0.2.1:0\n", "\"192.0.2.1:0\" is not the address"},
+    {"[network]\nresolver = 192.0.2.1:53:53\n", "\"192.0.2.1:53:53\" is not the address"},
+    {"[network]\nresolver = 192.0.2.1,\n", "\"\" is not the address"},
+    {"[network]\nresolver = 192.0.2.1, 192.0.2.2\n", "\" 192.0.2.2\" is not the address"},
+    {"[network]\nresolver = [::1\n", "\"[::1\" is not the address"},
+    {"[network]\nresolver = [::1]53\n", "\"[::1]53\" is not the address"},
+    {"[network]\nresolver = [192.0.2.1]:53\n", "\"[192.0.2.1]:53\" is not the address"},
+    {"[notify]\nmail_to = x\n", "line 2: mail_to: \"x\" is not a mail address; write name@"},
+    {"[notify]\nmail_to = a@example.com\n  b@\n", "line 3: mail_to: \"b@\" is not a mail address"},
+    {"[notify]\nmail_to = a@example.com,b@example.com\n", "separated by blanks"},
     {"[server]\nname = Web_1\n", "use 1 to 63 of a-z 0-9 . -"},
     {"[server]\nname = a\nname = b\n", "set twice"},
     {"[sever]\nname = a\n", "line 2: unknown section [sever]; did you mean [server]?"},
@@ -260,6 +290,7 @@ int main(void)
         cmocka_unit_test(test_programs),    cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_long_line),   cmocka_unit_test(test_missing_file),
         cmocka_unit_test(test_manual_page), cmocka_unit_test(test_notify),
+        cmocka_unit_test(test_resolver),
     };
     return cmocka_run_group_tests(tests, set_up, NULL);
 }
