@@ -189,10 +189,22 @@ static void ca_rows(const struct advice *advice)
 
 void eng_advice_by_hand(json_t *rows, size_t count, size_t all, const char *account)
 {
-    pf_row(rows, "", "by_hand", PF_WARN, NULL,
-           "%zu of %zu names are proved by TXT records that people write (DNS account %s), and the "
-           "certificate is to be renewed by itself: every renewal waits for somebody",
-           count, all, account);
+    if (count == 1 && all == 1)
+        pf_row(rows, "", "by_hand", PF_WARN, NULL,
+               "The name is proved by a TXT record that people write (DNS account %s), and the "
+               "certificate is to be renewed by itself: every renewal waits for somebody",
+               account);
+    else if (count == 1)
+        pf_row(rows, "", "by_hand", PF_WARN, NULL,
+               "1 of %zu names is proved by a TXT record that people write (DNS account %s), and "
+               "the certificate is to be renewed by itself: every renewal waits for somebody",
+               all, account);
+    else
+        pf_row(rows, "", "by_hand", PF_WARN, NULL,
+               "%zu of %zu names are proved by TXT records that people write (DNS account %s), and "
+               "the "
+               "certificate is to be renewed by itself: every renewal waits for somebody",
+               count, all, account);
 }
 
 static void hand_row(const struct advice *advice)

@@ -229,7 +229,7 @@ static void said_at_submit_and_afterwards(void **state)
     h_account(h);
     by_hand(h, "hand.example");
     assert_int_equal(h_submit(h, h_fields("*.hand.example")), 0);
-    assert_true(says(h->notes, "1 of 1 names are proved by TXT records that people write"));
+    assert_true(says(h->notes, "The name is proved by a TXT record that people write"));
     assert_true(says(h->notes, "or pause the renewal"));
     assert_true(says(h->notes, "*.hand.example does not contain hand.example"));
     CM_AUTO_JSON view = NULL;

@@ -146,7 +146,7 @@ static void where_the_challenge_is_written(void **state)
     assert_row("cname_ok", "ok", "_acme-challenge.alias.test is a CNAME");
     assert_row("cname_ok", "ok", "x.people.test (zone people.test)");
     assert_row("challenge_ok", "ok", "the DNS account people covers x.people.test");
-    assert_row("by_hand", "warn", "1 of 1 names are proved by TXT records that people write");
+    assert_row("by_hand", "warn", "The name is proved by a TXT record that people write");
     assert_null(row_at("address_none", 0)); /* dns-01 wants none */
     check(h, h_fields("loop.test"), false);
     assert_row("cname_broken", "warn", "lead back to themselves");
