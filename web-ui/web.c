@@ -4,6 +4,7 @@
  */
 #include "web-ui/web.h"
 
+#include <inttypes.h>
 #include <pwd.h>
 #include <stdio.h>
 #include <string.h>
@@ -245,6 +246,38 @@ static int read_body(struct web_ctx *ctx, struct cm_err *err)
     return read_json(ctx, err);
 }
 
+/* ---- refusals: the detail tells programs what would do (pages have words of their own) ---- */
+
+static void refuse_media(struct web_ctx *ctx)
+{
+    const char *taken = ctx->route->body == BODY_PEM
+                            ? "application/json, application/pem-certificate-chain or "
+                              "application/x-pem-file"
+                            : "application/json";
+    CM_AUTO_STR detail =
+        cm_asprintf("the Content-Type of the body is not taken here; send %s", taken);
+
+    if (ctx->api)
+        web_reply_problem(ctx, 415, NULL, detail, NULL, NULL);
+    else
+        web_reply_status(ctx, 415);
+}
+
+static void refuse_method(struct web_ctx *ctx, unsigned methods)
+{
+    char allow[128];
+    CM_AUTO_STR detail = NULL;
+
+    web_route_allow(methods, allow, sizeof(allow));
+    http_ex_header(ctx->ex, "Allow", allow);
+    detail = cm_asprintf("%s is not done here; allowed: %s",
+                         http_method_name(ctx->req->head.method), allow);
+    if (ctx->api)
+        web_reply_problem(ctx, 405, NULL, detail, NULL, NULL);
+    else
+        web_reply_status(ctx, 405);
+}
+
 static void dispatch(struct web_ctx *ctx)
 {
     const struct http_head *head = &ctx->req->head;
@@ -258,6 +291,8 @@ static void dispatch(struct web_ctx *ctx)
     } else if ((status = read_body(ctx, &err)) != 0) {
         if (err.code)
             web_reply_error(ctx, &err);
+        else if (status == 415)
+            refuse_media(ctx);
         else
             web_reply_status(ctx, status);
     } else if (head->method == HTTP_GET || head->method == HTTP_HEAD) {
@@ -280,11 +315,7 @@ void web_handle(void *arg, struct http_exchange *ex)
     if (ctx->route) {
         dispatch(ctx);
     } else if (methods) {
-        char allow[128];
-
-        web_route_allow(methods, allow, sizeof(allow));
-        http_ex_header(ex, "Allow", allow);
-        web_reply_status(ctx, 405);
+        refuse_method(ctx, methods);
     } else {
         web_reply_status(ctx, 404);
     }
@@ -295,6 +326,12 @@ void web_too_large(void *arg, struct http_exchange *ex)
     struct web *web = arg;
     struct web_ctx *ctx = web_ctx_new(web, ex);
 
+    CM_AUTO_STR detail =
+        cm_asprintf("a body of at most %" PRId64 " bytes is taken here", web_limit(arg, ctx->req));
+
     identify(ctx);
-    web_reply_status(ctx, 413);
+    if (ctx->api)
+        web_reply_problem(ctx, 413, NULL, detail, NULL, NULL);
+    else
+        web_reply_status(ctx, 413);
 }

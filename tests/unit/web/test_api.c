@@ -290,8 +290,34 @@ static void test_body_limit(void **state)
     big[WEB_FORM_MAX + 1] = '\0';
     rig_send(&rig, true, "POST", "/api/v1/requests", JSON, big, &reply);
     assert_status(&reply, 413);
+    CM_AUTO_STR limit = cm_asprintf("a body of at most %d bytes is taken here", WEB_FORM_MAX);
+    assert_has(&reply, limit);
     assert_int_equal(doubles.calls, 0);
     reply_fini(&reply);
+    rig_stop(&rig);
+}
+
+/* A refusal says what would have done. */
+static void test_refusals_say_what_is_taken(void **state)
+{
+    struct rig rig;
+    struct reply reply;
+
+    (void)state;
+    rig_start(&rig);
+    rig_send(&rig, true, "POST", "/api/v1/requests", "Content-Type: text/plain\r\n", "{}", &reply);
+    assert_status(&reply, 415);
+    assert_has(&reply, "the Content-Type of the body is not taken here; send application/json\"");
+    reply_fini(&reply);
+    rig_send(&rig, true, "POST", "/api/v1/roots", "Content-Type: text/plain\r\n", "x", &reply);
+    assert_status(&reply, 415);
+    assert_has(&reply, "send application/json, application/pem-certificate-chain or ");
+    reply_fini(&reply);
+    rig_send(&rig, true, "DELETE", "/api/v1/requests", NULL, NULL, &reply);
+    assert_status(&reply, 405);
+    assert_has(&reply, "DELETE is not done here; allowed: GET, HEAD, POST");
+    reply_fini(&reply);
+    assert_int_equal(doubles.calls, 0);
     rig_stop(&rig);
 }
 
@@ -348,6 +374,7 @@ int main(void)
         cmocka_unit_test(test_accounts),
         cmocka_unit_test(test_the_rest),
         cmocka_unit_test(test_body_limit),
+        cmocka_unit_test(test_refusals_say_what_is_taken),
         cmocka_unit_test(test_renew_and_change),
         cmocka_unit_test(test_openapi),
     };
