@@ -63,9 +63,10 @@ static void test_end(struct dns_test *test)
     struct engine *engine = test->engine;
     struct cm_err err = CM_ERR_INIT;
     if (test->err.code != 0) {
-        char line[CM_ERR_TEXT_MAX];
-        cm_err_line(&test->err, line, sizeof(line));
-        add_step(test, line);
+        /* A step each: a page has the Japanese of sentences, not of several in one line. */
+        add_step(test, test->err.what);
+        for (unsigned i = 0; i < test->err.cause_count; i++)
+            add_step(test, test->err.cause[i]);
         cm_json_set(test->report, "error", cm_err_to_json(&test->err));
     }
     cm_json_set_bool(test->report, "ok", test->err.code == 0);

@@ -278,7 +278,9 @@ class Dns01(unittest.TestCase):
         took = FLEET.server.json("dns", "show", "bind")["measured_ms"]  # of test 2 and the orders
         page = browser.get("/dns-accounts/bind").text
         self.assertIn(f"seen everywhere {took // 1000}.{took // 100 % 10} s after", page)
-        self.assertEqual(browser.post("/dns-accounts/form/remove", token).status, 303)
+        self.assertEqual(browser.post("/dns-accounts/form/remove", token).status, 422)
+        sure = dict(token, sure="1")
+        self.assertEqual(browser.post("/dns-accounts/form/remove", sure).status, 303)
         self.assertNotIn("/dns-accounts/form", browser.get("/dns-accounts").text)
 
     def test_7_recipes(self):

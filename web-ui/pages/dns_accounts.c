@@ -241,11 +241,27 @@ static void removed(void *arg, const struct cm_err *err)
         web_reply_redirect(ctx, "/dns-accounts");
 }
 
+static void ask_to_be_sure(struct web_ctx *ctx)
+{
+    CM_AUTO_JSON account = eng_dns_account_view(ctx->web->env.engine, ctx->param);
+    CM_AUTO_JSON errors = json_array();
+
+    if (!account) {
+        web_reply_status(ctx, 404);
+        return;
+    }
+    web_field_fail(errors, "sure", web_msg(ctx, MSG_N_REMOVE_NEEDED));
+    dns_form(ctx, 422, &(struct dns_form){.account = account, .errors = errors});
+}
+
 void page_dns_remove_post(struct web_ctx *ctx)
 {
     struct eng_actor actor = web_actor(ctx);
 
-    eng_dns_account_delete(ctx->web->env.engine, ctx->param, false, &actor, removed, ctx);
+    if (!web_form_get(&ctx->form, "sure"))
+        ask_to_be_sure(ctx);
+    else
+        eng_dns_account_delete(ctx->web->env.engine, ctx->param, false, &actor, removed, ctx);
 }
 
 void page_credential_go_on(struct web_ctx *ctx)

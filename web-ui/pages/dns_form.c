@@ -303,7 +303,7 @@ static void form_html(struct draw *draw)
 
 /* ---- test and removal of a present one ---- */
 
-static void button_form(struct draw *draw, const char *what, enum web_msg label, const char *tone)
+static void button_form_begin(struct draw *draw, const char *what)
 {
     struct cm_buf action;
 
@@ -313,10 +313,14 @@ static void button_form(struct draw *draw, const char *what, enum web_msg label,
     cm_buf_puts(&action, what);
     html_open(draw->page, "form", "method", "post", "action", cm_buf_str(&action), NULL);
     web_page_token(draw->ctx, draw->page);
+    cm_buf_fini(&action);
+}
+
+static void button_form_end(struct draw *draw, enum web_msg label, const char *tone)
+{
     html_leaf(draw->page, "button", web_msg(draw->ctx, label), "class", tone, "type", "submit",
               NULL);
     html_raw(draw->page, "</form>");
-    cm_buf_fini(&action);
 }
 
 static void test_card(struct draw *draw, const json_t *report)
@@ -348,12 +352,23 @@ static void test_card(struct draw *draw, const json_t *report)
         }
         html_raw(draw->page, "</ol>");
     }
-    if (!running)
-        button_form(draw, "/test", MSG_N_TEST, "button");
-    html_raw(draw->page, "</section><section class=\"card\">");
+    if (!running) {
+        button_form_begin(draw, "/test");
+        button_form_end(draw, MSG_N_TEST, "button");
+    }
+    html_raw(draw->page, "</section>");
+}
+
+/* With a word more than a click: page_dns_remove_post() looks at it. */
+static void remove_card(struct draw *draw)
+{
+    html_raw(draw->page, "<section class=\"card\">");
     html_leaf(draw->page, "h2", web_msg(draw->ctx, MSG_N_REMOVE), NULL);
     html_leaf(draw->page, "p", web_msg(draw->ctx, MSG_N_REMOVE_LEAD), "class", "hint", NULL);
-    button_form(draw, "/remove", MSG_N_REMOVE, "danger");
+    button_form_begin(draw, "/remove");
+    web_field_errors(draw->ctx, draw->page, "sure", draw->form->errors);
+    web_field_check(draw->ctx, draw->page, "sure", "1", MSG_N_REMOVE_SURE, false);
+    button_form_end(draw, MSG_N_REMOVE, "danger");
     html_raw(draw->page, "</section>");
 }
 
@@ -405,8 +420,10 @@ void dns_form(struct web_ctx *ctx, int status, const struct dns_form *form)
     if (!form->account)
         kinds(&draw);
     form_html(&draw);
-    if (form->account)
+    if (form->account) {
         test_card(&draw, report);
+        remove_card(&draw);
+    }
     html_raw(&page, "</div>");
     web_page_end(ctx, &page);
     cm_buf_fini(&draw.value);

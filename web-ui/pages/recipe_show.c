@@ -3,6 +3,7 @@
 
 #include "base/core/mem.h"
 #include "base/net/url.h"
+#include "web-ui/field.h"
 #include "web-ui/html.h"
 #include "web-ui/pages/pages.h"
 #include "web-ui/pages/recipe_form.h"
@@ -16,6 +17,7 @@ struct show {
     struct cm_buf *page;
     const json_t *view;
     const struct cm_err *err;
+    const json_t *errors;
 };
 
 static void term(const struct show *show, enum web_msg label)
@@ -167,6 +169,8 @@ static void remove_card(const struct show *show)
         html_open(show->page, "form", "method", "post", "action", action, NULL);
         web_page_token(show->ctx, show->page);
         html_open(show->page, "input", "type", "hidden", "name", "version", "value", version, NULL);
+        web_field_errors(show->ctx, show->page, "sure", show->errors);
+        web_field_check(show->ctx, show->page, "sure", "1", MSG_DR_REMOVE_SURE, false);
         html_leaf(show->page, "button", web_msg(show->ctx, MSG_DR_REMOVE), "class", "danger",
                   "type", "submit", NULL);
         html_raw(show->page, "</form>");
@@ -199,17 +203,18 @@ static void head(const struct show *show)
         web_notice(show->page, "warn", web_msg(ctx, MSG_N_UNVERIFIED_NOTE));
 }
 
-static void render(struct web_ctx *ctx, int status, const struct cm_err *err)
+static void render(struct web_ctx *ctx, int status, const struct cm_err *err, const json_t *errors)
 {
     CM_AUTO_JSON view = eng_dns_recipe_view(ctx->web->env.engine, ctx->param);
     struct cm_buf page;
-    struct show show = {.ctx = ctx, .page = &page, .view = view, .err = err};
+    struct show show = {.ctx = ctx, .page = &page, .view = view, .err = err, .errors = errors};
 
     if (!view) {
         web_reply_status(ctx, 404);
         return;
     }
     web_page_begin(ctx, &page, cm_json_str_or(view, "name", ""), NAV_DNS);
+    web_error_summary(ctx, &page, errors);
     head(&show);
     facts(&show);
     html_raw(&page, "<section class=\"card\" id=\"lint\">");
@@ -225,7 +230,7 @@ static void render(struct web_ctx *ctx, int status, const struct cm_err *err)
 
 void page_recipe(struct web_ctx *ctx)
 {
-    render(ctx, 200, NULL);
+    render(ctx, 200, NULL, NULL);
 }
 
 static void removed(void *arg, const struct cm_err *err)
@@ -235,9 +240,17 @@ static void removed(void *arg, const struct cm_err *err)
     if (web_ctx_gone(ctx))
         return;
     if (err && err->code)
-        render(ctx, web_status_of(err->code), err);
+        render(ctx, web_status_of(err->code), err, NULL);
     else
         web_reply_redirect(ctx, "/dns-recipes");
+}
+
+static void ask_to_be_sure(struct web_ctx *ctx)
+{
+    CM_AUTO_JSON errors = json_array();
+
+    web_field_fail(errors, "sure", web_msg(ctx, MSG_DR_REMOVE_NEEDED));
+    render(ctx, 422, NULL, errors);
 }
 
 void page_recipe_remove_post(struct web_ctx *ctx)
@@ -249,8 +262,10 @@ void page_recipe_remove_post(struct web_ctx *ctx)
 
     if (!current)
         web_reply_status(ctx, 404);
+    else if (!web_form_get(&ctx->form, "sure"))
+        ask_to_be_sure(ctx);
     else if (web_form_may_edit(ctx, id, current, &err) < 0)
-        render(ctx, 409, &err);
+        render(ctx, 409, &err, NULL);
     else
         eng_dns_recipe_delete(ctx->web->env.engine, ctx->param, &actor, removed, ctx);
     cm_err_fini(&err);

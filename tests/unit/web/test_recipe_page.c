@@ -244,10 +244,17 @@ static void removing_needs_the_version(void **state)
     assert_has(&reply, "action=\"/dns-recipes/own/remove\"");
     const char *at = strstr(reply.text, "name=\"version\" value=\"");
     assert_non_null(at);
-    CM_AUTO_STR good = cm_asprintf("version=%.32s", at + strlen("name=\"version\" value=\""));
+    CM_AUTO_STR good =
+        cm_asprintf("sure=1&version=%.32s", at + strlen("name=\"version\" value=\""));
     reply_fini(&reply);
-    rig_post(&rig, "/dns-recipes/own/remove", "version=0", &reply);
+    rig_post(&rig, "/dns-recipes/own/remove", "sure=1&version=0", &reply);
     assert_status(&reply, 409);
+    assert_int_equal(doubles.calls, 0);
+    reply_fini(&reply);
+    rig_post(&rig, "/dns-recipes/own/remove", good + strlen("sure=1&"), &reply);
+    assert_status(&reply, 422);
+    assert_has(&reply, "id=\"sure-error\"");
+    assert_has(&reply, "Confirm that this recipe is to be removed.");
     assert_int_equal(doubles.calls, 0);
     reply_fini(&reply);
     rig_post(&rig, "/dns-recipes/own/remove", good, &reply);
@@ -261,6 +268,33 @@ static void removing_needs_the_version(void **state)
     assert_has(&reply, "used by one");
     reply_fini(&reply);
     rig_post(&rig, "/dns-recipes/nobody/remove", "version=", &reply);
+    assert_status(&reply, 404);
+    reply_fini(&reply);
+    rig_stop(&rig);
+}
+
+static void removing_an_account_wants_a_word(void **state)
+{
+    struct rig rig;
+    struct reply reply;
+
+    (void)state;
+    rig_start(&rig);
+    rig_sign_in(&rig);
+    rig_get(&rig, "/dns-accounts/spare", &reply);
+    assert_has(&reply, "name=\"sure\"");
+    reply_fini(&reply);
+    rig_post(&rig, "/dns-accounts/spare/remove", "", &reply);
+    assert_status(&reply, 422);
+    assert_has(&reply, "id=\"sure-error\"");
+    assert_has(&reply, "Confirm that this DNS account is to be removed.");
+    assert_int_equal(doubles.calls, 0);
+    reply_fini(&reply);
+    rig_post(&rig, "/dns-accounts/spare/remove", "sure=1", &reply);
+    assert_status(&reply, 303);
+    assert_string_equal(doubles.name, "spare");
+    reply_fini(&reply);
+    rig_post(&rig, "/dns-accounts/nobody/remove", "", &reply);
     assert_status(&reply, 404);
     reply_fini(&reply);
     rig_stop(&rig);
@@ -366,10 +400,15 @@ static void strangers_are_sent_away(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(pages_show_it_as_text),  cmocka_unit_test(a_form_stores),
-        cmocka_unit_test(nothing_bad_is_stored),  cmocka_unit_test(limits_hold),
-        cmocka_unit_test(new_hosts_need_the_box), cmocka_unit_test(removing_needs_the_version),
-        cmocka_unit_test(the_api_is_conditional), cmocka_unit_test(strangers_are_sent_away),
+        cmocka_unit_test(pages_show_it_as_text),
+        cmocka_unit_test(a_form_stores),
+        cmocka_unit_test(nothing_bad_is_stored),
+        cmocka_unit_test(limits_hold),
+        cmocka_unit_test(new_hosts_need_the_box),
+        cmocka_unit_test(removing_needs_the_version),
+        cmocka_unit_test(removing_an_account_wants_a_word),
+        cmocka_unit_test(the_api_is_conditional),
+        cmocka_unit_test(strangers_are_sent_away),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
