@@ -236,14 +236,13 @@ static int run_test(struct play *play, dnsp_trace_fn trace, void *arg)
         .trace = trace,
         .trace_arg = arg,
     };
-    if (rcp_check_account(job.recipe, job.options, job.secrets, play->p->err) < 0) {
+    if (rcp_check_account(job.recipe, job.options, job.secrets, play->p->err) < 0 ||
+        rcp_machine_new(&job, &m, play->p->err) < 0) {
         int rc = cm_wrap(play->p->err, CM_EINVAL, "recipe %s: test %.60s: %s",
                          cm_json_str_or(job.recipe, "id", ""), play->p->test, play->pointer);
         cm_err_object(play->p->err, "%s", play->pointer);
         return rc;
     }
-    if (rcp_machine_new(&job, &m, play->p->err) < 0)
-        return CM_EINVAL;
     int rc = drive(play, m);
     rcp_machine_free(m);
     return rc;

@@ -37,6 +37,21 @@ static bool id_ok(const char *text)
     return len > 0 && len <= 40 && text[len] == '\0';
 }
 
+static bool is_text(const json_t *v)
+{
+    return json_is_string(v) && json_string_length(v) <= RCP_TEMPLATE_MAX;
+}
+
+static bool is_bool(const json_t *v)
+{
+    return json_is_boolean(v);
+}
+
+static bool is_list(const json_t *v)
+{
+    return json_is_array(v) && json_array_size(v) <= LIST_MAX;
+}
+
 static bool is_pointer(const json_t *v)
 {
     return json_is_string(v) && rcp_pointer_ok(json_string_value(v));
@@ -65,25 +80,27 @@ static bool is_status_list(const json_t *v)
     return json_is_array(v) && json_array_size(v) > 0 && json_array_size(v) <= LIST_MAX;
 }
 
+/* status, pointer, or both; one comparison at most, and only of what a pointer finds. */
+static bool is_one_predicate(const json_t *v)
+{
+    const json_t *status = json_object_get(v, "status"), *pointer = json_object_get(v, "pointer");
+    const json_t *in = json_object_get(v, "in"), *begins = json_object_get(v, "begins");
+    const json_t *exists = json_object_get(v, "exists");
+    size_t compared =
+        (json_object_get(v, "equals") != NULL) + (in != NULL) + (begins != NULL) + (exists != NULL);
+    size_t found = compared + (status != NULL) + (pointer != NULL);
+    return found == json_object_size(v) && (status || pointer) && compared <= (pointer ? 1 : 0) &&
+           (!status || is_status_list(status)) && (!pointer || is_pointer(pointer)) &&
+           (!in || is_list(in)) && (!begins || is_text(begins)) && (!exists || is_bool(exists));
+}
+
 static bool is_predicate(const json_t *v)
 {
-    static const char *const known[] = {"status", "pointer", "equals", "in", "begins", "exists"};
-    const char *key;
-    json_t *member;
-    size_t found = 0;
     for (size_t i = 0; i < json_array_size(v); i++)
-        if (json_is_array(json_array_get(v, i)) || !is_predicate(json_array_get(v, i)))
+        if (!is_one_predicate(json_array_get(v, i)))
             return false;
-    if (json_is_array(v))
-        return json_array_size(v) > 0 && json_array_size(v) <= LIST_MAX;
-    json_object_foreach((json_t *)(uintptr_t)v, key, member)
-    {
-        for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
-            found += strcmp(key, known[i]) == 0;
-    }
-    const json_t *status = json_object_get(v, "status"), *pointer = json_object_get(v, "pointer");
-    return found > 0 && found == json_object_size(v) && (status || pointer) &&
-           (!status || is_status_list(status)) && (!pointer || is_pointer(pointer));
+    return json_is_array(v) ? json_array_size(v) > 0 && json_array_size(v) <= LIST_MAX
+                            : is_one_predicate(v);
 }
 
 static bool is_template_map(const json_t *v)
@@ -140,11 +157,6 @@ static bool is_any(const json_t *v)
     return v != NULL;
 }
 
-static bool is_text(const json_t *v)
-{
-    return json_is_string(v) && json_string_length(v) <= RCP_TEMPLATE_MAX;
-}
-
 static bool is_count(const json_t *v)
 {
     return json_is_integer(v) && json_integer_value(v) >= 0 && json_integer_value(v) <= 1000000;
@@ -155,19 +167,9 @@ static bool is_integer(const json_t *v)
     return json_is_integer(v);
 }
 
-static bool is_bool(const json_t *v)
-{
-    return json_is_boolean(v);
-}
-
 static bool is_object(const json_t *v)
 {
     return json_is_object(v);
-}
-
-static bool is_list(const json_t *v)
-{
-    return json_is_array(v) && json_array_size(v) <= LIST_MAX;
 }
 
 static bool is_https(const json_t *v)
@@ -247,7 +249,8 @@ int rcpp_choice(struct rcp_parse *p, const char *pointer, const json_t *obj, con
 
 /* ---- tables -------------------------------------------------------------------------------- */
 
-static const struct rcp_member top[] = {{"schema", T_INT, true},
+static const struct rcp_member top[] = {{"$schema", T_TEXT, false}, /* for editors */
+                                        {"schema", T_INT, true},
                                         {"id", T_TEXT, true},
                                         {"title", T_TEXT, true},
                                         {"docs", T_URL, false},
@@ -343,7 +346,24 @@ static int check_hosts(struct rcp_parse *p)
         return rcp_base_option(p->recipe)
                    ? 0
                    : rcpp_fail(p, "/base", "is missing, and no option has \"base\": true");
+    if (base[0] == '/')
+        return rcpp_fail(p, "/base", "must begin with https://");
     return rcpp_url_literal(p, "/base", base);
+}
+
+int rcpp_reply_rules(struct rcp_parse *p, const char *pointer, const json_t *obj)
+{
+    static const struct {
+        const char *name;
+        const struct rcp_member *table;
+    } parts[] = {{"error", errors}, {"paging", paging}};
+    for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
+        const json_t *part = json_object_get(obj, parts[i].name);
+        CM_AUTO_STR at = cm_asprintf("%s/%s", pointer, parts[i].name);
+        if (part && rcpp_object(p, at, part, parts[i].table) < 0)
+            return CM_EINVAL;
+    }
+    return rcpp_choice(p, pointer, obj, "reply", "json text");
 }
 
 static int check_tables(struct rcp_parse *p)
@@ -351,8 +371,8 @@ static int check_tables(struct rcp_parse *p)
     static const struct {
         const char *name;
         const struct rcp_member *table;
-    } parts[] = {{"names", name_rules},        {"txt", txt},      {"limits", limits},
-                 {"propagation", propagation}, {"error", errors}, {"paging", paging}};
+    } parts[] = {
+        {"names", name_rules}, {"txt", txt}, {"limits", limits}, {"propagation", propagation}};
     for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
         const json_t *part = json_object_get(p->recipe, parts[i].name);
         CM_AUTO_STR at = cm_asprintf("/%s", parts[i].name);
@@ -362,7 +382,7 @@ static int check_tables(struct rcp_parse *p)
     const json_t *names = cm_json_obj(p->recipe, "names");
     if (rcpp_choice(p, "/names", names, "zone", "plain dot") < 0 ||
         rcpp_choice(p, "/names", names, "record", "fqdn dot relative") < 0 ||
-        rcpp_choice(p, "", p->recipe, "reply", "json text") < 0 ||
+        rcpp_reply_rules(p, "", p->recipe) < 0 ||
         rcpp_choice(p, "/propagation", cm_json_obj(p->recipe, "propagation"), "method",
                     "authoritative recursive fixed") < 0)
         return CM_EINVAL;

@@ -40,6 +40,8 @@ int rcpp_object(struct rcp_parse *p, const char *pointer, const json_t *obj,
 /* An absent member is fine; choices are separated by blanks. */
 int rcpp_choice(struct rcp_parse *p, const char *pointer, const json_t *obj, const char *name,
                 const char *choices);
+/* What a recipe and its steps may say about replies: error, paging, reply. */
+int rcpp_reply_rules(struct rcp_parse *p, const char *pointer, const json_t *obj);
 /* recipe_scope.c: auth and steps, and what their templates name. */
 int rcpp_steps(struct rcp_parse *p);
 /* https://HOST/… with a HOST of `hosts` and no placeholder before its path. */

@@ -146,6 +146,8 @@ static bool known_part(const struct scope *s, const struct rcp_hole *h)
 {
     const json_t *r = s->p->recipe;
     unsigned a = s->allowed;
+    if (h->name[0] == '\0') /* the whole of zone, record or login is no value */
+        return false;
     if (strcmp(h->root, "zone") == 0 && strcmp(h->name, "candidate") == 0)
         return (a & S_CANDIDATE) != 0;
     if (strcmp(h->root, "zone") == 0)
@@ -272,7 +274,7 @@ static int check_request(struct rcp_parse *p, const char *pointer, const json_t 
         if (check_templates(p, at, json_object_get(step, parts[i]), allowed) < 0)
             return CM_EINVAL;
     }
-    return 0;
+    return rcpp_reply_rules(p, pointer, step);
 }
 
 /* ---- authentication ------------------------------------------------------------------------ */

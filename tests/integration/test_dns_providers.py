@@ -11,6 +11,7 @@ import unittest
 from pathlib import Path
 
 import lab
+import recipe_variants
 
 sys.path.insert(0, str(lab.SOURCE / "tests/fakes"))
 from fake_rest_dns import PASSWORD, TOKEN, USER, FakeRest  # noqa: E402
@@ -110,6 +111,23 @@ def call(what, action, *values, secrets=None, record=None, options=None, name=NA
     if len(lines) != len(values):
         raise lab.LabError(f"{done.args}: {done.stdout} {done.stderr}")
     return lines[0] if len(values) == 1 else lines, done.stdout + done.stderr
+
+
+class Language(unittest.TestCase):
+    """The schema for editors (packaging/dns/recipe.schema.json) and the lint say the same."""
+
+    def test_the_schema_and_the_lint_agree(self):
+        """Every member dropped, retyped, beside an unknown one, and at its limits."""
+        said = recipe_variants.verdicts(
+            lambda file: subprocess.run([str(PROGRAM), "--verdicts", str(file)], capture_output=True, text=True,
+                                        timeout=300, check=True).stdout, HOME)
+        self.assertEqual([what for what, word, yes in said if word == "fine" and not yes], [])
+        more = {(what, word): recipe_variants.reason(word) for what, word, yes in said if word != "fine" and yes}
+        self.assertEqual([key for key, why in more.items() if why is None], [])
+        self.assertEqual(set(more.values()), set(recipe_variants.ONLY_LINT))  # a listed reason is one
+        good = [(word, yes) for what, word, yes in said if what.endswith(" as it is")]
+        self.assertEqual(good, [("fine", True)] * (len(recipe_variants.GOOD) + 1))
+        self.assertGreater(sum(word != "fine" and not yes for _, word, yes in said), 2000)
 
 
 class Base(unittest.TestCase):

@@ -3,6 +3,7 @@
  * dns-provider (--recipe FILE | --kind KIND) [--options JSON] [--secrets JSON] [--record JSON]
  *              [--resolver ADDRESS:PORT] add|delete FQDN VALUE [VALUE…]
  * dns-provider --lint FILE
+ * dns-provider --verdicts FILE   (a recipe per line; a line each: "fine" or what is wrong)
  *
  * Several values run side by side.  Prints one JSON line per value: {"value","record","trace",…};
  * exit 0 when all went well. */
@@ -13,8 +14,10 @@
 #include "base/core/mem.h"
 #include "certmgr/dns/recipe.h"
 
+#define VERDICTS_MAX (32u << 20)
+
 struct args {
-    const char *recipe, *kind, *options, *secrets, *record, *resolver, *lint;
+    const char *recipe, *kind, *options, *secrets, *record, *resolver, *lint, *verdicts;
     int rest;
 };
 struct one {
@@ -74,9 +77,10 @@ static void read_args(int argc, char **argv, struct args *a)
     const struct {
         const char *name;
         const char **to;
-    } known[] = {{"--recipe", &a->recipe},    {"--kind", &a->kind},     {"--options", &a->options},
-                 {"--secrets", &a->secrets},  {"--record", &a->record}, {"--lint", &a->lint},
-                 {"--resolver", &a->resolver}};
+    } known[] = {{"--recipe", &a->recipe},     {"--kind", &a->kind},
+                 {"--options", &a->options},   {"--secrets", &a->secrets},
+                 {"--record", &a->record},     {"--lint", &a->lint},
+                 {"--resolver", &a->resolver}, {"--verdicts", &a->verdicts}};
     int at = 1;
     while (at + 1 < argc && strncmp(argv[at], "--", 2) == 0) {
         for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
@@ -99,6 +103,40 @@ static int lint(const char *path)
     printf("%s\n", rc < 0 ? line : "fine");
     json_decref(recipe);
     return rc < 0;
+}
+
+static void say_verdict(const char *text, size_t len)
+{
+    struct cm_err err = CM_ERR_INIT;
+    char line[CM_ERR_TEXT_MAX];
+    CM_AUTO_JSON recipe = NULL;
+    int rc = cm_json_parse(text, len, &recipe, &err);
+    if (rc == 0)
+        rc = dnsp_lint(recipe, NULL, NULL, &err);
+    cm_err_line(&err, line, sizeof(line));
+    for (char *p = line; *p; p++)
+        if (*p == '\n')
+            *p = ' ';
+    printf("%s\n", rc < 0 ? line : "fine");
+    cm_err_fini(&err);
+}
+
+static int verdicts(const char *path)
+{
+    struct cm_err err = CM_ERR_INIT;
+    char *text = NULL;
+    size_t len = 0;
+    if (cm_file_read(path, VERDICTS_MAX, &text, &len, &err) < 0) {
+        fprintf(stderr, "%s: %s\n", path, err.what);
+        return 2;
+    }
+    for (const char *p = text; *p; p += p[0] == '\n') {
+        size_t n = strcspn(p, "\n");
+        say_verdict(p, n);
+        p += n;
+    }
+    cm_free(text);
+    return 0;
 }
 
 static int run(struct args *a, int argc, char **argv)
@@ -145,6 +183,8 @@ int main(int argc, char **argv)
     read_args(argc, argv, &a);
     if (a.lint)
         return lint(a.lint);
+    if (a.verdicts)
+        return verdicts(a.verdicts);
     if (argc - a.rest < 3 || (!a.recipe && !a.kind)) {
         fprintf(stderr,
                 "usage: dns-provider --recipe FILE [--secrets JSON] add|delete FQDN VALUE\n");

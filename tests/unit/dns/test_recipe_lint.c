@@ -47,7 +47,7 @@ static void every_shipped_recipe(void **state)
         struct cm_err err = CM_ERR_INIT;
         char line[CM_ERR_TEXT_MAX];
         unsigned passed = 0;
-        if (!strstr(e->d_name, ".json"))
+        if (!strstr(e->d_name, ".json") || strstr(e->d_name, ".schema.json"))
             continue;
         json_t *recipe = load(e->d_name);
         int rc = dnsp_lint(recipe, count_line, &passed, &err);
@@ -83,6 +83,16 @@ static void they_are_part_of_the_program(void **state)
     assert_null(dnsp_shipped_recipe("none"));
 }
 
+/* Editors find the schema of the language by it. */
+static void a_recipe_may_name_its_schema(void **state)
+{
+    struct cm_err err = CM_ERR_INIT;
+    CM_AUTO_JSON recipe = load("cloudflare.json");
+    (void)state;
+    cm_json_set_str(recipe, "$schema", "recipe.schema.json");
+    assert_int_equal(dnsp_lint(recipe, NULL, NULL, &err), 0);
+}
+
 /* A recipe with one thing changed: the lint names the place. */
 static void expect_fault(const char *file, const char *pointer, json_t *take, const char *said)
 {
@@ -112,6 +122,23 @@ static void faults_are_named(void **state)
     (void)state;
     expect_fault("cloudflare.json", "/schema", json_integer(2), "/schema: must be 1");
     expect_fault("cloudflare.json", "/more", json_true(), "/more: is not a member");
+    expect_fault("cloudflare.json", "/base", json_string("/v1"), "/base: must begin with https://");
+    expect_fault("cloudflare.json", "/steps/add/reply", json_string("xml"), "one of: json text");
+    expect_fault("cloudflare.json", "/steps/find/paging", json_pack("{s:s}", "nxt", "/x"),
+                 "/steps/find/paging/nxt: is not a member");
+    expect_fault("cloudflare.json", "/steps/add/error", json_pack("{s:i}", "text", 1),
+                 "/steps/add/error/text: must be a JSON pointer");
+    expect_fault("cloudflare.json", "/gone", json_pack("{s:[i],s:i}", "status", 404, "equals", 1),
+                 "/gone: must be a predicate");
+    expect_fault("cloudflare.json", "/gone", json_pack("{s:s,s:i}", "pointer", "/x", "begins", 1),
+                 "/gone: must be a predicate");
+    expect_fault("cloudflare.json", "/gone",
+                 json_pack("{s:s,s:s,s:b}", "pointer", "/x", "begins", "a", "exists", 1),
+                 "/gone: must be a predicate");
+    expect_fault("cloudflare.json", "/steps/add/post", json_string("/{{zone}}"),
+                 "{{zone}} is not known here");
+    expect_fault("desec.json", "/tests/0/options", json_pack("{s:s}", "zone", "other.example"),
+                 "/tests/0: _acme");
     expect_fault("cloudflare.json", "/txt", NULL, "lacks \"txt\"");
     expect_fault("cloudflare.json", "/steps/delete", NULL, "lacks delete");
     expect_fault("gandi.json", "/steps/put", NULL, "mode set needs find and put");
@@ -281,6 +308,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_shipped_recipe),
         cmocka_unit_test(they_are_part_of_the_program),
+        cmocka_unit_test(a_recipe_may_name_its_schema),
         cmocka_unit_test(faults_are_named),
         cmocka_unit_test(placeholders_are_known_in_their_step),
         cmocka_unit_test(recordings_are_compared),
