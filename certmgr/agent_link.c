@@ -15,8 +15,9 @@
 #include <unistd.h>
 
 /* Bytes not yet taken by the socket; more waiting requests stay in the list. */
-#define OUT_MAX (16u << 20)
-#define LOOK_MS 1000
+#define OUT_MAX        (16u << 20)
+#define LOOK_MS        500
+#define LOOK_SILENT_MS 100 /* while the greeting is not answered */
 
 struct call {
     struct call *next;
@@ -24,7 +25,7 @@ struct call {
     json_t *request;
     kf_reply_fn done;
     void *done_arg;
-    int64_t deadline;
+    int64_t since; /* monotonic ms of the call */
     unsigned sends;
     bool sent;           /* on the present channel */
     const char *refusal; /* not to be sent: answered so by the next tick */
@@ -40,6 +41,14 @@ struct agent_link {
     struct call *head, **tail; /* in call order */
     size_t count;
     int64_t last_id;
+    /* How long nothing was heard while something was owed; see agent_link.h. */
+    int64_t silent_ms, looked_at, report_ms;
+    char silence[192]; /* what callers are told of it */
+    bool looking;      /* the timer runs, or on_tick() does */
+    bool greeted;      /* the greeting went out on this channel and nothing was heard since */
+    bool heard;        /* anything, ever */
+    void (*hung)(void *arg, int64_t silent_ms);
+    void *hung_arg;
     bool deferred; /* on_turn_end() comes: what was called in this turn goes out together */
     bool freed;    /* by on_turn_end() then */
 };
@@ -81,13 +90,14 @@ static void fail_call(struct call *call, int code, const char *what)
 /* Fails every call that `why` gives a code for.  All leave the list before the first callback: that
  * may make new calls. */
 static void fail_where(struct agent_link *link,
-                       int (*why)(const struct call *call, int64_t now, const char **ret_what))
+                       int (*why)(const struct agent_link *link, const struct call *call,
+                                  int64_t now, const char **ret_what))
 {
     struct call *failed = NULL, **end = &failed;
     int64_t now = cm_mono_ms();
     const char *what = NULL;
     for (struct call **p = &link->head; *p != NULL;) {
-        int code = why(*p, now, &what);
+        int code = why(link, *p, now, &what);
         if (code == 0) {
             p = &(*p)->next;
             continue;
@@ -112,6 +122,14 @@ static void refuse(struct agent_link *link, struct call *call, int code, const c
     cm_timer_start(link->timer, 0);
 }
 
+/* Something came from the agent, or it is another one. */
+static void end_silence(struct agent_link *link)
+{
+    link->silent_ms = 0;
+    link->report_ms = AGENT_LINK_HUNG_MS;
+    link->greeted = false;
+}
+
 static void disconnect(struct agent_link *link)
 {
     if (link->fd < 0)
@@ -120,6 +138,7 @@ static void disconnect(struct agent_link *link)
     link->watch = NULL;
     close(link->fd);
     link->fd = -1;
+    link->greeted = false;
     cm_buf_reset(&link->in);
     cm_buf_reset(&link->out);
     for (struct call *c = link->head; c != NULL; c = c->next)
@@ -162,8 +181,10 @@ static void send_waiting(struct agent_link *link)
     flush(link);
 }
 
-static int is_poison(const struct call *call, int64_t now, const char **ret_what)
+static int is_poison(const struct agent_link *link, const struct call *call, int64_t now,
+                     const char **ret_what)
 {
+    (void)link;
     (void)now;
     *ret_what = "the key agent ended each time it was asked this; see its log";
     return call->sends > AGENT_LINK_RESENDS ? CM_EBUSY : 0;
@@ -173,7 +194,7 @@ static void on_reply(struct agent_link *link, const json_t *reply)
 {
     struct call *call = unlink_call(link, cm_json_int(reply, "id", -1));
     if (call == NULL)
-        return; /* answered too late: the caller was told about the time-out */
+        return; /* the greeting's; or too late: the caller was told so, and may ask again */
     if (cm_json_bool(reply, "ok", false)) {
         finish(call, reply, NULL);
         return;
@@ -196,6 +217,10 @@ static void read_frames(struct agent_link *link)
         disconnect(link);
         return;
     }
+    if (!agent_link_answers(link))
+        cm_log(CM_LOG_INFO, "agent", NULL, "the key agent answers again");
+    end_silence(link);
+    link->heard = true;
     while (link->fd >= 0) {
         CM_AUTO_JSON reply = NULL;
         int rv = cm_frame_decode(&link->in, &reply, NULL);
@@ -216,19 +241,73 @@ static void on_ready(void *arg, int events)
         send_waiting(link);
 }
 
-/* Deadlines are looked at once a second: they guard against a hung agent, not for timing. */
-static int is_over(const struct call *call, int64_t now, const char **ret_what)
+static int64_t silence_limit(const struct agent_link *link)
 {
-    *ret_what = call->refusal != NULL ? call->refusal : "the key agent does not answer";
-    return call->refusal != NULL ? call->refusal_code : call->deadline <= now ? CM_ETIMEOUT : 0;
+    return link->heard ? AGENT_LINK_SILENT_MS : AGENT_LINK_GREET_MS;
+}
+
+static int is_over(const struct agent_link *link, const struct call *call, int64_t now,
+                   const char **ret_what)
+{
+    int64_t limit = silence_limit(link), waited = now - call->since;
+    *ret_what = call->refusal;
+    if (call->refusal != NULL)
+        return call->refusal_code;
+    *ret_what = link->silence;
+    if (link->silent_ms >= limit && waited >= limit)
+        return CM_EBUSY;
+    *ret_what = "the key agent answers, but has not finished this in time";
+    return waited >= AGENT_LINK_TIMEOUT_MS ? CM_ETIMEOUT : 0;
+}
+
+/* Any verb would do; this one changes nothing and needs no time. */
+static void greet(struct agent_link *link)
+{
+    CM_AUTO_JSON request =
+        json_pack("{s:s, s:I}", "op", "hello", "id", (json_int_t)++link->last_id);
+    link->greeted = true;
+    if (cm_frame_encode(request, &link->out) == 0) /* no room: it takes nothing, so it hangs */
+        flush(link);
+}
+
+/* Counts the silence, and does what it calls for. */
+static void listen_for(struct agent_link *link, int64_t now)
+{
+    int64_t gap = now - link->looked_at;
+    link->looked_at = now;
+    link->silent_ms += gap > AGENT_LINK_GAP_MAX_MS ? AGENT_LINK_GAP_MAX_MS : gap;
+    if (link->fd < 0)
+        return;
+    if (!link->greeted && link->silent_ms >= AGENT_LINK_PING_MS) {
+        greet(link);
+    } else if (link->greeted && link->silent_ms >= link->report_ms) {
+        link->report_ms = link->silent_ms + AGENT_LINK_HUNG_MS;
+        cm_log(CM_LOG_ERROR, "agent", NULL,
+               "the key agent has not answered for %d s, although requests wait",
+               (int)(link->silent_ms / 1000));
+        if (link->hung != NULL)
+            link->hung(link->hung_arg, link->silent_ms);
+    }
 }
 
 static void on_tick(void *arg)
 {
     struct agent_link *link = arg;
+    listen_for(link, cm_mono_ms());
     fail_where(link, is_over);
-    if (link->head != NULL && !cm_timer_active(link->timer))
-        cm_timer_start(link->timer, LOOK_MS);
+    link->looking = link->head != NULL || link->greeted;
+    if (link->looking && !cm_timer_active(link->timer))
+        cm_timer_start(link->timer, link->greeted ? LOOK_SILENT_MS : LOOK_MS);
+}
+
+static void begin_looking(struct agent_link *link)
+{
+    if (link->looking)
+        return;
+    link->looking = true;
+    link->looked_at = cm_mono_ms();
+    end_silence(link);
+    cm_timer_start(link->timer, LOOK_MS);
 }
 
 static void on_turn_end(void *arg)
@@ -249,12 +328,11 @@ static void call_agent(void *arg, json_t *take_request, kf_reply_fn done, void *
     call->request = take_request;
     call->done = done;
     call->done_arg = done_arg;
-    call->deadline = cm_mono_ms() + AGENT_LINK_TIMEOUT_MS;
+    call->since = cm_mono_ms();
     *link->tail = call;
     link->tail = &call->next;
     link->count++;
-    if (!cm_timer_active(link->timer))
-        cm_timer_start(link->timer, LOOK_MS);
+    begin_looking(link);
     /* Refusals too come with the next tick, never from inside this call. */
     if (take_request == NULL)
         refuse(link, call, CM_EINVAL, "a text in the request to the key agent is not UTF-8");
@@ -274,6 +352,11 @@ struct agent_link *agent_link_new(struct cm_loop *loop)
     link->fd = -1;
     link->tail = &link->head;
     link->timer = cm_timer_new(loop, on_tick, link);
+    snprintf(link->silence, sizeof(link->silence),
+             "the key agent has not answered for %d s; if it stays silent it is ended and started "
+             "again. Nothing is done twice: try again in a minute",
+             AGENT_LINK_SILENT_MS / 1000);
+    end_silence(link);
     cm_buf_init(&link->in, 2 * CM_FRAME_MAX);
     cm_buf_init(&link->out, OUT_MAX);
     return link;
@@ -301,6 +384,7 @@ void agent_link_connect(struct agent_link *link, int take_fd)
     link->fd = take_fd;
     link->watch = cm_watch_new(link->loop, take_fd, on_ready, link);
     cm_watch_set(link->watch, CM_WATCH_READ);
+    end_silence(link);
     fail_where(link, is_poison);
     send_waiting(link);
 }
@@ -308,6 +392,18 @@ void agent_link_connect(struct agent_link *link, int take_fd)
 bool agent_link_connected(const struct agent_link *link)
 {
     return link->fd >= 0;
+}
+
+bool agent_link_answers(const struct agent_link *link)
+{
+    return link->fd >= 0 && link->silent_ms < AGENT_LINK_SILENT_MS;
+}
+
+void agent_link_on_hung(struct agent_link *link, void (*hung)(void *arg, int64_t silent_ms),
+                        void *arg)
+{
+    link->hung = hung;
+    link->hung_arg = arg;
 }
 
 struct kf_agent agent_link_port(struct agent_link *link)

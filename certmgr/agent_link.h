@@ -4,6 +4,12 @@
  * Requests made while the agent is away wait; those it had when it died are sent again (every verb
  * is idempotent), at most AGENT_LINK_RESENDS times, so that a poisonous request cannot keep killing
  * it.
+ *
+ * An agent that takes requests and says nothing is told from a busy one by a greeting that any
+ * living agent answers at once, whatever keys its worker makes: each byte it says counts.  Calls
+ * that waited as long as it has been silent fail with CM_EBUSY, transient, as if it were away;
+ * whoever made them asks again, and what it answers later is dropped.  Silent for much longer, it
+ * is reported as hung.
  */
 #pragma once
 
@@ -12,7 +18,13 @@
 
 #define AGENT_LINK_PENDING_MAX 8192
 #define AGENT_LINK_RESENDS     2
-#define AGENT_LINK_TIMEOUT_MS  60000
+#define AGENT_LINK_PING_MS     5000   /* of silence, then it is greeted */
+#define AGENT_LINK_SILENT_MS   15000  /* of silence, then calls fail */
+#define AGENT_LINK_HUNG_MS     60000  /* of silence, then it is reported, each time so long */
+#define AGENT_LINK_GREET_MS    90000  /* instead of _SILENT_MS until it said its first word */
+#define AGENT_LINK_TIMEOUT_MS  600000 /* of one call, while the agent answers others */
+/* Time that passes between two looks counts only so far: it was we who did not run. */
+#define AGENT_LINK_GAP_MAX_MS 5000
 
 struct agent_link;
 struct agent_link *agent_link_new(struct cm_loop *loop);
@@ -20,4 +32,10 @@ void agent_link_free(struct agent_link *link); /* pending calls get CM_ECLOSED *
 /* A new channel (takes fd); the old one is closed. */
 void agent_link_connect(struct agent_link *link, int take_fd);
 bool agent_link_connected(const struct agent_link *link);
+/* Connected, and not silent for AGENT_LINK_SILENT_MS while something waits for it. */
+bool agent_link_answers(const struct agent_link *link);
+/* Called when a connected agent was silent for AGENT_LINK_HUNG_MS (and again after as long): it
+ * should be ended; its calls wait for the next one. */
+void agent_link_on_hung(struct agent_link *link, void (*hung)(void *arg, int64_t silent_ms),
+                        void *arg);
 struct kf_agent agent_link_port(struct agent_link *link);

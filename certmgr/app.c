@@ -253,7 +253,7 @@ static json_t *port_status(void *arg)
     if (app->notifier != NULL)
         cm_json_set(v, "notices", notifier_status(app->notifier));
     cm_json_set(v, "listeners", app_listeners_status(app->listeners));
-    cm_json_set_bool(v, "agent_connected", agent_link_connected(app->link));
+    cm_json_set_bool(v, "agent_connected", agent_link_answers(app->link));
     return v;
 }
 
@@ -488,6 +488,12 @@ static void on_agent(void *arg, int take_fd)
     agent.call(agent.arg, json_pack("{s:s}", "op", "hello"), on_hello, app);
 }
 
+static void on_agent_hung(void *arg, int64_t silent_ms)
+{
+    struct app *app = arg;
+    control_agent_hung(app->control, silent_ms);
+}
+
 static void on_listener(void *arg, const char *name, const char *address, int take_fd,
                         const char *error)
 {
@@ -545,6 +551,7 @@ int app_run(const struct config *config, int channel_fd)
     app.loop = cm_loop_new();
     app.commit = app_commit_new(app.loop, on_store_lost, &app);
     app.link = agent_link_new(app.loop);
+    agent_link_on_hung(app.link, on_agent_hung, &app);
     app.listeners = app_listeners_new();
     app.control = control_new(app.loop, channel_fd, &events);
     cm_loop_on_term(app.loop, on_term, &app);

@@ -142,6 +142,18 @@ static void start_due(struct supervisor *s, int64_t now)
         connect_children(s);
 }
 
+/* The front is the only one who knows that the agent owes an answer.  One that lies can have it
+ * started anew, not more often than every few seconds: it could as well ask it nothing. */
+static void on_agent_hung(struct supervisor *s, const json_t *packet)
+{
+    if (s->agent.pid == 0 || cm_mono_ms() - s->agent.started_at < SUP_AGENT_SPARED_MS)
+        return;
+    cm_log(CM_LOG_ERROR, "supervisor", s->agent.name,
+           "pid %d has not answered for %d s: it is ended; its requests go to the next one",
+           (int)s->agent.pid, (int)cm_json_int(packet, "silent_s", 0));
+    sup_child_kill(&s->agent);
+}
+
 static void on_front_packet(struct supervisor *s, const json_t *packet)
 {
     const char *op = cm_json_str_or(packet, "op", "");
@@ -163,6 +175,8 @@ static void on_front_packet(struct supervisor *s, const json_t *packet)
         /* A front that asks without reading its answers is not in order. */
         if (!send_front(s, reply, -1))
             sup_child_kill(&s->front);
+    } else if (strcmp(op, "agent.hung") == 0) {
+        on_agent_hung(s, packet);
     } else {
         cm_log(CM_LOG_WARN, "supervisor", NULL, "the front sent an unknown packet");
         sup_child_kill(&s->front); /* ours sends none: this one is not ours any more */

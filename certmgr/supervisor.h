@@ -16,6 +16,7 @@
 #define SUP_HOOKS_MAX         16    /* running at a time; more are refused */
 #define SUP_HOOK_OUTPUT       4096  /* last bytes kept of a hook's output */
 #define SUP_STOP_MS           10000 /* children that did not end by then are killed */
+#define SUP_AGENT_SPARED_MS   5000  /* an agent so young is not the one that is told to hang */
 
 /* Runs until SIGTERM or SIGINT; returns the exit status. */
 int supervisor_run(const struct config *config);

@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import tempfile
+import threading
 import unittest
 from pathlib import Path
 
@@ -99,6 +100,25 @@ class Supervisor(unittest.TestCase):
             lab.wait_for("the agent's channel", lambda: SERVER.cli(
                 "status", "--json", check=False).returncode == 0 and
                 SERVER.json("status")["agent_connected"], 30)
+
+    @unittest.skipIf(os.geteuid() != 0, "needs root: it speaks in the front's name")
+    def test_a_hung_agent_is_ended(self):
+        """As the front reports it after a minute of silence; what waits is answered by the next."""
+        old, front = SERVER.pid_of("agent-process"), SERVER.pid_of("front-process")
+        os.kill(old, signal.SIGSTOP)
+        done = []
+        waiting = threading.Thread(target=lambda: done.append(SERVER.json("server", "add", "delta")))
+        waiting.start()
+        lab.wait_for("another agent", lambda: SERVER.pid_of("agent-process") not in (None, old) or
+                     self.send_as_front(b'{"op":"agent.hung","silent_s":60}'), 30)
+        young = SERVER.pid_of("agent-process")
+        waiting.join(60)
+        self.assertIn("token", done[0])
+        self.send_as_front(b'{"op":"agent.hung","silent_s":60}')  # about the one before
+        self.assertIn("token", SERVER.json("server", "add", "echo"))
+        self.assertEqual(SERVER.pid_of("agent-process"), young)
+        self.assertEqual(SERVER.pid_of("front-process"), front)
+        self.assertIn("it is ended", SERVER.process.log.read_text())
 
     def test_a_second_server_on_the_same_state_is_refused(self):
         second = subprocess.run([str(SERVER.certmgr), "--root", str(SERVER.root), "serve"],

@@ -18,6 +18,7 @@ CALLS = {
     "certmgr/engine": ["eng_step", "pf_row", "note_folded", "cm_err_hint", "eng_check_error",
                        "check_choice"],
     "certmgr/acme": ["acme_log", "cm_err_hint", "cm_fail", "cm_wrap", "cm_err_cause"],
+    "certmgr/agent_link.c": ["snprintf"],
     "certmgr/challenge": ["cm_err_hint"],
     "certmgr/challenge/fetch.c": ["cm_fail"],
     "certmgr/challenge/redirect.c": ["cm_fail"],

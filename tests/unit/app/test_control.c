@@ -163,6 +163,18 @@ static void without_a_supervisor_hooks_fail_later_not_inside(void **state)
     assert_int_equal(f->closed, 1);
 }
 
+static void a_hung_agent_is_reported(void **state)
+{
+    struct fixture *f = *state;
+    control_agent_hung(f->control, 61234);
+    CM_AUTO_JSON packet = heard(f);
+    assert_string_equal(cm_json_str(packet, "op"), "agent.hung");
+    assert_int_equal(cm_json_int(packet, "silent_s", 0), 61);
+    close(f->peer);
+    f->peer = -1;
+    control_agent_hung(f->control, 61234); /* nobody there: told again with the next report */
+}
+
 static void descriptors_of_unknown_packets_are_closed(void **state)
 {
     struct fixture *f = *state;
@@ -183,6 +195,7 @@ int main(void)
         T(listeners_and_agents_arrive),
         T(hooks_are_asked_by_name_and_answered_by_id),
         T(without_a_supervisor_hooks_fail_later_not_inside),
+        T(a_hung_agent_is_reported),
         T(descriptors_of_unknown_packets_are_closed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
