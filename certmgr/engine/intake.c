@@ -51,7 +51,8 @@ struct intake {
     enum intake_action action;
     const char *outcome; /* for the step log; static text */
     json_t *notes;
-    json_t *former; /* the credential before the certificate was handed in, or NULL */
+    json_t *former;           /* the credential before the certificate was handed in, or NULL */
+    struct cm_err unwritable; /* why its outcome could not be written; code 0: it could */
 };
 
 static void answered_key(const char *ulid, char *out, size_t size)
@@ -140,24 +141,6 @@ static void refuse(struct intake *intake, json_t *body, const struct cm_err *why
     intake->outcome = "Request refused";
 }
 
-/* Only what is well-formed goes into a refused credential: the request shows the rest. */
-static void take_good_fields(json_t *body, json_t *fields, const json_t *errors)
-{
-    size_t i;
-    json_t *error;
-    json_array_foreach(errors, i, error)
-    {
-        const char *field = cm_json_str_or(error, "field", "");
-        if (strcmp(field, "host_names") != 0 && strcmp(field, "servers") != 0)
-            json_object_del(fields, field);
-    }
-    static const char *const lists[] = {"host_names", "host_names_ascii", "servers"};
-    for (i = 0; i < sizeof(lists) / sizeof(lists[0]); i++)
-        if (json_array_size(cm_json_arr(fields, lists[i])) == 0)
-            json_object_del(fields, lists[i]);
-    eng_fields_take(body, fields);
-}
-
 /* Checked once more, as what is handed in.  False: *ret_why says what is wrong. */
 static bool take_import(struct intake *intake, json_t *body, const json_t *fields,
                         struct cm_err *ret_why)
@@ -202,7 +185,7 @@ static int answer_issue(struct intake *intake, json_t *body, const json_t *wante
     if (why.code == 0)
         eng_refusal(errors, &why);
     if (!json_object_get(body, "attempts"))
-        take_good_fields(body, fields, errors);
+        eng_refusal_fields(body, fields, errors);
     refuse(intake, body, &why);
     cm_err_fini(&why);
     return 0;
@@ -355,6 +338,7 @@ static void intake_free(struct intake *intake)
     json_decref(intake->request);
     json_decref(intake->notes);
     json_decref(intake->former);
+    cm_err_fini(&intake->unwritable);
     cm_free(intake);
 }
 
@@ -363,7 +347,7 @@ static void intake_free(struct intake *intake)
 static bool passes(const struct cm_err *err)
 {
     return err->code == CM_EBUSY || err->code == CM_ECLOSED || err->code == CM_EFULL ||
-           err->code == CM_EIO || err->code == CM_ECONFLICT;
+           err->code == CM_EIO || err->code == CM_ECONFLICT || err->code == CM_ETIMEOUT;
 }
 
 static void tell(const struct intake *intake)
@@ -442,6 +426,36 @@ static void on_edited(void *arg, const struct cs_doc *doc, const struct cm_err *
     eng_edit(intake->engine, id, "keyfile", edit_place, on_answered, intake);
 }
 
+/* The answer is then this fault, with nothing of what was asked for. */
+static int edit_unwritable(void *arg, json_t *body, struct cm_err *err)
+{
+    struct intake *intake = arg;
+    struct cm_err why = CM_ERR_INIT;
+    (void)err;
+    if (intake->engine->dead)
+        return 1;
+    eng_refusal_unwritable(&intake->unwritable, &why);
+    refuse(intake, body, &why);
+    cm_err_fini(&why);
+    return 0;
+}
+
+/* A document that is refused for good, by the schema or the agent, must not leave its request
+ * "pending" for ever.  False: it was this answer that was refused, or there is nothing to write it
+ * to. */
+static bool answer_unwritable(struct intake *intake, const struct cm_err *err)
+{
+    if (intake->unwritable.code != 0 || err->code == CM_ENOENT)
+        return false;
+    cm_log_err(CM_LOG_ERROR, "engine", err);
+    cm_err_copy(&intake->unwritable, err);
+    json_decref(intake->notes); /* of the outcome that there is not */
+    intake->notes = NULL;
+    CM_AUTO_STR id = cm_asprintf("credential:%s", intake->credential);
+    eng_edit(intake->engine, id, "credential", edit_unwritable, on_answered, intake);
+    return true;
+}
+
 /* Answered, or not: the end of one intake. */
 static void on_answered(void *arg, const struct cs_doc *doc, const struct cm_err *err)
 {
@@ -452,6 +466,8 @@ static void on_answered(void *arg, const struct cs_doc *doc, const struct cm_err
         intake_free(intake);
         return;
     }
+    if (err && !passes(err) && answer_unwritable(intake, err))
+        return;
     json_object_del(engine->busy_requests, intake->ulid);
     eng_files_unclaim(engine, intake->credential);
     if (err && passes(err)) {

@@ -183,6 +183,11 @@ static void on_sign(void *arg)
     json_t *signature = json_pack("{s:s,s:s,s:s}", "by", "alpha", "key",
                                   "00000000000000000000000000000000", "value", "AAAA");
     cm_json_set(signing->body, "signature", signature);
+    bool credential = strcmp(cm_json_str_or(signing->body, "type", ""), "credential") == 0;
+    if (credential && signing->h->spoil_credentials > 0) {
+        signing->h->spoil_credentials--;
+        cm_json_set_str(signing->body, "foreign", "x");
+    }
     signing->done(signing->arg, err.code ? NULL : signing->body, err.code ? &err : NULL);
     cm_err_fini(&err);
     json_decref(signing->body);

@@ -79,13 +79,14 @@ struct h {
     const char *away_op; /* only calls of this verb; NULL = all */
     const char *fail_op; /* this verb fails */
     int fail_code;
-    json_t *import_reply; /* of key.import (owned), or NULL */
-    bool stage_unchanged; /* deploy.stage: nothing to do */
-    unsigned sign_away;   /* document signatures that fail with "busy" … */
-    int sign_code;        /* … or with this code … */
-    unsigned sign_skip;   /* … after so many that are made */
-    bool silent;          /* the agent never answers again */
-    json_t *held;         /* (unused requests of a silent agent are dropped at the end) */
+    json_t *import_reply;       /* of key.import (owned), or NULL */
+    bool stage_unchanged;       /* deploy.stage: nothing to do */
+    unsigned sign_away;         /* document signatures that fail with "busy" … */
+    int sign_code;              /* … or with this code … */
+    unsigned sign_skip;         /* … after so many that are made */
+    unsigned spoil_credentials; /* documents that then hold a member which no schema knows */
+    bool silent;                /* the agent never answers again */
+    json_t *held;               /* (unused requests of a silent agent are dropped at the end) */
     /* last callback */
     bool called;
     struct cm_err err;
