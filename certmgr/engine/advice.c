@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "base/net/domain.h"
 #include "base/net/hostname.h"
 #include "certmgr/acme/presets.h"
 #include "certmgr/engine/billing.h"
@@ -46,6 +47,22 @@ static void companion_rows(const struct advice *advice)
             pf_row(advice->rows, of, "name_beside", PF_OK, NULL,
                    "The certificate is not for %s; it can be added", name);
         set_add(advice, name);
+    }
+}
+
+/* ---- names that nobody has ----------------------------------------------------------------------
+ */
+
+/* A slip such as "co.uk": CAs issue neither it nor "*.co.uk" (Baseline Requirements 3.2.2.6). */
+static void registry_rows(const struct advice *advice)
+{
+    for (size_t i = 0; i < json_array_size(advice->names); i++) {
+        const char *name = name_at(advice->names, i);
+        const char *base = strncmp(name, "*.", 2) == 0 ? name + 2 : name;
+        if (domain_is_registry(base))
+            pf_row(advice->rows, name, "name_registry", PF_WARN, NULL,
+                   "Names are registered below %s, and it belongs to its registry: CAs refuse %s",
+                   base, name);
     }
 }
 
@@ -242,6 +259,7 @@ json_t *eng_advice(struct engine *engine, const char *credential, const json_t *
                             .before = issued ? cm_json_arr(present, "host_names_ascii") : NULL,
                             .rows = json_array()};
     companion_rows(&advice);
+    registry_rows(&advice);
     ca_rows(&advice);
     hand_row(&advice);
     return advice.rows;

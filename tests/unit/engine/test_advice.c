@@ -113,6 +113,31 @@ static void what_a_profile_does_not_take(void **state)
     assert_null(row("profile_limit"));
 }
 
+/* What only a registry has is no name of anybody's; private suffixes and own top levels are. */
+static void names_of_registries(void **state)
+{
+    struct h *h = *state;
+    static const struct {
+        const char *names, *named;
+    } cases[] = {{"co.uk", "co.uk"},
+                 {"www.example.co.uk *.co.jp", "*.co.jp"},
+                 {"example.co.uk", NULL},
+                 {"duckdns.org", NULL},
+                 {"printer.lan", NULL}};
+    h_account(h);
+    by_hand(h, "co.jp"); /* a wildcard is proved by dns-01 alone */
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        ask(h, NULL, h_fields(cases[i].names));
+        if (!cases[i].named) {
+            assert_null(row("name_registry"));
+            continue;
+        }
+        assert_string_equal(text("name_registry", "name"), cases[i].named);
+        assert_string_equal(text("name_registry", "result"), "warn");
+        assert_non_null(strstr(text("name_registry", "fix"), "Check the spelling"));
+    }
+}
+
 /* Each class, and the name that changes it (B7). */
 static void the_class_that_is_paid_for(void **state)
 {
@@ -258,6 +283,7 @@ int main(void)
         TEST(the_key_does_not_fit_the_directory),
         TEST(what_a_profile_does_not_take),
         TEST(the_class_that_is_paid_for),
+        TEST(names_of_registries),
         TEST(what_a_change_costs),
         TEST(names_that_can_be_added),
         TEST(records_by_hand_and_renewal_by_itself),
