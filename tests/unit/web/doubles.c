@@ -34,6 +34,7 @@ void doubles_stop(void)
     json_decref(doubles.field_errors);
     json_decref(doubles.notes);
     json_decref(doubles.advice);
+    json_decref(doubles.advice_before);
     json_decref(doubles.recipe);
     json_decref(doubles.widens);
     json_decref(doubles.confirmed);

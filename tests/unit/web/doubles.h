@@ -21,11 +21,12 @@ struct doubles {
     json_t *notes;
     json_t *report; /* of eng_report(), or NULL: the engine stops */
     int64_t since_ms;
-    json_t *advice;     /* rows of eng_advise(), or NULL: none */
-    json_t *recipe;     /* eng_dns_recipe_view() of "own", or NULL */
-    json_t *widens;     /* eng_dns_recipe_widens(), or NULL: none */
-    bool hold;          /* the engine answers at doubles_release() */
-    struct cm_err fail; /* of the next asynchronous call, when code is set */
+    json_t *advice;        /* rows of eng_advise(), or NULL: none */
+    json_t *advice_before; /* the same, of nothing changed */
+    json_t *recipe;        /* eng_dns_recipe_view() of "own", or NULL */
+    json_t *widens;        /* eng_dns_recipe_widens(), or NULL: none */
+    bool hold;             /* the engine answers at doubles_release() */
+    struct cm_err fail;    /* of the next asynchronous call, when code is set */
     /* what was asked */
     json_t *fields;    /* of eng_submit(), eng_account_put(), eng_settings_put() */
     json_t *confirmed; /* of eng_dns_recipe_put() */

@@ -53,8 +53,9 @@ void eng_preflight(struct engine *engine, const json_t *fields,
 json_t *eng_advise(struct engine *engine, const char *credential, const json_t *fields)
 {
     (void)engine;
-    (void)fields;
     cm_strcpy(doubles.name, sizeof(doubles.name), credential ? credential : "");
+    if (json_object_size(fields) == 0) /* nothing is to be changed */
+        return doubles.advice_before ? json_deep_copy(doubles.advice_before) : json_array();
     return doubles.advice ? json_deep_copy(doubles.advice) : json_array();
 }
 

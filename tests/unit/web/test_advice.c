@@ -111,6 +111,16 @@ static void a_change_is_advised_on_as_well(void **state)
     rig_post(&rig, "/credentials/" ULID "/edit", again, &reply);
     assert_status(&reply, 303);
     reply_fini(&reply);
+    /* What was so before the change stops nobody, but what is new besides does. */
+    doubles.advice_before = json_deep_copy(doubles.advice);
+    rig_post(&rig, "/credentials/" ULID "/edit", FIELDS "&base_serial=5", &reply);
+    assert_status(&reply, 303);
+    reply_fini(&reply);
+    json_array_append_new(doubles.advice, row("key_type_wrong", "fail", "takes EC keys only"));
+    rig_post(&rig, "/credentials/" ULID "/edit", FIELDS "&base_serial=5", &reply);
+    assert_status(&reply, 200);
+    assert_has(&reply, "takes EC keys only");
+    reply_fini(&reply);
     rig_get(&rig, "/credentials/" ULID, &reply);
     assert_has(&reply, "2 of 3 &lt;i&gt;names");
     reply_fini(&reply);
