@@ -181,6 +181,14 @@ void web_session_end_all(struct cs_store *store, const char *user)
     sweep_table(store, user);
 }
 
+bool web_session_end_one(struct cs_store *store, const struct web_session *session, const char *id)
+{
+    CM_AUTO_JSON record = strlen(id) == CM_SHA256_HEX - 1 ? cs_kv_get(store, "session", id) : NULL;
+
+    return record && strcmp(cm_json_str_or(record, "user", ""), session->user) == 0 &&
+           cs_kv_del(store, "session", id, NULL) == 0;
+}
+
 struct listing {
     const struct web_session *session;
     json_t *rows;
@@ -196,6 +204,7 @@ static int list_one(void *arg, const char *key, const json_t *value)
     if (strcmp(cm_json_str_or(value, "user", ""), listing->session->user) != 0 || expired(value))
         return 0;
     row = json_object();
+    cm_json_set_str(row, "id", key);
     cm_json_set_str(row, "created_at", cm_json_str(value, "created_at"));
     cm_json_set_str(row, "seen_at", cm_json_str(value, "seen_at"));
     cm_json_set_bool(row, "current", strcmp(key, listing->session->key) == 0);

@@ -36,7 +36,10 @@ bool web_session_alive(struct cs_store *store, const struct web_session *session
 int web_session_end(struct cs_store *store, const struct web_session *session, struct cm_err *err);
 /* Ends every session of a user (new password, sign out everywhere). */
 void web_session_end_all(struct cs_store *store, const char *user);
-/* The living sessions of a user, newest use first: [{created_at, seen_at, current}] (owned). */
+/* Ends the one of the list with this id, if it is the same user's; false: there is none such. */
+bool web_session_end_one(struct cs_store *store, const struct web_session *session, const char *id);
+/* The living sessions of a user, newest use first: [{id, created_at, seen_at, current}] (owned).
+ * The id is the key in the table, which says nothing of the cookie. */
 json_t *web_session_list(struct cs_store *store, const struct web_session *session);
 /* Set-Cookie value that removes the cookie. */
 const char *web_session_gone(void);

@@ -1,4 +1,4 @@
-/* Where the signed-in person is signed in, and signing out everywhere. */
+/* Where the signed-in person is signed in, ending one of these sessions or all of them. */
 #include "base/core/mem.h"
 #include "web-ui/html.h"
 #include "web-ui/pages/pages.h"
@@ -6,6 +6,16 @@
 #include "web-ui/shell.h"
 #include "web-ui/stream.h"
 #include "web-ui/widget.h"
+
+static void end_form(struct web_ctx *ctx, struct cm_buf *page, const json_t *session)
+{
+    CM_AUTO_STR action = cm_asprintf("/sessions/%s/end", cm_json_str_or(session, "id", ""));
+
+    html_open(page, "form", "method", "post", "action", action, NULL);
+    web_page_token(ctx, page);
+    html_leaf(page, "button", web_msg(ctx, MSG_L_END_ONE), "type", "submit", NULL);
+    html_raw(page, "</form>");
+}
 
 static void row(struct web_ctx *ctx, struct cm_buf *page, const json_t *session)
 {
@@ -16,6 +26,8 @@ static void row(struct web_ctx *ctx, struct cm_buf *page, const json_t *session)
     html_raw(page, "</td><td>");
     if (cm_json_bool(session, "current", false))
         html_leaf(page, "span", web_msg(ctx, MSG_L_THIS), "class", "role", NULL);
+    else
+        end_form(ctx, page, session);
     html_raw(page, "</td></tr>");
 }
 
@@ -57,4 +69,18 @@ void page_sessions_end_post(struct web_ctx *ctx)
     http_ex_header(ctx->ex, "Set-Cookie", web_session_gone());
     http_ex_header(ctx->ex, "Clear-Site-Data", "\"cache\", \"storage\"");
     web_after_commit(ctx, ended);
+}
+
+static void ended_one(struct web_ctx *ctx)
+{
+    web_streams_beat(ctx->web->streams);
+    web_reply_redirect(ctx, "/sessions");
+}
+
+void page_session_end_post(struct web_ctx *ctx)
+{
+    if (web_session_end_one(ctx->web->env.store, &ctx->session, ctx->param))
+        web_after_commit(ctx, ended_one);
+    else
+        web_reply_status(ctx, 404);
 }

@@ -297,6 +297,45 @@ static void test_settings(void **state)
     rig_stop(&rig);
 }
 
+/* The other one, by its button; neither a second time nor somebody else's. */
+static void end_one_of_them(struct rig *rig, const char *other_line)
+{
+    struct reply reply;
+    char foreign[SESSION_COOKIE_MAX], path[128], key[CM_SHA256_HEX];
+
+    rig_get(rig, "/sessions", &reply);
+    const char *at = strstr(reply.body, "action=\"/sessions/");
+    while (at && strncmp(at, "action=\"/sessions/end\"", 22) == 0)
+        at = strstr(at + 1, "action=\"/sessions/");
+    assert_non_null(at);
+    snprintf(path, sizeof(path), "%.*s", (int)strcspn(at + 8, "\""), at + 8);
+    assert_null(strstr(at + 1, "action=\"/sessions/")); /* this one has none */
+    reply_fini(&reply);
+    rig_post(rig, path, "", &reply);
+    assert_status(&reply, 303);
+    assert_string_equal(reply_header(&reply, "Location"), "/sessions");
+    reply_fini(&reply);
+    rig_send(rig, false, "GET", "/servers", other_line, NULL, &reply);
+    assert_status(&reply, 303);
+    assert_string_equal(reply_header(&reply, "Location"), "/login?next=%2Fservers");
+    reply_fini(&reply);
+    rig_get(rig, "/servers", &reply);
+    assert_status(&reply, 200);
+    reply_fini(&reply);
+    rig_post(rig, path, "", &reply);
+    assert_status(&reply, 404);
+    reply_fini(&reply);
+    assert_int_equal(web_session_start(rig->store, "somebody", foreign, NULL), 0);
+    CM_AUTO_STR id = cm_strndup(strchr(foreign, '=') + 1, SESSION_ID_TEXT - 1);
+    cm_sha256_hex(id, strlen(id), key);
+    snprintf(path, sizeof(path), "/sessions/%s/end", key);
+    rig_post(rig, path, "", &reply);
+    assert_status(&reply, 404);
+    CM_AUTO_JSON kept = cs_kv_get(rig->store, "session", key);
+    assert_non_null(kept);
+    reply_fini(&reply);
+}
+
 static void test_sessions(void **state)
 {
     struct rig rig;
@@ -315,6 +354,12 @@ static void test_sessions(void **state)
     assert_non_null(strstr(first + 1, "<tr><th scope=\"row\">")); /* two of them */
     assert_has(&reply, "this session");
     reply_fini(&reply);
+    end_one_of_them(&rig, other_line);
+    assert_int_equal(web_session_start(rig.store, USER, other, NULL), 0);
+    CM_AUTO_STR third_line = cm_asprintf("Cookie: %.*s\r\n", (int)strcspn(other, ";"), other);
+    rig_send(&rig, false, "GET", "/servers", third_line, NULL, &reply);
+    assert_status(&reply, 200);
+    reply_fini(&reply);
     rig_post(&rig, "/sessions/end", "", &reply);
     assert_status(&reply, 303);
     assert_string_equal(reply_header(&reply, "Location"), "/login");
@@ -323,7 +368,7 @@ static void test_sessions(void **state)
     rig_get(&rig, "/servers", &reply);
     assert_status(&reply, 303);
     reply_fini(&reply);
-    rig_send(&rig, false, "GET", "/servers", other_line, NULL, &reply);
+    rig_send(&rig, false, "GET", "/servers", third_line, NULL, &reply);
     assert_status(&reply, 303);
     reply_fini(&reply);
     rig_stop(&rig);
