@@ -47,7 +47,7 @@ bool eng_order_open(const json_t *order)
 
 bool eng_is_refused(const json_t *credential)
 {
-    /* An accepted request counts its attempts from 0 (intake.c). */
+    /* An accepted request counts its attempts from 0 (intake_answer.c). */
     return strcmp(cm_json_str_or(credential, "status", ""), "error") == 0 &&
            !json_object_get(credential, "attempts");
 }

@@ -1,4 +1,4 @@
-/* What a credential says of a request that the manager has refused (intake.c). */
+/* What a credential says of a request that the manager has refused (intake_answer.c). */
 #pragma once
 
 #include <jansson.h>

@@ -249,8 +249,8 @@ static int check_revocation(struct engine *engine, const json_t *body, json_t *r
     return 0;
 }
 
-/* An attempt or a renewal that the manager would let rest (intake.c) is refused where it is asked
- * for: "asked for" would be believed. */
+/* An attempt or a renewal that the manager would let rest (intake_answer.c) is refused where it is
+ * asked for: "asked for" would be believed. */
 static int check_again(const json_t *body, struct cm_err *err)
 {
     const char *status = cm_json_str_or(body, "status", "");

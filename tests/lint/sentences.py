@@ -62,7 +62,7 @@ CALLS = {
 # errors that a terminal or the log shows, and no page: the agent's start, backup and restore
 UNSEEN = {"keyfile/agent.c", "keyfile/backup.c", "keyfile/lockdown.c", "keyfile/recovery.c"}
 # files whose every text with a blank is one
-TABLES = ["certmgr/engine/told.c:known", "certmgr/engine/intake.c:actions",
+TABLES = ["certmgr/engine/told.c:known", "certmgr/engine/intake_answer.c:actions",
           "certmgr/acme/problem_table.c:", "certmgr/acme/order.c:acme_steps",
           "base/net/http_failure.c:reasons"]
 # words that a sentence of the table has inside, where the source puts them in
@@ -70,7 +70,7 @@ PIECES = ["another request", "root certificate not found", "cut off", "showed no
           "does not complete a TLS handshake", "cannot be reached", "does not answer in time",
           "not seen", "the CA", "adding the", "taking away the"]
 OUTCOME = {
-    "certmgr/engine/intake.c": re.compile(r"outcome = [^;]*;"),
+    "certmgr/engine/intake_answer.c": re.compile(r"outcome = [^;]*;"),
     "certmgr/engine/life.c": re.compile(r'(?:outcome = [^;]*|return "Nothing [^;]*);'),
     "base/net/hostname.c": re.compile(r"return [^;]*;"),
 }
