@@ -216,8 +216,8 @@ static void an_account_is_shown(void **state)
                                         "  terms:               https://ca.example/terms",
                                         "bound by:              KID-1",
                                         "(3 days old, 10 days left)",
-                                        "  HMAC key:            44 bytes, HS512; it may be encoded "
-                                        "twice",
+                                        ("  HMAC key:            44 bytes, HS512; it may be "
+                                         "encoded twice"),
                                         "  of use until:        20",
                                         "key:                   THUMB",
                                         "challenge:             tls-alpn-01",
