@@ -7,8 +7,11 @@
  * One document at a time: its leaves are read and weighed by the store.  A leaf that does not
  * count gets an empty tombstone below it, of a name that follows from the leaf, so that servers
  * know it as such a mark and say nothing; a document whose good version is a leaf no more (somebody
- * wrote below it) is posted once more beside that.  What waits survives a restart in the table
- * "heal".
+ * wrote below it) is posted once more beside that, under a name that nobody can foretell (who could
+ * would post that first, with something below it).  A version that was buried before it came here
+ * is dug out: the hub still has the texts of what lies below a leaf that does not count, until it
+ * is compacted.  Marks are looked at like everything else: anybody can make one.  What waits
+ * survives a restart in the table "heal".
  */
 #include <string.h>
 
@@ -26,23 +29,32 @@
 #define NEXT_MS   20    /* a member who goes on spoiling does not keep us busy */
 #define AGAIN_MS  15000 /* after a failure */
 #define MARKS_MAX 200   /* leaves pruned at a time */
-#define PATH_SIZE (3 * CS_ID_MAX + 64)
+#define DIG_DEPTH 10    /* revisions below one leaf that are dug for */
+#define DIG_MAX   50    /* … below all leaves of a document */
+#define PATH_SIZE (3 * CS_ID_MAX + 64 + DIG_MAX * (CS_REV_MAX + 16))
+
+/* Waits for the commit of what was dug out; outlives a client that is gone. */
+struct dug {
+    struct rp_client *client; /* NULL: nobody waits any more */
+};
 
 struct rp_heal {
     json_t *queue; /* id -> true, oldest first */
     struct cm_timer *timer;
     struct http_call *call;
     char id[CS_ID_MAX + 1]; /* under way */
+    json_t *leaves;         /* of it, while what lies below them is read and kept */
+    struct dug *dug;
     int64_t healed;
 };
 
 /* ---- names of our own revisions ----------------------------------------------------------- */
 
-/* First 16 bytes of the SHA-256 of a purpose and what it is about. */
-static void name_of(const char *purpose, const char *about, char out[33])
+/* Of the mark below a revision: first 16 bytes of a SHA-256. */
+static void name_of_mark(const char *rev, char out[33])
 {
     char hex[CM_SHA256_HEX];
-    CM_AUTO_STR text = cm_asprintf("certmgr-%s\n%s", purpose, about);
+    CM_AUTO_STR text = cm_asprintf("certmgr-prune\n%s", rev);
     cm_sha256_hex(text, strlen(text), hex);
     memcpy(out, hex, 32);
     out[32] = '\0';
@@ -64,7 +76,7 @@ bool rp_heal_is_mark(const json_t *doc)
         strlen(parent) > CS_REV_MAX)
         return false;
     CM_AUTO_STR about = cm_asprintf("%lld-%s", (long long)(start - 1), parent);
-    name_of("prune", about, name);
+    name_of_mark(about, name);
     return strcmp(name, own) == 0;
 }
 
@@ -90,7 +102,7 @@ static json_t *mark_below(const json_t *leaf)
     struct cs_rev parsed;
     if (cs_rev_parse(rev, &parsed) < 0 || parsed.gen >= CS_GENERATION_MAX)
         return NULL;
-    name_of("prune", rev, name);
+    name_of_mark(rev, name);
     json_t *doc = json_object(), *ids = json_array();
     json_array_append_new(ids, json_string(name));
     json_array_append_new(ids, json_string(strchr(rev, '-') + 1));
@@ -130,22 +142,15 @@ static bool is_below(const json_t *leaf, const struct cs_rev *rev)
 }
 
 /* The good version under the next name, beside what was written below it. */
-static void rename_beside(json_t *doc, const json_t *leaves)
+static void rename_beside(json_t *doc)
 {
-    char name[33];
-    struct cm_buf about;
+    uint8_t random[16];
+    char name[2 * sizeof(random) + 1];
     struct cs_rev rev;
-    cm_buf_init(&about, RP_BODY_MAX);
-    cm_buf_puts(&about, cm_json_str_or(doc, "_rev", ""));
-    for (size_t i = 0; i < json_array_size(leaves); i++) {
-        const json_t *leaf = cm_json_obj(json_array_get(leaves, i), "ok");
-        cm_buf_puts(&about, "\n");
-        cm_buf_puts(&about, cm_json_str_or(leaf, "_rev", ""));
-    }
-    name_of("again", cm_buf_str(&about), name);
-    cm_buf_fini(&about);
     if (cs_rev_parse(cm_json_str_or(doc, "_rev", ""), &rev) < 0 || rev.gen >= CS_GENERATION_MAX)
         return;
+    cm_random(random, sizeof(random));
+    cm_hex(random, sizeof(random), name);
     json_t *ids = json_copy(cm_json_arr(cm_json_obj(doc, "_revisions"), "ids"));
     json_array_insert_new(ids, 0, json_string(name));
     set_rev(doc, rev.gen + 1, name);
@@ -179,9 +184,65 @@ static json_t *remedies(struct cs_store *store, const char *id, const json_t *le
     if (good || !has_rev || (known && !bad && !hidden))
         return docs;
     if (hidden)
-        rename_beside(ours, leaves);
+        rename_beside(ours);
     json_array_append(docs, ours);
     return docs;
+}
+
+/* ---- what was buried before it came here -------------------------------------------------- */
+
+/* Revisions that this leaf lies above, the nearest first, up to one that is known here. */
+static void add_buried(struct cs_store *store, const char *id, const json_t *leaf, json_t *revs)
+{
+    int64_t start = cm_json_int(cm_json_obj(leaf, "_revisions"), "start", 0);
+    for (size_t i = 1; i <= DIG_DEPTH && json_array_size(revs) < DIG_MAX; i++) {
+        struct cs_rev rev;
+        char text[CS_REV_MAX + 1];
+        const char *name = history_id(leaf, i);
+        if (!name || cs_rev_parse_id(name, start - (int64_t)i, &rev) < 0)
+            return;
+        cs_rev_format(&rev, text);
+        if (cs_has_rev(store, id, text))
+            return;
+        if (!cm_json_has_str(revs, text))
+            json_array_append_new(revs, json_string(text));
+    }
+}
+
+/* What to ask for (owned): what lies below leaves that do not count and is not known here. */
+static json_t *buried(struct cs_store *store, const char *id, const json_t *leaves)
+{
+    json_t *revs = json_array();
+    for (size_t i = 0; i < json_array_size(leaves); i++) {
+        const json_t *leaf = cm_json_obj(json_array_get(leaves, i), "ok");
+        if (leaf && (rp_heal_is_mark(leaf) || cs_weigh(store, leaf) == CS_WEIGHT_NONE))
+            add_buried(store, id, leaf, revs);
+    }
+    return revs;
+}
+
+/* Takes what counts of it; the rest was somebody's litter and is not even listed.  How many. */
+static size_t take_buried(struct rp_client *client, const json_t *found)
+{
+    struct cm_err err = CM_ERR_INIT;
+    struct cs_result res;
+    size_t taken = 0;
+    for (size_t i = 0; i < json_array_size(found); i++) {
+        const json_t *doc = cm_json_obj(json_array_get(found, i), "ok");
+        if (!doc || strcmp(cm_json_str_or(doc, "_id", ""), client->heal->id) != 0 ||
+            cs_weigh(client->store, doc) != CS_WEIGHT_NEWER)
+            continue;
+        if (cs_put_replicated(client->store, doc, client->peer, &res, &err) < 0) {
+            cm_log_err(CM_LOG_WARN, "replicator", &err); /* its commit fails, and is tried again */
+            taken++;
+        } else if (res.code == 0) {
+            cm_log(CM_LOG_WARN, "replicator", client->heal->id,
+                   "the hub had a version that counts below one that does not; it is dug out");
+            taken++;
+        }
+        cm_err_fini(&err);
+    }
+    return taken;
 }
 
 /* ---- one after the other ------------------------------------------------------------------ */
@@ -189,7 +250,7 @@ static json_t *remedies(struct cs_store *store, const char *id, const json_t *le
 static void go_on(struct rp_client *client, int64_t ms)
 {
     struct rp_heal *heal = client->heal;
-    if (!heal->call && json_object_size(heal->queue) > 0)
+    if (!heal->call && !heal->dug && json_object_size(heal->queue) > 0)
         cm_timer_start(heal->timer, ms);
 }
 
@@ -235,23 +296,11 @@ static void on_posted(void *arg, const struct http_result *res)
     finished(client);
 }
 
-static void on_leaves(void *arg, const struct http_result *res)
+/* Posts what puts the document right, if anything does. */
+static void put_right(struct rp_client *client, const json_t *leaves)
 {
-    struct rp_client *client = arg;
     struct rp_heal *heal = client->heal;
     struct cm_err err = CM_ERR_INIT;
-    heal->call = NULL;
-    bool large = res->err->code == CM_ELIMIT;
-    if (!large && res->status != 404 && failed(client, res, "reading"))
-        return;
-    CM_AUTO_JSON leaves = res->status == 200 && !large ? rp_reply_json(res) : NULL;
-    if (!json_is_array(leaves)) {
-        if (res->status != 404)
-            cm_log(CM_LOG_ERROR, "replicator", heal->id,
-                   "the hub has more of it than can be read: purge the document there");
-        finished(client);
-        return;
-    }
     CM_AUTO_JSON body = json_object();
     json_t *docs = remedies(client->store, heal->id, leaves);
     cm_json_set_bool(body, "new_edits", false);
@@ -267,26 +316,96 @@ static void on_leaves(void *arg, const struct http_result *res)
     cm_err_fini(&err);
 }
 
-static void turn(void *arg)
+/* Asks for revisions of the document under way; which: the value of open_revs. */
+static void ask_revs(struct rp_client *client, const char *which, http_done_fn done)
 {
-    struct rp_client *client = arg;
     struct rp_heal *heal = client->heal;
     struct cm_err err = CM_ERR_INIT;
     struct cm_buf path;
-    const char *id = json_object_iter_key(json_object_iter(heal->queue));
-    if (!id || !client->url || heal->call)
-        return;
-    cm_strcpy(heal->id, sizeof(heal->id), id);
     cm_buf_init(&path, PATH_SIZE);
     cm_buf_putc(&path, '/');
-    url_encode(&path, id);
-    cm_buf_puts(&path, "?open_revs=all&revs=true");
+    url_encode(&path, heal->id);
+    cm_buf_puts(&path, "?revs=true&open_revs=");
+    url_encode(&path, which);
     const struct rp_call_spec spec = {.method = "GET", .path = cm_buf_str(&path)};
-    heal->call = rp_start_call(client, &spec, on_leaves, client, &err);
+    heal->call = rp_start_call(client, &spec, done, client, &err);
     if (!heal->call)
         go_on(client, AGAIN_MS);
     cm_buf_fini(&path);
     cm_err_fini(&err);
+}
+
+static void on_dug(void *arg, int code, const struct cm_err *err)
+{
+    struct dug *dug = arg;
+    struct rp_client *client = dug->client;
+    (void)err; /* the pull meets a failing store, and tells it */
+    cm_free(dug);
+    if (!client)
+        return;
+    client->heal->dug = NULL;
+    if (code == 0)
+        put_right(client, client->heal->leaves);
+    else
+        go_on(client, AGAIN_MS);
+}
+
+/* What cannot be read any more (compacted, or too much) is lost on the hub; the rest goes on. */
+static void on_buried(void *arg, const struct http_result *res)
+{
+    struct rp_client *client = arg;
+    struct rp_heal *heal = client->heal;
+    bool away = res->err->code != 0 ? res->err->code != CM_ELIMIT : res->status >= 500;
+    heal->call = NULL;
+    if (away && failed(client, res, "reading"))
+        return;
+    CM_AUTO_JSON found = res->status == 200 && res->err->code == 0 ? rp_reply_json(res) : NULL;
+    if (take_buried(client, found) == 0) {
+        put_right(client, heal->leaves);
+        return;
+    }
+    heal->dug = cm_malloc(sizeof(*heal->dug));
+    heal->dug->client = client;
+    cs_after_commit(client->store, on_dug, heal->dug);
+}
+
+static void on_leaves(void *arg, const struct http_result *res)
+{
+    struct rp_client *client = arg;
+    struct rp_heal *heal = client->heal;
+    heal->call = NULL;
+    bool large = res->err->code == CM_ELIMIT;
+    if (!large && res->status != 404 && failed(client, res, "reading"))
+        return;
+    CM_AUTO_JSON leaves = res->status == 200 && !large ? rp_reply_json(res) : NULL;
+    if (!json_is_array(leaves)) {
+        if (res->status != 404)
+            cm_log(CM_LOG_ERROR, "replicator", heal->id,
+                   "the hub has more of it than can be read: purge the document there");
+        finished(client);
+        return;
+    }
+    CM_AUTO_JSON revs = buried(client->store, heal->id, leaves);
+    if (json_array_size(revs) == 0) {
+        put_right(client, leaves);
+        return;
+    }
+    CM_AUTO_STR which = cm_json_dump(revs, NULL);
+    heal->leaves = json_incref(leaves);
+    ask_revs(client, which, on_buried);
+}
+
+static void turn(void *arg)
+{
+    struct rp_client *client = arg;
+    struct rp_heal *heal = client->heal;
+    const char *id = json_object_iter_key(json_object_iter(heal->queue));
+    if (!id || !client->url || heal->call || heal->dug)
+        return;
+    cm_strcpy(heal->id, sizeof(heal->id), id);
+    json_decref(heal->leaves);
+    heal->leaves = NULL;
+    ask_revs(client, "all", on_leaves);
 }
 
 /* ---- life --------------------------------------------------------------------------------- */
@@ -330,7 +449,10 @@ void rp_heal_free(struct rp_client *client)
         return;
     if (heal->call)
         http_call_cancel(heal->call);
+    if (heal->dug)
+        heal->dug->client = NULL;
     cm_timer_free(heal->timer);
+    json_decref(heal->leaves);
     json_decref(heal->queue);
     cm_free(heal);
     client->heal = NULL;

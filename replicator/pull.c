@@ -148,8 +148,10 @@ static int put_doc(struct rp_job *job, const struct rp_item *item, struct cm_err
                "the peer sent a document not asked for");
         return 0;
     }
-    if (item->mark)
+    if (item->mark) {
+        rp_heal_note(job->client, id); /* it may lie below a version that counts */
         return 0;
+    }
     struct cs_result res = {0};
     int rc = cs_put_ready(job->client->store, item->ready, job->client->peer, &res, err);
     if (rc < 0)

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/core/bytes.h"
 #include "base/core/mem.h"
 
 #define DOC  "settings:default"
@@ -243,6 +244,72 @@ static void test_a_version_that_was_buried_is_posted_again(void **state)
     assert_string_equal(f->foreign, "");
 }
 
+/* What a manager prunes with below a revision: anybody can make one. */
+static void mark_name(const char *rev, char out[33])
+{
+    char hex[CM_SHA256_HEX], text[CS_REV_MAX + 32];
+    int len = snprintf(text, sizeof(text), "certmgr-prune\n%s", rev);
+    cm_sha256_hex(text, (size_t)len, hex);
+    memcpy(out, hex, 32);
+    out[32] = '\0';
+}
+
+static void test_a_mark_hides_no_version_that_counts(void **state)
+{
+    struct fixture *f = *state;
+    char rev[CS_REV_MAX + 1], second[CS_REV_MAX + 1], name[33], below[33], text[512];
+    put_doc(&f->manager, doc_settings("default", 1000, 30), rev);
+    start(f);
+    settle(f);
+    mark_name(rev, name);
+    snprintf(second, sizeof(second), "2-%s", name);
+    mark_name(second, below);
+    snprintf(text, sizeof(text),
+             "{\"new_edits\":false,\"docs\":[{\"_id\":\"" DOC "\",\"_rev\":\"3-%s\","
+             "\"_deleted\":true,\"_revisions\":{\"start\":3,\"ids\":[\"%s\",\"%s\",\"%s\"]}}]}",
+             below, below, name, rev + 2);
+    spoil(f, text);
+    assert_int_equal(hub_days(f), -1);
+    rig_wait(&f->rig, one_healed, f);
+    assert_int_equal(hub_days(f), 30);
+    assert_int_equal(refusals(&f->manager), 0);
+    assert_goes_on(f);
+}
+
+static bool receipt_came(void *arg)
+{
+    struct fixture *f = arg;
+    CM_AUTO_JSON receipt = cs_get_body(f->manager.store, "receipt:edge:" ULID("01"));
+    return receipt != NULL;
+}
+
+/* While the manager was away a member wrote below what a server had just posted. */
+static void test_what_was_buried_before_it_was_read_is_dug_out(void **state)
+{
+    struct fixture *f = *state;
+    char rev[CS_REV_MAX + 1], text[1024];
+    put_doc(&f->edge, doc_receipt("edge", ULID("01"), 1, "opened"), rev);
+    f->of_edge = join(f, &f->edge, false, false);
+    client_settle(&f->edge, f->of_edge);
+    snprintf(text, sizeof(text),
+             "{\"new_edits\":false,\"docs\":[{\"_id\":\"receipt:edge:" ULID(
+                 "01") "\",\"_rev\":"
+                       "\"3-" EVIL "\",\"_deleted\":true,\"_revisions\":{\"start\":3,\"ids\":"
+                       "[\"" EVIL "\",\"0123456789abcdef0123456789abcdef\",\"%s\"]}}]}",
+             rev + 2);
+    spoil(f, text);
+    f->of_manager = join(f, &f->manager, true, true);
+    rig_wait(&f->rig, receipt_came, f);
+    rig_wait(&f->rig, one_healed, f);
+    /* Only what the member wrote is listed as refused, and the hub shows the receipt again. */
+    assert_int_equal(refusals(&f->manager), 1);
+    CM_AUTO_JSON shown = NULL;
+    assert_int_equal(
+        cs_read_rev(f->hub.store, "receipt:edge:" ULID("01"), NULL, false, false, &shown, NULL), 0);
+    assert_false(cm_json_bool(shown, "_deleted", false));
+    assert_string_equal(cm_json_str(shown, "state"), "opened");
+}
+
 static void test_spoiling_survives_a_restart_of_the_manager(void **state)
 {
     struct fixture *f = *state;
@@ -353,6 +420,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_a_high_generation_changes_nothing_and_is_pruned, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(test_a_version_that_was_buried_is_posted_again, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(test_a_mark_hides_no_version_that_counts, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_what_was_buried_before_it_was_read_is_dug_out, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(test_spoiling_survives_a_restart_of_the_manager, setup,
                                         teardown),
