@@ -26,6 +26,7 @@
 #include "certmgr/notify/notify.h"
 #include "certmgr/upstream.h"
 #include "replicator/replicator.h"
+#include "web-ui/sentence.h"
 #include "web-ui/web.h"
 
 #include <errno.h>
@@ -277,6 +278,11 @@ static void port_notify_test(void *arg, const char *who, web_notify_fn done, voi
     notifier_test(app->notifier, who, done, done_arg);
 }
 
+static char *port_say(const char *language, const char *english)
+{
+    return web_say_plain(strcmp(language, "ja") == 0 ? WEB_JA : WEB_EN, english);
+}
+
 static void make_notifier(struct app *app)
 {
     struct notifier_opts opts = {.loop = app->loop,
@@ -288,7 +294,8 @@ static void make_notifier(struct app *app)
                                  .trust = port_trust,
                                  .trust_arg = app,
                                  .peers = port_peers,
-                                 .peers_arg = app};
+                                 .peers_arg = app,
+                                 .say = port_say};
     app->notifier = notifier_new(&opts);
 }
 

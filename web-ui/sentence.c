@@ -155,17 +155,34 @@ static bool find(const char *text, unsigned depth, int *tries, struct found *ret
 struct say {
     enum web_lang lang;
     int tries;
+    bool plain; /* text, not HTML */
 };
 
 static void put(struct cm_buf *out, const struct found *found, unsigned depth, struct say *say);
+
+static void put_text(struct cm_buf *out, const char *text, const struct say *say)
+{
+    if (say->plain)
+        cm_buf_puts(out, text);
+    else
+        html_text(out, text);
+}
+
+static void put_time(struct cm_buf *out, const char *text, const struct say *say)
+{
+    if (say->plain)
+        cm_buf_printf(out, "%.10s %.8s UTC", text, text + strlen("2026-11-22T"));
+    else
+        web_time_exact(out, text);
+}
 
 static void put_sentence(struct cm_buf *out, const char *text, unsigned depth, struct say *say)
 {
     struct found found;
     if (find(text, depth, &say->tries, &found))
         put(out, &found, depth, say);
-    else if (say->lang == WEB_EN)
-        html_text(out, text);
+    else if (say->lang == WEB_EN || say->plain)
+        put_text(out, text, say);
     else if (*text)
         html_leaf(out, "span", text, "lang", "en", NULL);
 }
@@ -174,11 +191,11 @@ static void put_hole(struct cm_buf *out, const struct hole *hole, unsigned depth
 {
     CM_AUTO_STR text = cm_strndup(hole->text ? hole->text : "", hole->len);
     if (hole->kind == 't')
-        web_time_exact(out, text);
+        put_time(out, text, say);
     else if (hole->kind == 's' || hole->kind == 'k')
         put_sentence(out, text, depth + 1, say);
     else
-        html_text(out, text);
+        put_text(out, text, say);
 }
 
 static void put(struct cm_buf *out, const struct found *found, unsigned depth, struct say *say)
@@ -187,20 +204,20 @@ static void put(struct cm_buf *out, const struct found *found, unsigned depth, s
     while (*text) {
         const char *brace = strchr(text, '{');
         if (!brace) {
-            html_text(out, text);
+            put_text(out, text, say);
             return;
         }
         char kind;
         CM_AUTO_STR plain = cm_strndup(text, (size_t)(brace - text));
-        html_text(out, plain);
+        put_text(out, plain, say);
         put_hole(out, &found->holes[hole_at(brace, &kind, &text)], depth, say);
     }
 }
 
-static bool say_it(struct cm_buf *out, enum web_lang lang, const char *english)
+static bool say_it(struct cm_buf *out, enum web_lang lang, bool plain, const char *english)
 {
     struct found found;
-    struct say say = {.lang = lang, .tries = SENTENCE_TRIES};
+    struct say say = {.lang = lang, .tries = SENTENCE_TRIES, .plain = plain};
     if (!english || !find(english, 0, &say.tries, &found))
         return false;
     put(out, &found, 0, &say);
@@ -209,7 +226,17 @@ static bool say_it(struct cm_buf *out, enum web_lang lang, const char *english)
 
 bool web_say(struct cm_buf *out, enum web_lang lang, const char *english)
 {
-    return lang == WEB_JA && say_it(out, lang, english);
+    return lang == WEB_JA && say_it(out, lang, false, english);
+}
+
+char *web_say_plain(enum web_lang lang, const char *english)
+{
+    struct cm_buf said;
+    cm_buf_init(&said, HTML_PAGE_MAX);
+    bool known = lang == WEB_JA && say_it(&said, lang, true, english) && !said.failed;
+    char *text = known ? cm_buf_take(&said, NULL) : NULL;
+    cm_buf_fini(&said);
+    return text;
 }
 
 void web_said(struct cm_buf *out, enum web_lang lang, const char *tag, const char *css,
@@ -217,7 +244,7 @@ void web_said(struct cm_buf *out, enum web_lang lang, const char *tag, const cha
 {
     struct cm_buf said;
     cm_buf_init(&said, HTML_PAGE_MAX);
-    bool known = say_it(&said, lang, english);
+    bool known = say_it(&said, lang, false, english);
     html_open(out, tag, "class", css, "lang", known && lang == WEB_JA ? NULL : "en", NULL);
     if (known)
         (void)cm_buf_add(out, said.data, said.len);

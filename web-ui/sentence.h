@@ -18,6 +18,9 @@
 /* Writes the sentence in this language as escaped HTML.  False, and nothing written, when the text
  * is to be shown as it is (English wanted, NULL, not recognised, beyond a limit). */
 bool web_say(struct cm_buf *out, enum web_lang lang, const char *english);
+/* The same as plain text for a mail, times as "2026-11-22 02:16:42 UTC"; owned (cm_free), NULL when
+ * it is to be shown as it is. */
+char *web_say_plain(enum web_lang lang, const char *english);
 /* <tag class="…">the sentence</tag>, with lang="en" when it stays English; css NULL = no class.
  * Times within a sentence are shown as everywhere, in English, too. */
 void web_said(struct cm_buf *out, enum web_lang lang, const char *tag, const char *css,

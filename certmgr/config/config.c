@@ -198,6 +198,15 @@ static bool begins(const char *text, const char *with)
     return strncmp(text, with, strlen(with)) == 0;
 }
 
+static int check_language(const struct config *c, const char *key, const char *value,
+                          struct cm_err *err)
+{
+    if (strcmp(value, "en") == 0 || strcmp(value, "ja") == 0)
+        return 0;
+    return cm_fail(err, CM_EINVAL, "%s: [notify] %s: write en or ja, not \"%s\"", c->conf_file, key,
+                   value);
+}
+
 /* What can be told wrong before anything is sent; addresses and URLs in full are judged by their
  * users (base/net). */
 static int check_notify(const struct config *c, struct cm_err *err)
@@ -218,8 +227,11 @@ static int check_notify(const struct config *c, struct cm_err *err)
     if (n->smtp_user[0] != '\0' && n->smtp_password_file[0] == '\0')
         return cm_fail(err, CM_EINVAL, "%s: [notify] smtp_user needs smtp_password_file",
                        c->conf_file);
-    if (n->webhook_url[0] == '\0')
-        return 0;
+    int rv = check_language(c, "mail_language", n->mail_language, err);
+    if (rv == 0)
+        rv = check_language(c, "webhook_language", n->webhook_language, err);
+    if (rv != 0 || n->webhook_url[0] == '\0')
+        return rv;
     if (!begins(n->webhook_url, "https://") && !begins(n->webhook_url, "http://127."))
         return cm_fail(err, CM_EINVAL,
                        "%s: [notify] webhook_url is no https:// URL (http:// on loopback alone)",

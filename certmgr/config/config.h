@@ -45,6 +45,7 @@ struct config_notify {
     char smtp_user[256], smtp_password_file[CONFIG_PATH_MAX];
     char webhook_url[1024], webhook_secret_file[CONFIG_PATH_MAX];
     char ca_file[CONFIG_PATH_MAX];
+    char mail_language[8], webhook_language[8]; /* "en" or "ja" */
     int check_interval_s, remind_after_s, deploy_after_s, silent_after_s;
 };
 struct config {

@@ -9,7 +9,6 @@
 #include "base/net/hostname.h"
 #include "base/net/smtp_client.h"
 #include "base/net/url.h"
-#include "certmgr/notify/message.h"
 #include "certmgr/notify/secret.h"
 
 #define WEBHOOK_REPLY_MAX (64u << 10)
@@ -19,6 +18,7 @@ struct notice_sender {
     struct http_client *http;
     struct smtp_client *smtp;
     const struct config_notify *config;
+    message_say_fn say;
     struct delivery *deliveries;
 };
 
@@ -52,6 +52,16 @@ static void on_fail(void *arg)
 {
     struct delivery *d = arg;
     finish(d, &d->err);
+}
+
+static struct message_tongue tongue_of(const struct notice_sender *sender,
+                                       enum notice_channel channel)
+{
+    const char *language =
+        channel == NOTICE_MAIL ? sender->config->mail_language : sender->config->webhook_language;
+    bool english = language[0] == '\0' || strcmp(language, "en") == 0;
+    return (struct message_tongue){.language = english ? "en" : language,
+                                   .say = english ? NULL : sender->say};
 }
 
 /* ---- mail ------------------------------------------------------------------------------------ */
@@ -88,9 +98,11 @@ static int send_mail(struct delivery *d, const json_t *message, int timeout_ms)
                          &d->err);
     if (rc != 0)
         return rc;
+    struct message_tongue tongue = tongue_of(d->sender, NOTICE_MAIL);
+    CM_AUTO_JSON told = message_in(message, &tongue);
     CM_AUTO_STR list = cm_strdup(config->mail_to);
-    CM_AUTO_STR subject = message_subject(message);
-    CM_AUTO_STR text = message_text(message);
+    CM_AUTO_STR subject = message_subject(told, &tongue);
+    CM_AUTO_STR text = message_text(told, &tongue);
     CM_AUTO_STR id = cm_asprintf("%s.certmgr@%s", cm_json_str_or(message, "id", ""),
                                  cm_json_str_or(message, "server", ""));
     split(list, to, SMTP_TO_MAX + 1);
@@ -145,7 +157,9 @@ static int send_webhook(struct delivery *d, const json_t *message, int timeout_m
         secret_free(secret);
         return rc;
     }
-    CM_AUTO_STR body = cm_json_dump(message, &len);
+    struct message_tongue tongue = tongue_of(d->sender, NOTICE_WEBHOOK);
+    CM_AUTO_JSON told = message_in(message, &tongue);
+    CM_AUTO_STR body = cm_json_dump(told, &len);
     message_sign(secret, cm_now_ms() / 1000, body, len, signature);
     secret_free(secret);
     CM_AUTO_STR header = cm_asprintf("CertMgr-Signature: %s", signature);
@@ -166,12 +180,13 @@ static int send_webhook(struct delivery *d, const json_t *message, int timeout_m
 /* ---- public ---------------------------------------------------------------------------------- */
 
 struct notice_sender *notice_sender_new(struct cm_loop *loop, struct http_client *http,
-                                        const struct config_notify *config)
+                                        const struct config_notify *config, message_say_fn say)
 {
     struct notice_sender *sender = cm_calloc(1, sizeof(*sender));
     sender->loop = loop;
     sender->http = http;
     sender->config = config;
+    sender->say = say;
     sender->smtp = smtp_client_new(loop);
     return sender;
 }

@@ -11,6 +11,8 @@
 #include "base/core/json.h"
 #include "base/core/mem.h"
 
+#define LABEL_COLUMNS 10
+
 /* ---- JSON ------------------------------------------------------------------------------------ */
 
 static json_t *envelope(const char *server, int64_t now_ms, bool test)
@@ -73,6 +75,43 @@ json_t *message_test(const char *who, const char *server, const char *ui_url, in
     return message;
 }
 
+/* ---- language -------------------------------------------------------------------------------- */
+
+static char *said(const struct message_tongue *tongue, const char *english)
+{
+    char *text = tongue->say && english ? tongue->say(tongue->language, english) : NULL;
+    return text ? text : cm_strdup(english ? english : "");
+}
+
+static void event_in(json_t *event, const struct message_tongue *tongue)
+{
+    static const char *const texts[] = {"title", "where", "what", "hint"};
+    json_t *causes = cm_json_arr(event, "because"), *cause;
+    size_t i;
+    for (i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+        CM_AUTO_STR text = said(tongue, cm_json_str(event, texts[i]));
+        if (cm_json_str(event, texts[i]))
+            cm_json_set_str(event, texts[i], text);
+    }
+    json_array_foreach(causes, i, cause)
+    {
+        CM_AUTO_STR text = said(tongue, json_string_value(cause));
+        json_array_set_new(causes, i, json_string(text));
+    }
+}
+
+json_t *message_in(const json_t *message, const struct message_tongue *tongue)
+{
+    json_t *out = json_deep_copy(message), *event;
+    size_t i;
+    cm_json_set_str(out, "language", tongue->say ? tongue->language : "en");
+    json_array_foreach(cm_json_arr(out, "events"), i, event)
+    {
+        event_in(event, tongue);
+    }
+    return out;
+}
+
 /* ---- mail ------------------------------------------------------------------------------------ */
 
 static bool event_is(const json_t *event, const char *name)
@@ -89,7 +128,7 @@ static const char *mark(const json_t *event)
                                        : "";
 }
 
-char *message_subject(const json_t *message)
+static char *subject_words(const json_t *message)
 {
     const json_t *events = cm_json_arr(message, "events");
     size_t count = json_array_size(events), resolved = 0, i;
@@ -97,32 +136,51 @@ char *message_subject(const json_t *message)
     const json_t *first = json_array_get(events, 0);
     json_t *event;
     if (count == 1 && more == 0)
-        return cm_asprintf("[CertMgr] %s%s", mark(first), cm_json_str_or(first, "title", ""));
+        return cm_asprintf("%s%s", mark(first), cm_json_str_or(first, "title", ""));
     json_array_foreach(events, i, event)
     {
         resolved += event_is(event, "resolved");
     }
     if (resolved == count && more == 0)
-        return cm_asprintf("[CertMgr] %zu resolved", count);
+        return cm_asprintf("%zu resolved", count);
     if (resolved > 0)
-        return cm_asprintf("[CertMgr] %" PRId64 " notices, %zu of them resolved",
-                           (int64_t)count + more, resolved);
-    return cm_asprintf("[CertMgr] %" PRId64 " notices: %s%s, …", (int64_t)count + more, mark(first),
+        return cm_asprintf("%" PRId64 " notices, %zu of them resolved", (int64_t)count + more,
+                           resolved);
+    return cm_asprintf("%" PRId64 " notices: %s%s, …", (int64_t)count + more, mark(first),
                        cm_json_str_or(first, "title", ""));
 }
 
-static void line(struct cm_buf *out, const char *label, const char *text)
+char *message_subject(const json_t *message, const struct message_tongue *tongue)
+{
+    CM_AUTO_STR words = subject_words(message);
+    CM_AUTO_STR text = said(tongue, words);
+    return cm_asprintf("[CertMgr] %s", text);
+}
+
+/* Columns on a terminal: what is not ASCII is two wide. */
+static int columns(const char *text)
+{
+    int count = 0;
+    for (; *text; text++)
+        count += (unsigned char)*text < 0x80 ? 1 : (unsigned char)*text >= 0xc0 ? 2 : 0;
+    return count;
+}
+
+static void line(struct cm_buf *out, const struct message_tongue *tongue, const char *label,
+                 const char *text)
 {
     if (!text || !text[0])
         return;
-    cm_buf_printf(out, "  %-10s ", label);
+    CM_AUTO_STR words = said(tongue, label);
+    int blanks = LABEL_COLUMNS - columns(words);
+    cm_buf_printf(out, "  %s%*s ", words, blanks > 0 ? blanks : 0, "");
     for (; *text; text++) /* text of a CA may hold anything; here each line is one fact */
         cm_buf_putc(out, (unsigned char)*text < ' ' || *text == 0x7f ? ' ' : *text);
     cm_buf_putc(out, '\n');
 }
 
-static void time_line(struct cm_buf *out, const char *label, const json_t *event,
-                      const char *member)
+static void time_line(struct cm_buf *out, const struct message_tongue *tongue, const char *label,
+                      const json_t *event, const char *member)
 {
     int64_t ms = cm_json_time(event, member, 0);
     char text[CM_TIME_TEXT], human[40];
@@ -130,32 +188,45 @@ static void time_line(struct cm_buf *out, const char *label, const json_t *event
         return;
     cm_time_format(ms, text);
     snprintf(human, sizeof(human), "%.10s %.8s UTC", text, text + 11);
-    line(out, label, human);
+    line(out, tongue, label, human);
 }
 
-static void event_text(struct cm_buf *out, const json_t *event)
+static void event_text(struct cm_buf *out, const struct message_tongue *tongue, const json_t *event)
 {
     size_t i;
     json_t *cause;
     bool critical = strcmp(cm_json_str_or(event, "severity", ""), "critical") == 0 &&
                     !event_is(event, "resolved");
-    cm_buf_printf(out, "%s%s%s\n", critical ? "CRITICAL  " : "", mark(event),
-                  cm_json_str_or(event, "title", ""));
-    line(out, "Where:", cm_json_str(event, "where"));
-    line(out, event_is(event, "resolved") ? "It was:" : "What:", cm_json_str(event, "what"));
+    CM_AUTO_STR marked = cm_asprintf("%s%s", mark(event), cm_json_str_or(event, "title", ""));
+    CM_AUTO_STR title = said(tongue, marked);
+    CM_AUTO_STR urgent = said(tongue, critical ? "CRITICAL  " : "");
+    cm_buf_printf(out, "%s%s\n", urgent, title);
+    line(out, tongue, "Where:", cm_json_str(event, "where"));
+    line(out, tongue,
+         event_is(event, "resolved") ? "It was:" : "What:", cm_json_str(event, "what"));
     json_array_foreach(cm_json_arr(event, "because"), i, cause)
     {
-        line(out, "Because:", json_string_value(cause));
+        line(out, tongue, "Because:", json_string_value(cause));
     }
-    time_line(out, "Since:", event, "since");
-    time_line(out, "Resolved:", event, "resolved_at");
-    time_line(out, "Next try:", event, "next_at");
-    line(out, "To do:", cm_json_str(event, "hint"));
-    line(out, "Link:", cm_json_str(event, "link"));
+    time_line(out, tongue, "Since:", event, "since");
+    time_line(out, tongue, "Resolved:", event, "resolved_at");
+    time_line(out, tongue, "Next try:", event, "next_at");
+    line(out, tongue, "To do:", cm_json_str(event, "hint"));
+    line(out, tongue, "Link:", cm_json_str(event, "link"));
     cm_buf_putc(out, '\n');
 }
 
-char *message_text(const json_t *message)
+/* What stands under the events. */
+static char *foot(const json_t *message, const struct message_tongue *tongue, int64_t more)
+{
+    CM_AUTO_STR count = more > 0 ? cm_asprintf("And %" PRId64 " more.", more) : cm_strdup("");
+    CM_AUTO_STR from = cm_asprintf("CertMgr on server %s", cm_json_str_or(message, "server", ""));
+    CM_AUTO_STR rest = said(tongue, count);
+    CM_AUTO_STR sender = said(tongue, from);
+    return cm_asprintf("%s%s-- \n%s\n", rest, more > 0 ? "\n\n" : "", sender);
+}
+
+char *message_text(const json_t *message, const struct message_tongue *tongue)
 {
     struct cm_buf out;
     size_t i;
@@ -165,7 +236,7 @@ char *message_text(const json_t *message)
     json_array_foreach(cm_json_arr(message, "events"), i, event)
     {
         size_t before = out.len;
-        event_text(&out, event);
+        event_text(&out, tongue, event);
         if (!out.failed)
             continue;
         out.failed = 0; /* whole paragraphs only; the rest is counted */
@@ -176,9 +247,8 @@ char *message_text(const json_t *message)
     }
     CM_AUTO_STR list = cm_buf_take(&out, NULL);
     cm_buf_fini(&out);
-    CM_AUTO_STR rest = more > 0 ? cm_asprintf("And %" PRId64 " more.\n\n", more) : cm_strdup("");
-    return cm_asprintf("%s%s-- \nCertMgr on server %s\n", list, rest,
-                       cm_json_str_or(message, "server", ""));
+    CM_AUTO_STR end = foot(message, tongue, more);
+    return cm_asprintf("%s%s", list, end);
 }
 
 /* ---- signature ------------------------------------------------------------------------------- */

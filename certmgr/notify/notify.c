@@ -396,7 +396,7 @@ struct notifier *notifier_new(const struct notifier_opts *opts)
     n->seen_stored = json_object();
     n->walked_seq = -1;
     n->started_ms = cm_now_ms();
-    n->sender = notice_sender_new(opts->loop, opts->http, opts->config);
+    n->sender = notice_sender_new(opts->loop, opts->http, opts->config, opts->say);
     n->outbox = outbox_new(opts->loop, opts->store, n->sender);
     n->timer = cm_timer_new(opts->loop, on_timer, n);
     cs_kv_each(opts->store, TABLE, OPEN, on_open_row, n);

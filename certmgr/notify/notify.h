@@ -24,6 +24,9 @@ struct notifier_opts {
     /* Who is connected: [{peer, feed: bool, last_seen_at}] (owned). */
     json_t *(*peers)(void *arg);
     void *peers_arg;
+    /* Sentences in a language of [notify] (certmgr/notify/message.h); NULL = notices are English.
+     */
+    char *(*say)(const char *language, const char *english);
 };
 
 struct notifier;

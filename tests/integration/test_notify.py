@@ -203,7 +203,20 @@ class Notices(unittest.TestCase):
         self.assertIn("is open to others", row["error"]["what"])
         relay.stop()
 
-    def test_7_nothing_configured(self):
+    def test_7_language(self):
+        FLEET.manager.stop()
+        configure(FLEET.manager, mail_language="ja", webhook_language="ja")
+        FLEET.manager.start()
+        FLEET.manager.cli("notify", "test")
+        mail = next(m for m in RELAY.mails if m["Subject"] == "[CertMgr] テスト通知")
+        self.assertIn("サーバー alpha で root が送信しました", mail.words)
+        self.assertIn("内容: ", mail.words)
+        message = next(m for m in reversed(HOOK.messages) if m["test"])
+        self.assertEqual(message["language"], "ja")
+        event = message["events"][0]
+        self.assertEqual((event["kind"], event["title"]), ("test", "テスト通知"))
+
+    def test_8_nothing_configured(self):
         FLEET.manager.stop()
         FLEET.manager.extra = ""
         FLEET.manager.configure().start()

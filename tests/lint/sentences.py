@@ -19,6 +19,13 @@ CALLS = {
                        "check_choice"],
     "certmgr/acme": ["acme_log", "cm_err_hint", "cm_fail", "cm_wrap", "cm_err_cause"],
     "certmgr/agent_link.c": ["snprintf"],
+    "certmgr/notify/message.c": ["cm_asprintf", "said", "line", "time_line", "cm_json_set_str"],
+    "certmgr/notify/rules.c": ["cm_asprintf", "cm_json_set_str", "snprintf"],
+    "certmgr/notify/rules_fleet.c": ["cm_asprintf", "cm_json_set_str"],
+    "certmgr/fleet/exchange.c": ["fleet_alarm_raise", "cm_asprintf"],
+    "certmgr/fleet/rotate_serve.c": ["fleet_alarm_raise", "cm_asprintf"],
+    "certmgr/hub_cert.c": ["fleet_alarm_raise", "cm_asprintf"],
+    "certmgr/engine/guard.c": ["cm_asprintf", "cm_json_set_str"],
     "certmgr/challenge": ["cm_err_hint"],
     "certmgr/challenge/fetch.c": ["cm_fail"],
     "certmgr/challenge/redirect.c": ["cm_fail"],
@@ -86,6 +93,7 @@ def strings(code):
 def plain(text):
     """One form for printf and sentences.def: every hole, or several that touch, is one mark."""
     text = text.replace('\\"', '"').replace("\\n", "\n")
+    text = re.sub(r"%\.1[69]sZ", HOLE, text)  # a time, cut
     text = re.sub(r"%[-+#0]*(?:\d+|\*)?(?:\.(?:\d+|\*))?(?:hh|ll|[hlzjt])?[diouxscf]", HOLE, text)
     text = re.sub(r"\{[1-8][a-z]?\}", HOLE, text)
     return re.sub(f"{HOLE}[…{HOLE}]*", HOLE, text.replace("%%", "%"))

@@ -125,6 +125,8 @@ static void test_notify(void **state)
     assert_string_equal(c.notify.mail_to, "");
     assert_string_equal(c.notify.mail_from, "certmgr@web1");
     assert_string_equal(c.notify.smtp_url, "smtp://127.0.0.1:25");
+    assert_string_equal(c.notify.mail_language, "en");
+    assert_string_equal(c.notify.webhook_language, "en");
     assert_int_equal(c.notify.check_interval_s, 60);
     assert_int_equal(c.notify.remind_after_s, 86400);
     assert_int_equal(c.notify.deploy_after_s, 900);
@@ -199,6 +201,8 @@ static const struct refusal refusals[] = {
     {"[notify]\nsmtp_url = http://relay\n", "smtp_url is no smtp://"},
     {"[notify]\nsmtp_user = cm\n", "smtp_user needs smtp_password_file"},
     {"[notify]\nsmtp_password_file = secret\n", "smtp_password_file must be an absolute path"},
+    {"[notify]\nmail_language = fr\n", "[notify] mail_language: write en or ja, not \"fr\""},
+    {"[notify]\nwebhook_language =\n", "[notify] webhook_language: write en or ja"},
     {"[notify]\nwebhook_url = http://hook.example/\n", "webhook_url is no https:// URL"},
     {"[notify]\nwebhook_url = https://hook.example/\n", "webhook_url needs webhook_secret_file"},
     {"[notify]\ncheck_interval = 0\n", "from 1 to 3600"},

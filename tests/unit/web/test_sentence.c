@@ -126,6 +126,31 @@ static void test_said(void **state)
     cm_buf_fini(&out);
 }
 
+static void assert_plain(const char *english, const char *japanese)
+{
+    CM_AUTO_STR text = web_say_plain(WEB_JA, english);
+    assert_non_null(text);
+    assert_string_equal(text, japanese);
+}
+
+/* A mail is no page: no entities, no elements, times as people write them. */
+static void test_plain(void **state)
+{
+    (void)state;
+    assert_plain("Order for a<b> and 2 more failed", "a<b> ほか 2 件 のオーダーに失敗しました");
+    assert_plain("Resolved: Renewal of www.例え.jp is overdue",
+                 "解決: www.例え.jp の更新が遅れています");
+    assert_plain("4 notices: Server bravo is silent, …",
+                 "通知 4 件: サーバー bravo から応答がありません、…");
+    assert_plain("The certificate ends at 2026-11-22T04:02:26Z and has not been renewed",
+                 "証明書の有効期限は 2026-11-22 04:02:26 UTC ですが、まだ更新されていません");
+    assert_plain("This server's clock jumped 75 minutes ahead: renewals that nobody asked for wait",
+                 "このサーバーの時計が 75 分進みました。人が求めていない更新は待機します");
+    assert_null(web_say_plain(WEB_JA, "Something <new>"));
+    assert_null(web_say_plain(WEB_JA, NULL));
+    assert_null(web_say_plain(WEB_EN, "Order for a failed"));
+}
+
 /* What the layers below the engine say: replication, store, key agent, DNS providers. */
 static void test_the_layers_below(void **state)
 {
@@ -224,9 +249,13 @@ static void test_limits(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_the_table),        cmocka_unit_test(test_said),
-        cmocka_unit_test(test_the_layers_below), cmocka_unit_test(test_the_longest_wins),
-        cmocka_unit_test(test_words_of_the_ca),  cmocka_unit_test(test_kinds),
+        cmocka_unit_test(test_the_table),
+        cmocka_unit_test(test_said),
+        cmocka_unit_test(test_plain),
+        cmocka_unit_test(test_the_layers_below),
+        cmocka_unit_test(test_the_longest_wins),
+        cmocka_unit_test(test_words_of_the_ca),
+        cmocka_unit_test(test_kinds),
         cmocka_unit_test(test_limits),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
