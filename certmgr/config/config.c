@@ -25,7 +25,7 @@
 struct reader {
     const char *text;
     size_t pos, len;
-    int line;
+    int line, section_line; /* the present one, the one that the present section begins with */
     struct config *config;
     const char *file;
     char last_section[80], last_key[80];
@@ -33,12 +33,25 @@ struct reader {
     bool failed;
 };
 
-static void fail_at(struct reader *r, int code, const char *what)
+static void fail_on(struct reader *r, int line, int code, const char *what)
 {
     if (r->failed)
         return;
     r->failed = true;
-    cm_fail(r->err, code, "%s, line %d: %s", r->file, r->line, what);
+    cm_fail(r->err, code, "%s, line %d: %s", r->file, line, what);
+}
+
+static void fail_at(struct reader *r, int code, const char *what)
+{
+    fail_on(r, r->line, code, what);
+}
+
+/* The first value of an unknown section ends the reading, so what continues a value does no harm.
+ */
+static void note_section(struct reader *r, const char *text)
+{
+    if (text[strspn(text, " \t")] == '[')
+        r->section_line = r->line;
 }
 
 /* fgets() look-alike over the text, counting lines (libinih's handler is not told the line). */
@@ -60,6 +73,7 @@ static char *next_line(char *out, int size, void *arg)
     }
     memcpy(out, start, n);
     out[n] = '\0';
+    note_section(r, out);
     return out;
 }
 
@@ -152,7 +166,7 @@ static void unknown_setting(struct reader *r, const char *section, const char *l
     if (near)
         snprintf(text + len, sizeof(text) - len, "; did you mean %s%s%s%s%s?", known ? "" : "[",
                  mark, near, mark, known ? "" : "]");
-    fail_at(r, CM_EINVAL, text);
+    fail_on(r, known || !section[0] ? r->line : r->section_line, CM_EINVAL, text);
 }
 
 static int on_value(void *arg, const char *section, const char *key, const char *value)
