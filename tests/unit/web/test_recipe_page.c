@@ -273,6 +273,39 @@ static void removing_needs_the_version(void **state)
     rig_stop(&rig);
 }
 
+static unsigned times_in(const char *text, const char *part)
+{
+    unsigned count = 0;
+    for (; (text = strstr(text, part)) != NULL; text++)
+        count++;
+    return count;
+}
+
+/* The tile of what is chosen, and no other: of the kind, of a recipe, and after a refusal. */
+static void the_chosen_kind_is_marked(void **state)
+{
+    static const char *const rows[][2] = {
+        {"/dns-accounts/new", "?kind=rfc2136\" aria-current=\"true\">"},
+        {"/dns-accounts/new?kind=manual", "?kind=manual\" aria-current=\"true\">"},
+        {"/dns-accounts/new?kind=recipe&provider=own",
+         "?kind=recipe&amp;provider=own\" aria-current=\"true\">"},
+    };
+    struct rig rig;
+    struct reply reply;
+
+    (void)state;
+    rig_start(&rig);
+    rig_sign_in(&rig);
+    own();
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        rig_get(&rig, rows[i][0], &reply);
+        assert_has(&reply, rows[i][1]);
+        assert_int_equal(times_in(reply.text, "aria-current=\"true\""), 1);
+        reply_fini(&reply);
+    }
+    rig_stop(&rig);
+}
+
 static void removing_an_account_wants_a_word(void **state)
 {
     struct rig rig;
@@ -406,6 +439,7 @@ int main(void)
         cmocka_unit_test(limits_hold),
         cmocka_unit_test(new_hosts_need_the_box),
         cmocka_unit_test(removing_needs_the_version),
+        cmocka_unit_test(the_chosen_kind_is_marked),
         cmocka_unit_test(removing_an_account_wants_a_word),
         cmocka_unit_test(the_api_is_conditional),
         cmocka_unit_test(strangers_are_sent_away),
