@@ -47,7 +47,8 @@ struct agent_link {
     bool looking;      /* the timer runs, or on_tick() does */
     bool greeted;      /* the greeting went out on this channel and nothing was heard since */
     bool heard;        /* anything, ever */
-    void (*hung)(void *arg, int64_t silent_ms);
+    int64_t asked_at, told_at; /* after the worker; of a worker that hangs, on this channel */
+    agent_hung_fn hung;
     void *hung_arg;
     bool deferred; /* on_turn_end() comes: what was called in this turn goes out together */
     bool freed;    /* by on_turn_end() then */
@@ -190,11 +191,26 @@ static int is_poison(const struct agent_link *link, const struct call *call, int
     return call->sends > AGENT_LINK_RESENDS ? CM_EBUSY : 0;
 }
 
+/* The greeting's answer: how long the worker has been at what it does. */
+static void on_greeted(struct agent_link *link, const json_t *reply)
+{
+    int64_t ms = cm_json_int(reply, "working_ms", 0), now = cm_mono_ms();
+    if (ms < AGENT_LINK_WORK_MS || (link->told_at > 0 && now - link->told_at < AGENT_LINK_HUNG_MS))
+        return;
+    link->told_at = now;
+    cm_log(CM_LOG_ERROR, "agent", NULL, "the key agent has been at one request for %d s",
+           (int)(ms / 1000));
+    if (link->hung != NULL)
+        link->hung(link->hung_arg, ms, true);
+}
+
 static void on_reply(struct agent_link *link, const json_t *reply)
 {
     struct call *call = unlink_call(link, cm_json_int(reply, "id", -1));
-    if (call == NULL)
-        return; /* the greeting's; or too late: the caller was told so, and may ask again */
+    if (call == NULL) { /* the greeting's; or too late: the caller was told so, and may ask again */
+        on_greeted(link, reply);
+        return;
+    }
     if (cm_json_bool(reply, "ok", false)) {
         finish(call, reply, NULL);
         return;
@@ -260,12 +276,12 @@ static int is_over(const struct agent_link *link, const struct call *call, int64
     return waited >= AGENT_LINK_TIMEOUT_MS ? CM_ETIMEOUT : 0;
 }
 
-/* Any verb would do; this one changes nothing and needs no time. */
+/* This verb changes nothing and needs no time. */
 static void greet(struct agent_link *link)
 {
     CM_AUTO_JSON request =
         json_pack("{s:s, s:I}", "op", "hello", "id", (json_int_t)++link->last_id);
-    link->greeted = true;
+    link->asked_at = cm_mono_ms();
     if (cm_frame_encode(request, &link->out) == 0) /* no room: it takes nothing, so it hangs */
         flush(link);
 }
@@ -279,6 +295,7 @@ static void listen_for(struct agent_link *link, int64_t now)
     if (link->fd < 0)
         return;
     if (!link->greeted && link->silent_ms >= AGENT_LINK_PING_MS) {
+        link->greeted = true;
         greet(link);
     } else if (link->greeted && link->silent_ms >= link->report_ms) {
         link->report_ms = link->silent_ms + AGENT_LINK_HUNG_MS;
@@ -286,14 +303,25 @@ static void listen_for(struct agent_link *link, int64_t now)
                "the key agent has not answered for %d s, although requests wait",
                (int)(link->silent_ms / 1000));
         if (link->hung != NULL)
-            link->hung(link->hung_arg, link->silent_ms);
+            link->hung(link->hung_arg, link->silent_ms, false);
     }
+}
+
+/* An agent that says so much that it is never greeted may have a worker that hangs all the same. */
+static void ask_for_the_worker(struct agent_link *link, int64_t now)
+{
+    const struct call *oldest = link->head;
+    if (link->fd >= 0 && oldest != NULL && oldest->sent && !link->greeted &&
+        now - oldest->since >= AGENT_LINK_ASK_MS && now - link->asked_at >= AGENT_LINK_ASK_MS)
+        greet(link);
 }
 
 static void on_tick(void *arg)
 {
     struct agent_link *link = arg;
-    listen_for(link, cm_mono_ms());
+    int64_t now = cm_mono_ms();
+    listen_for(link, now);
+    ask_for_the_worker(link, now);
     fail_where(link, is_over);
     link->looking = link->head != NULL || link->greeted;
     if (link->looking && !cm_timer_active(link->timer))
@@ -385,6 +413,7 @@ void agent_link_connect(struct agent_link *link, int take_fd)
     link->watch = cm_watch_new(link->loop, take_fd, on_ready, link);
     cm_watch_set(link->watch, CM_WATCH_READ);
     end_silence(link);
+    link->told_at = 0;
     fail_where(link, is_poison);
     send_waiting(link);
 }
@@ -399,8 +428,7 @@ bool agent_link_answers(const struct agent_link *link)
     return link->fd >= 0 && link->silent_ms < AGENT_LINK_SILENT_MS;
 }
 
-void agent_link_on_hung(struct agent_link *link, void (*hung)(void *arg, int64_t silent_ms),
-                        void *arg)
+void agent_link_on_hung(struct agent_link *link, agent_hung_fn hung, void *arg)
 {
     link->hung = hung;
     link->hung_arg = arg;

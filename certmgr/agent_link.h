@@ -10,6 +10,10 @@
  * that waited as long as it has been silent fail with CM_EBUSY, transient, as if it were away;
  * whoever made them asks again, and what it answers later is dropped.  Silent for much longer, it
  * is reported as hung.
+ *
+ * Keys are made by the agent's worker while its loop goes on talking: the greeting's answer says
+ * for how long the worker has been at one request, and a worker that never comes back is reported,
+ * too.
  */
 #pragma once
 
@@ -18,10 +22,12 @@
 
 #define AGENT_LINK_PENDING_MAX 8192
 #define AGENT_LINK_RESENDS     2
-#define AGENT_LINK_PING_MS     5000   /* of silence, then it is greeted */
-#define AGENT_LINK_SILENT_MS   15000  /* of silence, then calls fail */
-#define AGENT_LINK_HUNG_MS     60000  /* of silence, then it is reported, each time so long */
-#define AGENT_LINK_GREET_MS    90000  /* instead of _SILENT_MS until it said its first word */
+#define AGENT_LINK_PING_MS     5000  /* of silence, then it is greeted */
+#define AGENT_LINK_SILENT_MS   15000 /* of silence, then calls fail */
+#define AGENT_LINK_HUNG_MS     60000 /* of silence, then it is reported, each time so long */
+#define AGENT_LINK_GREET_MS    90000 /* instead of _SILENT_MS until it said its first word */
+#define AGENT_LINK_ASK_MS      30000 /* that calls wait, and between two questions for the worker */
+#define AGENT_LINK_WORK_MS     300000 /* at one request, then it is reported; before _TIMEOUT_MS */
 #define AGENT_LINK_TIMEOUT_MS  600000 /* of one call, while the agent answers others */
 /* Time that passes between two looks counts only so far: it was we who did not run. */
 #define AGENT_LINK_GAP_MAX_MS 5000
@@ -34,8 +40,9 @@ void agent_link_connect(struct agent_link *link, int take_fd);
 bool agent_link_connected(const struct agent_link *link);
 /* Connected, and not silent for AGENT_LINK_SILENT_MS while something waits for it. */
 bool agent_link_answers(const struct agent_link *link);
-/* Called when a connected agent was silent for AGENT_LINK_HUNG_MS (and again after as long): it
- * should be ended; its calls wait for the next one. */
-void agent_link_on_hung(struct agent_link *link, void (*hung)(void *arg, int64_t silent_ms),
-                        void *arg);
+/* Called when a connected agent was silent for AGENT_LINK_HUNG_MS (and again after as long), or its
+ * worker has been at one request for AGENT_LINK_WORK_MS (working): it should be ended; its calls
+ * wait for the next one. */
+typedef void (*agent_hung_fn)(void *arg, int64_t ms, bool working);
+void agent_link_on_hung(struct agent_link *link, agent_hung_fn hung, void *arg);
 struct kf_agent agent_link_port(struct agent_link *link);

@@ -10,6 +10,7 @@
 #include "base/net/http_client.h"
 #include "base/net/http_server.h"
 #include "base/net/loop.h"
+#include "certmgr/agent_alarm.h"
 #include "certmgr/agent_link.h"
 #include "certmgr/app_care.h"
 #include "certmgr/app_commit.h"
@@ -45,6 +46,7 @@ struct app {
     struct cm_loop *loop;
     struct control *control;
     struct agent_link *link;
+    struct agent_alarm *agent_alarm; /* NULL until the store is open */
     struct http_client *http;
     struct dns_client *dns;
     struct cs_store *store;
@@ -314,6 +316,8 @@ static int open_store(struct app *app, struct cm_err *err)
                            .arm_arg = app->commit};
     int rv = cs_open(&opts, &app->store, err);
     app_commit_store(app->commit, app->store);
+    if (rv == 0)
+        app->agent_alarm = agent_alarm_new(app->loop, app->store, app->config->name);
     return rv == 0 ? 0 : cm_wrap(err, rv, "the certificate store cannot be opened");
 }
 
@@ -495,10 +499,11 @@ static void on_agent(void *arg, int take_fd)
     agent.call(agent.arg, json_pack("{s:s}", "op", "hello"), on_hello, app);
 }
 
-static void on_agent_hung(void *arg, int64_t silent_ms)
+static void on_agent_hung(void *arg, int64_t ms, bool working)
 {
     struct app *app = arg;
-    control_agent_hung(app->control, silent_ms);
+    control_agent_hung(app->control, ms, working);
+    agent_alarm_raise(app->agent_alarm, ms, working);
 }
 
 static void on_listener(void *arg, const char *name, const char *address, int take_fd,

@@ -5,7 +5,7 @@
  * supervisor -> front: {"op":"agent"}+fd, {"op":"listener","name"}+fd,
  * {"op":"listener.failed","name", "error"}, {"op":"hook.done","id","status","output","error"}.
  * front -> supervisor: {"op":"hook","id","target","step"}, {"op":"exec","id","name","argv","env"},
- * {"op":"agent.hung","silent_s"}.
+ * {"op":"agent.hung","silent_s" or "working_s"}.
  * supervisor -> agent: one byte + fd of its new channel.
  */
 #pragma once

@@ -226,10 +226,10 @@ struct dep_hooks control_hooks(struct control *control)
     return (struct dep_hooks){.arg = control, .run = run_hook};
 }
 
-void control_agent_hung(struct control *control, int64_t silent_ms)
+void control_agent_hung(struct control *control, int64_t ms, bool working)
 {
-    CM_AUTO_JSON packet =
-        json_pack("{s:s, s:I}", "op", "agent.hung", "silent_s", (json_int_t)(silent_ms / 1000));
+    CM_AUTO_JSON packet = json_pack("{s:s, s:I}", "op", "agent.hung",
+                                    working ? "working_s" : "silent_s", (json_int_t)(ms / 1000));
     if (channel_send(control->fd, packet, -1) != 0)
         cm_log(CM_LOG_WARN, "agent", NULL, "the supervisor cannot be told that it hangs");
 }

@@ -23,9 +23,10 @@ struct control;
 struct control *control_new(struct cm_loop *loop, int take_fd, const struct control_events *events);
 void control_free(struct control *control);
 struct dep_hooks control_hooks(struct control *control);
-/* Asks the supervisor to end the key agent, which has been silent for so long; it starts another
- * one.  A supervisor that takes nothing now is asked again with the next report. */
-void control_agent_hung(struct control *control, int64_t silent_ms);
+/* Asks the supervisor to end the key agent, which has been silent, or at one request (working), for
+ * so long; it starts another one.  A supervisor that takes nothing now is asked again with the next
+ * report. */
+void control_agent_hung(struct control *control, int64_t ms, bool working);
 /* Runs the program of [dns_exec NAME] in the supervisor: struct dnsp_env's exec, arg = control. */
 void control_exec(void *arg, const char *name, const char *const *argv, size_t argc,
                   const json_t *env, dnsp_exec_fn done, void *done_arg);

@@ -148,9 +148,11 @@ static void on_agent_hung(struct supervisor *s, const json_t *packet)
 {
     if (s->agent.pid == 0 || cm_mono_ms() - s->agent.started_at < SUP_AGENT_SPARED_MS)
         return;
+    int64_t working_s = cm_json_int(packet, "working_s", 0);
     cm_log(CM_LOG_ERROR, "supervisor", s->agent.name,
-           "pid %d has not answered for %d s: it is ended; its requests go to the next one",
-           (int)s->agent.pid, (int)cm_json_int(packet, "silent_s", 0));
+           "pid %d %s %d s: it is ended; its requests go to the next one", (int)s->agent.pid,
+           working_s > 0 ? "has been at one request for" : "has not answered for",
+           (int)(working_s > 0 ? working_s : cm_json_int(packet, "silent_s", 0)));
     sup_child_kill(&s->agent);
 }
 

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "keyfile/agent_impl.h"
+#include "keyfile/agent_work.h"
 
 static int hello(struct kfa *a, int64_t id, const json_t *request, json_t *reply,
                  struct cm_err *err)
@@ -18,6 +19,7 @@ static int hello(struct kfa *a, int64_t id, const json_t *request, json_t *reply
     if (self)
         json_array_append_new(roles, json_string("server"));
     cm_json_set(reply, "roles", roles);
+    cm_json_set_int(reply, "working_ms", kfa_work_running_ms(a->work));
     cm_json_set_int(reply, "trust_version", a->trust ? kf_trust_version(a->trust) : 0);
     if (a->has_identity) {
         cm_json_set_str(reply, "name", a->identity.name);

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/core/bytes.h"
+#include "base/core/clock.h"
 #include "base/core/json.h"
 #include "base/core/mem.h"
 #include "keyfile/seal.h"
@@ -21,7 +22,8 @@ struct kfa_work {
     struct kfa_job *quick, **quick_end; /* EC keys: never behind RSA keys, which take seconds */
     struct kfa_job *slow, **slow_end;
     struct kfa_job *done, **done_end;
-    size_t count; /* pushed and not popped */
+    size_t count;     /* pushed and not popped */
+    int64_t began_ms; /* monotonic, of the job that runs; 0 = none */
     bool stop;
     int fd; /* eventfd */
 };
@@ -113,9 +115,11 @@ static void *work(void *arg)
             pthread_cond_wait(&w->more, &w->lock);
             continue;
         }
+        w->began_ms = cm_mono_ms();
         pthread_mutex_unlock(&w->lock);
         job->run(job);
         pthread_mutex_lock(&w->lock);
+        w->began_ms = 0;
         append(&w->done_end, job);
         while (write(w->fd, &one, sizeof(one)) < 0 && errno == EINTR)
             ;
@@ -207,4 +211,12 @@ struct kfa_job *kfa_work_pop(struct kfa_work *w)
 int kfa_work_fd(const struct kfa_work *w)
 {
     return w->fd;
+}
+
+int64_t kfa_work_running_ms(struct kfa_work *w)
+{
+    pthread_mutex_lock(&w->lock);
+    int64_t ms = w->began_ms > 0 ? cm_mono_ms() - w->began_ms : 0;
+    pthread_mutex_unlock(&w->lock);
+    return ms;
 }

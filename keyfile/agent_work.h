@@ -49,5 +49,7 @@ void kfa_work_free(struct kfa_work *work);
 int kfa_work_push(struct kfa_work *work, struct kfa_job *take, struct cm_err *err);
 /* A finished job (caller frees) or NULL. */
 struct kfa_job *kfa_work_pop(struct kfa_work *work);
+/* Milliseconds that the job under way has run, 0 = none runs. */
+int64_t kfa_work_running_ms(struct kfa_work *work);
 /* Readable when a job has finished. */
 int kfa_work_fd(const struct kfa_work *work);

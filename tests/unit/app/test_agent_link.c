@@ -310,14 +310,14 @@ static void pass_until_greeted(struct fixture *f)
 
 struct hung {
     int reports;
-    int64_t silent_ms;
+    int64_t silent_ms, working_ms;
 };
 
-static void on_hung(void *arg, int64_t silent_ms)
+static void on_hung(void *arg, int64_t ms, bool working)
 {
     struct hung *hung = arg;
     hung->reports++;
-    hung->silent_ms = silent_ms;
+    *(working ? &hung->working_ms : &hung->silent_ms) = ms;
 }
 
 static void an_agent_that_hangs_is_not_waited_for(void **state)
@@ -404,6 +404,82 @@ static void an_agent_at_work_may_take_its_time(void **state)
     assert_int_equal(keys.code, 0);
     assert_int_equal(keys.value, 3);
     assert_int_equal(hung.reports, 0);
+}
+
+/* Answers a greeting as an agent whose worker has been at one request for so long. */
+static void greet_back(struct fixture *f, const json_t *greeting, int64_t working_ms)
+{
+    CM_AUTO_JSON reply =
+        json_pack("{s:I, s:b, s:I}", "id", (json_int_t)cm_json_int(greeting, "id", -1), "ok", 1,
+                  "working_ms", (json_int_t)working_ms);
+    assert_string_equal(cm_json_str(greeting, "op"), "hello");
+    assert_int_equal(cm_frame_write_fd(f->peer, reply, NULL), 0);
+}
+
+static void one_greeting(struct fixture *f, int64_t working_ms)
+{
+    TURN_UNTIL(f->loop, !nothing_to_read(f));
+    CM_AUTO_JSON greeting = next_request(f);
+    greet_back(f, greeting, working_ms);
+    turn_some(f->loop);
+}
+
+/* Its loop greets back, but the key never comes: the next agent is asked for it. */
+static void a_worker_that_hangs_is_reported(void **state)
+{
+    struct fixture *f = *state;
+    struct hung hung = {0};
+    struct outcome key = {0};
+    agent_link_on_hung(f->link, on_hung, &hung);
+    connect_known(f);
+    ask(f, "key.create", &key);
+    json_decref(next_request(f));
+    at += AGENT_LINK_PING_MS;
+    cm_clock_fake(at, at);
+    one_greeting(f, AGENT_LINK_WORK_MS - 1);
+    assert_int_equal(hung.reports, 0);
+    at += AGENT_LINK_PING_MS;
+    cm_clock_fake(at, at);
+    one_greeting(f, AGENT_LINK_WORK_MS);
+    assert_int_equal(hung.reports, 1);
+    assert_int_equal(hung.working_ms, AGENT_LINK_WORK_MS);
+    at += AGENT_LINK_PING_MS;
+    cm_clock_fake(at, at);
+    one_greeting(f, AGENT_LINK_WORK_MS + AGENT_LINK_PING_MS);
+    assert_int_equal(hung.reports, 1); /* once, while the supervisor is at it */
+    assert_int_equal(key.calls, 0);
+    connect_agent(f);
+    CM_AUTO_JSON again = next_request(f);
+    assert_string_equal(cm_json_str(again, "op"), "key.create");
+    answer(f, again, 7);
+    TURN_UNTIL(f->loop, key.calls == 1);
+    assert_int_equal(key.value, 7);
+}
+
+/* Other calls are answered all the time, so there is no silence in which it would be greeted. */
+static void a_busy_agent_is_asked_for_its_worker(void **state)
+{
+    struct fixture *f = *state;
+    struct hung hung = {0};
+    struct outcome key = {0}, other = {0};
+    agent_link_on_hung(f->link, on_hung, &hung);
+    connect_known(f);
+    ask(f, "key.create", &key);
+    json_decref(next_request(f));
+    for (int64_t ms = 0; ms < AGENT_LINK_ASK_MS; ms += 1000) {
+        at += 1000;
+        cm_clock_fake(at, at);
+        ask(f, "sign", &other);
+        CM_AUTO_JSON request = next_request(f);
+        assert_string_equal(cm_json_str(request, "op"), "sign");
+        answer(f, request, 1);
+        turn_some(f->loop);
+    }
+    one_greeting(f, AGENT_LINK_WORK_MS);
+    assert_int_equal(hung.reports, 1);
+    assert_int_equal(key.calls, 0);
+    turn_some(f->loop);
+    assert_true(nothing_to_read(f)); /* not asked all the time */
 }
 
 static void a_call_that_is_never_finished_ends_too(void **state)
@@ -581,6 +657,8 @@ int main(void)
         T(an_agent_that_hangs_is_not_waited_for),
         T(an_agent_that_hangs_is_reported),
         T(an_agent_at_work_may_take_its_time),
+        T(a_worker_that_hangs_is_reported),
+        T(a_busy_agent_is_asked_for_its_worker),
         T(a_call_that_is_never_finished_ends_too),
         T(a_stopped_front_blames_nobody),
         T(the_first_word_has_more_time_than_the_report_takes),

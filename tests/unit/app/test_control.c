@@ -166,13 +166,19 @@ static void without_a_supervisor_hooks_fail_later_not_inside(void **state)
 static void a_hung_agent_is_reported(void **state)
 {
     struct fixture *f = *state;
-    control_agent_hung(f->control, 61234);
+    control_agent_hung(f->control, 61234, false);
     CM_AUTO_JSON packet = heard(f);
     assert_string_equal(cm_json_str(packet, "op"), "agent.hung");
     assert_int_equal(cm_json_int(packet, "silent_s", 0), 61);
+    assert_null(json_object_get(packet, "working_s"));
+    control_agent_hung(f->control, 301234, true);
+    CM_AUTO_JSON working = heard(f);
+    assert_int_equal(cm_json_int(working, "working_s", 0), 301);
+    assert_null(json_object_get(working, "silent_s"));
     close(f->peer);
     f->peer = -1;
-    control_agent_hung(f->control, 61234); /* nobody there: told again with the next report */
+    control_agent_hung(f->control, 61234,
+                       false); /* nobody there: told again with the next report */
 }
 
 static void descriptors_of_unknown_packets_are_closed(void **state)

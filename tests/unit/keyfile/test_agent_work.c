@@ -4,6 +4,7 @@
 #include <poll.h>
 #include <semaphore.h>
 
+#include "base/core/clock.h"
 #include "keyfile/agent_work.h"
 
 static sem_t begun, go;
@@ -64,6 +65,34 @@ static void quick_keys_overtake_slow_ones(void **state)
     sem_destroy(&go);
 }
 
+/* What the front is told of a key that never comes. */
+static void the_running_job_is_timed(void **state)
+{
+    (void)state;
+    struct kfa_work *work;
+    sem_init(&begun, 0, 0);
+    sem_init(&go, 0, 0);
+    cm_clock_fake(1000, 5000);
+    assert_int_equal(kfa_work_new(&work, NULL), 0);
+    assert_int_equal(kfa_work_running_ms(work), 0);
+    push(work, 1, KF_KEY_RSA4096, slow);
+    sem_wait(&begun);
+    cm_clock_fake(1000, 5000 + 300000);
+    assert_int_equal(kfa_work_running_ms(work), 300000);
+    sem_post(&go);
+    assert_int_equal(pop(work), 1);
+    assert_int_equal(kfa_work_running_ms(work), 0);
+    push(work, 2, KF_KEY_RSA4096, slow);
+    sem_wait(&begun);
+    assert_int_equal(kfa_work_running_ms(work), 0); /* each by itself */
+    sem_post(&go);
+    assert_int_equal(pop(work), 2);
+    cm_clock_fake(-1, -1);
+    kfa_work_free(work);
+    sem_destroy(&begun);
+    sem_destroy(&go);
+}
+
 static void what_waits_is_dropped_at_the_end(void **state)
 {
     (void)state;
@@ -83,6 +112,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(quick_keys_overtake_slow_ones),
+        cmocka_unit_test(the_running_job_is_timed),
         cmocka_unit_test(what_waits_is_dropped_at_the_end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
