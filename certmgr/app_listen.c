@@ -66,6 +66,12 @@ static void replication_handle(void *arg, struct http_exchange *ex)
         rp_server_handle(all->services.replication, ex);
 }
 
+static void replication_too_large(void *arg, struct http_exchange *ex)
+{
+    struct app_listeners *all = arg;
+    rp_server_too_large(all->services.replication, ex);
+}
+
 /* TLS handshake: exactly the keys that the trust root lists.  Those of removed servers reach /trust
  * alone: the replication routes ask for an active one again. */
 static bool peer_ok(void *arg, const char *spki_hex)
@@ -95,6 +101,7 @@ static int configure(struct app_listeners *all, const char *name, struct http_li
     } else if (strcmp(name, "replication") == 0 && s->replication != NULL) {
         opts->tls = all->peer_tls;
         opts->limit = replication_limit;
+        opts->too_large = replication_too_large;
         opts->handler = replication_handle;
         opts->arg = all;
     } else {

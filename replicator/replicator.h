@@ -60,6 +60,8 @@ struct rp_server *rp_server_new(const struct rp_server_opts *opts);
 void rp_server_free(struct rp_server *server);
 int64_t rp_server_limit(void *server, const struct http_request *req); /* http_limit_fn */
 void rp_server_handle(void *server, struct http_exchange *ex);         /* http_handler_fn */
+/* too_large of struct http_listen_opts: 413 as CouchDB says it.  arg is not looked at. */
+void rp_server_too_large(void *arg, struct http_exchange *ex);
 /* Who is connected right now: [{peer, since, feed: bool, lag_documents?, last_seen_at}] (owned).
  * lag_documents: changes since what it asked for last, an upper bound. */
 json_t *rp_server_peers(struct rp_server *server);

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/core/mem.h"
+#include "base/core/num.h"
 #include "base/core/utf8.h"
 #include "base/net/url.h"
 
@@ -84,7 +85,7 @@ static int parse_name(const char *path, size_t len, struct rp_route *ret, struct
         ret->place = RP_AT_DOC;
     }
     if (slash && id_len + 1 < len)
-        ret->place = RP_AT_ATTACHMENT;
+        ret->place = ret->place == RP_AT_LOCAL ? RP_AT_BELOW_LOCAL : RP_AT_ATTACHMENT;
     return 0;
 }
 
@@ -137,4 +138,12 @@ bool rp_query_true(const struct rp_route *route, const char *name)
 {
     const char *value = rp_query(route, name);
     return value && strcmp(value, "true") == 0;
+}
+
+bool rp_count(const char *text, int64_t *ret)
+{
+    int rc = cm_num_i64(text, 0, INT64_MAX, ret);
+    if (rc == CM_ELIMIT)
+        *ret = INT64_MAX;
+    return rc == 0 || rc == CM_ELIMIT;
 }

@@ -10,12 +10,13 @@
 #include "base/net/http_parse.h"
 
 enum rp_place {
-    RP_AT_ROOT,       /* "/" */
-    RP_AT_DB,         /* "/db" or "/db/" */
-    RP_AT_VERB,       /* "/db/_changes": name = "_changes" */
-    RP_AT_DOC,        /* "/db/ID", "/db/_design/x": name = the id */
-    RP_AT_LOCAL,      /* "/db/_local/x": name = "x" */
-    RP_AT_ATTACHMENT, /* "/db/ID/NAME" and whatever else lies below a document */
+    RP_AT_ROOT,        /* "/" */
+    RP_AT_DB,          /* "/db" or "/db/" */
+    RP_AT_VERB,        /* "/db/_changes": name = "_changes" */
+    RP_AT_DOC,         /* "/db/ID", "/db/_design/x": name = the id */
+    RP_AT_LOCAL,       /* "/db/_local/x": name = "x" */
+    RP_AT_ATTACHMENT,  /* "/db/ID/NAME" and whatever else lies below a document */
+    RP_AT_BELOW_LOCAL, /* "/db/_local/x/y": name = "x" */
 };
 
 struct rp_pair {
@@ -37,3 +38,6 @@ void rp_route_fini(struct rp_route *route);
 /* Value of a query parameter, NULL when absent; the last one wins. */
 const char *rp_query(const struct rp_route *route, const char *name);
 bool rp_query_true(const struct rp_route *route, const char *name);
+/* Reads how many of something a client wants: decimal, not negative, as large as it likes (beyond
+ * INT64_MAX it is that). */
+bool rp_count(const char *text, int64_t *ret);

@@ -37,7 +37,7 @@ int rp_seq_parse(const char *text, const char *epoch, int64_t newest, int64_t *r
     if (cm_num_i64(token, 0, INT64_MAX, ret) < 0)
         return CM_EMALF;
     /* A sequence that this incarnation never gave out: everything is sent again, nothing lost. */
-    if (dash && (strcmp(dash + 1, epoch) != 0 || *ret > newest))
+    if ((dash && strcmp(dash + 1, epoch) != 0) || *ret > newest)
         *ret = 0;
     return 0;
 }

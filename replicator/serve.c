@@ -148,6 +148,13 @@ int64_t rp_server_limit(void *arg, const struct http_request *http)
     return find_peer(server, http, name, &manager) ? (int64_t)RP_BODY_MAX : -401;
 }
 
+void rp_server_too_large(void *arg, struct http_exchange *ex)
+{
+    struct rp_req req = {.ex = ex, .http = http_ex_request(ex)};
+    (void)arg;
+    rp_error(&req, 413, "too_large", "the request entity is too large");
+}
+
 enum { GET = 1, POST = 2, PUT = 4 };
 
 struct verb {
@@ -183,11 +190,12 @@ static bool starts(const char *type, const char *prefix)
     return type && strncasecmp(type, prefix, strlen(prefix)) == 0;
 }
 
-/* Is what is posted JSON, or nothing at all?  False when answered. */
+/* Is what is posted JSON, with whatever parameters, or nothing at all?  False when answered. */
 static bool is_json(struct rp_req *req)
 {
     const char *type = http_head_field(&req->http->head, "content-type");
-    if (req->http->body_len == 0 || starts(type, RP_JSON))
+    if (req->http->body_len == 0 ||
+        (starts(type, RP_JSON) && strchr("; \t", type[strlen(RP_JSON)])))
         return true;
     rp_error(req, 415, "bad_content_type", "Content-Type must be application/json");
     return false;
@@ -208,6 +216,18 @@ static int method_bit(const struct rp_req *req)
     }
 }
 
+/* Bodies are taken as they are: no decoder, and nothing that would unpack to a thousand times its
+ * size.  False when answered. */
+static bool is_not_encoded(struct rp_req *req)
+{
+    const char *coding = http_head_field(&req->http->head, "content-encoding");
+    if (req->http->body_len == 0 || !coding || strcasecmp(coding, "identity") == 0)
+        return true;
+    rp_error(req, 415, "bad_content_type",
+             "this is not a supported content encoding: send the body without one");
+    return false;
+}
+
 static void serve_verb(struct rp_req *req)
 {
     int method = method_bit(req);
@@ -221,7 +241,9 @@ static void serve_verb(struct rp_req *req)
             verb->serve(req);
         return;
     }
-    if (method == PUT)
+    if (strcmp(req->route.name, "_local") == 0)
+        rp_bad_request(req, RP_NO_LOCAL);
+    else if (method == PUT)
         rp_error(req, 400, "illegal_docid",
                  "Only reserved document ids may start with underscore.");
     else
@@ -235,13 +257,32 @@ static bool is_multipart(const struct rp_req *req)
     return starts(http_head_field(&req->http->head, "content-type"), "multipart/");
 }
 
+static void no_attachments(struct rp_req *req)
+{
+    rp_error(req, 415, "bad_content_type", "Attachments are not supported");
+}
+
+/* What lies below a document, or below something that is none. */
+static void serve_below(struct rp_req *req)
+{
+    const char *name = req->route.name;
+    if (req->route.place == RP_AT_BELOW_LOCAL)
+        rp_bad_request(req, "_local documents do not accept attachments.");
+    else if (name[0] == '_' && strncmp(name, "_design/", 8) != 0)
+        rp_not_found(req, "missing");
+    else if (is_read(req))
+        rp_not_found(req, "Document is missing attachment");
+    else
+        no_attachments(req);
+}
+
 static void serve_doc_route(struct rp_req *req)
 {
     enum http_method method = req->http->head.method;
     if (is_read(req))
         rp_serve_doc(req);
     else if (method == HTTP_PUT && is_multipart(req))
-        rp_error(req, 415, "bad_content_type", "Attachments are not supported");
+        no_attachments(req);
     else if (req->server->lab && (method == HTTP_PUT || method == HTTP_DELETE))
         rp_serve_edit(req);
     else if (method == HTTP_PUT || method == HTTP_DELETE)
@@ -300,16 +341,16 @@ static void serve_route(struct rp_req *req)
         serve_verb(req);
         break;
     case RP_AT_LOCAL:
-        rp_serve_local(req);
+        if (method == HTTP_PUT && is_multipart(req))
+            no_attachments(req);
+        else
+            rp_serve_local(req);
         break;
     case RP_AT_DOC:
         serve_doc_route(req);
         break;
     default:
-        if (is_read(req))
-            rp_not_found(req, "Document is missing attachment");
-        else
-            rp_error(req, 415, "bad_content_type", "Attachments are not supported");
+        serve_below(req);
         break;
     }
 }
@@ -337,7 +378,7 @@ void rp_server_handle(void *arg, struct http_exchange *ex)
         rp_bad_request(&req, err.what);
     } else if (!find_peer(req.server, req.http, req.peer, &req.manager)) {
         refuse_stranger(&req);
-    } else {
+    } else if (is_not_encoded(&req)) {
         rp_seen(req.server, req.peer, NULL);
         serve_route(&req);
     }

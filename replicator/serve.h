@@ -111,6 +111,9 @@ void rp_seen(struct rp_server *server, const char *peer, const char *since);
 void rp_add_conflicts(struct cs_store *store, const char *id, json_t *doc, bool live, bool deleted);
 /* Outcome of one refused write as _bulk_docs lists it (owned). */
 json_t *rp_refusal(const char *id, const char *rev, const char *error, const char *reason);
+#define RP_NO_LOCAL "Invalid _local document id."
+/* Why a replicated document without a revision is refused. */
+#define RP_NO_REV "When `new_edits: false`, the document needs `_rev` or `_revisions` specified"
 /* Are the members of a document that is to be edited well-formed?  False when answered. */
 bool rp_edit_ok(struct rp_req *req, const json_t *doc);
 /* Edits one document interactively; *ret_row (owned) = {ok,id,rev} or a refusal; returns the HTTP

@@ -13,8 +13,9 @@
 #define TABLE          "database"
 #define SECURITY_NAME  "security"
 #define PURGE_SEQ_NAME "purge_seq"
-#define PURGE_IDS_MAX  1000 /* documents of one _purge */
-#define COMPACT_PAGE   200  /* documents of one turn */
+#define PURGE_IDS_MAX  1000  /* documents of one _purge */
+#define PURGE_REVS_MAX 20000 /* … and their revisions */
+#define COMPACT_PAGE   200   /* documents of one turn */
 
 /* false = answered. */
 static bool lab_only(struct rp_req *req)
@@ -116,12 +117,16 @@ static const char *purge_refusal(const json_t *asked)
 {
     const char *id;
     json_t *revs;
+    size_t count = 0;
     if (json_object_size(asked) > PURGE_IDS_MAX)
         return "Exceeded maximum number of documents.";
     json_object_foreach((json_t *)(uintptr_t)asked, id, revs)
     {
-        if (!json_is_array(revs) || json_array_size(revs) > RP_DIFF_MAX)
-            return "Revs list must be an array of bounded length.";
+        if (!json_is_array(revs))
+            return "Invalid list of revisions";
+        count += json_array_size(revs);
+        if (count > PURGE_REVS_MAX)
+            return "Exceeded maximum number of revisions.";
         for (size_t i = 0; i < json_array_size(revs); i++) {
             struct cs_rev rev;
             const char *text = json_string_value(json_array_get(revs, i));

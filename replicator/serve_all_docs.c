@@ -3,9 +3,11 @@
  * as large as the database.
  */
 #include <string.h>
+#include <strings.h>
 
 #include "base/core/json.h"
 #include "base/core/mem.h"
+#include "base/core/num.h"
 #include "replicator/seq.h"
 #include "replicator/serve.h"
 
@@ -34,10 +36,36 @@ struct all_docs {
 
 /* ---- options ------------------------------------------------------------------------------ */
 
+/* What is wrong with the options; error NULL = nothing so far.  The first is told. */
+struct refusal {
+    const char *error;
+    char reason[120];
+};
+
+static void refuse(struct refusal *ret, const char *error, const char *reason)
+{
+    if (ret->error)
+        return;
+    ret->error = error;
+    snprintf(ret->reason, sizeof(ret->reason), "%s", reason);
+}
+
+/* The value is repeated as CouchDB does, where it is short and plain. */
+static void refuse_value(struct refusal *ret, const char *what, const char *value)
+{
+    char reason[sizeof(ret->reason)];
+    bool plain = strlen(value) <= 40;
+    for (const char *p = value; *p && plain; p++)
+        plain = *p > ' ' && *p < 0x7f && *p != '"' && *p != '\\';
+    if (plain)
+        snprintf(reason, sizeof(reason), "%s: \"%s\"", what, value);
+    refuse(ret, "query_parse_error", plain ? reason : what);
+}
+
 /* A parameter from the query (JSON text) or the body (JSON value), under one of two names.  NULL
- * when absent; *ret_bad when it is no JSON. */
+ * when absent. */
 static json_t *param(const struct rp_req *req, const json_t *body, const char *name,
-                     const char *other, bool *ret_bad)
+                     const char *other, struct refusal *wrong)
 {
     const char *text = rp_query(&req->route, name);
     json_t *value = NULL;
@@ -45,38 +73,59 @@ static json_t *param(const struct rp_req *req, const json_t *body, const char *n
         text = rp_query(&req->route, other);
     if (text) {
         if (cm_json_parse_lax(text, strlen(text), &value, NULL) < 0)
-            *ret_bad = true;
+            refuse(wrong, "query_parse_error", "a key is not JSON: text stands in double quotes");
         return value;
     }
     value = json_object_get(body, name);
     return json_incref(value ? value : json_object_get(body, other));
 }
 
-static bool flag(const struct rp_req *req, const json_t *body, const char *name, bool fallback,
-                 bool *ret_bad)
+/* The same where the value of the query is no JSON; in the body text is as good as the value. */
+static json_t *plain_param(const struct rp_req *req, const json_t *body, const char *name)
 {
-    CM_AUTO_JSON value = param(req, body, name, name, ret_bad);
-    if (value && !json_is_boolean(value))
-        *ret_bad = true;
-    return value ? json_is_true(value) : fallback;
+    const char *text = rp_query(&req->route, name);
+    if (!text)
+        return json_incref(json_object_get(body, name));
+    json_t *value = json_string(text);
+    return value ? value : json_string("");
+}
+
+static bool flag(const struct rp_req *req, const json_t *body, const char *name, bool fallback,
+                 struct refusal *wrong)
+{
+    CM_AUTO_JSON value = plain_param(req, body, name);
+    const char *text = json_string_value(value);
+    if (!value)
+        return fallback;
+    if (json_is_true(value) || (text && strcasecmp(text, "true") == 0))
+        return true;
+    if (!json_is_false(value) && !(text && strcasecmp(text, "false") == 0))
+        refuse_value(wrong, "Invalid boolean parameter", text ? text : name);
+    return false;
 }
 
 static int64_t number(const struct rp_req *req, const json_t *body, const char *name,
-                      int64_t fallback, bool *ret_bad)
+                      int64_t fallback, struct refusal *wrong)
 {
-    CM_AUTO_JSON value = param(req, body, name, name, ret_bad);
+    CM_AUTO_JSON value = plain_param(req, body, name);
+    const char *text = json_string_value(value);
+    int64_t n = json_integer_value(value), any;
     if (!value)
         return fallback;
-    int64_t n = json_integer_value(value);
-    if (!json_is_integer(value) || n < 0)
-        *ret_bad = true;
+    if (text ? !rp_count(text, &n) : !json_is_integer(value) || n < 0) {
+        bool integer = text ? cm_num_i64(text, INT64_MIN, INT64_MAX, &any) != CM_EMALF
+                            : json_is_integer(value);
+        refuse_value(wrong,
+                     integer ? "Invalid value for positive integer" : "Invalid value for integer",
+                     text ? text : name);
+    }
     return n < ROWS_MAX ? n : ROWS_MAX;
 }
 
 static void bound(const struct rp_req *req, const json_t *body, const char *name, const char *other,
-                  struct bound *ret, bool *ret_bad)
+                  struct bound *ret, struct refusal *wrong)
 {
-    CM_AUTO_JSON value = param(req, body, name, other, ret_bad);
+    CM_AUTO_JSON value = param(req, body, name, other, wrong);
     if (!value)
         return;
     cm_free(ret->text);
@@ -91,27 +140,32 @@ static void bound(const struct rp_req *req, const json_t *body, const char *name
     }
 }
 
-/* false: a parameter is wrong. */
-static bool take_options(const struct rp_req *req, const json_t *body, struct all_docs *all)
+static void take_options(const struct rp_req *req, const json_t *body, struct all_docs *all,
+                         struct refusal *wrong)
 {
-    bool bad = false;
-    all->include_docs = flag(req, body, "include_docs", false, &bad);
-    all->conflicts = flag(req, body, "conflicts", false, &bad);
-    all->update_seq = flag(req, body, "update_seq", false, &bad);
-    all->descending = flag(req, body, "descending", false, &bad);
-    all->exclusive = !flag(req, body, "inclusive_end", true, &bad);
-    all->skip = number(req, body, "skip", 0, &bad);
-    all->limit = number(req, body, "limit", ROWS_MAX, &bad);
-    bound(req, body, "startkey", "start_key", &all->start, &bad);
-    bound(req, body, "endkey", "end_key", &all->end, &bad);
-    CM_AUTO_JSON key = param(req, body, "key", "key", &bad);
+    all->include_docs = flag(req, body, "include_docs", false, wrong);
+    all->conflicts = flag(req, body, "conflicts", false, wrong);
+    all->update_seq = flag(req, body, "update_seq", false, wrong);
+    all->descending = flag(req, body, "descending", false, wrong);
+    all->exclusive = !flag(req, body, "inclusive_end", true, wrong);
+    all->skip = number(req, body, "skip", 0, wrong);
+    all->limit = number(req, body, "limit", ROWS_MAX, wrong);
+    bound(req, body, "startkey", "start_key", &all->start, wrong);
+    bound(req, body, "endkey", "end_key", &all->end, wrong);
+    CM_AUTO_JSON key = param(req, body, "key", "key", wrong);
     if (key) {
-        bound(req, body, "key", "key", &all->start, &bad);
-        bound(req, body, "key", "key", &all->end, &bad);
+        bound(req, body, "key", "key", &all->start, wrong);
+        bound(req, body, "key", "key", &all->end, wrong);
         all->exclusive = false;
     }
-    all->keys = param(req, body, "keys", "keys", &bad);
-    return !bad;
+    all->keys = param(req, body, "keys", "keys", wrong);
+    if (all->keys && !json_is_array(all->keys))
+        refuse(wrong, "bad_request",
+               body ? "`keys` body member must be an array."
+                    : "`keys` parameter must be an array.");
+    if (json_array_size(all->keys) > 0 && (all->start.kind != ABSENT || all->end.kind != ABSENT))
+        refuse(wrong, "query_parse_error",
+               "`keys` is incompatible with `key`, `start_key` and `end_key`");
 }
 
 /* ---- rows --------------------------------------------------------------------------------- */
@@ -335,16 +389,12 @@ void rp_serve_all_docs(struct rp_req *req)
     all->manager = req->manager;
     all->s.step = step;
     all->s.fini = fini;
-    bool ok = take_options(req, body, all), keys_ok = !all->keys || json_is_array(all->keys);
-    if (ok && keys_ok) {
+    struct refusal wrong = {0};
+    take_options(req, body, all, &wrong);
+    if (!wrong.error) {
         rp_stream_start(req, &all->s);
         return;
     }
     fini(&all->s);
-    if (ok)
-        rp_bad_request(req, body ? "`keys` body member must be an array."
-                                 : "`keys` parameter must be an array.");
-    else
-        rp_error(req, 400, "query_parse_error",
-                 "a parameter of _all_docs is not the JSON value that it must be");
+    rp_error(req, 400, wrong.error, wrong.reason);
 }

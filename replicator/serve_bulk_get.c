@@ -20,14 +20,19 @@ struct bulk_get {
     bool manager, revs, latest;
 };
 
+static json_t *text_or_null(const char *text)
+{
+    return text ? json_string(text) : json_null();
+}
+
 /* What one entry gets when there is nothing to send. */
 static void add_error(struct cm_buf *out, const char *id, const char *rev, const char *error,
                       const char *reason)
 {
     CM_AUTO_JSON row = json_object();
     json_t *why = json_object();
-    cm_json_set_str(why, "id", id);
-    cm_json_set_str(why, "rev", rev);
+    cm_json_set(why, "id", text_or_null(id));
+    cm_json_set(why, "rev", text_or_null(rev));
     cm_json_set_str(why, "error", error);
     cm_json_set_str(why, "reason", reason);
     cm_json_set(row, "error", why);
@@ -35,18 +40,35 @@ static void add_error(struct cm_buf *out, const char *id, const char *rev, const
     cm_buf_puts(out, text);
 }
 
+/* What is asked for in a way that no document could answer: NULL or the reason. */
+static const char *entry_wrong(const json_t *entry, const char **ret_error)
+{
+    const json_t *rev = json_object_get(entry, "rev");
+    struct cs_rev parsed;
+    *ret_error = "bad_request";
+    if (!json_is_object(entry))
+        return "document must be a JSON object";
+    if (!json_object_get(entry, "id"))
+        return "document id missed";
+    if (rev && (!json_is_string(rev) || cs_rev_parse(json_string_value(rev), &parsed) < 0))
+        return "Invalid rev format";
+    *ret_error = "illegal_docid";
+    return cm_json_str(entry, "id") ? NULL : "Document id must be a string";
+}
+
 static void add_entry(struct bulk_get *get, const json_t *entry)
 {
     struct cm_buf *out = &get->s.out;
-    const char *id = cm_json_str(entry, "id"), *rev = cm_json_str(entry, "rev");
-    struct cs_rev parsed;
+    const char *id = cm_json_str(entry, "id"), *rev = cm_json_str(entry, "rev"), *error = NULL;
+    const char *why = entry_wrong(entry, &error);
     cm_buf_puts(out, "{\"id\":");
-    rp_json_str(out, id ? id : "");
+    if (id)
+        rp_json_str(out, id);
+    else
+        cm_buf_puts(out, "null");
     cm_buf_puts(out, ",\"docs\":[");
-    if (!id) {
-        add_error(out, "", rev, "bad_request", "document id missed");
-    } else if (rev && cs_rev_parse(rev, &parsed) < 0) {
-        add_error(out, id, rev, "bad_request", "Invalid rev format");
+    if (why) {
+        add_error(out, id, rev, error, why);
     } else {
         size_t count = 0;
         int rc = CM_ENOENT;
@@ -85,10 +107,24 @@ static void fini(struct rp_stream *stream)
     cm_free(get);
 }
 
+/* Parameters of one document say nothing here, and would be missed.  False when answered. */
+static bool query_ok(struct rp_req *req)
+{
+    static const char *const foreign[] = {"open_revs", "new_edits", "w", "rev", "atts_since"};
+    for (size_t i = 0; i < sizeof(foreign) / sizeof(foreign[0]); i++) {
+        if (!rp_query(&req->route, foreign[i]))
+            continue;
+        CM_AUTO_STR why = cm_asprintf("\"%s\" query parameter is not acceptable", foreign[i]);
+        rp_bad_request(req, why);
+        return false;
+    }
+    return true;
+}
+
 void rp_serve_bulk_get(struct rp_req *req)
 {
     CM_AUTO_JSON body = rp_body(req);
-    if (!body)
+    if (!body || !query_ok(req))
         return;
     json_t *docs = cm_json_arr(body, "docs");
     if (!docs) {

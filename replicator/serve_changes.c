@@ -23,9 +23,10 @@ static bool take_kind(struct rp_req *req, struct rp_feed_opts *opts)
         opts->kind = RP_FEED_CONTINUOUS;
     else
         return false;
-    /* Newest first has an end, so there is nothing to wait for. */
+    /* Newest first has an end, so there is nothing to wait for; the answer to HEAD has no body that
+     * would ever end. */
     opts->descending = rp_query_true(&req->route, "descending");
-    if (opts->descending)
+    if (opts->descending || req->http->head.method == HTTP_HEAD)
         opts->kind = RP_FEED_NORMAL;
     return true;
 }
@@ -33,7 +34,7 @@ static bool take_kind(struct rp_req *req, struct rp_feed_opts *opts)
 /* A number of ms within [low, RP_TIMEOUT_MAX]; larger ones are capped. */
 static bool take_ms(const char *text, int64_t low, int64_t *ret)
 {
-    if (cm_num_i64(text, 0, INT64_MAX, ret) < 0)
+    if (!rp_count(text, ret))
         return false;
     if (*ret < low)
         *ret = low;
@@ -42,21 +43,25 @@ static bool take_ms(const char *text, int64_t low, int64_t *ret)
     return true;
 }
 
-static bool take_times(struct rp_req *req, struct rp_feed_opts *opts)
+/* Returns NULL, or why the times are refused. */
+static const char *take_times(struct rp_req *req, struct rp_feed_opts *opts)
 {
     const char *timeout = rp_query(&req->route, "timeout");
     const char *heartbeat = rp_query(&req->route, "heartbeat");
     opts->timeout_ms = RP_TIMEOUT_MAX;
     if (timeout && !take_ms(timeout, 0, &opts->timeout_ms))
-        return false;
+        return "timeout is not a number of milliseconds";
     if (!heartbeat || strcmp(heartbeat, "false") == 0)
-        return true;
+        return NULL;
+    int64_t asked = 0;
+    int rc = cm_num_i64(heartbeat, INT64_MIN, INT64_MAX, &asked);
     if (strcmp(heartbeat, "true") == 0)
         opts->heartbeat_ms = RP_TIMEOUT_MAX;
-    else if (strcmp(heartbeat, "0") == 0 ||
-             !take_ms(heartbeat, HEARTBEAT_MIN_MS, &opts->heartbeat_ms))
-        return false;
-    return true;
+    else if (rc == CM_EMALF)
+        return "Invalid heartbeat value. Expecting a positive integer value (in milliseconds).";
+    else if ((rc == 0 && asked <= 0) || !take_ms(heartbeat, HEARTBEAT_MIN_MS, &opts->heartbeat_ms))
+        return "The heartbeat value should be a positive integer (in milliseconds).";
+    return NULL;
 }
 
 /* Returns NULL, or why the numbers are refused. */
@@ -71,12 +76,13 @@ static const char *take_options(struct rp_req *req, struct rp_feed_opts *opts)
     if (since && rp_seq_parse(since, cs_epoch(store), cs_seq(store), &opts->since) < 0)
         return "Malformed sequence supplied in 'since' parameter.";
     opts->limit = INT64_MAX;
-    if (limit && cm_num_i64(limit, 0, INT64_MAX, &opts->limit) < 0)
+    if (limit && !rp_count(limit, &opts->limit))
         return "limit is not a number";
     if (!take_kind(req, opts))
-        return "feed is none of normal, longpoll, continuous";
-    if (!take_times(req, opts))
-        return "timeout or heartbeat is not a number of milliseconds";
+        return "Supported `feed` types: normal, continuous, live, longpoll";
+    const char *why = take_times(req, opts);
+    if (why)
+        return why;
     if (style && strcmp(style, "all_docs") != 0 && strcmp(style, "main_only") != 0)
         return "style is neither main_only nor all_docs";
     opts->all_leaves = style && strcmp(style, "all_docs") == 0;
@@ -124,7 +130,7 @@ static bool take_filter(struct rp_req *req, struct rp_feed_opts *opts)
         if (!body)
             return false;
     }
-    if (!filter)
+    if (!filter || filter[strspn(filter, "/")] == '\0')
         return true;
     if (strcmp(filter, "_doc_ids") == 0)
         return take_doc_ids(req, body, opts);
@@ -132,7 +138,13 @@ static bool take_filter(struct rp_req *req, struct rp_feed_opts *opts)
         opts->design_only = true;
         return true;
     }
-    rp_not_found(req, "missing");
+    const char *slash = strchr(filter + 1, '/');
+    if (filter[0] == '_')
+        rp_bad_request(req, "unknown builtin filter name");
+    else if (!slash || slash[1] == '\0' || strchr(slash + 1, '/'))
+        rp_bad_request(req, "`filter` must be of the form `designname/filtername`");
+    else
+        rp_not_found(req, "missing");
     return false;
 }
 

@@ -1,7 +1,6 @@
 /* Server and database information. */
 #include "base/core/bytes.h"
 #include "base/core/json.h"
-#include "base/core/num.h"
 #include "replicator/seq.h"
 #include "replicator/serve.h"
 
@@ -40,7 +39,7 @@ json_t *rp_make_uuids(const struct rp_route *route, const char **ret_why)
 {
     const char *text = rp_query(route, "count");
     int64_t count = 1;
-    if (text && cm_num_i64(text, 0, INT64_MAX, &count) < 0) {
+    if (text && !rp_count(text, &count)) {
         *ret_why = "count must be a non-negative integer";
         return NULL;
     }

@@ -67,8 +67,11 @@ void rp_add_conflicts(struct cs_store *store, const char *id, json_t *doc, bool 
     CM_AUTO_JSON leaves = NULL;
     if ((!live && !deleted) || cs_read_leaves(store, id, false, &leaves, NULL) < 0)
         return;
+    if (!json_equal(json_object_get(json_array_get(leaves, 0), "_rev"),
+                    json_object_get(doc, "_rev")))
+        return; /* a leaf that lost, asked for by its revision: only the winner has conflicts */
     json_t *live_list = json_array(), *deleted_list = json_array();
-    for (size_t i = 1; i < json_array_size(leaves); i++) { /* 0 is the winner */
+    for (size_t i = 1; i < json_array_size(leaves); i++) {
         const json_t *leaf = json_array_get(leaves, i);
         json_array_append(cm_json_bool(leaf, "_deleted", false) ? deleted_list : live_list,
                           json_object_get(leaf, "_rev"));
@@ -187,7 +190,7 @@ static void serve_open_revs(struct rp_req *req, const char *open_revs)
     }
     if (cm_json_parse(open_revs, strlen(open_revs), &asked, NULL) < 0 || !json_is_array(asked) ||
         json_array_size(asked) > OPEN_REVS_MAX) {
-        rp_bad_request(req, "open_revs is not \"all\" or a JSON array of revisions");
+        rp_bad_request(req, "Invalid list of revisions");
         return;
     }
     for (size_t i = 0; i < json_array_size(asked); i++) {
@@ -202,7 +205,18 @@ static void serve_open_revs(struct rp_req *req, const char *open_revs)
     rp_reply(req, 200, json_incref(list));
 }
 
-/* ETag only where the answer is a function of the revision alone (2.5). */
+/* Is the answer a function of the revision alone (2.5)?  Whatever else the query holds, a client's
+ * own parameter against caches, too, changes nothing in it. */
+static bool is_plain(const struct rp_route *route)
+{
+    static const char *const adding[] = {"revs",      "revs_info", "conflicts", "deleted_conflicts",
+                                         "local_seq", "meta"};
+    for (size_t i = 0; i < sizeof(adding) / sizeof(adding[0]); i++)
+        if (rp_query_true(route, adding[i]))
+            return false;
+    return true;
+}
+
 static bool not_modified(struct rp_req *req, const json_t *doc)
 {
     CM_AUTO_STR tag = cm_asprintf("\"%s\"", cm_json_str_or(doc, "_rev", ""));
@@ -242,7 +256,7 @@ void rp_serve_doc(struct rp_req *req)
         rp_not_found(req, "deleted");
         return;
     }
-    if (route->query_count == 0 && not_modified(req, doc)) {
+    if (is_plain(route) && not_modified(req, doc)) {
         http_ex_reply(req->ex, 304, NULL, NULL, 0);
         return;
     }

@@ -7,21 +7,10 @@
 #include "base/core/bytes.h"
 #include "base/core/json.h"
 #include "base/core/mem.h"
+#include "replicator/members.h"
 #include "replicator/serve.h"
 
 #define UUID_BYTES 16
-
-/* Members beginning with "_" that a client may send (2.4). */
-static bool special_ok(const char *name)
-{
-    static const char *const known[] = {
-        "_id",        "_rev",       "_revisions", "_deleted",
-        "_revs_info", "_conflicts", "_local_seq", "_deleted_conflicts"};
-    for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
-        if (strcmp(name, known[i]) == 0)
-            return true;
-    return strncmp(name, "_replication_", 13) == 0;
-}
 
 static json_t *row_ok(const char *id, const char *rev)
 {
@@ -32,43 +21,12 @@ static json_t *row_ok(const char *id, const char *rev)
     return row;
 }
 
-/* 0, or the status of what is wrong with the members (then *ret_row is set). */
-static int check_members(const json_t *doc, const char *id, json_t **ret_row)
-{
-    const char *name;
-    json_t *value;
-    json_object_foreach((json_t *)(uintptr_t)doc, name, value)
-    {
-        if (name[0] != '_' || special_ok(name))
-            continue;
-        CM_AUTO_STR reason = cm_asprintf("Bad special document member: %s", name);
-        if (strcmp(name, "_attachments") == 0) {
-            *ret_row = rp_refusal(id, NULL, "forbidden", "Attachments are not supported");
-            return 403;
-        }
-        *ret_row = rp_refusal(id, NULL, "doc_validation", reason);
-        return 400;
-    }
-    if (id[0] == '_' && strncmp(id, "_design/", 8) != 0) {
-        *ret_row = rp_refusal(id, NULL, "illegal_docid",
-                              "Only reserved document ids may start with underscore.");
-        return 400;
-    }
-    if (id[0] == '\0' || strlen(id) > CS_ID_MAX) {
-        *ret_row = rp_refusal(id, NULL, "illegal_docid", "Document id is empty or too long");
-        return 400;
-    }
-    return 0;
-}
-
 bool rp_edit_ok(struct rp_req *req, const json_t *doc)
 {
-    CM_AUTO_JSON row = NULL;
-    const char *id = json_object_get(doc, "_id") ? cm_json_str_or(doc, "_id", "") : "made";
-    int status = check_members(doc, id, &row);
-    if (status == 0)
+    struct rp_wrong wrong;
+    if (!rp_members_wrong(doc, false, &wrong))
         return true;
-    rp_error(req, status, cm_json_str_or(row, "error", ""), cm_json_str_or(row, "reason", ""));
+    rp_error(req, wrong.status, wrong.error, wrong.reason);
     return false;
 }
 
@@ -83,9 +41,11 @@ int rp_edit(struct rp_server *server, const json_t *doc, json_t **ret_row, struc
         cm_json_set_str(copy, "_id", id);
     }
     const char *id = cm_json_str_or(copy, "_id", "");
-    int status = check_members(copy, id, ret_row);
-    if (status != 0)
-        return status;
+    struct rp_wrong wrong;
+    if (rp_members_wrong(copy, false, &wrong)) {
+        *ret_row = rp_refusal(id, NULL, wrong.error, wrong.reason);
+        return wrong.status;
+    }
     struct cs_result res = {0};
     int rc = cs_put_edit(server->store, copy, &res, err);
     if (rc == CM_EIO || rc == CM_EFULL || rc == CM_EBUSY)
@@ -106,12 +66,19 @@ int rp_edit(struct rp_server *server, const json_t *doc, json_t **ret_row, struc
     return rc == CM_EMALF ? 400 : 403;
 }
 
-/* Answers a single edit: the row itself, or CouchDB's error body. */
+/* Answers a single edit: the row itself, or CouchDB's error body.  With batch=ok the revision is
+ * not told and the status says so, as CouchDB does, which has not made it by then. */
 static void reply_edit(struct rp_req *req, int status, json_t *take_row)
 {
     CM_AUTO_JSON row = take_row;
+    const char *batch = rp_query(&req->route, "batch");
     if (status >= 400) {
         rp_error(req, status, cm_json_str_or(row, "error", ""), cm_json_str_or(row, "reason", ""));
+        return;
+    }
+    if (batch && strcmp(batch, "ok") == 0) {
+        cm_json_set(row, "rev", NULL);
+        rp_reply_durable(req, 202, json_incref(row));
         return;
     }
     CM_AUTO_STR tag = cm_asprintf("\"%s\"", cm_json_str_or(row, "rev", ""));
@@ -136,7 +103,9 @@ static void put_replicated(struct rp_req *req, json_t *doc)
 {
     struct cm_err err = CM_ERR_INIT;
     struct cs_result res = {0};
-    if (cs_put_replicated(req->server->store, doc, "lab", &res, &err) < 0)
+    if (!cm_json_str(doc, "_rev") && !cm_json_obj(doc, "_revisions"))
+        rp_bad_request(req, RP_NO_REV);
+    else if (cs_put_replicated(req->server->store, doc, "lab", &res, &err) < 0)
         rp_store_failed(req, &err);
     else if (res.code != 0)
         rp_error(req, res.code == CM_EMALF ? 400 : 403,
@@ -203,7 +172,7 @@ void rp_serve_edit(struct rp_req *req)
 {
     bool remove = req->http->head.method == HTTP_DELETE;
     CM_AUTO_JSON doc = remove ? json_object() : rp_body(req);
-    if (!doc)
+    if (!doc || !rp_edit_ok(req, doc))
         return;
     const char *id = cm_json_str(doc, "_id");
     if (id && strcmp(id, req->route.name) != 0) {
@@ -213,12 +182,10 @@ void rp_serve_edit(struct rp_req *req)
     cm_json_set_str(doc, "_id", req->route.name);
     if (remove)
         cm_json_set_bool(doc, "_deleted", true);
-    if (!take_rev(req, doc))
+    if (!take_rev(req, doc) || !rp_edit_ok(req, doc) || (remove && !removable(req)))
         return;
     const char *new_edits = rp_query(&req->route, "new_edits");
-    if (remove && !removable(req))
-        return;
-    if (new_edits && strcmp(new_edits, "false") == 0)
+    if (!remove && new_edits && strcmp(new_edits, "false") == 0)
         put_replicated(req, doc);
     else
         edit_and_reply(req, doc, cm_json_bool(doc, "_deleted", false) ? 200 : 201);

@@ -9,6 +9,7 @@
 #include "base/core/json.h"
 #include "base/core/mem.h"
 #include "base/core/num.h"
+#include "replicator/members.h"
 #include "replicator/serve.h"
 
 #define TABLE   "local"
@@ -84,8 +85,13 @@ static void serve_put(struct rp_req *req, const char *key, const json_t *old)
         return;
     }
     CM_AUTO_JSON doc = rp_body(req);
+    struct rp_wrong wrong;
     if (!doc)
         return;
+    if (rp_members_wrong(doc, true, &wrong)) {
+        rp_error(req, wrong.status, wrong.error, wrong.reason);
+        return;
+    }
     if (cm_json_bool(doc, "_deleted", false)) {
         remove_local(req, key, old != NULL);
         return;
@@ -95,7 +101,10 @@ static void serve_put(struct rp_req *req, const char *key, const json_t *old)
     snprintf(rev, sizeof(rev), "0-%lld", (long long)local_number(old) + 1);
     cm_json_set(doc, "_id", NULL);
     cm_json_set_str(doc, "_rev", rev);
-    if (cs_kv_put(req->server->store, TABLE, key, doc, &err) < 0)
+    int rc = cs_kv_put(req->server->store, TABLE, key, doc, &err);
+    if (rc == CM_ELIMIT)
+        rp_error(req, 413, "document_too_large", req->route.name);
+    else if (rc < 0)
         rp_store_failed(req, &err);
     else
         reply_written(req, 201, rev);
@@ -107,7 +116,7 @@ void rp_serve_local(struct rp_req *req)
     CM_AUTO_STR key = req->server->lab ? cm_strdup(req->route.name)
                                        : cm_asprintf("%s/%s", req->peer, req->route.name);
     if (strlen(key) > CS_KV_KEY_MAX || req->route.name[0] == '\0') {
-        rp_bad_request(req, "Invalid _local document id.");
+        rp_bad_request(req, RP_NO_LOCAL);
         return;
     }
     CM_AUTO_JSON old = cs_kv_get(req->server->store, TABLE, key);

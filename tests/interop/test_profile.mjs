@@ -162,6 +162,9 @@ async function http() {
   check((await call(`${origin}/_up`)).status === 'ok', 'not up');
   check((await call(`${origin}/_all_dbs`)).includes('db'), 'a database is missing');
   check((await call(`${origin}/_uuids?count=2`)).uuids.length === 2, 'not two ids');
+  for (const [method, name] of [['DELETE', '_all_dbs'], ['PUT', '_up'], ['POST', '_uuids'], ['PUT', '']])
+    await status(405, `${origin}/${name}`, { method }, 'method_not_allowed');
+  await status(400, `${origin}/${'a'.repeat(300)}`, { method: 'PUT' }, 'database_name_too_long');
   await status(412, url, { method: 'PUT' }, 'file_exists');
   await status(400, `${origin}/Bad`, { method: 'PUT' }, 'illegal_database_name');
   await status(404, `${origin}/nothing/`, {}, 'not_found');

@@ -98,6 +98,13 @@ static void serve_all_dbs(struct lab *lab, struct http_exchange *ex)
     reply(ex, 200, list);
 }
 
+static void serve_up(struct http_exchange *ex)
+{
+    json_t *body = json_object();
+    cm_json_set_str(body, "status", "ok");
+    reply(ex, 200, body);
+}
+
 static void serve_uuids(const struct rp_route *route, struct http_exchange *ex)
 {
     const char *why = NULL;
@@ -194,7 +201,9 @@ static void create_db(struct lab *lab, struct http_exchange *ex, const char *nam
         "Name: '%s'. Only lowercase characters (a-z), digits (0-9), and any of the characters _, "
         "$, (, ), +, -, and / are allowed. Must begin with a letter.",
         name);
-    if (!lab_name_ok(name))
+    if (strlen(name) > LAB_NAME_MAX)
+        reply_error(ex, 400, "database_name_too_long", "The database's name is too long.");
+    else if (!lab_name_ok(name))
         reply_error(ex, 400, "illegal_database_name", illegal);
     else if (lab_db_find(&lab->dbs, name))
         reply_error(ex, 412, "file_exists",
@@ -229,6 +238,31 @@ static void serve_db(struct lab *lab, struct http_exchange *ex, const struct rp_
     }
 }
 
+/* What is read only; false: it is something else. */
+static bool serve_wide(struct lab *lab, struct http_exchange *ex, const struct rp_route *route)
+{
+    enum http_method method = http_ex_request(ex)->head.method;
+    bool root = route->place == RP_AT_ROOT, wide = route->place == RP_AT_DB;
+    bool up = wide && strcmp(route->db, "_up") == 0;
+    bool all_dbs = wide && strcmp(route->db, "_all_dbs") == 0;
+    bool uuids = wide && strcmp(route->db, "_uuids") == 0;
+    if (!root && !up && !all_dbs && !uuids)
+        return false;
+    if (method != HTTP_GET && method != HTTP_HEAD) {
+        http_ex_header(ex, "Allow", "GET,HEAD");
+        reply_error(ex, 405, "method_not_allowed", "Only GET,HEAD allowed");
+    } else if (root) {
+        serve_root(lab, ex);
+    } else if (up) {
+        serve_up(ex);
+    } else if (all_dbs) {
+        serve_all_dbs(lab, ex);
+    } else {
+        serve_uuids(route, ex);
+    }
+    return true;
+}
+
 static void handle(void *arg, struct http_exchange *ex)
 {
     struct lab *lab = arg;
@@ -236,19 +270,9 @@ static void handle(void *arg, struct http_exchange *ex)
     struct cm_err err = CM_ERR_INIT;
     if (rp_route_parse(http_ex_request(ex)->head.target, &route, &err) < 0) {
         reply_error(ex, 400, "bad_request", err.what);
-    } else if (route.place == RP_AT_ROOT) {
-        serve_root(lab, ex);
-    } else if (strcmp(route.db, "_up") == 0) {
-        json_t *body = json_object();
-        cm_json_set_str(body, "status", "ok");
-        reply(ex, 200, body);
-    } else if (strcmp(route.db, "_all_dbs") == 0) {
-        serve_all_dbs(lab, ex);
-    } else if (strcmp(route.db, "_uuids") == 0) {
-        serve_uuids(&route, ex);
     } else if (strcmp(route.db, "_lab") == 0 && strcmp(route.name, "replicate") == 0) {
         serve_replicate(lab, ex);
-    } else {
+    } else if (!serve_wide(lab, ex, &route)) {
         serve_db(lab, ex, &route);
     }
     rp_route_fini(&route);
@@ -291,6 +315,7 @@ static int run(const char *address, const char *dir, struct cm_err *err)
                                           .fd = -1,
                                           .limit = limit,
                                           .handler = handle,
+                                          .too_large = rp_server_too_large,
                                           .arg = &lab,
                                           .conns_max = CONNECTIONS_MAX,
                                           .conns_per_addr = CONNECTIONS_MAX};

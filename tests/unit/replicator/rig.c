@@ -186,6 +186,7 @@ void node_listen(struct node *node)
                                           .fd = -1,
                                           .tls = node->tls,
                                           .limit = limit,
+                                          .too_large = rp_server_too_large,
                                           .handler = handle,
                                           .arg = node};
     if (http_listen(node->rig->loop, &opts, &node->listener, &err) < 0)

@@ -32,6 +32,8 @@ static void test_places(void **state)
         {"/db/_local/job", "db", "job", RP_AT_LOCAL},
         {"/db/_local%2Fjob", "db", "job", RP_AT_LOCAL},
         {"/db/_local/a%2Fb", "db", "a/b", RP_AT_LOCAL},
+        {"/db/_local/a/b", "db", "a", RP_AT_BELOW_LOCAL},
+        {"/db/_local/a/", "db", "a", RP_AT_LOCAL},
         {"/db/doc/file.txt", "db", "doc", RP_AT_ATTACHMENT},
         {"/db/_design/x/_view/y", "db", "_design/x", RP_AT_ATTACHMENT},
     };
@@ -75,12 +77,40 @@ static void test_query(void **state)
     rp_route_fini(&route);
 }
 
+static void test_count(void **state)
+{
+    static const struct {
+        const char *text;
+        int64_t count; /* -1 = refused */
+    } table[] = {
+        {"0", 0},
+        {"42", 42},
+        {"9223372036854775807", INT64_MAX},
+        {"9223372036854775808", INT64_MAX},
+        {"", -1},
+        {"-1", -1},
+        {"99999999999999999999", INT64_MAX},
+        {"99999999999999999999x", -1},
+        {"+1", -1},
+        {"1.5", -1},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
+        int64_t count = -1;
+        bool ok = rp_count(table[i].text, &count);
+        assert_int_equal(ok, table[i].count >= 0);
+        if (ok)
+            assert_int_equal(count, table[i].count);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_places),
         cmocka_unit_test(test_refused),
         cmocka_unit_test(test_query),
+        cmocka_unit_test(test_count),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -34,8 +34,10 @@ static void test_parse(void **state)
         {"42-0badcafe", 42},
         {"\"42-0badcafe\"", 42},
         {"100-0badcafe", 100},
+        {"100", 100},
         {"101-0badcafe", 0}, /* never given out */
-        {"42-deadbeef", 0},  /* another incarnation */
+        {"101", 0},
+        {"42-deadbeef", 0}, /* another incarnation */
         {"42-g1AAAACjeJzLYWBg", 0},
         {"", -1},
         {"-1", -1},
