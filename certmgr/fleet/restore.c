@@ -2,6 +2,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -172,8 +173,9 @@ static int identity_file(struct restore *r, const char **at, const char *end, st
     char name[32];
     int64_t size = -1;
     const char *line_end = memchr(*at, '\n', (size_t)(end - *at));
-    const char *space = line_end ? memchr(*at + 6, ' ', (size_t)(line_end - *at - 6)) : NULL;
-    if (!line_end || strncmp(*at, "file: ", 6) != 0 || !space || space - *at - 6 >= 32)
+    bool file = line_end && line_end - *at > 6 && memcmp(*at, "file: ", 6) == 0;
+    const char *space = file ? memchr(*at + 6, ' ', (size_t)(line_end - *at - 6)) : NULL;
+    if (!space || space - *at - 6 >= (ptrdiff_t)sizeof(name))
         return cm_fail(err, CM_EMALF, "the identity in the backup is damaged");
     CM_AUTO_STR digits = cm_strndup(space + 1, (size_t)(line_end - space - 1));
     memcpy(name, *at + 6, (size_t)(space - *at - 6));

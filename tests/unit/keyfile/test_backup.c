@@ -132,6 +132,121 @@ static void every_damage_is_noticed(void **state)
     cm_free(good);
 }
 
+/* ---- by somebody who can make the checksum fit ---- */
+
+#define SUM CM_SHA256_SIZE
+
+static uint32_t u32_at(const char *at)
+{
+    const uint8_t *b = (const uint8_t *)at;
+    return (uint32_t)b[0] << 24 | (uint32_t)b[1] << 16 | (uint32_t)b[2] << 8 | b[3];
+}
+
+static void set_u32(char *at, uint32_t value)
+{
+    for (int i = 0; i < 4; i++)
+        at[i] = (char)(value >> (24 - 8 * i));
+}
+
+/* Writes the first len bytes with a checksum that fits. */
+static void write_summed(const char *bytes, size_t len)
+{
+    CM_AUTO_STR all = cm_malloc(len + SUM);
+    memcpy(all, bytes, len);
+    cm_sha256(bytes, len, (uint8_t *)all + len);
+    OK(cm_file_write(f.path, all, len + SUM, 0600, &f.err), f.err);
+}
+
+/* The file, its size without the checksum, and where its first frame begins. */
+static char *made(size_t len, size_t *ret_size, size_t *ret_frame)
+{
+    char *bytes = NULL;
+    make(len);
+    OK(cm_file_read(f.path, 1 << 20, &bytes, ret_size, &f.err), f.err);
+    *ret_size -= SUM;
+    *ret_frame = 17 + 4 + u32_at(bytes + 17);
+    return bytes;
+}
+
+static void a_stream_cannot_be_ended_early(void **state)
+{
+    size_t size, frame;
+    (void)state;
+    CM_AUTO_STR bytes = made(2 * KF_BACKUP_FRAME + 100, &size, &frame);
+    assert_int_equal(u32_at(bytes + frame), KF_BACKUP_FRAME);
+    set_u32(bytes + frame, KF_BACKUP_FRAME | 0x80000000u);
+    write_summed(bytes, frame + 4 + KF_BACKUP_FRAME + 16);
+    OK(verify(), f.err); /* all that can be said without the key */
+    assert_int_equal(read_back(KF_BACKUP_FRAME), CM_EMALF);
+    assert_non_null(strstr(f.err.what, "was changed"));
+}
+
+static void nothing_stands_behind_the_end(void **state)
+{
+    size_t size, frame;
+    char *whole = NULL;
+    (void)state;
+    CM_AUTO_STR bytes = made(100, &size, &frame);
+    OK(cm_file_read(f.path, 1 << 20, &whole, &size, &f.err), f.err);
+    CM_AUTO_STR longer = cm_malloc(size + 1);
+    memcpy(longer, whole, size);
+    longer[size] = 'x';
+    cm_free(whole);
+    OK(cm_file_write(f.path, longer, size + 1, 0600, &f.err), f.err);
+    assert_int_equal(verify(), CM_EMALF);
+    assert_non_null(strstr(f.err.what, "behind the end"));
+    assert_int_equal(read_back(100), CM_EMALF);
+}
+
+static void lengths_are_bounded(void **state)
+{
+    static const uint32_t frames[] = {KF_BACKUP_FRAME + 1, 0x7fffffffu, 0xffffffffu};
+    static const uint32_t headers[] = {0, KF_BACKUP_HEADER_MAX + 1, 0xffffffffu};
+    size_t size, frame;
+    (void)state;
+    CM_AUTO_STR bytes = made(100, &size, &frame);
+    uint32_t honest = u32_at(bytes + frame);
+    for (size_t i = 0; i < 3; i++) {
+        set_u32(bytes + frame, frames[i]);
+        write_summed(bytes, size);
+        assert_int_equal(verify(), CM_EMALF);
+        assert_string_equal(f.err.what, "the backup is damaged");
+        assert_int_equal(read_back(100), CM_EMALF);
+        assert_string_equal(f.err.what, "the backup is damaged");
+    }
+    set_u32(bytes + frame, honest);
+    for (size_t i = 0; i < 3; i++) {
+        set_u32(bytes + 17, headers[i]);
+        write_summed(bytes, size);
+        assert_int_equal(verify(), CM_EMALF);
+        assert_string_equal(f.err.what, "the backup's header is damaged");
+    }
+}
+
+/* Who stops reading early has not read what was backed up. */
+static void it_is_read_to_its_end(void **state)
+{
+    (void)state;
+    make(KF_BACKUP_FRAME + 100);
+    assert_int_equal(read_back(KF_BACKUP_FRAME + 99), CM_EMALF);
+    assert_non_null(strstr(f.err.what, "more than it should"));
+    assert_int_equal(read_back(KF_BACKUP_FRAME + 101), CM_EMALF);
+    assert_non_null(strstr(f.err.what, "incomplete"));
+}
+
+static void a_full_disk_is_called_by_its_name(void **state)
+{
+    struct kf_backup_out *out = NULL;
+    int fd = open("/dev/full", O_WRONLY | O_CLOEXEC);
+    CM_AUTO_JSON about = json_pack("{s:s}", "name", "manager");
+    (void)state;
+    assert_true(fd >= 0);
+    assert_int_equal(kf_backup_create(fd, f.spki, about, &out, &f.err), CM_EFULL);
+    assert_non_null(strstr(f.err.what, "no room for the backup"));
+    assert_null(out);
+    close(fd);
+}
+
 static void another_key_opens_nothing(void **state)
 {
     struct kf_secret pem;
@@ -280,6 +395,11 @@ int main(void)
         T(another_key_opens_nothing),
         T(readable_key_is_refused),
         T(other_files_are_no_backups),
+        T(a_stream_cannot_be_ended_early),
+        T(nothing_stands_behind_the_end),
+        T(lengths_are_bounded),
+        T(it_is_read_to_its_end),
+        T(a_full_disk_is_called_by_its_name),
         T(agent_seals_its_identity),
         T(pending_and_former_keys_are_in_it),
     };

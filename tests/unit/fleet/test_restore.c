@@ -1,0 +1,250 @@
+/* Restoring: what is refused, and that nothing is left of it.  Anybody can seal a backup to the
+ * recovery key, which is public, so what lies inside is not trusted. */
+#include "tests/unit/fleet/support.h"
+
+#include <fcntl.h>
+
+#include "certmgr/fleet/backup.h"
+#include "certmgr/fleet/backup_entry.h"
+#include "keyfile/backup.h"
+#include "keyfile/ossl.h"
+#include "keyfile/seal.h"
+
+#define NAME "alpha"
+
+static struct {
+    char dir[96];
+    char *key_file, *path, *spki;
+    struct config config;
+    struct kf_backup_out *out;
+    int fd;
+    struct cm_err err;
+} f;
+
+static int setup(void **state)
+{
+    struct kf_secret pem;
+    (void)state;
+    memset(&f, 0, sizeof(f));
+    f.err = CM_ERR_INIT;
+    assert_non_null(scratch_dir(f.dir, sizeof(f.dir), "restore-test"));
+    f.key_file = cm_asprintf("%s/recovery.key", f.dir);
+    f.path = cm_asprintf("%s/backup", f.dir);
+    snprintf(f.config.state_dir, sizeof(f.config.state_dir), "%s/state", f.dir);
+    snprintf(f.config.conf_file, sizeof(f.config.conf_file), "%s/etc/certmgr.conf", f.dir);
+    snprintf(f.config.name, sizeof(f.config.name), NAME);
+    OK(kf_recovery_make(&pem, &f.spki, &f.err), f.err);
+    OK(cm_file_write(f.key_file, pem.data, pem.len, 0600, &f.err), f.err);
+    kf_secret_fini(&pem);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    nftw(f.dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+    cm_free(f.key_file);
+    cm_free(f.path);
+    cm_free(f.spki);
+    cm_err_fini(&f.err);
+    return 0;
+}
+
+/* ---- a backup, entry by entry ---- */
+
+static void begin(const char *name)
+{
+    CM_AUTO_JSON about = json_pack("{s:s,s:s}", "name", name, "created_at", "2026-11-22T00:00:00Z");
+    (void)unlink(f.path);
+    f.fd = open(f.path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    assert_true(f.fd >= 0);
+    OK(kf_backup_create(f.fd, f.spki, about, &f.out, &f.err), f.err);
+}
+
+static void raw(const void *data, size_t len)
+{
+    OK(kf_backup_write(f.out, data, len, &f.err), f.err);
+}
+
+static void head(const char *text)
+{
+    size_t len = strlen(text);
+    const uint8_t length[2] = {(uint8_t)(len >> 8), (uint8_t)len};
+    raw(length, sizeof(length));
+    raw(text, len);
+}
+
+static void entry(const char *name, const char *text)
+{
+    CM_AUTO_STR line =
+        cm_asprintf("{\"name\":\"%s\",\"size\":%zu}", name, text ? strlen(text) : (size_t)0);
+    head(line);
+    if (text)
+        raw(text, strlen(text));
+}
+
+static void identity(const char *plain, size_t len)
+{
+    KF_AUTO(x509) X509 *recipient = NULL;
+    uint8_t spki[KF_P256_SPKI_SIZE], *der = NULL;
+    size_t der_len = 0;
+    OK(kf_p256_spki_b64(f.spki, spki, &f.err), f.err);
+    OK(kf_recipient(spki, sizeof(spki), &recipient, &f.err), f.err);
+    OK(kf_seal(plain, len, &recipient, 1, &der, &der_len, &f.err), f.err);
+    CM_AUTO_STR sealed = cm_b64(der, der_len);
+    cm_free(der);
+    entry(ENTRY_IDENTITY, sealed);
+}
+
+static void end(void)
+{
+    entry(ENTRY_END, NULL);
+    OK(kf_backup_end(f.out, &f.err), f.err);
+    kf_backup_out_free(f.out);
+    close(f.fd);
+}
+
+/* ---- what comes of it ---- */
+
+/* Refused with this reason, and nothing of it is left. */
+static void refused(int code, const char *why)
+{
+    json_t *about = NULL;
+    CM_AUTO_STR staged = cm_asprintf("%s.restoring", f.config.state_dir);
+    cm_err_fini(&f.err);
+    int rc = backup_restore(&f.config, f.path, f.key_file, &about, &f.err);
+    char line[2048];
+    cm_err_line(&f.err, line, sizeof(line));
+    if (rc != code || !strstr(line, why))
+        fail_msg("%d: %s", rc, line);
+    json_decref(about);
+    assert_false(cm_path_exists(staged));
+    assert_false(cm_path_exists(f.config.conf_file));
+}
+
+static void identities_are_not_trusted(void **state)
+{
+    static const char *const bad[] = {
+        "x\n\n",
+        "x\nfile\n",
+        "x\nfile: \n",
+        "x\nfile: sign.key\n",
+        "x\nfile: sign.key 1",
+        "x\nfile: sign.key 5\nabc",
+        "x\nfile: sign.key -1\nabc",
+        "x\nfile: sign.key 1x\nabc",
+        "x\nfile: sign.key \nabc",
+        "x\nfile: sign.key 99999999999999999999\nabc",
+        "x\nfile: ../../sign.key 3\nabc",
+        "x\nfile: next/../sign.key 3\nabc",
+        "x\nfile: next/next/sign.key 3\nabc",
+        "x\nfile: trust.json 3\nabc",
+        "x\nfile: a-name-that-is-far-too-long-for-any-of-them 3\nabc",
+        "x\nfile: sign.key 3\nabcf",
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        begin(NAME);
+        identity(bad[i], strlen(bad[i]));
+        end();
+        refused(CM_EMALF, "the identity in the backup is damaged");
+    }
+    begin(NAME);
+    entry(ENTRY_IDENTITY, "not base64!");
+    end();
+    refused(CM_EMALF, "the identity in the backup is damaged");
+}
+
+static void entries_are_not_trusted(void **state)
+{
+    static const struct {
+        const char *head, *why;
+    } bad[] = {
+        {"{\"name\":\"../../etc/passwd\",\"size\":0}", "unknown entry \"../../etc/passwd\""},
+        {"{\"name\":\"agent/sign.key\",\"size\":0}", "unknown entry"},
+        {"{\"name\":\"tls/key.pem\",\"size\":-1}", "an entry of the backup is damaged"},
+        {"{\"name\":\"tls/key.pem\"}", "an entry of the backup is damaged"},
+        {"{\"name\":\"tls/key.pem\",\"size\":1048577}", "too large"},
+        {"{\"name\":\"certmgr.conf\",\"size\":9007199254740991}", "too large"},
+        {"{\"name\":\"store/data.mdb\",\"size\":9007199254740991}", "incomplete"},
+        {"{\"size\":0}", "unknown entry"},
+        {"[]", "damaged"},
+        {"", ""},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        begin(NAME);
+        head(bad[i].head);
+        end();
+        refused(CM_EMALF + (strcmp(bad[i].why, "too large") == 0 ? CM_ELIMIT - CM_EMALF : 0),
+                bad[i].why);
+    }
+    char name[ENTRY_HEAD_MAX + 8];
+    memset(name, 'x', sizeof(name) - 1);
+    name[sizeof(name) - 1] = '\0';
+    begin(NAME);
+    head(name);
+    end();
+    refused(CM_EMALF, "an entry of the backup is damaged");
+}
+
+static void all_parts_are_there(void **state)
+{
+    (void)state;
+    begin(NAME);
+    entry(ENTRY_TLS_CERT, "cert");
+    entry(ENTRY_TLS_KEY, "key");
+    entry(ENTRY_STORE, "store");
+    end();
+    refused(CM_EMALF, "the backup is incomplete");
+    begin(NAME);
+    end();
+    refused(CM_EMALF, "the backup is incomplete");
+}
+
+/* Everything is there, but the store is none. */
+static void a_damaged_store_is_not_put_in_place(void **state)
+{
+    (void)state;
+    static const char text[] = "alpha\nfile: sign.key 3\nabcfile: seal.key 3\nabc";
+    CM_AUTO_STR store = cm_malloc(16385);
+    memset(store, 'x', 16384);
+    store[16384] = '\0';
+    begin(NAME);
+    identity(text, strlen(text));
+    entry(ENTRY_TLS_CERT, "cert");
+    entry(ENTRY_TLS_KEY, "key");
+    entry(ENTRY_CONFIG, "[server]\n");
+    entry(ENTRY_STORE, store);
+    end();
+    refused(CM_EIO, "certificate store");
+    assert_false(cm_path_exists(f.config.state_dir));
+}
+
+static void only_this_server_into_an_empty_place(void **state)
+{
+    (void)state;
+    begin("beta");
+    end();
+    refused(CM_EINVAL, "the backup is of server \"beta\"");
+    begin(NAME);
+    end();
+    CM_AUTO_STR there = cm_asprintf("%s/precious", f.config.state_dir);
+    OK(cm_dir_make(f.config.state_dir, 0700, &f.err), f.err);
+    OK(cm_file_write(there, "x", 1, 0600, &f.err), f.err);
+    refused(CM_ECONFLICT, "is not empty");
+    assert_true(cm_path_exists(there));
+}
+
+int main(void)
+{
+#define T(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        T(identities_are_not_trusted),
+        T(entries_are_not_trusted),
+        T(all_parts_are_there),
+        T(a_damaged_store_is_not_put_in_place),
+        T(only_this_server_into_an_empty_place),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
