@@ -308,8 +308,19 @@ static void scrub_finds_damage(void **state)
     assert_int_equal(scrub_problems(rig), 0);
     CM_AUTO_JSON status = cs_scrub_status(rig->store);
     assert_string_equal(cm_json_str(status, "state"), "idle");
-    assert_true(cm_json_int(status, "records", 0) > 900);
+    struct cs_stat stat;
+    assert_int_equal(cs_stat(rig->store, &stat, NULL), 0);
+    /* Each record once; the places that are kept meanwhile and the result are records, too. */
+    assert_in_range(cm_json_int(status, "records", 0), stat.records - 2, stat.records);
     assert_int_equal(cs_scrub(rig->store, false, NULL), 0); /* not due for a week */
+    int64_t now = cm_now_ms();
+    cm_clock_fake(now + CS_SCRUB_EVERY_S * INT64_C(1000) + 1000, -1);
+    assert_int_equal(cs_scrub(rig->store, false, NULL), 1);
+    scrub_all(rig);
+    cm_clock_fake(now, -1); /* it was done "in the future": the clock was wrong, not the store */
+    assert_int_equal(cs_scrub(rig->store, false, NULL), 1);
+    cm_clock_fake(-1, -1);
+    commit(rig);
 
     cs_key_begin(&key, CS_T_SEQ);
     cs_key_u64(&key, 200);

@@ -146,6 +146,20 @@ static void feed_and_index(void **state)
     assert_true(finds(rig, "index entries: 3 found, 2 expected"));
 }
 
+/* A head that names another version than its tree gives: what is served is not what counts. */
+static void head_and_tree(void **state)
+{
+    struct rig *rig = *state;
+    struct cs_entry entry;
+    assert_int_equal(cs_batch(rig->store, NULL), 0);
+    assert_int_equal(cs_entry_load(&rig->store->txn, "settings:a", &entry, NULL), 0);
+    entry.head.serial = 77;
+    assert_int_equal(cs_entry_save(rig->store, "settings:a", &entry, NULL), 0);
+    cs_entry_fini(&entry);
+    commit(rig);
+    assert_true(finds(rig, "document settings:a: its effective version is not the one"));
+}
+
 static void trees_and_totals(void **state)
 {
     struct rig *rig = *state;
@@ -184,8 +198,13 @@ int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
     const struct CMUnitTest tests[] = {
-        T(counts),         T(flipped_bytes_on_disk), T(missing_and_stray_records),
-        T(feed_and_index), T(trees_and_totals),      T(many_problems_are_cut),
+        T(counts),
+        T(flipped_bytes_on_disk),
+        T(missing_and_stray_records),
+        T(feed_and_index),
+        T(trees_and_totals),
+        T(head_and_tree),
+        T(many_problems_are_cut),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -145,6 +145,18 @@ static void serials_rise_and_never_repeat(void **state)
     assert_string_equal(journal, "5: settings:b 9001;");
 }
 
+/* What another server wrote with a clock that is ten years ahead can still be changed. */
+static void serials_rise_above_those_of_others(void **state)
+{
+    struct rig *rig = *state;
+    replicate(rig, at_rev(settings("a", 800000, 1, false), "1-a"));
+    commit(rig);
+    publish(rig, draft(2), 800000, "mine");
+    commit(rig);
+    assert_string_equal(journal, "mine: settings:a 800001;");
+    assert_int_equal(days_of(rig, "settings:a"), 2);
+}
+
 static void stale_base_is_a_conflict(void **state)
 {
     struct rig *rig = *state;
@@ -235,7 +247,7 @@ int main(void)
         T(says_done_when_durable),    T(serials_rise_and_never_repeat),
         T(stale_base_is_a_conflict),  T(base_is_checked_again_at_the_put),
         T(publishes_tombstones),      T(failures_reach_the_caller),
-        T(closing_answers_everybody),
+        T(closing_answers_everybody), T(serials_rise_above_those_of_others),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -98,7 +98,69 @@ static void is_bounded_in_number(void **state)
     assert_string_equal(cm_json_str(json_array_get(all, 0), "id"), "settings:n1019");
     assert_string_equal(cm_json_str(json_array_get(all, CS_QUARANTINE_MAX - 1), "id"),
                         "settings:n20");
+    assert_int_equal(rig->store->durable.quarantine_count, CS_QUARANTINE_MAX);
     assert_sound(rig, 0);
+}
+
+/* A few hundred documents of the largest size; the newest stay. */
+static void is_bounded_in_bytes(void **state)
+{
+    struct rig *rig = *state;
+    char rev[24];
+    CM_AUTO_STR big = cm_malloc(CS_TRUST_MAX - 4096u + 1);
+    memset(big, 'x', CS_TRUST_MAX - 4096u);
+    big[CS_TRUST_MAX - 4096u] = '\0';
+    CM_AUTO_JSON doc = json_object();
+    cm_json_set_str(doc, "_id", "trust:root");
+    cm_json_set_str(doc, "surprise", big);
+    int64_t each = (int64_t)json_dumpb(doc, NULL, 0, JSON_COMPACT);
+    int64_t room = CS_QUARANTINE_BYTES / each;
+    for (int64_t i = 0; i < room + 3; i++) {
+        snprintf(rev, sizeof(rev), "1-r%lld", (long long)i);
+        cm_json_set_str(doc, "_rev", rev);
+        assert_int_equal(cs_quarantine_add(rig->store, doc, "peer.example", "too much of it", NULL),
+                         0);
+        commit(rig);
+    }
+    assert_in_range(rig->store->durable.quarantine_bytes, each * (room - 1), CS_QUARANTINE_BYTES);
+    assert_true(cs_is_refused(rig->store, "trust:root", rev));
+    assert_false(cs_is_refused(rig->store, "trust:root", "1-r0"));
+    assert_sound(rig, 0);
+}
+
+/* Several versions of a document that arrived while its signer was unknown. */
+static void retries_in_the_order_of_arrival(void **state)
+{
+    struct rig *rig = *state;
+    rig->reject_all = true;
+    replicate(rig, version("a", 5));
+    replicate(rig, at_rev(settings("a", 6, 6, false), "2-b,1-a"));
+    commit(rig);
+    rig->reject_all = false;
+    assert_int_equal(cs_quarantine_retry(rig->store, NULL), 0);
+    commit(rig);
+    assert_int_equal(days_of(rig, "settings:a"), 6);
+    assert_int_equal(cs_seq(rig->store), 2); /* the first was taken, too, not refused as older */
+    CM_AUTO_JSON all = cs_quarantine(rig->store);
+    assert_int_equal(json_array_size(all), 0);
+}
+
+/* Two root signers who sign at the same time make two documents with one content. */
+static void signatures_are_no_content(void **state)
+{
+    (void)state;
+    CM_AUTO_JSON one =
+        json_pack("{s:s,s:i,s:[s]}", "_id", "trust:root", "serial", 5, "signatures", "a");
+    CM_AUTO_JSON two =
+        json_pack("{s:s,s:i,s:[s,s]}", "_id", "trust:root", "serial", 5, "signatures", "b", "c");
+    CM_AUTO_JSON other = json_pack("{s:s,s:i,s:b,s:[s]}", "_id", "trust:root", "serial", 5,
+                                   "threshold", 1, "signatures", "a");
+    CM_AUTO_JSON plain =
+        json_pack("{s:s,s:i,s:s}", "_id", "trust:root", "serial", 5, "signature", "d");
+    assert_true(cs_same_content(one, two));
+    assert_true(cs_same_content(one, plain));
+    assert_false(cs_same_content(one, other));
+    assert_int_equal(json_array_size(json_object_get(one, "signatures")), 1);
 }
 
 /* Text of any size and form is refused; only what could be retried is kept. */
@@ -188,9 +250,16 @@ int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
     const struct CMUnitTest tests[] = {
-        T(tells_what_was_refused), T(retries),         T(accepted_ones_leave),
-        T(is_bounded_in_number),   T(keeps_no_giants), T(is_taken_off_the_list),
+        T(tells_what_was_refused),
+        T(retries),
+        T(accepted_ones_leave),
+        T(is_bounded_in_number),
+        T(keeps_no_giants),
+        T(is_taken_off_the_list),
         T(weighs_without_putting),
+        T(is_bounded_in_bytes),
+        T(retries_in_the_order_of_arrival),
+        T(signatures_are_no_content),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

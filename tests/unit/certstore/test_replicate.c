@@ -211,6 +211,55 @@ static void names_cannot_be_made_up(void **state)
     assert_int_equal(quarantined(rig), 0);
 }
 
+/* A server that signs one serial twice, as a version and as the end of it. */
+static void one_serial_is_not_both_live_and_deleted(void **state)
+{
+    struct rig *rig = *state;
+    json_t *live = json_pack("{s:s,s:s,s:i}", "_id", ID, "type", "settings", "serial", 5);
+    json_t *gone = json_copy(live);
+    toy_sign(live, false);
+    toy_sign(gone, true);
+    cm_json_set_bool(gone, "_deleted", true);
+    assert_int_equal(replicate(rig, at_rev(live, "1-a")).code, 0);
+    struct cs_result result = replicate(rig, at_rev(gone, "2-b,1-a"));
+    assert_int_equal(result.code, CM_ECONFLICT);
+    assert_int_equal(strncmp(result.reason, "fork:", 5), 0);
+    commit(rig);
+    assert_int_equal(cs_doc_count(rig->store), 1);
+    assert_int_equal(quarantined(rig), 1);
+    assert_sound(rig, 1);
+}
+
+/* What comes with the name of a known revision is not looked at, so nothing of it may be kept. */
+static void a_known_name_brings_no_text(void **state)
+{
+    struct rig *rig = *state;
+    CM_AUTO_JSON read = NULL;
+    replicate(rig, version(5, "2-b,1-a"));
+    json_t *forged = version(4, "1-a");
+    cm_json_set_int(forged, "renew_days", 1);
+    assert_int_equal(replicate(rig, forged).code, 0);
+    forged = version(5, "2-b,1-a");
+    cm_json_set_int(forged, "renew_days", 1);
+    assert_int_equal(replicate(rig, forged).code, 0);
+    commit(rig);
+    assert_int_equal(days_of(rig, ID), 5);
+    assert_true(cs_has_rev(rig->store, ID, "1-a"));
+    assert_int_equal(cs_read_rev(rig->store, ID, "1-a", false, false, &read, NULL), CM_ENOENT);
+    assert_int_equal(cs_seq(rig->store), 1);
+    assert_sound(rig, 1);
+}
+
+static void an_id_ends_where_it_seems_to(void **state)
+{
+    struct rig *rig = *state;
+    json_t *doc = version(5, "1-a");
+    json_object_set_new(doc, "_id", json_stringn("settings:a\0b", 12));
+    assert_int_equal(replicate(rig, doc).code, CM_EMALF);
+    commit(rig);
+    assert_int_equal(cs_doc_count(rig->store), 0);
+}
+
 static void leaves_are_bounded(void **state)
 {
     struct rig *rig = *state;
@@ -254,11 +303,19 @@ int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
     const struct CMUnitTest tests[] = {
-        T(merges_and_replays),         T(read_ahead),
-        T(read_ahead_and_tried_again), T(effective_is_not_the_winner),
-        T(refuses_without_failing),    T(malformed_histories),
-        T(history_cannot_roll_back),   T(names_cannot_be_made_up),
-        T(leaves_are_bounded),         T(tombstone_counts_by_serial),
+        T(merges_and_replays),
+        T(read_ahead),
+        T(read_ahead_and_tried_again),
+        T(effective_is_not_the_winner),
+        T(refuses_without_failing),
+        T(malformed_histories),
+        T(history_cannot_roll_back),
+        T(names_cannot_be_made_up),
+        T(leaves_are_bounded),
+        T(tombstone_counts_by_serial),
+        T(one_serial_is_not_both_live_and_deleted),
+        T(a_known_name_brings_no_text),
+        T(an_id_ends_where_it_seems_to),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -93,6 +93,29 @@ static void nothing_refused_nothing_fed(void **state)
     assert_int_equal(fed, 0);
 }
 
+/* On hold after a restore its root may be long expired: what is given back is taken by it, and
+ * what was starved before waits until the hold is over. */
+static void takes_what_is_given_back_on_hold(void **state)
+{
+    (void)state;
+    CM_AUTO_JSON doc = settings();
+    CM_AUTO_JSON other =
+        signed_doc(&alpha, json_pack("{s:s, s:s, s:i, s:i}", "_id", "settings:b", "type",
+                                     "settings", "serial", 8, "renew_days", 30));
+    starve(doc);
+    fleet_set_hold(beta.fleet, true);
+    struct cs_result r = replicate(&beta, other, "1-00000000000000000000000000000002");
+    assert_int_equal(r.code, 0);
+    cm_clock_fake(-1, -1);
+    fleet_starved_look(beta.fleet);
+    settle(&beta);
+    assert_int_equal(fed, 0);
+    fleet_set_hold(beta.fleet, false);
+    fleet_starved_look(beta.fleet);
+    settle(&beta);
+    assert_int_equal(fed, 1);
+}
+
 int main(void)
 {
 #define T(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
@@ -100,6 +123,7 @@ int main(void)
         T(is_fed_when_the_clock_is_right_again),
         T(remembers_over_a_restart),
         T(nothing_refused_nothing_fed),
+        T(takes_what_is_given_back_on_hold),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -209,6 +209,41 @@ static void refuses_malformed_roots(void **state)
     }
 }
 
+/* One key listed twice would be two of two signers. */
+static void a_signer_is_listed_once(void **state)
+{
+    (void)state;
+    CM_AUTO_JSON doc = json_deep_copy(kf_trust_document(f.trust));
+    json_t *signers = cm_json_arr(doc, "root_signers");
+    json_array_append(signers, json_array_get(signers, 0));
+    cm_json_set_int(doc, "threshold", 2);
+    struct kf_trust *trust;
+    REFUSED(kf_trust_parse(doc, &trust, &f.err), CM_EMALF, "twice", f.err);
+}
+
+/* Each signature costs a verification. */
+static void signatures_are_bounded(void **state)
+{
+    (void)state;
+    json_t *body = json_deep_copy(kf_trust_document(f.trust));
+    json_t *signature, *list = json_array();
+    cm_json_set_int(body, "version", 3);
+    OK(kf_doc_signature(&f.manager, body, false, &signature, &f.err), f.err);
+    for (int i = 0; i < 16; i++)
+        json_array_append(list, signature);
+    cm_json_set(body, "signatures", list);
+    struct kf_trust *next = parse_root(body);
+    OK(kf_trust_accept(f.trust, next, &f.err), f.err);
+    kf_trust_free(next);
+    json_array_append(list, signature);
+    next = parse_root(body);
+    REFUSED(kf_trust_accept(f.trust, next, &f.err), CM_EDENIED, "1 to 16", f.err);
+    assert_int_equal(kf_trust_signed_by(f.trust, next), 0);
+    kf_trust_free(next);
+    json_decref(signature);
+    json_decref(body);
+}
+
 static void refuses_shared_keys(void **state)
 {
     (void)state;
@@ -232,6 +267,8 @@ int main(void)
         cmocka_unit_test(refuses_usurpers),
         cmocka_unit_test(counts_distinct_signers),
         cmocka_unit_test(refuses_malformed_roots),
+        cmocka_unit_test(a_signer_is_listed_once),
+        cmocka_unit_test(signatures_are_bounded),
         cmocka_unit_test(refuses_shared_keys),
     };
     return cmocka_run_group_tests(tests, setup, teardown);

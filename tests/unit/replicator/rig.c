@@ -90,7 +90,8 @@ static void arm(void *arg)
 
 static void toy_verify(void *arg, const json_t *body, bool deleted, struct cs_verdict *ret)
 {
-    const char *value = cm_json_str_or(cm_json_obj(body, "signature"), "value", "");
+    const json_t *first = json_array_get(cm_json_arr(body, "signatures"), 0); /* of trust:root */
+    const char *value = cm_json_str_or(first ? first : cm_json_obj(body, "signature"), "value", "");
     (void)arg;
     (void)deleted;
     ret->serial = cm_json_int(body, "serial", 0);
@@ -153,6 +154,12 @@ static void die(void *arg)
     node->listener = NULL;
 }
 
+static bool lies(struct lie *lie, const struct http_request *req)
+{
+    return lie && strstr(req->head.path, lie->path) &&
+           (!lie->query || strstr(req->head.query, lie->query));
+}
+
 static void handle(void *arg, struct http_exchange *ex)
 {
     struct node *node = arg;
@@ -160,6 +167,9 @@ static void handle(void *arg, struct http_exchange *ex)
     node->requests++;
     node->puts += req->head.method == HTTP_PUT;
     count_docs(node, req);
+    if (strstr(req->head.path, "/_revs_diff") && !node->first_diff[0])
+        snprintf(node->first_diff, sizeof(node->first_diff), "%.*s",
+                 (int)sizeof(node->first_diff) - 1, req->body);
     if (strstr(req->head.path, "/_changes") && strstr(req->head.query, "since=0"))
         node->from_zero += strstr(req->head.query, "since=0-") == NULL;
     if (node->die_after > 0 && node->docs_sent >= node->die_after && !node->dead) {
@@ -167,7 +177,11 @@ static void handle(void *arg, struct http_exchange *ex)
         cm_loop_defer(node->rig->loop, die, node); /* this request gets no answer */
         return;
     }
-    if (node->body_max > 0 && req->body_len > node->body_max)
+    if (lies(node->lie, req)) {
+        node->lie->told++;
+        http_ex_reply(ex, node->lie->status, "application/json", node->lie->text,
+                      strlen(node->lie->text));
+    } else if (node->body_max > 0 && req->body_len > node->body_max)
         http_ex_reply(ex, 504, "application/json", "{}", 2);
     else if (node->no_bulk_get && strstr(req->head.path, "/_bulk_get"))
         http_ex_reply(ex, 404, "application/json", "{}", 2);

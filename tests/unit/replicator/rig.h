@@ -16,6 +16,15 @@
 
 #define WAIT_MS 60000 /* a slow machine, counters, sanitizers */
 
+/* What a hostile peer answers to the paths that contain this text. */
+struct lie {
+    const char *path;
+    const char *query; /* … with such a query; NULL = with any */
+    int status;
+    const char *text;
+    unsigned told;
+};
+
 struct node {
     struct rig *rig;
     const char *name;
@@ -37,13 +46,15 @@ struct node {
     bool no_bulk_get;       /* answers 404, as a peer without it */
     const char *poison;     /* a _bulk_get that names this id gets broken JSON */
     const char *fail_path;  /* paths that contain it get 500 */
+    struct lie *lie;        /* replies of its own; NULL = it is honest */
     size_t body_max;        /* larger bodies get 504, as after a time limit; 0 = none do */
     size_t die_after;       /* closes the listener once so many documents were sent; 0 = never */
     bool dead;
     rp_prove_fn prove; /* of its server */
     void *prove_arg;
-    bool restored;      /* its peers are to give back what they hold */
-    unsigned gave_back; /* … and have done so */
+    char first_diff[64]; /* the beginning of the first _revs_diff that came */
+    bool restored;       /* its peers are to give back what they hold */
+    unsigned gave_back;  /* … and have done so */
 };
 
 struct rig {

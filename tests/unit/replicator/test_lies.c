@@ -1,0 +1,246 @@
+/* A peer that lies to our client: it gets nothing but what was offered, gives nothing but what was
+ * asked for, and holds nobody up. */
+#include "tests/unit/replicator/rig.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/core/mem.h"
+#include "replicator/values.h"
+
+#define RECEIPT "receipt:edge:" ULID("01")
+
+struct fixture {
+    struct rig rig;
+    struct node up, edge;
+    struct rp_client *client;
+    struct lie lie;
+    const char *part, *wanted; /* of the status: what it is to say */
+    const char *at;            /* a document that is to come */
+};
+
+static int setup(void **state)
+{
+    struct fixture *f = test_calloc(1, sizeof(*f));
+    rig_open(&f->rig);
+    f->rig.peer = "edge";
+    node_start(&f->rig, &f->up, "up", false);
+    node_start(&f->rig, &f->edge, "edge", false);
+    f->lie.status = 200;
+    *state = f;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct fixture *f = *state;
+    rp_client_end(f->client);
+    node_close(&f->edge);
+    node_close(&f->up);
+    rig_close(&f->rig);
+    test_free(f);
+    return 0;
+}
+
+static void tell(struct fixture *f, const char *path, const char *text)
+{
+    f->lie.path = path;
+    f->lie.text = text;
+    f->up.lie = &f->lie;
+}
+
+/* Does the status of the direction contain the text? */
+static bool says(void *arg)
+{
+    struct fixture *f = arg;
+    CM_AUTO_JSON part = client_part(f->client, f->part);
+    CM_AUTO_STR text = cm_json_dump(part, NULL);
+    return strstr(text, f->wanted) != NULL;
+}
+
+static void wait_until_it_says(struct fixture *f, const char *part, const char *wanted)
+{
+    f->part = part;
+    f->wanted = wanted;
+    rig_wait(&f->rig, says, f);
+}
+
+static bool holds(struct node *node, const char *id)
+{
+    CM_AUTO_JSON body = cs_get_body(node->store, id);
+    return body != NULL;
+}
+
+static bool has_come(void *arg)
+{
+    struct fixture *f = arg;
+    return holds(&f->edge, f->at);
+}
+
+static bool checkpoint_put(void *arg)
+{
+    return ((struct fixture *)arg)->up.puts > 0;
+}
+
+static bool told(void *arg)
+{
+    return ((struct fixture *)arg)->lie.told > 0;
+}
+
+/* It says that it lacks what was never offered: documents that are not pushed, other versions. */
+static void gets_only_what_was_offered(void **state)
+{
+    struct fixture *f = *state;
+    char rev[CS_REV_MAX + 1], text[512];
+    put_doc(&f->edge, doc_settings("mine", 1000, 7), rev);
+    put_doc(&f->edge, doc_receipt("edge", ULID("01"), 1, "opened"), NULL);
+    snprintf(text, sizeof(text),
+             "{\"settings:mine\":{\"missing\":[\"%s\"]},\"" RECEIPT "\":{\"missing\":[\"%s\",7]}}",
+             rev, rev);
+    tell(f, "/_revs_diff", text);
+    f->client = client_start_with(&f->edge, &f->up, false, true);
+    rig_wait(&f->rig, told, f);
+    client_settle(&f->edge, f->client);
+    assert_int_equal(f->up.docs_sent, 0);
+    assert_int_equal(f->up.bulk_docs, 0);
+}
+
+/* Asked for one document it sends another one, validly signed, that is not ours to take. */
+static void gives_only_what_was_asked_for(void **state)
+{
+    struct fixture *f = *state;
+    char text[2048];
+    CM_AUTO_JSON receipt = doc_receipt("other", ULID("02"), 5, "served");
+    cm_json_set_str(receipt, "_rev", REV_A);
+    CM_AUTO_STR doc = cm_json_dump(receipt, NULL);
+    put_doc(&f->up, doc_settings("a", 1000, 7), NULL);
+    snprintf(text, sizeof(text), "{\"results\":[{\"id\":\"settings:a\",\"docs\":[{\"ok\":%s}]}]}",
+             doc);
+    tell(f, "/_bulk_get", text);
+    f->client = client_start_with(&f->edge, &f->up, true, false);
+    rig_wait(&f->rig, told, f);
+    rig_sleep(&f->rig, 50);
+    assert_false(holds(&f->edge, "receipt:other:" ULID("02")));
+    f->up.lie = NULL;
+    put_doc(&f->up, doc_settings("b", 1001, 7), NULL);
+    client_settle(&f->edge, f->client);
+    assert_true(holds(&f->edge, "settings:b"));
+}
+
+/* Rows, and the place where we asked from: without an end, if it were believed. */
+static void a_feed_moves_on(void **state)
+{
+    struct fixture *f = *state;
+    put_doc(&f->up, doc_settings("a", 1000, 7), NULL);
+    f->client = client_start_with(&f->edge, &f->up, true, false);
+    client_settle(&f->edge, f->client);
+    CM_AUTO_STR seq = cm_asprintf("%lld-%s", (long long)cs_seq(f->up.store), cs_epoch(f->up.store));
+    CM_AUTO_STR text =
+        cm_asprintf("{\"results\":[{\"seq\":\"%s\",\"id\":\"settings:a\",\"changes\":"
+                    "[{\"rev\":\"" REV_A "\"}]}],\"last_seq\":\"%s\"}",
+                    seq, seq);
+    tell(f, "/_changes", text);
+    put_doc(&f->up, doc_settings("b", 1001, 7), NULL); /* ends the longpoll */
+    wait_until_it_says(f, "pull", "does not move on");
+    f->up.lie = NULL;
+}
+
+/* Its tokens become those of another store while the job runs. */
+static void an_incarnation_does_not_change_silently(void **state)
+{
+    struct fixture *f = *state;
+    f->client = client_start_with(&f->edge, &f->up, true, false);
+    client_settle(&f->edge, f->client);
+    tell(f, "/_changes", "{\"results\":[],\"last_seq\":\"7-0badcafe\"}");
+    put_doc(&f->up, doc_settings("a", 1000, 7), NULL);
+    wait_until_it_says(f, "pull", "another incarnation");
+    f->up.lie = NULL;
+}
+
+static bool one_refused(void *arg)
+{
+    struct fixture *f = arg;
+    CM_AUTO_JSON push = client_part(f->client, "push");
+    return cm_json_int(push, "refused", 0) == 1;
+}
+
+/* A peer that finds everything too large gets each document offered once. */
+static void too_large_is_said_once(void **state)
+{
+    struct fixture *f = *state;
+    put_doc(&f->edge, doc_receipt("edge", ULID("01"), 1, "opened"), NULL);
+    f->lie.status = 413;
+    tell(f, "/_bulk_docs", "{}");
+    f->client = client_start_with(&f->edge, &f->up, false, true);
+    rig_wait(&f->rig, one_refused, f);
+    client_settle(&f->edge, f->client);
+    assert_int_equal(f->lie.told, 1);
+}
+
+/* What the peer took must be on its disk before either side remembers it. */
+static void the_peer_saves_before_it_is_remembered(void **state)
+{
+    struct fixture *f = *state;
+    put_doc(&f->edge, doc_receipt("edge", ULID("01"), 1, "opened"), NULL);
+    f->up.puts = 0;
+    tell(f, "/_ensure_full_commit", "{\"ok\":true}");
+    f->client = client_start_with(&f->edge, &f->up, false, true);
+    rig_wait(&f->rig, checkpoint_put, f);
+    assert_true(f->lie.told >= 1);
+}
+
+/* Once an expired trust root counts again everything is compared anew, whatever was noted. */
+static void is_compared_again(void **state)
+{
+    struct fixture *f = *state;
+    put_doc(&f->up, doc_settings("a", 1000, 7), NULL);
+    f->client = client_start_with(&f->edge, &f->up, true, false);
+    client_settle(&f->edge, f->client);
+    rig_wait(&f->rig, checkpoint_put, f);
+    unsigned before = f->up.from_zero;
+    rp_client_retarget(f->client, f->up.url, NULL);
+    client_settle(&f->edge, f->client);
+    assert_int_equal(f->up.from_zero, before); /* from the checkpoint */
+    rp_client_again(f->client);
+    client_settle(&f->edge, f->client);
+    assert_int_equal(f->up.from_zero, before + 1);
+}
+
+/* A document with more leaves than can be read is looked at without them; the feed goes on. */
+static void one_endless_row_stops_nothing(void **state)
+{
+    struct fixture *f = *state;
+    struct cm_buf text;
+    cm_buf_init(&text, 4u << 20);
+    cm_buf_puts(&text, "{\"results\":[{\"id\":\"settings:a\",\"changes\":[");
+    for (int i = 0; i < RP_VALUES_MAX; i++)
+        cm_buf_puts(&text, "0,");
+    cm_buf_puts(&text, "0]}],\"last_seq\":1}");
+    f->lie.query = "style=all_docs"; /* the reply to every question for all leaves */
+    tell(f, "/_changes", cm_buf_str(&text));
+    put_doc(&f->up, doc_settings("a", 1000, 7), NULL);
+    f->client = client_start_with(&f->edge, &f->up, true, false);
+    f->at = "settings:a";
+    rig_wait(&f->rig, has_come, f);
+    f->up.lie = NULL;
+    cm_buf_fini(&text);
+    CM_AUTO_JSON list = cs_quarantine(f->edge.store);
+    assert_int_equal(json_array_size(list), 1);
+    assert_non_null(strstr(cm_json_str(json_array_get(list, 0), "reason"), "more versions than"));
+}
+
+int main(void)
+{
+#define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        T(gets_only_what_was_offered),
+        T(gives_only_what_was_asked_for),
+        T(a_feed_moves_on),
+        T(an_incarnation_does_not_change_silently),
+        T(too_large_is_said_once),
+        T(the_peer_saves_before_it_is_remembered),
+        T(is_compared_again),
+        T(one_endless_row_stops_nothing),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
