@@ -7,6 +7,7 @@
 #include "certmgr/acme/problem.h"
 #include "certmgr/acme/retry.h"
 #include "certmgr/engine/ca_op.h"
+#include "certmgr/engine/former_alarm.h"
 #include "certmgr/engine/life.h"
 
 struct eng_former {
@@ -183,13 +184,16 @@ static void look_at(struct eng_former *former, const char *ulid, int64_t when_ms
 struct outcome {
     struct engine *engine;
     int64_t reason; /* revoked for it; 0 = refused */
+    bool compromised;
     struct cm_err err;
-    bool end; /* of the wish */
+    json_t *alarm; /* of the refusal that is being written */
+    bool end;      /* of the wish */
 };
 
 static void outcome_free(struct outcome *outcome)
 {
     cm_err_fini(&outcome->err);
+    json_decref(outcome->alarm);
     cm_free(outcome);
 }
 
@@ -211,6 +215,8 @@ static void note_refusal(struct outcome *outcome, json_t *body)
     cm_json_set(body, "error", error);
     if (why->problem && cm_json_time(body, "not_after", 0) <= now)
         cm_json_set_bool(body, "given_up", true);
+    json_decref(outcome->alarm);
+    outcome->alarm = eng_former_alarm_new(body, error, outcome->compromised);
 }
 
 static int edit_outcome(void *arg, json_t *body, struct cm_err *err)
@@ -245,6 +251,8 @@ static void on_written(void *arg, const struct cs_doc *doc, const struct cm_err 
     (void)doc;
     if (former) {
         former->busy = false;
+        if (!err && outcome->alarm)
+            eng_former_alarm_keep(former->engine, former->ulid, outcome->alarm);
         /* what could not be written (agent away) is asked for, and written, again */
         look_at(former, former->ulid, cm_now_ms() + (err ? ENG_AGENT_AWAY_MS : 0));
     }
@@ -261,6 +269,7 @@ static void refused(struct eng_former *former, const struct cm_err *err)
 {
     struct outcome *outcome = cm_calloc(1, sizeof(*outcome));
     cm_err_copy(&outcome->err, err);
+    outcome->compromised = former->reason == FORMER_COMPROMISED;
     eng_step(former->engine, former->ulid, CM_LOG_ERROR,
              "A certificate that was replaced could not be revoked: %s%s%s", err->what,
              err->cause_count ? ": " : "",
@@ -369,9 +378,11 @@ static void turn(void *arg)
             return; /* its end looks on */
         if (when <= now)
             when = work(former, ulid);
-        if (when == 0)
+        if (when == 0) {
             json_object_del(former->wanted, ulid);
-        else if (!former->busy)
+            eng_former_alarm_keep(former->engine, ulid, NULL);
+        }
+        if (when != 0 && !former->busy)
             cm_json_set_int(former->wanted, ulid, when);
         if (when != 0 && (next == 0 || when < next))
             next = when;
@@ -399,6 +410,14 @@ void eng_former_start(struct engine *engine)
     engine->former = cm_calloc(1, sizeof(*engine->former));
     *engine->former = (struct eng_former){.engine = engine, .wanted = json_object()};
     engine->former->timer = cm_timer_new(engine->env.loop, turn, engine->former);
+    /* What was told and is no more (its document went) is to be over, too. */
+    CM_AUTO_JSON told = eng_former_alarms(engine);
+    const char *ulid;
+    json_t *alarm;
+    json_object_foreach(told, ulid, alarm)
+    {
+        look_at(engine->former, ulid, cm_now_ms());
+    }
 }
 
 void eng_former_stop(struct engine *engine)

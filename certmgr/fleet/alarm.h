@@ -1,6 +1,7 @@
 /*
  * What people must hear of from the fleet: rows of the local table "state" under "alarm/…", which
- * become notices on the manager (certmgr/notify/rules.c).
+ * become notices on the manager (certmgr/notify/rules_fleet.c).  The engine's own are in the same
+ * form (certmgr/engine/former_alarm.h), with a path of their own, causes and the next attempt.
  */
 #pragma once
 

@@ -173,7 +173,9 @@ static void fleet_rule(const char *key, const json_t *alarm, json_t *open)
         cm_json_set_str(c, taken[i], cm_json_str(alarm, taken[i]));
     if (!c)
         return;
-    cm_json_set_str(c, "path", "/servers");
+    cm_json_set_str(c, "path", cm_json_str_or(alarm, "path", "/servers"));
+    json_object_set(c, "because", cm_json_arr(alarm, "because"));
+    cm_json_set_time(c, "next_at", cm_json_time(alarm, "next_at", 0));
     cm_json_set_time(c, "since", cm_json_time(alarm, "since", 0));
 }
 

@@ -26,6 +26,7 @@ CALLS = {
     "certmgr/fleet/rotate_serve.c": ["fleet_alarm_raise", "cm_asprintf"],
     "certmgr/agent_alarm.c": ["fleet_alarm_raise", "cm_asprintf"],
     "certmgr/hub_cert.c": ["fleet_alarm_raise", "cm_asprintf"],
+    "certmgr/engine/former_alarm.c": ["cm_asprintf"],
     "certmgr/engine/guard.c": ["cm_asprintf", "cm_json_set_str"],
     "certmgr/challenge": ["cm_err_hint"],
     "certmgr/challenge/fetch.c": ["cm_fail"],

@@ -3,6 +3,7 @@
 #include "tests/unit/engine/harness.h"
 
 #include "certmgr/engine/former.h"
+#include "certmgr/engine/former_alarm.h"
 #include "certmgr/engine/job.h"
 #include "certmgr/engine/life.h"
 
@@ -197,6 +198,24 @@ static bool is_told(struct h *h)
     return cm_json_obj(row, "error") != NULL;
 }
 
+/* The alarm that is kept, of whichever credential, or NULL (owned). */
+static json_t *alarm_row(struct h *h)
+{
+    CM_AUTO_JSON all = eng_former_alarms(h->engine);
+    return json_incref(json_object_iter_value(json_object_iter(all)));
+}
+
+static bool has_alarm(struct h *h)
+{
+    CM_AUTO_JSON row = alarm_row(h);
+    return row != NULL;
+}
+
+static bool has_no_alarm(struct h *h)
+{
+    return !has_alarm(h);
+}
+
 static void a_refusal_is_kept_and_tried_again(void **state)
 {
     struct h *h = *state;
@@ -211,17 +230,59 @@ static void a_refusal_is_kept_and_tried_again(void **state)
     assert_int_equal(cm_json_int(row, "attempts", 0), 1);
     assert_true(cm_json_time(row, "next_action_at", 0) > cm_now_ms() + 2900000);
     assert_non_null(cm_json_obj(row, "revoke"));
+    h_until(h, has_alarm, "the alarm");
+    CM_AUTO_JSON alarm = alarm_row(h);
+    assert_string_equal(cm_json_str(alarm, "kind"), "revocation_failed");
+    assert_int_equal(cm_json_int(alarm, "level", 0), 1);
+    assert_string_equal(cm_json_str(alarm, "title"),
+                        "Revocation of the former certificate of a.example failed");
+    assert_string_equal(cm_json_str(alarm, "what"), cm_json_str(cm_json_obj(row, "error"), "what"));
+    assert_true(json_equal(cm_json_arr(alarm, "because"),
+                           cm_json_arr(cm_json_obj(row, "error"), "causes")));
+    assert_int_equal(cm_json_time(alarm, "next_at", 0), cm_json_time(row, "next_action_at", 0));
+    assert_true(cm_json_time(alarm, "since", 0) > 0);
     h->ca.refuse_revoke = NULL;
     h->ca.retry_after = NULL;
     h_restart(h);
     h_turns(h, 100);
     assert_int_equal(h->ca.revocations, 1); /* not before its time */
+    assert_true(has_alarm(h));              /* nor is it over */
     cm_clock_fake(cm_now_ms() + 3100000, cm_mono_ms() + 3100000);
     h_restart(h);
     until_revoked(h, 2, first);
     CM_AUTO_JSON done = archived(h, first);
     assert_null(cm_json_obj(done, "error"));
     assert_null(json_object_get(done, "next_action_at"));
+    h_until(h, has_no_alarm, "the end of the alarm");
+}
+
+/* Whoever holds the key is worse than a key that is old. */
+static void the_alarm_of_a_compromised_key_is_critical(void **state)
+{
+    struct h *h = *state;
+    CM_AUTO_JSON first = issue(h);
+    json_decref(roll_over(h, FORMER_COMPROMISED));
+    h->ca.refuse_revoke = "unauthorized";
+    report(h, "served");
+    h_until(h, has_alarm, "the alarm");
+    CM_AUTO_JSON alarm = alarm_row(h);
+    assert_int_equal(cm_json_int(alarm, "level", 0), 3);
+    CM_AUTO_STR path = cm_asprintf("/credentials/%s", h->credential);
+    assert_string_equal(cm_json_str(alarm, "path"), path);
+}
+
+/* A row of which nothing is left is taken away by the next start. */
+static void an_alarm_without_a_wish_goes(void **state)
+{
+    struct h *h = *state;
+    CM_AUTO_JSON alarm = json_pack("{s:s,s:s}", "kind", "revocation_failed", "title", "x");
+    CM_AUTO_JSON first = issue(h);
+    assert_int_equal(
+        cs_kv_put(h->store, "state", "alarm/former/01JD8Y2K5R3V7W9X0ABCDEFGHJ", alarm, NULL), 0);
+    h_turns(h, 20);
+    assert_true(has_alarm(h));
+    h_restart(h);
+    h_until(h, has_no_alarm, "the end of the alarm");
 }
 
 static void one_that_has_ended_is_asked_for_once(void **state)
@@ -270,6 +331,8 @@ int main(void)
         H_TEST(a_certificate_that_is_not_in_force_is_waited_for),
         H_TEST(never_the_one_that_serves),
         H_TEST(a_refusal_is_kept_and_tried_again),
+        H_TEST(the_alarm_of_a_compromised_key_is_critical),
+        H_TEST(an_alarm_without_a_wish_goes),
         H_TEST(one_that_has_ended_is_asked_for_once),
         H_TEST(wishes_that_cannot_be),
     };

@@ -106,6 +106,20 @@ static void test_alarms(void **state)
     assert_string_equal(cm_json_str(c, "where"), "https://ca.example/dir");
     assert_string_equal(cm_json_str(c, "what"), "5 of 5");
     assert_string_equal(cm_json_str(c, "path"), "/status");
+    CM_AUTO_JSON former =
+        json_pack("{s:s,s:i,s:s,s:s,s:[s],s:s,s:s}", "kind", "revocation_failed", "level", 3,
+                  "title", "It failed", "what", "The CA refused", "because", "too old", "path",
+                  "/credentials/x", "next_at", "2026-11-22T02:16:42.000Z");
+    notice_rules_alarm("alarm/former/x", former, open);
+    c = json_object_get(open, "alarm/former/x");
+    assert_string_equal(cm_json_str(c, "kind"), "revocation_failed");
+    assert_string_equal(level_text(open, "alarm/former/x"), "3");
+    assert_string_equal(cm_json_str(c, "path"), "/credentials/x");
+    assert_string_equal(json_string_value(json_array_get(cm_json_arr(c, "because"), 0)), "too old");
+    assert_int_equal(cm_json_time(c, "next_at", 0), cm_json_time(former, "next_at", -1));
+    json_object_del(former, "path");
+    notice_rules_alarm("alarm/other", former, open);
+    assert_string_equal(cm_json_str(json_object_get(open, "alarm/other"), "path"), "/servers");
 }
 
 static void test_cap(void **state)
