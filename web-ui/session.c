@@ -5,7 +5,9 @@
 #include <string.h>
 
 #include "base/core/clock.h"
+#include "base/core/log.h"
 #include "base/core/mem.h"
+#include "web-ui/user.h"
 #include "web-ui/web.h"
 
 #define COOKIE_FLAGS "; Path=/; Secure; HttpOnly; SameSite=Strict"
@@ -221,4 +223,56 @@ json_t *web_session_list(struct cs_store *store, const struct web_session *sessi
 
     cs_kv_each(store, "session", "", list_one, &listing);
     return listing.rows;
+}
+
+bool web_session_end_user(struct cs_store *store, const struct web_session *by, const char *user)
+{
+    CM_AUTO_JSON found = web_user_name_ok(user) ? cs_kv_get(store, "user", user) : NULL;
+
+    if (!found)
+        return false;
+    sweep_table(store, user);
+    cm_log(CM_LOG_INFO, "web", NULL, "%s ended the sessions of %s", by->user, user);
+    return true;
+}
+
+static int add_person(void *arg, const char *key, const json_t *value)
+{
+    json_t *row = json_object();
+
+    cm_json_set_str(row, "name", key);
+    cm_json_set_str(row, "role", cm_json_str_or(value, "role", "administrator"));
+    cm_json_set_str(row, "created_at", cm_json_str(value, "created_at"));
+    cm_json_set_int(row, "sessions", 0);
+    json_object_set_new(arg, key, row);
+    return 0;
+}
+
+static int count_session(void *arg, const char *key, const json_t *value)
+{
+    json_t *row = json_object_get(arg, cm_json_str_or(value, "user", ""));
+    int64_t seen = cm_json_time(value, "seen_at", 0);
+
+    (void)key;
+    if (!row || expired(value))
+        return 0;
+    cm_json_set_int(row, "sessions", cm_json_int(row, "sessions", 0) + 1);
+    if (seen > cm_json_time(row, "seen_at", 0))
+        cm_json_set_time(row, "seen_at", seen);
+    return 0;
+}
+
+json_t *web_session_people(struct cs_store *store)
+{
+    CM_AUTO_JSON people = json_object();
+    json_t *rows = json_array(), *row;
+    const char *name;
+
+    cs_kv_each(store, "user", "", add_person, people); /* in the order of the names */
+    cs_kv_each(store, "session", "", count_session, people);
+    json_object_foreach(people, name, row)
+    {
+        json_array_append(rows, row);
+    }
+    return rows;
 }

@@ -43,3 +43,8 @@ bool web_session_end_one(struct cs_store *store, const struct web_session *sessi
 json_t *web_session_list(struct cs_store *store, const struct web_session *session);
 /* Set-Cookie value that removes the cookie. */
 const char *web_session_gone(void);
+/* Ends every session of this user, as `by` asks; false = there is no such user.  Logged. */
+bool web_session_end_user(struct cs_store *store, const struct web_session *by, const char *user);
+/* Everybody who may sign in, by name: [{name, role, created_at, sessions, seen_at?}], with the
+ * number of living sessions and their newest use (owned). */
+json_t *web_session_people(struct cs_store *store);

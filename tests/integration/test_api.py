@@ -578,6 +578,15 @@ class Administration(unittest.TestCase):
         finally:
             BROWSER.jar, BROWSER.opener = jar, opener
         call("GET", "/sessions", 200)  # the other person stays signed in
+        lab.Browser(FLEET.manager).login("second")
+        users = {u["name"]: u for u in call("GET", "/users", 200).json["users"]}
+        self.assertEqual(users["second"]["sessions"], 1)
+        call("DELETE", "/sessions", 204, query={"user": "second"})
+        call("DELETE", "/sessions", 404, query={"user": "nobody"})
+        users = {u["name"]: u for u in call("GET", "/users", 200).json["users"]}
+        self.assertEqual(users["second"]["sessions"], 0)
+        self.assertNotIn("seen_at", users["second"])
+        call("GET", "/sessions", 200)
 
 
 class ZEverything(unittest.TestCase):

@@ -59,6 +59,7 @@ void api_roots_post(struct web_ctx *ctx);
 
 void api_sessions(struct web_ctx *ctx);
 void api_sessions_delete(struct web_ctx *ctx);
+void api_users(struct web_ctx *ctx);
 
 void api_status(struct web_ctx *ctx);
 void api_report(struct web_ctx *ctx);

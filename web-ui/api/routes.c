@@ -96,6 +96,7 @@ const struct web_route web_api_routes[] = {
     {HTTP_DELETE, "/api/v1/servers/{name}", api_server_delete, F, AUTH_USER, BODY_JSON, false},
     {HTTP_GET, "/api/v1/sessions", api_sessions, 0, AUTH_USER, BODY_NONE, false},
     {HTTP_DELETE, "/api/v1/sessions", api_sessions_delete, F, AUTH_USER, BODY_JSON, false},
+    {HTTP_GET, "/api/v1/users", api_users, 0, AUTH_USER, BODY_NONE, false},
     {HTTP_POST, "/api/v1/roots", api_roots_post, F, AUTH_USER, BODY_PEM, false},
     {HTTP_GET, "/api/v1/settings", api_settings, 0, AUTH_USER, BODY_NONE, false},
     {HTTP_PUT, "/api/v1/settings", api_settings_put, F, AUTH_USER, BODY_JSON, false},

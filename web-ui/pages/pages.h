@@ -64,6 +64,7 @@ void page_settings_post(struct web_ctx *ctx);
 void page_sessions(struct web_ctx *ctx);
 void page_sessions_end_post(struct web_ctx *ctx);
 void page_session_end_post(struct web_ctx *ctx);
+void page_user_end_post(struct web_ctx *ctx);
 void page_status(struct web_ctx *ctx);
 void page_report(struct web_ctx *ctx);
 void page_notify_test_post(struct web_ctx *ctx);

@@ -71,6 +71,7 @@ const struct web_route web_page_routes[] = {
     {HTTP_POST, "/settings", page_settings_post, F, AUTH_USER, BODY_FORM, false},
     {HTTP_GET, "/sessions", page_sessions, 0, AUTH_USER, BODY_NONE, false},
     {HTTP_POST, "/sessions/end", page_sessions_end_post, F, AUTH_USER, BODY_FORM, false},
+    {HTTP_POST, "/sessions/end-user", page_user_end_post, F, AUTH_USER, BODY_FORM, false},
     {HTTP_POST, "/sessions/{id}/end", page_session_end_post, F, AUTH_USER, BODY_FORM, false},
     {HTTP_GET, "/report", page_report, 0, AUTH_USER, BODY_NONE, false},
     {HTTP_GET, "/status", page_status, 0, AUTH_USER, BODY_NONE, false},

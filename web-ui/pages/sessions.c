@@ -1,4 +1,7 @@
-/* Where the signed-in person is signed in, ending one of these sessions or all of them. */
+/* Where the signed-in person is signed in, ending one of these sessions or all of them; and who
+ * else is, whose sessions an administrator can end. */
+#include <string.h>
+
 #include "base/core/mem.h"
 #include "web-ui/html.h"
 #include "web-ui/pages/pages.h"
@@ -31,6 +34,57 @@ static void row(struct web_ctx *ctx, struct cm_buf *page, const json_t *session)
     html_raw(page, "</td></tr>");
 }
 
+/* ---- the others ---- */
+
+static void person(struct web_ctx *ctx, struct cm_buf *page, const json_t *one)
+{
+    const char *name = cm_json_str_or(one, "name", "");
+    int64_t count = cm_json_int(one, "sessions", 0);
+
+    html_raw(page, "<tr>");
+    html_leaf(page, "th", name, "scope", "row", NULL);
+    html_raw(page, "<td>");
+    html_int(page, count);
+    html_raw(page, "</td><td>");
+    web_time(ctx, page, cm_json_str(one, "seen_at"));
+    html_raw(page, "</td><td>");
+    if (count > 0) {
+        CM_AUTO_STR label = cm_asprintf("%s: %s", web_msg(ctx, MSG_L_END_USER), name);
+
+        html_raw(page, "<form method=\"post\" action=\"/sessions/end-user\">");
+        web_page_token(ctx, page);
+        html_open(page, "input", "type", "hidden", "name", "user", "value", name, NULL);
+        html_leaf(page, "button", web_msg(ctx, MSG_L_END_USER), "type", "submit", "aria-label",
+                  label, NULL);
+        html_raw(page, "</form>");
+    }
+    html_raw(page, "</td></tr>");
+}
+
+static void others(struct web_ctx *ctx, struct cm_buf *page)
+{
+    CM_AUTO_JSON people = web_session_people(ctx->web->env.store);
+    size_t i;
+    json_t *one;
+
+    if (json_array_size(people) < 2)
+        return;
+    html_leaf(page, "h2", web_msg(ctx, MSG_L_OTHERS), NULL);
+    html_leaf(page, "p", web_msg(ctx, MSG_L_OTHERS_LEAD), "class", "lead", NULL);
+    web_table_frame(page, web_msg(ctx, MSG_L_OTHERS));
+    html_raw(page, "<table class=\"list\"><thead><tr>");
+    html_leaf(page, "th", web_msg(ctx, MSG_L_NAME), "scope", "col", NULL);
+    html_leaf(page, "th", web_msg(ctx, MSG_L_COUNT), "scope", "col", NULL);
+    html_leaf(page, "th", web_msg(ctx, MSG_L_USED), "scope", "col", NULL);
+    html_raw(page, "<td></td></tr></thead><tbody>");
+    json_array_foreach(people, i, one)
+    {
+        if (strcmp(cm_json_str_or(one, "name", ""), ctx->session.user) != 0)
+            person(ctx, page, one);
+    }
+    html_raw(page, "</tbody></table></div>");
+}
+
 void page_sessions(struct web_ctx *ctx)
 {
     CM_AUTO_JSON sessions = web_session_list(ctx->web->env.store, &ctx->session);
@@ -53,6 +107,7 @@ void page_sessions(struct web_ctx *ctx)
     html_raw(&page, "<td></td></tr></thead><tbody>");
     json_array_foreach(sessions, i, session) row(ctx, &page, session);
     html_raw(&page, "</tbody></table></div>");
+    others(ctx, &page);
     web_page_end(ctx, &page);
     web_reply_html(ctx, 200, &page);
 }
@@ -80,6 +135,16 @@ static void ended_one(struct web_ctx *ctx)
 void page_session_end_post(struct web_ctx *ctx)
 {
     if (web_session_end_one(ctx->web->env.store, &ctx->session, ctx->param))
+        web_after_commit(ctx, ended_one);
+    else
+        web_reply_status(ctx, 404);
+}
+
+void page_user_end_post(struct web_ctx *ctx)
+{
+    const char *user = web_form_text(&ctx->form, "user");
+
+    if (web_session_end_user(ctx->web->env.store, &ctx->session, user))
         web_after_commit(ctx, ended_one);
     else
         web_reply_status(ctx, 404);

@@ -4,6 +4,7 @@
 #include "web-ui/ctx.h"
 #include "web-ui/pages/choices.h"
 #include "web-ui/presets.h"
+#include "web-ui/user.h"
 
 static json_t *two_signers(void *arg)
 {
@@ -336,6 +337,52 @@ static void end_one_of_them(struct rig *rig, const char *other_line)
     reply_fini(&reply);
 }
 
+/* Somebody else is signed out everywhere; we stay, and nobody is not found. */
+static void test_sessions_of_others(void **state)
+{
+    struct rig rig;
+    struct reply reply;
+    char theirs[SESSION_COOKIE_MAX];
+
+    (void)state;
+    rig_start(&rig);
+    rig_sign_in(&rig);
+    rig_get(&rig, "/sessions", &reply);
+    assert_null(strstr(reply.body, "/sessions/end-user")); /* nobody else */
+    reply_fini(&reply);
+    assert_int_equal(web_user_put(rig.store, "grace", "$argon2id$x", NULL), 0);
+    rig_get(&rig, "/sessions", &reply);
+    assert_has(&reply, "<th scope=\"row\">grace</th><td>0</td>");
+    assert_null(strstr(reply.body, "/sessions/end-user"));
+    reply_fini(&reply);
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(web_session_start(rig.store, "grace", theirs, NULL), 0);
+    CM_AUTO_STR line = cm_asprintf("Cookie: %.*s\r\n", (int)strcspn(theirs, ";"), theirs);
+    rig_send(&rig, false, "GET", "/servers", line, NULL, &reply);
+    assert_status(&reply, 200);
+    reply_fini(&reply);
+    rig_get(&rig, "/sessions", &reply);
+    assert_has(&reply, "<th scope=\"row\">grace</th><td>2</td>");
+    assert_has(&reply, "name=\"user\" value=\"grace\"");
+    assert_has(&reply, "aria-label=\"End all sessions: grace\"");
+    assert_null(strstr(reply.body, "name=\"user\" value=\"" USER "\""));
+    reply_fini(&reply);
+    rig_post(&rig, "/sessions/end-user", "user=nobody", &reply);
+    assert_status(&reply, 404);
+    reply_fini(&reply);
+    rig_post(&rig, "/sessions/end-user", "user=grace", &reply);
+    assert_status(&reply, 303);
+    assert_string_equal(reply_header(&reply, "Location"), "/sessions");
+    reply_fini(&reply);
+    rig_send(&rig, false, "GET", "/servers", line, NULL, &reply);
+    assert_status(&reply, 303);
+    reply_fini(&reply);
+    rig_get(&rig, "/servers", &reply);
+    assert_status(&reply, 200);
+    reply_fini(&reply);
+    rig_stop(&rig);
+}
+
 static void test_sessions(void **state)
 {
     struct rig rig;
@@ -413,11 +460,12 @@ static void test_manager_page(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_root_signers),    cmocka_unit_test(test_servers),
-        cmocka_unit_test(test_server_removal),  cmocka_unit_test(test_account_list),
-        cmocka_unit_test(test_account_presets), cmocka_unit_test(test_account_new),
-        cmocka_unit_test(test_account_edit),    cmocka_unit_test(test_settings),
-        cmocka_unit_test(test_manager_page),    cmocka_unit_test(test_sessions),
+        cmocka_unit_test(test_root_signers),       cmocka_unit_test(test_servers),
+        cmocka_unit_test(test_server_removal),     cmocka_unit_test(test_account_list),
+        cmocka_unit_test(test_account_presets),    cmocka_unit_test(test_account_new),
+        cmocka_unit_test(test_account_edit),       cmocka_unit_test(test_settings),
+        cmocka_unit_test(test_manager_page),       cmocka_unit_test(test_sessions),
+        cmocka_unit_test(test_sessions_of_others),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

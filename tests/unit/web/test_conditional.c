@@ -56,6 +56,7 @@ static void test_not_modified(void **state)
         "/api/v1/openapi.json",
         "/api/v1/credentials/" ULID "/receipts",
         "/api/v1/sessions",
+        "/api/v1/users",
         "/api/v1/credentials/" ULID "/steps",
     };
     struct rig rig;
