@@ -540,7 +540,7 @@ class Away(unittest.TestCase):
         self.assertIn("revoked_at", archived["revocation"])
         again = browser.get(f"/credentials/{credential}/end")
         self.assertNotIn("/revoke\"", again.text)
-        done = browser.post(f"/credentials/{credential}/remove", dict(hidden, how="delete"))
+        done = browser.post(f"/credentials/{credential}/remove", dict(hidden, how="delete", sure="1"))
         self.assertEqual(done.status, 303)
         lab.wait_for("the removal", lambda: gone(f"credential:{credential}"))
 

@@ -93,21 +93,35 @@ static void rollover_card(struct web_ctx *ctx, struct cm_buf *page)
     html_raw(page, "</div></form></section>");
 }
 
-static void away_card(struct web_ctx *ctx, struct cm_buf *page, const json_t *credential)
+static void away_button(struct web_ctx *ctx, struct cm_buf *page, const char *how)
+{
+    bool removes = strcmp(how, "delete") == 0;
+
+    html_raw(page, "<div class=\"actions\">");
+    html_leaf(page, "button", web_msg(ctx, removes ? MSG_RV_DELETE_NOW : MSG_RV_ARCHIVE_NOW),
+              "class", removes ? "danger" : NULL, "type", "submit", "name", "how", "value", how,
+              NULL);
+    html_raw(page, "</div></form>");
+}
+
+/* The removal with a word more than a click: page_credential_remove_post() looks at it. */
+static void away_card(struct web_ctx *ctx, struct cm_buf *page, const json_t *credential,
+                      const json_t *errors)
 {
     bool archived = strcmp(cm_json_str_or(credential, "status", ""), "archived") == 0;
 
     html_raw(page, "<section class=\"card\" aria-labelledby=\"away-title\">");
     html_leaf(page, "h2", web_msg(ctx, MSG_RV_AWAY), "id", "away-title", NULL);
     html_leaf(page, "p", web_msg(ctx, MSG_RV_AWAY_LEAD), NULL);
+    if (!archived) {
+        form_begin(ctx, page, "remove");
+        away_button(ctx, page, "archive");
+    }
     form_begin(ctx, page, "remove");
-    html_raw(page, "<div class=\"actions\">");
-    if (!archived)
-        html_leaf(page, "button", web_msg(ctx, MSG_RV_ARCHIVE_NOW), "type", "submit", "name", "how",
-                  "value", "archive", NULL);
-    html_leaf(page, "button", web_msg(ctx, MSG_RV_DELETE_NOW), "class", "danger", "type", "submit",
-              "name", "how", "value", "delete", NULL);
-    html_raw(page, "</div></form></section>");
+    web_field_errors(ctx, page, "sure", errors);
+    web_field_check(ctx, page, "sure", "1", MSG_RV_DELETE_SURE, false);
+    away_button(ctx, page, "delete");
+    html_raw(page, "</section>");
 }
 
 /* ---- pages ---- */
@@ -134,7 +148,7 @@ static bool may_roll_over(const json_t *credential)
            strcmp(cm_json_str_or(credential, "status", ""), "revoke_pending") != 0;
 }
 
-static void render(struct web_ctx *ctx, int status, const struct cm_err *err)
+static void render(struct web_ctx *ctx, int status, const json_t *errors, const struct cm_err *err)
 {
     CM_AUTO_JSON credential = credential_of(ctx);
     CM_AUTO_JSON refused = cm_err_to_json(err);
@@ -147,7 +161,9 @@ static void render(struct web_ctx *ctx, int status, const struct cm_err *err)
         return;
     }
     web_page_begin(ctx, &page, web_msg(ctx, MSG_RV_TITLE), NAV_CREDENTIALS);
-    html_raw(&page, "<div class=\"form-page\"><p class=\"crumb\">");
+    html_raw(&page, "<div class=\"form-page\">");
+    web_error_summary(ctx, &page, errors);
+    html_raw(&page, "<p class=\"crumb\">");
     html_leaf(&page, "a", name ? name : ctx->param, "href", href, NULL);
     html_raw(&page, "</p>");
     html_leaf(&page, "h1", web_msg(ctx, MSG_RV_TITLE), NULL);
@@ -157,7 +173,7 @@ static void render(struct web_ctx *ctx, int status, const struct cm_err *err)
         rollover_card(ctx, &page);
     if (may_revoke(credential))
         revoke_card(ctx, &page, credential);
-    away_card(ctx, &page, credential);
+    away_card(ctx, &page, credential, errors);
     html_raw(&page, "<p>");
     html_leaf(&page, "a", web_msg(ctx, MSG_CANCEL), "class", "button", "href", href, NULL);
     html_raw(&page, "</p></div>");
@@ -167,7 +183,7 @@ static void render(struct web_ctx *ctx, int status, const struct cm_err *err)
 
 void page_credential_end(struct web_ctx *ctx)
 {
-    render(ctx, 200, NULL);
+    render(ctx, 200, NULL, NULL);
 }
 
 static void ended(void *arg, const struct cm_err *err)
@@ -180,7 +196,7 @@ static void ended(void *arg, const struct cm_err *err)
     bool gone = strcmp(web_form_text(&ctx->form, "how"), "delete") == 0;
 
     if (err && err->code)
-        render(ctx, web_status_of(err->code), err);
+        render(ctx, web_status_of(err->code), NULL, err);
     else
         web_reply_redirect(ctx, gone ? "/credentials" : href);
 }
@@ -206,6 +222,12 @@ void page_credential_remove_post(struct web_ctx *ctx)
     struct eng_actor actor = web_actor(ctx);
     bool remove = strcmp(web_form_text(&ctx->form, "how"), "delete") == 0;
 
+    if (remove && !web_form_get(&ctx->form, "sure")) {
+        CM_AUTO_JSON errors = json_array();
+        web_field_fail(errors, "sure", web_msg(ctx, MSG_RV_DELETE_NEEDED));
+        render(ctx, 422, errors, NULL);
+        return;
+    }
     if (cm_ulid_ok(ctx->param))
         eng_put_away(ctx->web->env.engine, ctx->param, remove, &actor, ended, ctx);
     else

@@ -104,12 +104,49 @@ static void a_new_key_and_then_the_revocation(void **state)
     rig_stop(&rig);
 }
 
+/* Archiving can be taken back by a new request; a removal is asked about once more. */
+static void removing_wants_a_word(void **state)
+{
+    struct rig rig;
+    struct reply reply;
+    (void)state;
+    rig_start(&rig);
+    rig_sign_in(&rig);
+    rig_put(&rig, json_pack("{s:s,s:s,s:s}", "_id", "credential:" ULID, "type", "credential",
+                            "status", "error"));
+    rig_get(&rig, "/credentials/" ULID "/end", &reply);
+    assert_has(&reply, "name=\"sure\"");
+    assert_has_not(&reply, "sure-error");
+    reply_fini(&reply);
+    rig_post(&rig, "/credentials/" ULID "/remove", "how=delete", &reply);
+    assert_status(&reply, 422);
+    assert_has(&reply, "id=\"sure-error\"");
+    assert_has(&reply, "Confirm that this credential is to be removed.");
+    assert_int_equal(doubles.calls, 0);
+    reply_fini(&reply);
+    rig_post(&rig, "/credentials/" ULID "/remove", "how=delete&sure=1", &reply);
+    assert_status(&reply, 303);
+    assert_string_equal(reply_header(&reply, "Location"), "/credentials");
+    assert_true(cm_json_bool(doubles.fields, "remove", false));
+    reply_fini(&reply);
+    rig_post(&rig, "/credentials/" ULID "/remove", "how=archive", &reply);
+    assert_status(&reply, 303);
+    assert_false(cm_json_bool(doubles.fields, "remove", true));
+    assert_int_equal(doubles.calls, 2);
+    reply_fini(&reply);
+    rig_post(&rig, "/credentials/01JD8Y2K5R3V7W9X0ABCDEFGHJ/remove", "how=delete", &reply);
+    assert_status(&reply, 404);
+    reply_fini(&reply);
+    rig_stop(&rig);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(success_is_told_with_its_places),
         cmocka_unit_test(a_refusal_leaves_what_was_asked_for),
         cmocka_unit_test(a_new_key_and_then_the_revocation),
+        cmocka_unit_test(removing_wants_a_word),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
