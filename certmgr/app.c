@@ -327,7 +327,7 @@ static int make_fleet(struct app *app, struct cm_err *err)
     if (trust == NULL)
         return cm_fail(err, CM_ENOENT,
                        "this server belongs to no fleet yet: run \"certmgr init\" or "
-                       "\"certmgr join TOKEN\"");
+                       "\"certmgr join TOKEN\", or bring it back with \"certmgr restore\"");
     struct fleet_opts opts = {.loop = app->loop,
                               .agent = agent_link_port(app->link),
                               .self = app->config->name,

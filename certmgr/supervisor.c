@@ -326,7 +326,8 @@ static int lock_state(const struct config *config)
     }
     if (!cm_path_exists(store)) {
         cm_log(CM_LOG_ERROR, "supervisor", NULL,
-               "this server belongs to no fleet yet: run \"certmgr init\" or \"certmgr join\"");
+               "this server belongs to no fleet yet: run \"certmgr init\" or \"certmgr join\", or "
+               "bring it back with \"certmgr restore\"");
         return -1;
     }
     int fd = open(config->state_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);

@@ -40,31 +40,36 @@ void upstream_hear_all(struct upstream *u)
     (void)cs_each(u->opts.store, CS_BY_TYPE, "request", NULL, NULL, hear_one, u);
 }
 
-static bool is_among(const json_t *peers, const char *name)
+/* Behind a hub a server that once came here itself says little: only its feed would count. */
+static bool is_among(const json_t *peers, const char *name, bool hub)
 {
     for (size_t i = 0; i < json_array_size(peers); i++)
         if (strcmp(cm_json_str_or(json_array_get(peers, i), "peer", ""), name) == 0 &&
-            cm_json_bool(json_array_get(peers, i), "feed", false))
+            (!hub || cm_json_bool(json_array_get(peers, i), "feed", false)))
             return true;
     return false;
 }
+
+/* Who has not come since this process began is on the list, too: it is the one that is missed. */
 
 json_t *upstream_peers(struct upstream *u)
 {
     const struct kf_trust *trust = fleet_trust(u->opts.fleet);
     json_t *peers = u->server ? rp_server_peers(u->server) : json_array();
-    if (!u->doc || !fleet_is_manager(u->opts.fleet))
+    if (!fleet_is_manager(u->opts.fleet))
         return peers;
     for (size_t i = 0; i < kf_trust_count(trust); i++) {
         const struct kf_server *server = kf_trust_at(trust, i);
         if (server->state == KF_REMOVED || strcmp(server->name, u->opts.config->name) == 0 ||
-            is_among(peers, server->name))
+            is_among(peers, server->name, u->doc != NULL))
             continue;
         json_t *row = json_object();
         cm_json_set_str(row, "peer", server->name);
         cm_json_set_bool(row, "feed", false);
-        cm_json_set_str(row, "through", "hub");
-        cm_json_set_time(row, "last_seen_at", cm_json_int(u->heard, server->name, 0));
+        if (u->doc) {
+            cm_json_set_str(row, "through", "hub");
+            cm_json_set_time(row, "last_seen_at", cm_json_int(u->heard, server->name, 0));
+        }
         json_array_append_new(peers, row);
     }
     return peers;

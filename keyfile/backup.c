@@ -120,7 +120,8 @@ int kf_recovery_open(EVP_PKEY *key, const uint8_t *der, size_t len, struct kf_se
         rc = kf_open(der, len, key, cert, ret, err);
     if (rc == CM_EDENIED) {
         cm_wrap(err, rc, "this is not the recovery key that the backup was sealed to");
-        cm_err_hint(err, "The backup's header names the key: certmgr backup-check FILE.");
+        cm_err_hint(err, "It takes the key that was the fleet's when the backup was made. To try "
+                         "another: certmgr backup check FILE --recovery-key KEYFILE");
     }
     return rc;
 }

@@ -70,11 +70,16 @@ int kf_trust_promote(const struct kf_identity *identity, const struct kf_trust *
 {
     *ret = NULL;
     const struct kf_server *self = kf_trust_server(current, identity->name);
-    if (!self || self->state != KF_ACTIVE || !self->standby)
-        return cm_fail(err, CM_EDENIED,
-                       "server %s is no standby: the manager makes one with \"certmgr server role "
-                       "%s standby\"",
-                       identity->name, identity->name);
+    if (!self || self->state != KF_ACTIVE || !self->standby) {
+        cm_fail(err, CM_EDENIED,
+                "server %s is no standby: the manager makes one with \"certmgr server role %s "
+                "standby\"",
+                identity->name, identity->name);
+        cm_err_hint(err, "Is the manager lost? \"certmgr server list\" names its standbys; where "
+                         "there is none, restore the manager's backup (man certmgr, WHEN A SERVER "
+                         "IS LOST).");
+        return CM_EDENIED;
+    }
     if (!kf_trust_is_signer(identity, current))
         return cm_fail(err, CM_EDENIED, "server %s is not a root signer", identity->name);
     if (!url && !self->url)

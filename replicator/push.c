@@ -327,7 +327,8 @@ void rp_push_wake(struct rp_job *job, const char *id)
 
 int64_t rp_push_behind(const struct rp_job *job)
 {
-    int64_t behind = job->pusher ? cs_seq(job->client->store) - job->pusher->cursor : -1;
+    /* What was looked at and is not delivered yet counts, too: a peer that is away lacks it. */
+    int64_t behind = job->pusher ? cs_seq(job->client->store) - job->pusher->since : -1;
     return job->state == RP_LIVE ? 0 : behind;
 }
 

@@ -130,6 +130,7 @@ json_t *rp_server_peers(struct rp_server *server)
                               &since) == 0)
             cm_json_set_int(row, "lag_documents", newest > since ? newest - since : 0);
         int64_t ago = cm_boot_ms() - cm_json_int(entry, "at", 0);
+        cm_json_set_int(row, "lag_seconds", parked ? 0 : ago / 1000);
         cm_json_set_time(row, "last_seen_at", cm_now_ms() - ago);
         json_array_append_new(list, row);
     }

@@ -2,7 +2,8 @@
  * What the replication client tells about its two jobs: state, lag, pace, the last error.
  *
  * Lag is counted in changes of the source that were not looked at yet (an upper bound of documents:
- * not every change is one for us), and in seconds since the job was last caught up.
+ * not every change is one for us), and in seconds since the job was last caught up.  What a peer
+ * has that does not answer is not known: no number is given then, for 0 would say that all is here.
  */
 #include <string.h>
 
@@ -57,6 +58,8 @@ static void add_lag(json_t *row, const struct rp_job *job)
     int64_t behind = job->push ? rp_push_behind(job) : job->behind;
     if (job->state == RP_LIVE)
         behind = 0;
+    else if (behind == 0 && !job->push && job->state != RP_REPLICATING)
+        behind = -1;
     if (behind >= 0)
         cm_json_set_int(row, "lag_documents", behind);
     if (job->state == RP_LIVE)

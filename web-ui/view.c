@@ -178,12 +178,23 @@ static json_t *trust_view(const struct web *web)
 {
     const struct kf_trust *trust = fleet_trust(web->env.fleet);
     const struct kf_server *manager = kf_trust_manager(trust);
-    json_t *view = json_object();
+    json_t *view = json_object(), *standbys = json_array();
+    int64_t count = 0;
 
+    for (size_t i = 0; i < kf_trust_count(trust); i++) {
+        const struct kf_server *server = kf_trust_at(trust, i);
+
+        count += server->state != KF_REMOVED;
+        if (strcmp(server->name, web->env.self) == 0)
+            cm_json_set_str(view, "state", state_name(server->state));
+        if (server->standby && server->state == KF_ACTIVE)
+            json_array_append_new(standbys, json_string(server->name));
+    }
     cm_json_set_int(view, "version", kf_trust_version(trust));
     cm_json_set_time(view, "expires_at", kf_trust_expires_ms(trust));
-    cm_json_set_int(view, "servers", (int64_t)kf_trust_count(trust));
+    cm_json_set_int(view, "servers", count);
     cm_json_set_str(view, "manager", manager ? manager->name : NULL);
+    cm_json_set(view, "standbys", standbys);
     return view;
 }
 

@@ -139,6 +139,7 @@ static const struct row {
      "add: this host may get secrets of accounts that use it; may be repeated"},
     {"dns manual", "--go-on", NULL, "they are there: look them up, then tell the CA"},
     /* store and replication */
+    {"backup check", "--recovery-key", "KEYFILE", "does this recovery key open it?"},
     {"restore", "--recovery-key", "KEYFILE", "the recovery key, a file of mode 0600"},
     {"store stat", "--hash", NULL, "digests of what the store holds, to compare two servers"},
     {"upstream set", "--user", "U", "user at the hub"},

@@ -66,9 +66,24 @@ static int cmd_backup(struct cli *cli)
     return status;
 }
 
+/* Does this key open it?  Found out before it is needed. */
+static int try_key(int fd, const char *path, struct cm_err *err)
+{
+    struct evp_pkey_st *key = NULL;
+    struct kf_backup_in *in = NULL;
+    int rv = kf_recovery_load(path, &key, err);
+    if (rv == 0 && lseek(fd, 0, SEEK_SET) != 0)
+        rv = cm_fail_errno(err, errno, "cannot read the backup again");
+    if (rv == 0)
+        rv = kf_backup_open(fd, key, &in, err);
+    kf_backup_in_free(in);
+    kf_recovery_free(key);
+    return rv;
+}
+
 static int cmd_backup_check(struct cli *cli)
 {
-    struct cli_option o[] = {{.name = NULL}};
+    struct cli_option o[] = {{.name = "--recovery-key"}, {.name = NULL}};
     struct cm_err err = CM_ERR_INIT;
     json_t *header = NULL;
     if (cli_options(cli, o) != 0 || cli->argc != 1)
@@ -76,6 +91,9 @@ static int cmd_backup_check(struct cli *cli)
     int fd = open(cli->argv[0], O_RDONLY | O_CLOEXEC);
     int rv = fd >= 0 ? kf_backup_verify(fd, &header, &err)
                      : cm_fail_errno(&err, errno, "cannot read %s", cli->argv[0]);
+    const char *key = cli_value(&o[0], NULL);
+    if (rv == 0 && key)
+        rv = try_key(fd, key, &err);
     if (fd >= 0)
         close(fd);
     int status = rv == 0 ? CLI_OK : cli_error(cli, &err);
@@ -85,9 +103,9 @@ static int cmd_backup_check(struct cli *cli)
     if (status == CLI_OK && cli->json)
         cli_print_json(shown);
     else if (status == CLI_OK)
-        printf("%s is whole: server %s, %lld documents, made at %s.\n", cli->argv[0],
+        printf("%s is whole: server %s, %lld documents, made at %s.%s\n", cli->argv[0],
                cm_json_str_or(shown, "name", "?"), (long long)cm_json_int(shown, "documents", 0),
-               cm_json_str_or(shown, "created_at", "?"));
+               cm_json_str_or(shown, "created_at", "?"), key ? " The key opens it." : "");
     return status;
 }
 
@@ -151,8 +169,13 @@ static int cmd_hold(struct cli *cli)
     printf("%s\n", cm_json_bool(hold, "active", false)
                        ? "On hold since a restore: no orders, no deployment, no changes."
                        : "Nothing is on hold.");
+    bool active = cm_json_bool(hold, "active", false);
     for (size_t i = 0; i < json_array_size(waiting); i++)
-        printf("  has not answered: %s\n", json_string_value(json_array_get(waiting, i)));
+        printf(active ? "  has not answered: %s\n"
+                      : "  released before %s answered; it still gives back when it comes\n",
+               json_string_value(json_array_get(waiting, i)));
+    if (active)
+        printf("One that is gone for good never answers: certmgr hold release\n");
     return CLI_OK;
 }
 
@@ -217,7 +240,8 @@ static int cmd_recovery_key_new(struct cli *cli)
 }
 
 const struct cli_command cli_backup_commands[] = {
-    {"backup check", "FILE", "is a backup whole? (no key is needed)", cmd_backup_check},
+    {"backup check", "FILE [--recovery-key KEYFILE]",
+     "is a backup whole, and does the key open it?", cmd_backup_check},
     {"backup", "FILE", "save store, identity and TLS key, sealed to the recovery key", cmd_backup},
     {"restore", "FILE --recovery-key KEYFILE", "make this server from a backup", cmd_restore},
     {"hold release", "", "end the hold after a restore by hand", cmd_hold_release},

@@ -133,13 +133,25 @@ static const char *number(const json_t *row, const char *key, char out[24])
     return out;
 }
 
+/* "3 documents, 70 s" (owned): what of it is known. */
+static char *lag_of(const json_t *row)
+{
+    char docs[24], seconds[24];
+    bool both = json_object_get(row, "lag_seconds");
+    CM_AUTO_STR documents = json_object_get(row, "lag_documents")
+                                ? cm_asprintf("%s documents", number(row, "lag_documents", docs))
+                                : cm_strdup("unknown number of documents");
+    return both ? cm_asprintf("%s, %s s", documents, number(row, "lag_seconds", seconds))
+                : cm_asprintf("%s, never caught up since this server started", documents);
+}
+
 static void print_direction(const json_t *row)
 {
-    char docs[24], seconds[24], count[24], refused[24], rate[24];
+    char count[24], refused[24], rate[24];
+    CM_AUTO_STR lag = lag_of(row);
     printf("%s %s\n", cm_json_str_or(row, "direction", ""), cm_json_str_or(row, "peer", ""));
     printf("  state         %s\n", cm_json_str_or(row, "state", ""));
-    printf("  lag           %s documents, %s s\n", number(row, "lag_documents", docs),
-           number(row, "lag_seconds", seconds));
+    printf("  lag           %s\n", lag);
     printf("  last success  %s\n", cm_json_str_or(row, "last_success_at", "never"));
     printf("  documents     %s (%s in the last minute), %s refused\n",
            number(row, "documents", count), number(row, "rate", rate),
@@ -155,12 +167,13 @@ static void print_peer(const json_t *row)
 {
     char docs[24];
     const char *through = cm_json_str(row, "through");
-    printf("%-32s %-10s lag %-8s %s %s\n", cm_json_str_or(row, "peer", ""),
-           cm_json_bool(row, "feed", false) ? "connected"
-           : through                        ? "behind hub"
-                                            : "away",
-           number(row, "lag_documents", docs), through ? "newest document" : "last seen",
-           cm_json_str_or(row, "last_seen_at", "never"));
+    printf(
+        "%-32s %-10s lag %-8s %s %s\n", cm_json_str_or(row, "peer", ""),
+        cm_json_bool(row, "feed", false) ? "connected"
+        : through                        ? "behind hub"
+                                         : "away",
+        number(row, "lag_documents", docs), through ? "newest document" : "last seen",
+        cm_json_str_or(row, "last_seen_at", through ? "never" : "never since this server started"));
 }
 
 static int cmd_replication_status(struct cli *cli)

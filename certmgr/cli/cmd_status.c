@@ -6,6 +6,10 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/core/clock.h"
+
+#define LOST_S 60 /* a manager that is started anew is back sooner */
+
 /* Members of an object as "3 issued, 1 error". */
 static void print_counts(const char *label, const json_t *counts)
 {
@@ -23,16 +27,37 @@ static void print_counts(const char *label, const json_t *counts)
     cm_buf_fini(&text);
 }
 
+/* ", standby beta, gamma" (owned), or "" where there is none. */
+static char *standbys_of(const json_t *trust, const char *before)
+{
+    struct cm_buf text;
+    size_t i;
+    json_t *name;
+    cm_buf_init(&text, 8192);
+    json_array_foreach(cm_json_arr(trust, "standbys"), i, name)
+    {
+        cm_buf_printf(&text, "%s%s", i == 0 ? before : ", ", json_string_value(name));
+    }
+    char *all = cm_strdup(cm_buf_str(&text));
+    cm_buf_fini(&text);
+    return all;
+}
+
 static void print_trust(const json_t *trust)
 {
     if (trust == NULL)
         return;
+    CM_AUTO_STR standbys = standbys_of(trust, ", standby ");
+    int64_t end = cm_json_time(trust, "expires_at", INT64_MAX);
     CM_AUTO_STR text = cm_asprintf(
-        "%lld servers, manager %s; trust root version %lld, valid until "
-        "%s",
+        "%lld servers, manager %s%s; trust root version %lld, %s %s",
         (long long)cm_json_int(trust, "servers", 0), cm_json_str_or(trust, "manager", "?"),
-        (long long)cm_json_int(trust, "version", 0), cm_json_str_or(trust, "expires_at", "?"));
+        standbys, (long long)cm_json_int(trust, "version", 0),
+        end > cm_now_ms() ? "valid until" : "EXPIRED at", cm_json_str_or(trust, "expires_at", "?"));
     cli_line("fleet:", text);
+    if (strcmp(cm_json_str_or(trust, "state", ""), "removed") == 0)
+        cli_line("REMOVED:", "this server was taken out of the fleet; to bring it back, certmgr "
+                             "server add on the manager, then stop it and certmgr join --again");
 }
 
 static void print_task(const json_t *status)
@@ -69,18 +94,43 @@ static void print_store(const json_t *store, int64_t refused)
         cli_line("  refused:", "documents were refused (certmgr replication refused)");
 }
 
+/* How far behind (owned); a peer that does not answer may have anything. */
+static char *lag_of(const json_t *row)
+{
+    return json_object_get(row, "lag_documents")
+               ? cm_asprintf("%lld changes behind", (long long)cm_json_int(row, "lag_documents", 0))
+               : cm_strdup("not known how far behind");
+}
+
 /* One way of the replication with the upstream. */
 static void print_way(const char *label, const json_t *way)
 {
     const json_t *error = cm_json_obj(way, "error");
     if (way == NULL)
         return;
-    CM_AUTO_STR text =
-        cm_asprintf("%s, %lld changes behind, last success %s", cm_json_str_or(way, "state", "?"),
-                    (long long)cm_json_int(way, "lag_documents", 0),
-                    cm_json_str_or(way, "last_success_at", "never"));
+    CM_AUTO_STR lag = lag_of(way);
+    CM_AUTO_STR text = cm_asprintf("%s, %s, last success %s", cm_json_str_or(way, "state", "?"),
+                                   lag, cm_json_str_or(way, "last_success_at", "never"));
     cli_line(label, text);
     cli_tell_error(stdout, "    ", error);
+}
+
+/* The manager has been silent for a while: perhaps it is lost, and then this is what helps. */
+static void print_lost(const json_t *status)
+{
+    const json_t *trust = cm_json_obj(status, "trust");
+    const json_t *upstream = cm_json_obj(status, "upstream");
+    const json_t *pull = cm_json_obj(upstream, "pull");
+    if (strcmp(cm_json_str_or(trust, "state", ""), "active") != 0 ||
+        strcmp(cm_json_str_or(upstream, "kind", ""), "manager") != 0 ||
+        !cm_json_obj(pull, "error") || cm_json_int(pull, "lag_seconds", LOST_S) < LOST_S)
+        return;
+    CM_AUTO_STR all = standbys_of(trust, "");
+    CM_AUTO_STR text = cm_asprintf(
+        all[0] ? "on its standby (%s): certmgr manager promote --lost"
+               : "there is no standby: restore its backup (man certmgr, WHEN A SERVER IS LOST)%s",
+        all);
+    cli_line("  manager lost?", text);
 }
 
 static void print_replication(const json_t *status)
@@ -91,14 +141,16 @@ static void print_replication(const json_t *status)
     cli_line("upstream:", cm_json_str(upstream, "url"));
     print_way("  pull:", cm_json_obj(upstream, "pull"));
     print_way("  push:", cm_json_obj(upstream, "push"));
+    print_lost(status);
     json_array_foreach(cm_json_arr(status, "peers"), i, peer)
     {
-        CM_AUTO_STR text = cm_asprintf("%s, %lld changes behind, last seen %s",
-                                       cm_json_bool(peer, "feed", false) ? "connected"
-                                       : cm_json_str(peer, "through")    ? "behind the hub"
-                                                                         : "away",
-                                       (long long)cm_json_int(peer, "lag_documents", 0),
-                                       cm_json_str_or(peer, "last_seen_at", "never"));
+        CM_AUTO_STR lag = lag_of(peer);
+        CM_AUTO_STR text = cm_asprintf(
+            "%s, %s, last seen %s",
+            cm_json_bool(peer, "feed", false) ? "connected"
+            : cm_json_str(peer, "through")    ? "behind the hub"
+                                              : "away",
+            lag, cm_json_str_or(peer, "last_seen_at", "never since this server started"));
         CM_AUTO_STR label = cm_asprintf("server %.60s:", cm_json_str_or(peer, "peer", "?"));
         cli_line(label, text);
     }

@@ -163,6 +163,11 @@ static void agent_failed(struct dep_run *run, const struct cm_err *err)
         cm_err_copy(&run->err, err);
         cm_wrap(&run->err, CM_EIO, "The keyring could not be written to target \"%s\"",
                 run->place->name);
+        if (strstr(err->what, "not a recipient"))
+            cm_err_hint(&run->err,
+                        "The key was sealed for the keys that this server had before it joined "
+                        "again. On the manager: certmgr renew --new-key ID; an imported one: take "
+                        "this server off the credential, then put it back (certmgr change)");
         failed(run);
         return;
     case DEP_COMMIT:

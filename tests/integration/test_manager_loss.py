@@ -175,7 +175,7 @@ class Loss(unittest.TestCase):
         self.assertEqual(asked.returncode, 7, asked.stderr)
         self.assertIn("a server is removed", asked.stdout)
         self.assertEqual(roles(beta, "gamma"), ("active", False))
-        refused = gamma.cli("trust", "sign", proposal, check=False)
+        refused = gamma.cli("trust", "sign", proposal.with_suffix(".old"), check=False)
         self.assertIn("not above", refused.stderr)
         self.sign(beta, alpha, proposal)
         wait_roles(beta, "gamma", "removed", False)
@@ -188,6 +188,7 @@ class Loss(unittest.TestCase):
 
     def sign(self, manager, signer, proposal):
         manager.cli("trust", "propose", proposal)
+        shutil.copy(proposal, proposal.with_suffix(".old"))  # who signs writes into the file
         lab.wait_for("the signature", lambda: signer.cli("trust", "sign", proposal,
                                                          check=False).returncode == 0)
 

@@ -161,6 +161,28 @@ class Managers(unittest.TestCase):
         used = json.loads((alpha.root / "var/lib/certmgr/agent/invitations.json").read_text())
         self.assertEqual(used, {}, "the invitation is used up")
 
+    def test_promotion_with_two_signers(self):
+        """The manager is lost, and another has to agree: the file goes there and comes back."""
+        alpha, beta, gamma = self.fleet(81, "alpha", "beta", "gamma")
+        self.standby(alpha, beta)
+        self.two_sign(alpha, gamma)
+        self.set_days(alpha, 11)
+        self.wait_days(beta, 11)
+        alpha.kill()
+        file = self.dir / "promotion.json"
+        asked = beta.cli("manager", "promote", "--lost", check=False)
+        self.assertEqual(asked.returncode, 7, asked.stderr)
+        beta.cli("trust", "propose", file)
+        signed = gamma.cli("trust", "sign", file)
+        self.assertIn("take the file there", signed.stdout)
+        self.sees(gamma, "beta", "manager,server")
+        self.sees(beta, "alpha", "manager,server")  # it listens to nobody, and hears nothing of it
+        beta.cli("trust", "sign", file)
+        self.sees(beta, "beta", "manager,server")
+        self.sees(beta, "alpha", "server", "removed")
+        self.set_days(beta, 22)
+        self.wait_days(gamma, 22)
+
     @unittest.skipUnless(SKEW, "CERTMGR_SKEW names no library that sets the clock")
     def test_renewal_with_two_signers(self):
         """A day later the manager wants a fresh trust root: the other signs it by itself."""

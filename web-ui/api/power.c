@@ -91,6 +91,28 @@ void api_trust_threshold(struct web_ctx *ctx)
         web_reply_status(ctx, 404);
 }
 
+/* Signed by enough: the document goes back, for a server that cannot hear of it by itself (a
+ * standby that it makes the manager listens only once it is one). */
+static void signed_done(void *arg, const struct cm_err *err)
+{
+    struct web_ctx *ctx = arg;
+
+    if (web_ctx_gone(ctx))
+        return;
+    if (err) {
+        api_power_done(ctx, err);
+        return;
+    }
+    const struct kf_trust *trust = fleet_trust(ctx->web->env.fleet);
+    const struct kf_server *manager = kf_trust_manager(trust);
+    json_t *reply = json_object();
+
+    cm_json_set_int(reply, "version", kf_trust_version(trust));
+    cm_json_set_str(reply, "manager", manager ? manager->name : NULL);
+    cm_json_set(reply, "document", json_deep_copy(kf_trust_document(trust)));
+    web_reply_json(ctx, 200, reply);
+}
+
 void api_trust_sign(struct web_ctx *ctx)
 {
     static const struct api_member members[] = {{"document", API_OBJECT, true}};
@@ -99,7 +121,7 @@ void api_trust_sign(struct web_ctx *ctx)
     if (!api_body_ok(ctx, members, 1))
         return;
     if (power->sign)
-        power->sign(power->arg, cm_json_obj(ctx->json, "document"), api_power_done, ctx);
+        power->sign(power->arg, cm_json_obj(ctx->json, "document"), signed_done, ctx);
     else
         web_reply_status(ctx, 404);
 }

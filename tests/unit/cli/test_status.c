@@ -25,7 +25,8 @@ static void the_status_is_told_in_lines(void **state)
     static const struct route well[] = {
         {"GET", API "/status", 200,
          "{\"server\":\"alpha\",\"version\":\"9\",\"manager\":true,\"agent_connected\":true,"
-         "\"trust\":{\"servers\":2,\"manager\":\"alpha\",\"version\":3,\"expires_at\":\"T1\"},"
+         "\"trust\":{\"servers\":2,\"manager\":\"alpha\",\"standbys\":[\"bravo\",\"carol\"],"
+         "\"version\":3,\"expires_at\":\"T1\"},"
          "\"credentials\":{\"error\":1,\"issued\":5},\"task\":{\"jobs\":1,\"waiting\":2},"
          "\"listeners\":[{\"name\":\"ui\",\"state\":\"open\",\"address\":\"[::]:8443\"}],"
          "\"peers\":[{\"peer\":\"bravo\",\"feed\":true,\"lag_documents\":4}],"
@@ -47,12 +48,14 @@ static void the_status_is_told_in_lines(void **state)
     struct said *said = RUN(&place, "status");
     assert_int_equal(said->status, CLI_OK);
     assert_has(said->out, "alpha (manager), CertMgr 9\n");
-    assert_has(said->out, "2 servers, manager alpha; trust root version 3, valid until T1\n");
+    assert_has(said->out, "2 servers, manager alpha, standby bravo, carol; trust root version 3, "
+                          "valid until T1\n");
     assert_has(said->out, "key agent:             connected\n");
     assert_has(said->out, "open [::]:8443\n");
     assert_has(said->out, "1 error, 5 issued\n");
     assert_has(said->out, "1 orders under way, 2 waiting; next due never\n");
-    assert_has(said->out, "server bravo:          connected, 4 changes behind, last seen never\n");
+    assert_has(said->out, "server bravo:          connected, 4 changes behind, last seen never "
+                          "since this server started\n");
     assert_has(said->out, "9 documents, 2 of 4 MiB (50 %)\n");
     assert_null(strstr(said->out, "refused"));
     said = RUN(&place, "status", "--json");
@@ -72,6 +75,41 @@ static void the_status_is_told_in_lines(void **state)
     assert_has(said->out, "  DAMAGED: ");
     assert_has(said->out, "  refused: ");
     assert_null(strstr(said->out, "task: ")); /* the manager's work only */
+}
+
+#define SILENT(trust, lag)                                                                         \
+    "{\"server\":\"bravo\",\"manager\":false,\"agent_connected\":true,\"listeners\":[],"           \
+    "\"trust\":{" trust "\"servers\":2,\"manager\":\"alpha\",\"version\":3,"                       \
+    "\"expires_at\":\"2020-01-01T00:00:00.000Z\"},\"upstream\":{\"kind\":\"manager\",\"url\":"     \
+    "\"U\","                                                                                       \
+    "\"pull\":{\"state\":\"waiting\"," lag "\"error\":{\"what\":\"no way\"}}},\"store\":{}}"
+
+static void told(const char *view, const char *has, const char *has_not)
+{
+    const struct route routes[] = {{"GET", API "/status", 200, view}, {NULL, NULL, 0, NULL}};
+    place_fini(&place);
+    place_init(&place);
+    place_serve(&place, routes);
+    struct said *said = RUN(&place, "status");
+    assert_int_equal(said->status, CLI_OK);
+    assert_has(said->out, has);
+    if (has_not)
+        assert_null(strstr(said->out, has_not));
+}
+
+/* A silent manager: how far behind is not known, and who can take its place is named. */
+static void a_lost_manager_is_no_dead_end(void **state)
+{
+    (void)state;
+    told(SILENT("\"state\":\"active\",\"standbys\":[\"carol\"],", ""),
+         "  manager lost?        on its standby (carol): certmgr manager promote --lost\n", NULL);
+    told(SILENT("\"state\":\"active\",\"standbys\":[],", "\"lag_seconds\":60,"),
+         "  manager lost?        there is no standby: restore its backup", NULL);
+    told(SILENT("\"state\":\"active\",\"standbys\":[],", "\"lag_seconds\":59,"),
+         "  pull:                waiting, not known how far behind, last success never\n",
+         "manager lost?");
+    told(SILENT("\"state\":\"active\",", ""), "EXPIRED at 2020-01-01", "REMOVED");
+    told(SILENT("\"state\":\"removed\",", ""), "REMOVED: ", "manager lost?");
 }
 
 /* How far verdicts are decided anew is told while it runs and after; nothing when it never ran. */
@@ -115,6 +153,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(the_status_is_told_in_lines, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_lost_manager_is_no_dead_end, setup, teardown),
         cmocka_unit_test_setup_teardown(the_store_tells_of_verdicts, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

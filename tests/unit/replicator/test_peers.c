@@ -259,6 +259,8 @@ static void test_removed_while_listening(void **state)
     assert_string_equal(cm_json_str(json_array_get(peers, 0), "since"), "now");
     assert_true(cm_json_bool(json_array_get(peers, 0), "feed", false));
     assert_true(cm_json_time(json_array_get(peers, 0), "last_seen_at", 0) > 0);
+    assert_int_equal(cm_json_int(json_array_get(peers, 0), "lag_documents", -1), 0);
+    assert_int_equal(cm_json_int(json_array_get(peers, 0), "lag_seconds", -1), 0);
     /* Somebody sets the clock: that was no hour of silence. */
     int64_t later = cm_now_ms() + 3600000;
     cm_clock_fake(later, cm_boot_ms());

@@ -232,6 +232,41 @@ static void test_missing_database(void **state)
     assert_non_null(strstr(text, "Database does not exist."));
 }
 
+static void lag(struct fixture *f, const char *direction, int64_t documents, bool seconds)
+{
+    CM_AUTO_JSON part = client_part(f->client, direction);
+    assert_int_equal(cm_json_int(part, "lag_documents", -1), documents);
+    assert_int_equal(json_object_get(part, "lag_seconds") != NULL, seconds);
+    assert_int_equal(cm_json_str(part, "last_success_at") != NULL, seconds);
+}
+
+/* Never met: nothing is known. Caught up: nothing is missing. Away: what it has now is not known,
+ * what we have for it is, and the seconds run. */
+static void test_lag(void **state)
+{
+    struct fixture *f = *state;
+    fill(&f->up, 20);
+    node_stop(&f->up);
+    f->client = client_start(&f->edge, &f->up);
+    wait_state(f, "pull", "waiting");
+    lag(f, "pull", -1, false);
+    node_listen(&f->up);
+    client_settle(&f->edge, f->client);
+    wait_state(f, "pull", "live");
+    lag(f, "pull", 0, true);
+    wait_state(f, "push", "live");
+    node_stop(&f->up);
+    wait_state(f, "pull", "waiting");
+    lag(f, "pull", -1, true);
+    put_doc(&f->edge, json_pack("{s:s}", "_id", "mine"), NULL);
+    wait_state(f, "push", "waiting");
+    lag(f, "push", 1, true);
+    node_listen(&f->up);
+    client_settle(&f->edge, f->client);
+    wait_state(f, "push", "live");
+    lag(f, "push", 0, true);
+}
+
 static void test_retarget(void **state)
 {
     struct fixture *f = *state;
@@ -282,6 +317,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_one_direction_fails, setup, teardown),
         cmocka_unit_test_setup_teardown(test_own_store_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(test_missing_database, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_lag, setup, teardown),
         cmocka_unit_test_setup_teardown(test_retarget, setup, teardown),
         cmocka_unit_test_setup_teardown(test_bad_urls, setup, teardown),
     };

@@ -298,6 +298,12 @@ const struct kf_server *kf_trust_manager(const struct kf_trust *trust)
     return doubles.no_manager ? NULL : &doubles.server[0];
 }
 
+const json_t *kf_trust_document(const struct kf_trust *trust)
+{
+    (void)trust;
+    return NULL;
+}
+
 int64_t kf_trust_version(const struct kf_trust *trust)
 {
     (void)trust;
