@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#define REQUEST        "request:"
 #define RENEW_LOOK_MS  (3600 * 1000)
 #define AGENT_AGAIN_MS (60 * 1000) /* an agent that could not be told is told again */
 #define RENEW_AFTER_MS (24LL * 3600 * 1000)
@@ -45,6 +46,22 @@ static int verify_trust(const struct fleet *fleet, const json_t *body, struct cm
     return rv;
 }
 
+/* A request is its server's alone: any other one may sign documents of this type, too, so what is
+ * known of this one decides.  Only a manager may write it as well. */
+static int check_maker(const struct fleet *fleet, const json_t *body, struct cm_err *err)
+{
+    const char *id = cm_json_str_or(body, "_id", "");
+    if (strncmp(id, REQUEST, strlen(REQUEST)) != 0 || fleet->store == NULL)
+        return 0;
+    CM_AUTO_JSON present = cs_peek_body(fleet->store, id);
+    const char *maker = cm_json_str(cm_json_obj(present, "signature"), "by");
+    const char *by = cm_json_str_or(cm_json_obj(body, "signature"), "by", "");
+    const struct kf_server *signer = kf_trust_server(fleet->trust, by);
+    if (maker == NULL || strcmp(maker, by) == 0 || (signer != NULL && signer->manager))
+        return 0;
+    return cm_fail(err, CM_EDENIED, "%.40s was made on server %.63s, not on %.63s", id, maker, by);
+}
+
 void fleet_verify(void *arg, const json_t *body, bool deleted, struct cs_verdict *ret)
 {
     struct fleet *fleet = arg;
@@ -69,6 +86,8 @@ void fleet_verify(void *arg, const json_t *body, bool deleted, struct cs_verdict
         rv = kf_doc_signer(fleet->trust, body, &err);
     else
         rv = kf_doc_verify(fleet->trust, body, deleted, &err);
+    if (rv == 0 && !fleet->again)
+        rv = check_maker(fleet, body, &err);
     ret->valid = rv == 0;
     if (rv != 0)
         snprintf(ret->reason, sizeof(ret->reason), "%.150s", err.what);

@@ -183,6 +183,60 @@ static void signing_asks_the_agent(void **state)
     assert_null(s.body);
 }
 
+/* ---- requests: any server makes some, but each is one server's ---- */
+
+#define REQUEST_ID "request:" ULID
+
+static json_t *request_of(struct server *s, int serial, bool deleted)
+{
+    json_t *body =
+        json_pack("{s:s, s:s, s:i}", "_id", REQUEST_ID, "type", "request", "serial", serial);
+    if (!deleted) {
+        cm_json_set_str(body, "action", "retry");
+        cm_json_set_str(body, "credential", ULID);
+        cm_json_set_str(body, "at", "2026-11-22T00:00:00.000Z");
+    }
+    json_t *ask =
+        json_pack("{s:s, s:O, s:b}", "op", "doc.sign", "body", body, "deleted", (int)deleted);
+    CM_AUTO_JSON reply = must(agent_now(s, ask));
+    json_object_set(body, "signature", cm_json_obj(reply, "signature"));
+    if (deleted)
+        cm_json_set_bool(body, "_deleted", true);
+    return body;
+}
+
+static int arrives(json_t *take_doc, const char *rev)
+{
+    CM_AUTO_JSON doc = take_doc;
+    return replicate(&alpha, doc, rev).code;
+}
+
+static void nobody_else_changes_a_request(void **state)
+{
+    (void)state;
+    struct server other;
+    struct cm_err err = CM_ERR_INIT;
+    member_init(&beta, "beta", &alpha);
+    member_init(&other, "gamma", &alpha);
+    server_attach(&alpha);
+    OK(fleet_adopt(alpha.fleet, kf_trust_document(fleet_trust(other.fleet)), &err), err);
+    settle(&alpha);
+    assert_int_equal(arrives(request_of(&beta, 5, false), "1-a"), 0);
+    assert_int_equal(arrives(request_of(&other, 6, false), "2-b"), CM_EDENIED);
+    assert_int_equal(arrives(request_of(&other, 7, true), "2-c"), CM_EDENIED);
+    CM_AUTO_JSON kept = cs_get_body(alpha.store, REQUEST_ID);
+    assert_int_equal(cm_json_int(kept, "serial", 0), 5);
+    CM_AUTO_JSON list = cs_quarantine(alpha.store);
+    assert_non_null(strstr(cm_json_str(json_array_get(list, 0), "reason"),
+                           "was made on server beta, not on gamma"));
+    assert_int_equal(arrives(request_of(&beta, 8, false), "2-d"), 0);
+    assert_int_equal(arrives(request_of(&alpha, 9, true), "3-e"), 0); /* the manager may */
+    CM_AUTO_JSON gone = cs_get_body(alpha.store, REQUEST_ID);
+    assert_null(gone);
+    server_fini(&other);
+    server_fini(&beta);
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -196,6 +250,7 @@ int main(void)
         T(documents_need_a_listed_signer_with_the_right),
         T(an_expired_root_takes_only_its_successor),
         T(signing_asks_the_agent),
+        T(nobody_else_changes_a_request),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
