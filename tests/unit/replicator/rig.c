@@ -85,7 +85,9 @@ static void on_commit(void *arg)
 
 static void arm(void *arg)
 {
-    cm_timer_start(((struct node *)arg)->commit, 0);
+    const struct node *node = arg;
+    if (!node->held)
+        cm_timer_start(node->commit, 0);
 }
 
 static void toy_verify(void *arg, const json_t *body, bool deleted, struct cs_verdict *ret)
@@ -350,20 +352,35 @@ static void on_feed_done(void *arg, const struct http_result *res)
     struct feed_reader *feed = arg;
     feed->call = NULL;
     feed->status = res->status;
+    if (feed->len == 0 && res->body) /* only the body of a success comes in pieces */
+        snprintf(feed->text, sizeof(feed->text), "%s", res->body);
     feed->done = true;
 }
 
-void feed_start(struct node *node, struct feed_reader *feed, const char *path)
+void feed_start_as(struct node *node, struct feed_reader *feed, const char *method,
+                   const char *path, const char *body)
 {
+    static const char *const json[] = {"Content-Type: application/json", NULL};
     struct cm_err err = CM_ERR_INIT;
     char url[1024];
     *feed = (struct feed_reader){0};
     snprintf(url, sizeof(url), "%s%s", node->url, path);
-    const struct http_call_opts opts = {
-        .url = url, .timeout_ms = -1, .allow_http = true, .on_data = on_feed_data};
+    const struct http_call_opts opts = {.method = method,
+                                        .url = url,
+                                        .headers = json,
+                                        .body = body,
+                                        .body_len = body ? strlen(body) : 0,
+                                        .timeout_ms = -1,
+                                        .allow_http = true,
+                                        .on_data = on_feed_data};
     feed->call = http_call(node->rig->http, &opts, on_feed_done, feed, &err);
     if (!feed->call)
         fail_msg("http_call: %s", err.what);
+}
+
+void feed_start(struct node *node, struct feed_reader *feed, const char *path)
+{
+    feed_start_as(node, feed, "GET", path, NULL);
 }
 
 void feed_stop(struct feed_reader *feed)

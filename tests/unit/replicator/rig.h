@@ -50,6 +50,7 @@ struct node {
     size_t body_max;        /* larger bodies get 504, as after a time limit; 0 = none do */
     size_t die_after;       /* closes the listener once so many documents were sent; 0 = never */
     bool dead;
+    bool held;         /* nothing is committed by itself */
     rp_prove_fn prove; /* of its server */
     void *prove_arg;
     char first_diff[64]; /* the beginning of the first _revs_diff that came */
@@ -106,6 +107,9 @@ struct feed_reader {
     int status;
 };
 void feed_start(struct node *node, struct feed_reader *feed, const char *path);
+/* The same for any request: text is its answer. */
+void feed_start_as(struct node *node, struct feed_reader *feed, const char *method,
+                   const char *path, const char *body);
 void feed_stop(struct feed_reader *feed);
 
 /* A client of node `to` working for node `from`. */

@@ -209,6 +209,7 @@ static void test_no_edits(void **state)
     }
     ask(&f->node, &f->a, "POST", "/db", "{}");
     assert_int_equal(f->a.status, 405);
+    assert_string_equal(cm_json_str(f->a.body, "reason"), "Only GET,HEAD allowed");
 }
 
 static void test_local_rooms(void **state)

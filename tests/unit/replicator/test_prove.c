@@ -380,6 +380,30 @@ static void read_ahead_or_not_the_verdicts_are_the_same(void **state)
     }
 }
 
+/* Whose place in the trust root went while the signatures were checked has written nothing. */
+static void the_poster_may_be_removed_meanwhile(void **state)
+{
+    struct fixture *f = *state;
+    struct node node;
+    struct feed_reader post;
+    CM_AUTO_STR text = mixed_body();
+    f->rig.peer = "edge";
+    node_start(&f->rig, &node, "manager", false);
+    node.prove = prove;
+    node.prove_arg = f;
+    node_restart(&node);
+    f->hold = true;
+    feed_start_as(&node, &post, "POST", "/_bulk_docs", text);
+    rig_wait(&f->rig, is_asked, f);
+    f->rig.peer = NULL;
+    answer(f);
+    rig_until(&f->rig, &post.done);
+    assert_int_equal(post.status, 401);
+    assert_non_null(strstr(post.text, "\"unauthorized\""));
+    assert_int_equal(cs_doc_count(node.store), 0);
+    node_close(&node);
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -394,6 +418,7 @@ int main(void)
         T(posted_documents_are_answered_after_their_verdict),
         T(the_poster_may_vanish_meanwhile),
         T(read_ahead_or_not_the_verdicts_are_the_same),
+        T(the_poster_may_be_removed_meanwhile),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
