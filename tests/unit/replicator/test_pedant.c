@@ -407,6 +407,14 @@ static void local_documents(void **state)
     ask_as(&f->node, &f->a, "PUT", "/db/_local/x",
            "Content-Type: multipart/related; boundary=\"x\"", "--x--");
     assert_int_equal(f->a.status, 415);
+    text[201] = '\0';
+    CM_AUTO_STR path = cm_asprintf("/db/_local/%s", text);
+    ask(&f->node, &f->a, "PUT", path, "{}");
+    static const struct row id = {"PUT", "/db/_local/xxx…", "{}", 400, "bad_request", RP_NO_LOCAL};
+    refused(f, &id);
+    path[strlen(path) - 1] = '\0';
+    ask(&f->node, &f->a, "PUT", path, "{}");
+    assert_int_equal(f->a.status, 201);
     ask(&f->node, &f->a, "PUT", "/db/_local/x", "{\"_rev\":\"0-7\",\"_id\":\"_local/x\"}");
     assert_string_equal(cm_json_str(f->a.body, "rev"), "0-1");
 }

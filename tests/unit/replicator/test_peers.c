@@ -6,6 +6,7 @@
 
 #include "base/core/clock.h"
 #include "base/core/mem.h"
+#include "replicator/serve.h"
 
 #define RECEIPT_A "receipt:edge:" ULID("AA")
 
@@ -212,6 +213,46 @@ static void test_no_edits(void **state)
     assert_string_equal(cm_json_str(f->a.body, "reason"), "Only GET,HEAD allowed");
 }
 
+/* What is not for a peer does not exist for it, however it asks. */
+static void test_reading_by_revision(void **state)
+{
+    struct fixture *f = *state;
+    f->rig.peer_manager = true;
+    ask(&f->node, &f->a, "GET", "/db/" RECEIPT_A, NULL);
+    assert_int_equal(f->a.status, 200);
+    CM_AUTO_STR rev = cm_strdup(cm_json_str(f->a.body, "_rev"));
+    for (int way = 0; way < 4; way++) {
+        CM_AUTO_STR path = cm_asprintf("/db/" RECEIPT_A "?%sopen_revs=%%5B%%22%s%%22%%5D",
+                                       way & 1 ? "latest=true&" : "", rev);
+        f->rig.peer_manager = way < 2;
+        ask(&f->node, &f->a, "GET", path, NULL);
+        assert_int_equal(f->a.status, 200);
+        const json_t *row = json_array_get(f->a.body, 0);
+        assert_int_equal(cm_json_obj(row, "ok") != NULL, way < 2);
+        assert_int_equal(cm_json_str(row, "missing") != NULL, way >= 2);
+    }
+    CM_AUTO_STR keys = cm_asprintf("{\"keys\":[\"%s\"]}", RECEIPT_A);
+    ask(&f->node, &f->a, "POST", "/db/_all_docs?include_docs=true", keys);
+    assert_string_equal(cm_json_str(json_array_get(cm_json_arr(f->a.body, "rows"), 0), "error"),
+                        "not_found");
+}
+
+/* A checkpoint is small: the room that a peer has is known. */
+static void test_local_size(void **state)
+{
+    struct fixture *f = *state;
+    CM_AUTO_STR text = cm_malloc(RP_LOCAL_SIZE + 1);
+    memset(text, ' ', RP_LOCAL_SIZE);
+    memcpy(text, "{}", 2);
+    text[RP_LOCAL_SIZE] = '\0';
+    ask(&f->node, &f->a, "PUT", "/db/_local/job", text);
+    assert_int_equal(f->a.status, 201);
+    CM_AUTO_STR more = cm_asprintf("%s ", text);
+    ask(&f->node, &f->a, "PUT", "/db/_local/job", more);
+    assert_int_equal(f->a.status, 413);
+    assert_string_equal(cm_json_str(f->a.body, "error"), "document_too_large");
+}
+
 static void test_local_rooms(void **state)
 {
     struct fixture *f = *state;
@@ -293,6 +334,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_refused_alone, setup, teardown),
         cmocka_unit_test_setup_teardown(test_no_edits, setup, teardown),
         cmocka_unit_test_setup_teardown(test_local_rooms, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_reading_by_revision, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_local_size, setup, teardown),
         cmocka_unit_test_setup_teardown(test_too_many_documents, setup, teardown),
         cmocka_unit_test_setup_teardown(test_removed_while_listening, setup, teardown),
         cmocka_unit_test_setup_teardown(test_removed_while_idle, setup, teardown),

@@ -4,9 +4,12 @@
 #include <stdio.h>
 #include <string.h>
 
-#define REV_B "1-bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"
-#define REV_C "2-cccccccccccccccccccccccccccccccc"
-#define REV_D "2-dddddddddddddddddddddddddddddddd"
+#include "base/core/mem.h"
+
+#define HEX32(x) x x x x x x x x x x x x x x x x x x x x x x x x x x x x x x x x
+#define REV_B    "1-bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"
+#define REV_C    "2-cccccccccccccccccccccccccccccccc"
+#define REV_D    "2-dddddddddddddddddddddddddddddddd"
 
 struct fixture {
     struct rig rig;
@@ -201,6 +204,56 @@ static void test_open_revs(void **state)
     assert_string_equal(cm_json_str(json_array_get(f->a.body, 0), "missing"), REV_A);
 }
 
+/* 1-a below 2-c, 3-e and 2-d: what lies below a revision, and nothing else. */
+static void latest_below_a_revision(void **state)
+{
+    static const char docs[] =
+        "{\"new_edits\":false,\"docs\":[{\"_id\":\"tree\",\"_revisions\":{\"start\":3,\"ids\":"
+        "[\"e\",\"" HEX32("c") "\",\"" HEX32("a") "\"]}},{\"_id\":\"tree\",\"_revisions\":{"
+                                                  "\"start\":2,\"ids\":[\"" HEX32(
+                                                      "d") "\",\"" HEX32("a") "\"]}}]}";
+    struct fixture *f = *state;
+    ask(&f->node, &f->a, "POST", "/db/_bulk_docs", docs);
+    assert_string_equal(f->a.text, "[]\n");
+    ask(&f->node, &f->a, "GET", "/db/tree?latest=true&open_revs=%5B%22" REV_C "%22%5D", NULL);
+    assert_int_equal(json_array_size(f->a.body), 1);
+    const json_t *leaf = cm_json_obj(json_array_get(f->a.body, 0), "ok");
+    assert_string_equal(cm_json_str(leaf, "_rev"), "3-e");
+    assert_null(json_object_get(leaf, "_revisions"));
+    ask(&f->node, &f->a, "GET", "/db/tree?latest=true&revs=true&open_revs=%5B%22" REV_A "%22%5D",
+        NULL);
+    assert_int_equal(json_array_size(f->a.body), 2);
+    leaf = cm_json_obj(json_array_get(f->a.body, 1), "ok");
+    assert_non_null(json_object_get(leaf, "_revisions"));
+    ask(&f->node, &f->a, "POST", "/db/_bulk_get?latest=true",
+        "{\"docs\":[{\"id\":\"tree\",\"rev\":\"" REV_C "\"}]}");
+    const json_t *result = json_array_get(cm_json_arr(f->a.body, "results"), 0);
+    assert_int_equal(json_array_size(cm_json_arr(result, "docs")), 1);
+}
+
+static void the_newest_hundred_are_told(void **state)
+{
+    struct fixture *f = *state;
+    struct cm_buf text;
+    cm_buf_init(&text, 1u << 20);
+    cm_buf_puts(&text, "{\"new_edits\":false,\"docs\":[{\"_id\":\"old\",\"_revisions\":{\"start\":"
+                       "150,\"ids\":[\"x\"");
+    for (int i = 0; i < 149; i++)
+        cm_buf_puts(&text, ",\"x\"");
+    cm_buf_puts(&text, "]}}]}");
+    ask(&f->node, &f->a, "POST", "/db/_bulk_docs", cm_buf_str(&text));
+    assert_string_equal(f->a.text, "[]\n");
+    ask(&f->node, &f->a, "GET", "/db/old?revs_info=true", NULL);
+    const json_t *info = cm_json_arr(f->a.body, "_revs_info");
+    assert_int_equal(json_array_size(info), 100);
+    const json_t *last = json_array_get(info, 99);
+    assert_string_equal(cm_json_str(last, "rev"), "51-x");
+    ask(&f->node, &f->a, "GET", "/db/old?revs=true", NULL);
+    const json_t *ids = cm_json_arr(cm_json_obj(f->a.body, "_revisions"), "ids");
+    assert_int_equal(json_array_size(ids), 150);
+    cm_buf_fini(&text);
+}
+
 static const json_t *bulk_doc(const struct answer *a, size_t entry, size_t doc)
 {
     const json_t *result = json_array_get(cm_json_arr(a->body, "results"), entry);
@@ -330,6 +383,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_info, setup, teardown),
         cmocka_unit_test_setup_teardown(test_get, setup, teardown),
         cmocka_unit_test_setup_teardown(test_open_revs, setup, teardown),
+        cmocka_unit_test_setup_teardown(latest_below_a_revision, setup, teardown),
+        cmocka_unit_test_setup_teardown(the_newest_hundred_are_told, setup, teardown),
         cmocka_unit_test_setup_teardown(test_bulk_get, setup, teardown),
         cmocka_unit_test_setup_teardown(test_revs_diff, setup, teardown),
         cmocka_unit_test_setup_teardown(test_edits, setup, teardown),
