@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/core/mem.h"
+#include "replicator/serve.h"
 
 #define REV_B "1-bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"
 
@@ -158,6 +159,13 @@ static void test_limit_and_security(void **state)
     assert_string_equal(f->a.text, "{\"admins\":{\"names\":[\"x\"]}}\n");
     ask(&f->node, &f->a, "PUT", "/db/_security", "[]");
     assert_int_equal(f->a.status, 400);
+    CM_AUTO_STR text = cm_malloc(300001);
+    memset(text, 'x', 300000);
+    text[300000] = '\0';
+    CM_AUTO_STR giant = cm_asprintf("{\"admins\":\"%s\"}", text);
+    ask(&f->node, &f->a, "PUT", "/db/_security", giant);
+    assert_int_equal(f->a.status, 413);
+    assert_string_equal(cm_json_str(f->a.body, "error"), "document_too_large");
     ask(&f->node, &f->a, "DELETE", "/db/_security", NULL);
     assert_int_equal(f->a.status, 405);
 }
@@ -183,6 +191,11 @@ static void test_purge(void **state)
     ask(&f->node, &f->a, "GET", "/db/", NULL);
     assert_int_equal(cm_json_int(f->a.body, "purge_seq", 0), 1);
     assert_int_equal(cm_json_int(f->a.body, "doc_del_count", -1), 0);
+    /* Where nothing went, nothing is counted. */
+    ask(&f->node, &f->a, "POST", "/db/_purge", "{\"none\":[\"1-a\"]}");
+    assert_int_equal(f->a.status, 201);
+    ask(&f->node, &f->a, "GET", "/db/", NULL);
+    assert_int_equal(cm_json_int(f->a.body, "purge_seq", 0), 1);
     /* A wrong name anywhere: nothing is removed. */
     ask(&f->node, &f->a, "POST", "/db/_purge", "{\"a\":[\"" REV_A "\"],\"b\":[\"x\"]}");
     assert_int_equal(f->a.status, 400);
@@ -215,6 +228,38 @@ static void test_compact(void **state)
     assert_string_equal(cm_json_str(old, "status"), "missing");
     ask(&f->node, &f->a, "GET", "/db/c?rev=" REV_A, NULL); /* a leaf keeps its body */
     assert_int_equal(f->a.status, 200);
+}
+
+/* Page by page, to the last one; whoever asks again meanwhile does not make it begin again. */
+static void test_compact_pages(void **state)
+{
+    struct fixture *f = *state;
+    struct rp_server *server = f->node.server;
+    for (int round = 0; round < 2; round++) {
+        for (int i = 0; i < 450; i++) {
+            struct cs_result res;
+            CM_AUTO_STR id = cm_asprintf("page%03d", i);
+            CM_AUTO_JSON doc = json_pack("{s:s,s:i}", "_id", id, "v", i);
+            cm_json_set_str(doc, "_rev", round == 0 ? REV_A : "2-b");
+            if (round == 1)
+                cm_json_set(doc, "_revisions",
+                            json_pack("{s:i,s:[s,s]}", "start", 2, "ids", "b", REV_A + 2));
+            assert_int_equal(cs_put_replicated(f->node.store, doc, "lab", &res, NULL), 0);
+        }
+        assert_int_equal(cs_commit(f->node.store, NULL), 0);
+    }
+    ask(&f->node, &f->a, "GET", "/db/page449?rev=" REV_A, NULL);
+    assert_int_equal(f->a.status, 200);
+    ask(&f->node, &f->a, "POST", "/db/_compact", "");
+    rig_wait(&f->rig, compacted, f);
+    ask(&f->node, &f->a, "GET", "/db/page449?rev=" REV_A, NULL);
+    assert_int_equal(f->a.status, 404);
+    server->compacting = true;
+    snprintf(server->compact_from, sizeof(server->compact_from), "page300");
+    ask(&f->node, &f->a, "POST", "/db/_compact", "");
+    assert_int_equal(f->a.status, 202);
+    assert_string_equal(server->compact_from, "page300");
+    server->compacting = false;
 }
 
 static void test_missing_revs(void **state)
@@ -260,6 +305,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_limit_and_security, setup, teardown),
         cmocka_unit_test_setup_teardown(test_purge, setup, teardown),
         cmocka_unit_test_setup_teardown(test_compact, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_compact_pages, setup, teardown),
         cmocka_unit_test_setup_teardown(test_missing_revs, setup, teardown),
         cmocka_unit_test_setup_teardown(test_server_wide, setup, teardown),
     };
