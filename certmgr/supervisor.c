@@ -315,13 +315,22 @@ static int open_signals(void)
  * descriptor that holds the lock. */
 static int lock_state(const struct config *config)
 {
-    char store[CONFIG_PATH_MAX + 64];
+    char store[CONFIG_PATH_MAX + 64], pinned[CONFIG_PATH_MAX + 64];
     snprintf(store, sizeof(store), "%s/store/data.mdb", config->state_dir);
     if (access(store, F_OK) != 0 && errno == EACCES) {
         cm_log(CM_LOG_ERROR, "supervisor", NULL,
                "%s belongs to another user: start certmgr as the user that ran \"certmgr init\" or "
                "\"certmgr join\", or as root",
                config->state_dir);
+        return -1;
+    }
+    snprintf(pinned, sizeof(pinned), "%s/agent/trust.json", config->state_dir);
+    if (!cm_path_exists(store) && cm_path_exists(pinned)) {
+        cm_log(CM_LOG_ERROR, "supervisor", NULL,
+               "the certificate store is missing (%s), but the keys of a fleet are there: move %s "
+               "away and restore the newest backup; if \"certmgr init\" or \"certmgr join\" was "
+               "interrupted, give that command again",
+               store, config->state_dir);
         return -1;
     }
     if (!cm_path_exists(store)) {

@@ -209,13 +209,14 @@ static void add_buried(struct cs_store *store, const char *id, const json_t *lea
     }
 }
 
-/* What to ask for (owned): what lies below leaves that do not count and is not known here. */
+/* What to ask for (owned): what lies below leaves that do not count (a mark is one of them) and is
+ * not known here. */
 static json_t *buried(struct cs_store *store, const char *id, const json_t *leaves)
 {
     json_t *revs = json_array();
     for (size_t i = 0; i < json_array_size(leaves); i++) {
         const json_t *leaf = cm_json_obj(json_array_get(leaves, i), "ok");
-        if (leaf && (rp_heal_is_mark(leaf) || cs_weigh(store, leaf) == CS_WEIGHT_NONE))
+        if (leaf && cs_weigh(store, leaf) == CS_WEIGHT_NONE)
             add_buried(store, id, leaf, revs);
     }
     return revs;

@@ -30,13 +30,13 @@ static void verify_first(void *arg, const json_t *body, bool deleted, struct cs_
         snprintf(ret->reason, sizeof(ret->reason), "not the trust root of this fleet");
 }
 
-static int open_store(const struct config *config, json_t *document, struct cs_store **ret,
-                      struct cm_err *err)
+static int open_store(const struct config *config, json_t *document, bool create,
+                      struct cs_store **ret, struct cm_err *err)
 {
     char dir[CONFIG_PATH_MAX + 32];
     config_store_dir(config, dir, sizeof(dir));
     struct cs_opts opts = {
-        .dir = dir, .create = true, .policy = true, .verify = verify_first, .port_arg = document};
+        .dir = dir, .create = create, .policy = true, .verify = verify_first, .port_arg = document};
     return cs_open(&opts, ret, err);
 }
 
@@ -50,7 +50,7 @@ static int look_for_member(const struct config *config, bool *ret, struct cm_err
     *ret = false;
     if (!cm_path_exists(dir))
         return 0;
-    int rc = open_store(config, NULL, &store, NULL);
+    int rc = open_store(config, NULL, false, &store, NULL);
     if (rc == CM_EBUSY) {
         cm_fail(err, rc, "%s belongs to a fleet already, and certmgr runs with it",
                 config->state_dir);
@@ -73,7 +73,7 @@ static int keep_trust(const struct config *config, json_t *document, bool mine, 
     struct cs_result result;
     if (document == NULL)
         return cm_fail(err, CM_EPEER, "the key agent returned no trust root");
-    int rv = open_store(config, document, &store, err);
+    int rv = open_store(config, document, true, &store, err);
     if (rv != 0)
         return rv;
     CM_AUTO_JSON stored = cs_get_body(store, "trust:root");
@@ -126,6 +126,23 @@ static json_t *pinned(struct agent_sync *agent)
 
 /* ---- init ---- */
 
+/* An earlier run that was killed has left a first trust root and no store.  A later one is that of
+ * a fleet at work whose store is gone: an empty one in its place would forget every document. */
+static int refuse_lost_store(const struct config *config, const json_t *document,
+                             struct cm_err *err)
+{
+    if (cm_json_int(document, "version", 0) <= 1)
+        return 0;
+    cm_fail(err, CM_ECONFLICT,
+            "the certificate store in %s is missing, but the keys of a fleet are there",
+            config->state_dir);
+    cm_err_hint(err,
+                "Move %s away and restore the newest backup (certmgr restore), or promote a "
+                "standby.",
+                config->state_dir);
+    return CM_ECONFLICT;
+}
+
 static int found(struct agent_sync *agent, const struct config *config, const char *tls,
                  const char *recovery, json_t **ret_document, struct cm_err *err)
 {
@@ -137,7 +154,7 @@ static int found(struct agent_sync *agent, const struct config *config, const ch
         return rv;
     *ret_document = pinned(agent);
     if (*ret_document != NULL)
-        return 0;
+        return refuse_lost_store(config, *ret_document, err);
     snprintf(url, sizeof(url), "https://%s:%d", config->ui_host, config->replication_port);
     snprintf(ui_url, sizeof(ui_url), "https://%s:%d", config->ui_host, config->ui_port);
     rv = agent_sync_call(agent,

@@ -178,12 +178,27 @@ class Backup(unittest.TestCase):
         self.assertEqual(new.stat().st_mode & 0o777, 0o600)
         backup = self.dir / "four.backup"
         self.manager.cli("backup", backup)
+        self.a_lost_store_is_not_made_anew()
         self.move_away()
         self.assertIn("not the recovery key", self.restore(backup, check=False).stderr)
         self.key = new
         self.restore(backup)
         self.manager.start()
         self.wait_free()
+
+    def a_lost_store_is_not_made_anew(self):
+        """data.mdb is gone, the keys are there: an empty store would forget every document."""
+        self.manager.stop()
+        (self.state / "store" / "data.mdb").unlink()
+        done = subprocess.run([str(self.manager.certmgr), "--root", str(self.manager.root), "serve"],
+                              capture_output=True, text=True, check=False, timeout=60)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("restore the newest backup", done.stderr)
+        done = self.manager.cli("init", "--recovery-key", self.dir / "another.key", check=False)
+        self.assertEqual(done.returncode, 4)
+        self.assertIn("store", done.stderr)
+        self.assertIn("certmgr restore", done.stderr)
+        self.assertFalse((self.state / "store" / "data.mdb").exists())
 
 
 if __name__ == "__main__":

@@ -191,6 +191,25 @@ static void knows_its_backup(void **state)
     assert_false(hold_is_of(store(), "alpha", same)); /* it is at work again */
 }
 
+/* Who was removed never answers. */
+static void nobody_waits_for_the_removed(void **state)
+{
+    (void)state;
+    struct cm_err err = CM_ERR_INIT;
+    CM_AUTO_JSON told = about();
+    CM_AUTO_JSON trust = json_deep_copy(kf_trust_document(fleet_trust(third.fleet)));
+    json_t *servers = cm_json_arr(trust, "servers"), *server;
+    size_t i;
+    json_array_foreach(servers, i, server)
+    {
+        if (strcmp(cm_json_str(server, "name"), "beta") == 0)
+            cm_json_set_str(server, "state", "removed");
+    }
+    OK(hold_begin(store(), "alpha", trust, told, &err), err);
+    assert_int_equal(json_array_size(cm_json_arr(told, "waiting")), 1);
+    assert_true(cm_json_has_str(cm_json_arr(told, "waiting"), "gamma"));
+}
+
 static void nothing_is_on_hold(void **state)
 {
     (void)state;
@@ -213,7 +232,7 @@ int main(void)
         T(ends_when_all_have_answered), T(is_remembered_over_a_restart),
         T(a_person_releases_it),        T(a_member_waits_for_its_upstream),
         T(a_manager_is_not_caught_up),  T(knows_its_backup),
-        T(nothing_is_on_hold),
+        T(nothing_is_on_hold),          T(nobody_waits_for_the_removed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

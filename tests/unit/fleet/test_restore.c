@@ -236,6 +236,153 @@ static void only_this_server_into_an_empty_place(void **state)
     assert_true(cm_path_exists(there));
 }
 
+/* ---- a whole one ---- */
+
+static struct server alpha, beta;
+
+/* A manager with a server, an order under way and a session, backed up. */
+static void back_up(bool damaged)
+{
+    struct cm_err err = CM_ERR_INIT;
+    struct config config = {0};
+    struct cs_result result;
+    manager_init(&alpha, NAME);
+    json_decref(must(
+        agent_now(&alpha, json_pack("{s:s, s:s}", "op", "trust.recovery", "recovery", f.spki))));
+    member_init(&beta, "beta", &alpha);
+    CM_AUTO_JSON sealed = must(agent_now(&alpha, json_pack("{s:s}", "op", "backup.seal")));
+    const json_t *trust = kf_trust_document(fleet_trust(beta.fleet));
+    CM_AUTO_JSON row = json_pack("{s:s}", "x", "y");
+    static const char *const tables[] = {"order", "session", "setup", "invite", "local", "steps"};
+    OK(cs_kv_put(alpha.store, "state", "trust", trust, &err), err);
+    for (size_t i = 0; i < sizeof(tables) / sizeof(tables[0]); i++)
+        OK(cs_kv_put(alpha.store, tables[i], "one", row, &err), err);
+    CM_AUTO_JSON doc =
+        signed_doc(&alpha, json_pack("{s:s, s:s, s:i, s:i}", "_id", "settings:a", "type",
+                                     "settings", "serial", 7, "renew_days", damaged ? 1112 : 20));
+    OK(cs_put(alpha.store, doc, &result, &err), err);
+    OK(cs_commit(alpha.store, &err), err);
+    CM_AUTO_STR copy = cm_asprintf("%s/copy", f.dir);
+    OK(cs_copy(alpha.store, copy, &err), err);
+    if (damaged) {
+        char *bytes = NULL;
+        size_t len = 0;
+        OK(cm_file_read(copy, 64 << 20, &bytes, &len, &err), err);
+        char *at = memmem(bytes, len, "\"renew_days\":1112", 17);
+        assert_non_null(at);
+        at[13] = '9';
+        OK(cm_file_write(copy, bytes, len, 0600, &err), err);
+        cm_free(bytes);
+    }
+    snprintf(config.state_dir, sizeof(config.state_dir), "%s", alpha.dir);
+    snprintf(config.name, sizeof(config.name), NAME);
+    snprintf(config.conf_file, sizeof(config.conf_file), "%s/certmgr.conf", alpha.dir);
+    CM_AUTO_STR tls = cm_asprintf("%s/tls", alpha.dir);
+    CM_AUTO_STR cert = cm_asprintf("%s/cert.pem", tls);
+    CM_AUTO_STR key = cm_asprintf("%s/key.pem", tls);
+    OK(cm_dir_make(tls, 0700, &err), err);
+    OK(cm_file_write(cert, "cert", 4, 0644, &err), err);
+    OK(cm_file_write(key, "key", 3, 0600, &err), err);
+    OK(cm_file_write(config.conf_file, "[server]\n", 9, 0644, &err), err);
+    CM_AUTO_JSON about = backup_about(alpha.store, NAME);
+    const struct backup_parts parts = {.config = &config,
+                                       .store_copy = copy,
+                                       .sealed_identity = cm_json_str(sealed, "sealed"),
+                                       .recovery = cm_json_str(sealed, "recovery"),
+                                       .about = about};
+    OK(backup_write(&parts, f.path, &err), err);
+}
+
+static void end_servers(void)
+{
+    server_fini(&beta);
+    server_fini(&alpha);
+}
+
+static void verify_none(void *arg, const json_t *body, bool deleted, struct cs_verdict *ret)
+{
+    (void)arg;
+    (void)body;
+    (void)deleted;
+    *ret = (struct cs_verdict){.valid = false};
+}
+
+static bool has_row(struct cs_store *store, const char *table)
+{
+    CM_AUTO_JSON row = cs_kv_get(store, table, "one");
+    return row != NULL;
+}
+
+/* The same place, as it was; but another incarnation, on hold, without what was under way. */
+static void what_is_restored(void **state)
+{
+    (void)state;
+    struct cm_err err = CM_ERR_INIT;
+    json_t *about = NULL;
+    struct cs_store *store = NULL;
+    char *text = NULL;
+    back_up(false);
+    OK(backup_restore(&f.config, f.path, f.key_file, &about, &err), err);
+    assert_true(cm_json_has_str(cm_json_arr(about, "waiting"), "beta"));
+    assert_null(json_object_get(about, "sealed_key"));
+    json_decref(about);
+    CM_AUTO_STR dir = cm_asprintf("%s/store", f.config.state_dir);
+    CM_AUTO_STR key = cm_asprintf("%s/agent/sign.key", f.config.state_dir);
+    CM_AUTO_STR old_key = cm_asprintf("%s/sign.key", alpha.config.dir);
+    CM_AUTO_STR tls = cm_asprintf("%s/tls/key.pem", f.config.state_dir);
+    char *old_text = NULL;
+    OK(cm_file_read(key, 1 << 14, &text, NULL, &err), err);
+    OK(cm_file_read(old_key, 1 << 14, &old_text, NULL, &err), err);
+    assert_string_equal(text, old_text);
+    cm_free_secret(text, strlen(text));
+    cm_free_secret(old_text, strlen(old_text));
+    struct stat st;
+    assert_int_equal(stat(key, &st), 0);
+    assert_int_equal(st.st_mode & 0777, 0600);
+    assert_int_equal(stat(tls, &st), 0);
+    assert_int_equal(st.st_mode & 0777, 0600);
+    assert_true(cm_path_exists(f.config.conf_file));
+
+    struct cs_opts opts = {.dir = dir, .policy = true, .verify = verify_none};
+    OK(cs_open(&opts, &store, &err), err);
+    assert_string_equal(cs_uuid(store), cs_uuid(alpha.store));
+    assert_string_not_equal(cs_epoch(store), cs_epoch(alpha.store));
+    CM_AUTO_JSON settings = cs_get_body(store, "settings:a");
+    assert_int_equal(cm_json_int(settings, "renew_days", 0), 20);
+    CM_AUTO_JSON hold = cs_kv_get(store, "state", "hold");
+    assert_non_null(hold);
+    assert_false(has_row(store, "order"));
+    assert_false(has_row(store, "session"));
+    assert_false(has_row(store, "setup"));
+    assert_false(has_row(store, "invite"));
+    assert_false(has_row(store, "local"));
+    assert_true(has_row(store, "steps"));
+    cs_close(store);
+    end_servers();
+}
+
+static void a_store_with_one_wrong_byte_is_not_restored(void **state)
+{
+    (void)state;
+    back_up(true);
+    refused(CM_EIO, "the store in the backup is damaged");
+    assert_false(cm_path_exists(f.config.state_dir));
+    end_servers();
+}
+
+/* Behind the end that its entries claim. */
+static void nothing_follows_the_last_entry(void **state)
+{
+    (void)state;
+    begin(NAME);
+    entry(ENTRY_END, NULL);
+    raw("more", 4);
+    OK(kf_backup_end(f.out, &f.err), f.err);
+    kf_backup_out_free(f.out);
+    close(f.fd);
+    refused(CM_EMALF, "holds more than it should");
+}
+
 int main(void)
 {
 #define T(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
@@ -245,6 +392,9 @@ int main(void)
         T(all_parts_are_there),
         T(a_damaged_store_is_not_put_in_place),
         T(only_this_server_into_an_empty_place),
+        T(what_is_restored),
+        T(a_store_with_one_wrong_byte_is_not_restored),
+        T(nothing_follows_the_last_entry),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
