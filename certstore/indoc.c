@@ -174,12 +174,37 @@ int cs_indoc_read(const json_t *doc, bool policy, struct cs_indoc *ret, struct c
     return rc;
 }
 
+json_t *cs_indoc_body(const struct cs_indoc *in)
+{
+    json_t *body = NULL;
+    if (!in->slim)
+        return json_incref(in->body);
+    /* The text was written from a value: it parses. */
+    CM_BUG_ON(cm_json_parse_lax(in->text, in->text_len, &body, NULL) < 0);
+    return body;
+}
+
 json_t *cs_indoc_whole(const struct cs_indoc *in)
 {
-    json_t *doc = in->aside ? json_copy(in->body) : json_incref(in->body);
+    CM_AUTO_JSON body = cs_indoc_body(in);
+    json_t *doc = in->aside ? json_copy(body) : json_incref(body);
     if (in->aside)
         json_object_update(doc, in->aside);
     return doc;
+}
+
+void cs_indoc_slim(struct cs_indoc *in)
+{
+    static const char *const names[] = {"_id", "type", "serial", "by", "signature"};
+    json_t *slim = json_object();
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        json_t *value = json_object_get(in->body, names[i]);
+        if (value)
+            json_object_set(slim, names[i], value);
+    }
+    json_decref(in->body);
+    in->body = slim;
+    in->slim = true;
 }
 
 void cs_indoc_examine(struct cs_indoc *in)

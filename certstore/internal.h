@@ -202,12 +202,13 @@ bool cs_index_fits(const struct cs_index_set *set, const char *id);
 struct cs_indoc {
     const char *id; /* borrowed from body */
     bool deleted;
-    json_t *body;  /* `_id` and the members without "_" */
+    json_t *body;  /* `_id` and the members without "_" (slim: not all) */
     json_t *aside; /* the others; NULL = there were none */
     char *text;    /* the body, compact */
     size_t text_len;
     struct cs_rev *path; /* newest first; path_len 0 = no `_rev` given */
     size_t path_len;
+    bool slim; /* cs_indoc_slim() was here */
     bool keep; /* in memory, when it is put: somebody here works with it */
     /* With policy, of cs_indoc_examine(). */
     bool examined;
@@ -221,8 +222,12 @@ int cs_indoc_read(const json_t *doc, bool policy, struct cs_indoc *ret, struct c
 int cs_indoc_take(json_t *take_doc, bool policy, struct cs_indoc *ret, struct cs_result *result);
 /* The document as it came (owned). */
 json_t *cs_indoc_whole(const struct cs_indoc *in);
+/* `_id` and all members without "_" (owned). */
+json_t *cs_indoc_body(const struct cs_indoc *in);
 /* Schema and index keys. */
 void cs_indoc_examine(struct cs_indoc *in);
+/* Of a body that was examined, keeps in memory what the verify port asks of a checked document. */
+void cs_indoc_slim(struct cs_indoc *in);
 /* The text of this revision is being written (bodies.c). */
 void cs_body_keep(struct cs_store *store, const struct cs_indoc *in, const struct cs_rev *rev);
 void cs_indoc_fini(struct cs_indoc *in);

@@ -59,10 +59,11 @@ static int check_serial(struct cs_store *store, const struct cs_entry *entry,
         return cs_refuse(result, CM_ECONFLICT, "older: serial %lld is below %lld",
                          (long long)serial, (long long)head->serial);
     CM_AUTO_JSON present = NULL;
+    CM_AUTO_JSON body = cs_indoc_body(in);
     int rc = cs_body_shared(store, &store->txn, in->id, &head->effective, &present, err);
     if (rc < 0)
         return cs_refuse(result, rc, "the present version cannot be read");
-    if (in->deleted == head->effective_deleted && cs_same_content(in->body, present))
+    if (in->deleted == head->effective_deleted && cs_same_content(body, present))
         return 1;
     cm_log(CM_LOG_ERROR, "certstore", in->id,
            "two signed versions have serial %lld: a restored or second manager, or an attack",
@@ -259,6 +260,12 @@ struct cs_ready *cs_ready_new(json_t *take_doc, bool policy)
     if (cs_indoc_take(take_doc, policy, &ready->in, &ready->read) == 0 && policy)
         cs_indoc_examine(&ready->in);
     return ready;
+}
+
+void cs_ready_slim(struct cs_ready *ready)
+{
+    if (ready->read.code == 0 && ready->in.examined)
+        cs_indoc_slim(&ready->in);
 }
 
 void cs_ready_free(struct cs_ready *ready)

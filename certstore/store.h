@@ -118,6 +118,9 @@ int cs_put_replicated(struct cs_store *store, const json_t *doc, const char *pee
 struct cs_ready;
 struct cs_ready *cs_ready_new(json_t *take_doc, bool policy);
 void cs_ready_free(struct cs_ready *ready); /* on any thread */
+/* Of a document whose signature was found good: what its text says once more is freed but for the
+ * members by which the verify port names and judges the signer (and its `signature` value). */
+void cs_ready_slim(struct cs_ready *ready);
 /* What is signed (borrowed): the document without CouchDB's members, or whatever it is. */
 const json_t *cs_ready_body(const struct cs_ready *ready);
 bool cs_ready_deleted(const struct cs_ready *ready);

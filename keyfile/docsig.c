@@ -198,59 +198,43 @@ int kf_doc_signer(const struct kf_trust *trust, const json_t *body, struct cm_er
     return writer_of(trust, body, err) ? 0 : CM_EDENIED;
 }
 
-int kf_doc_check_begin(const struct kf_trust *trust, const json_t *body, bool deleted,
-                       struct kf_doc_check *ret, struct cm_err *err)
+static int check_bytes(EVP_PKEY *key, const json_t *body, bool deleted, struct kf_verifier *v,
+                       struct cm_err *err)
 {
-    *ret = (struct kf_doc_check){.body = body, .deleted = deleted};
+    char *bytes = NULL;
+    size_t len = 0;
+    int rc = kf_doc_bytes(body, deleted, &bytes, &len, err);
+    if (rc < 0)
+        return rc;
+    const json_t *entry = cm_json_obj(body, "signature");
+    rc = check_value(v, key, entry, bytes, len, err);
+    cm_free(bytes);
+    return rc < 0 ? cm_wrap(err, rc, "document %.160s is not validly signed by %s",
+                            cm_json_str(body, "_id"), cm_json_str_or(entry, "by", ""))
+                  : 0;
+}
+
+int kf_doc_check(const struct kf_trust *trust, const json_t *body, bool deleted,
+                 struct kf_verifier *v, struct cm_err *err)
+{
     const struct kf_server *server = writer_of(trust, body, err);
     if (!server)
         return CM_EDENIED;
     EVP_PKEY *key =
         kf_trust_sign_key(trust, server, cm_json_str_or(cm_json_obj(body, "signature"), "key", ""));
-    if (!key || EVP_PKEY_up_ref(key) != 1)
+    if (!key)
         return cm_fail(err, CM_EDENIED, "signature key of %s is not on the curve", server->name);
-    ret->key = key;
-    return 0;
-}
-
-/* The document is only read, and no reference is taken: safe on another thread. */
-static int run_check(const struct kf_doc_check *check, struct kf_verifier *v, struct cm_err *err)
-{
-    char *bytes = NULL;
-    size_t len = 0;
-    int rc = kf_doc_bytes(check->body, check->deleted, &bytes, &len, err);
-    if (rc < 0)
-        return rc;
-    const json_t *entry = cm_json_obj(check->body, "signature");
-    rc = check_value(v, check->key, entry, bytes, len, err);
-    cm_free(bytes);
-    return rc < 0 ? cm_wrap(err, rc, "document %.160s is not validly signed by %s",
-                            cm_json_str(check->body, "_id"), cm_json_str_or(entry, "by", ""))
-                  : 0;
-}
-
-void kf_doc_check_run(struct kf_doc_check *check, struct kf_verifier *v)
-{
-    check->good = run_check(check, v, NULL) == 0;
-}
-
-void kf_doc_check_fini(struct kf_doc_check *check)
-{
-    EVP_PKEY_free(check->key);
-    *check = (struct kf_doc_check){0};
+    int rc = check_bytes(key, body, deleted, v, err);
+    if (rc < 0 && err)
+        err->code = CM_EDENIED;
+    return rc < 0 ? CM_EDENIED : 0;
 }
 
 int kf_doc_verify(const struct kf_trust *trust, const json_t *body, bool deleted,
                   struct cm_err *err)
 {
-    struct kf_doc_check check;
     struct kf_verifier once = {0};
-    int rc = kf_doc_check_begin(trust, body, deleted, &check, err);
-    if (rc == 0)
-        rc = run_check(&check, &once, err);
+    int rc = kf_doc_check(trust, body, deleted, &once, err);
     kf_verifier_fini(&once);
-    kf_doc_check_fini(&check);
-    if (rc < 0 && err)
-        err->code = CM_EDENIED;
-    return rc < 0 ? CM_EDENIED : 0;
+    return rc;
 }

@@ -27,17 +27,8 @@ int kf_doc_check_value(EVP_PKEY *key, const json_t *entry, const char *bytes, si
 EVP_PKEY *kf_trust_sign_key(const struct kf_trust *trust, const struct kf_server *server,
                             const char *key_id);
 
-/* A signature check that needs no trust root any more: begun on the loop, run on any thread while
- * nobody changes the document. */
+/* kf_doc_verify() with a verifier that serves many documents; on any thread, while nobody changes
+ * the document and the root is held. */
 struct kf_verifier;
-struct kf_doc_check {
-    EVP_PKEY *key;
-    const json_t *body; /* borrowed */
-    bool deleted;
-    bool good; /* after kf_doc_check_run() */
-};
-/* CM_EDENIED (nothing to finish) when the signer is unknown or may not write this. */
-int kf_doc_check_begin(const struct kf_trust *trust, const json_t *body, bool deleted,
-                       struct kf_doc_check *ret, struct cm_err *err);
-void kf_doc_check_run(struct kf_doc_check *check, struct kf_verifier *v);
-void kf_doc_check_fini(struct kf_doc_check *check);
+int kf_doc_check(const struct kf_trust *trust, const json_t *body, bool deleted,
+                 struct kf_verifier *v, struct cm_err *err);

@@ -32,6 +32,7 @@ struct owned {
 };
 
 struct kf_trust {
+    unsigned refs;
     json_t *doc;
     int64_t version, expires_ms;
     size_t threshold, signer_count;
@@ -289,6 +290,7 @@ int kf_trust_parse(const json_t *document, struct kf_trust **ret, struct cm_err 
     if (!json_is_object(document))
         return cm_fail(err, CM_EMALF, "a trust root is a JSON object");
     struct kf_trust *t = cm_calloc(1, sizeof(*t));
+    t->refs = 1;
     t->doc = json_deep_copy(document);
     int rc = parse_head(t, err);
     if (rc == 0)
@@ -303,9 +305,15 @@ int kf_trust_parse(const json_t *document, struct kf_trust **ret, struct cm_err 
     return 0;
 }
 
+struct kf_trust *kf_trust_ref(struct kf_trust *trust)
+{
+    trust->refs++;
+    return trust;
+}
+
 void kf_trust_free(struct kf_trust *trust)
 {
-    if (!trust)
+    if (!trust || --trust->refs > 0)
         return;
     for (size_t i = 0; i < trust->count; i++)
         for (size_t k = 0; k < KEYS; k++)

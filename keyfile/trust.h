@@ -34,7 +34,9 @@ struct kf_server {
 /* A parsed trust root; immutable.  Verification keys are parsed once and cached inside. */
 struct kf_trust;
 int kf_trust_parse(const json_t *document, struct kf_trust **ret, struct cm_err *err);
-void kf_trust_free(struct kf_trust *trust);
+/* Each holder frees once; on one thread. */
+struct kf_trust *kf_trust_ref(struct kf_trust *trust);
+void kf_trust_free(struct kf_trust *trust); /* NULL allowed */
 const json_t *kf_trust_document(const struct kf_trust *trust);
 int64_t kf_trust_version(const struct kf_trust *trust);
 int64_t kf_trust_expires_ms(const struct kf_trust *trust);

@@ -31,6 +31,12 @@ static bool put_all(struct rp_job *job, struct rp_reading *take)
 
 static void on_proved(void *arg);
 
+static const json_t *signed_at(void *arg, size_t at)
+{
+    const struct rp_reading *reading = arg;
+    return json_array_get(reading->docs, at);
+}
+
 /* Begins to check the signatures of what a reply brought; false when they are too few for that. */
 static bool begin_proof(struct rp_job *job, struct rp_reading *take)
 {
@@ -39,7 +45,11 @@ static bool begin_proof(struct rp_job *job, struct rp_reading *take)
     if (!client->prove || rp_reading_documents(take) < RP_PROVE_MIN)
         return false;
     pull->proving = take;
-    client->prove(client->prove_arg, rp_reading_signed(take), NULL, on_proved, take);
+    const struct cs_proof proof = {.count = json_array_size(rp_reading_signed(take)),
+                                   .doc = signed_at,
+                                   .done = on_proved,
+                                   .arg = take};
+    client->prove(client->prove_arg, &proof);
     return true;
 }
 

@@ -105,7 +105,7 @@ struct rp_client {
     void (*on_batch)(void *arg, size_t documents);
     void (*on_foreign)(void *arg, const char *id);
     void *arg;
-    rp_prove_fn prove;
+    cs_prove_fn prove;
     void *prove_arg;
     struct rp_job *job[2]; /* pull, push; NULL when not wanted */
 };

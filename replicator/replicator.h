@@ -9,6 +9,7 @@
 
 #include "base/net/http_client.h"
 #include "base/net/http_server.h"
+#include "certstore/proof.h"
 #include "certstore/store.h"
 
 #define RP_BATCH    500        /* documents asked for at a time */
@@ -20,15 +21,6 @@
 #define RP_GATHER_PUSH_MS 50
 #define RP_TIMEOUT_MAX    60000
 
-/* Checks the signatures of documents (an array, which the caller keeps until done) away from the
- * loop, so that the store's verify port knows the verdicts inside done.  also (NULL = nothing):
- * what else is to be done away from the loop with each, also(arg, its place in the array) on any
- * thread after its signature was checked; it alone may change that document, but not its
- * `signature`, and until done nothing else may.  done(arg) is called exactly once, never from
- * inside; also when prove_arg has ended meanwhile. */
-typedef void (*rp_also_fn)(void *arg, size_t at);
-typedef void (*rp_prove_fn)(void *prove_arg, const json_t *docs, rp_also_fn also, cm_fn done,
-                            void *arg);
 #define RP_PROVE_MIN 8 /* fewer documents are verified as they are put */
 
 /* ---- server side ---- */
@@ -50,7 +42,7 @@ struct rp_server_opts {
      * taken from it then), and it has done so (in the open batch).  May be NULL. */
     bool (*wants_back)(void *arg, const char *peer);
     void (*gave_back)(void *arg, const char *peer);
-    rp_prove_fn prove; /* NULL: the store verifies each document as it is put */
+    cs_prove_fn prove; /* NULL: the store verifies each document as it is put */
     void *prove_arg;
 };
 struct rp_server;
@@ -92,7 +84,7 @@ struct rp_client_opts {
      * validly signed and newer than ours.  May be NULL. */
     void (*on_foreign)(void *arg, const char *id);
     void *arg;
-    rp_prove_fn prove; /* NULL: the store verifies each document as it is put */
+    cs_prove_fn prove; /* NULL: the store verifies each document as it is put */
     void *prove_arg;
 };
 struct rp_client;

@@ -74,6 +74,14 @@ void rp_store_failed(struct rp_req *req, const struct cm_err *err)
     rp_reply(req, 500, store_error_body(err));
 }
 
+void rp_bad_json(struct rp_req *req, const struct cm_err *err)
+{
+    char reason[REASON_MAX];
+    cm_err_line(err, reason, sizeof(reason));
+    cm_utf8_trim(reason);
+    rp_bad_request(req, reason);
+}
+
 json_t *rp_body(struct rp_req *req)
 {
     struct cm_err err = CM_ERR_INIT;
@@ -83,10 +91,10 @@ json_t *rp_body(struct rp_req *req)
         return NULL;
     }
     if (cm_json_parse_lax(req->http->body, req->http->body_len, &body, &err) < 0) {
-        char reason[REASON_MAX];
-        cm_err_line(&err, reason, sizeof(reason));
-        cm_utf8_trim(reason);
-        rp_bad_request(req, req->http->body_len == 0 ? "invalid UTF-8 JSON" : reason);
+        if (req->http->body_len == 0)
+            rp_bad_request(req, "invalid UTF-8 JSON");
+        else
+            rp_bad_json(req, &err);
     } else if (!json_is_object(body)) {
         json_decref(body);
         body = NULL;

@@ -2,8 +2,9 @@
  * Inside of the replication server: what its routes share.
  *
  * serve.c finds the route; serve_db.c, serve_docs.c, serve_local.c, serve_edit.c, serve_bulk.c,
- * serve_bulk_get.c, serve_changes.c, serve_all_docs.c and serve_admin.c are the routes; reply.c
- * writes answers; stream.h carries long answers and parked feeds.
+ * serve_bulk_get.c, serve_changes.c, serve_all_docs.c and serve_admin.c are the routes; posted.c
+ * takes the many documents of one _bulk_docs; reply.c writes answers; stream.h carries long answers
+ * and parked feeds.
  */
 #pragma once
 
@@ -27,7 +28,7 @@ struct rp_server {
     void *arg;
     bool (*wants_back)(void *arg, const char *peer);
     void (*gave_back)(void *arg, const char *peer);
-    rp_prove_fn prove;
+    cs_prove_fn prove;
     void *prove_arg;
     json_t *seen;              /* peer name -> {since, at: ms since the boot: clocks are set} */
     struct rp_stream *streams; /* all running or parked */
@@ -61,6 +62,8 @@ void rp_store_failed(struct rp_req *req, const struct cm_err *err);
 void rp_reply_durable(struct rp_req *req, int status, json_t *take);
 /* The body as a JSON object (fractions allowed: lab documents have them).  NULL = answered. */
 json_t *rp_body(struct rp_req *req);
+/* 400: what cm_json_parse_lax() said. */
+void rp_bad_json(struct rp_req *req, const struct cm_err *err);
 /* A stream's or reply's content type and headers. */
 #define RP_JSON "application/json"
 void rp_common_headers(struct http_exchange *ex);
@@ -114,6 +117,23 @@ json_t *rp_refusal(const char *id, const char *rev, const char *error, const cha
 #define RP_NO_LOCAL "Invalid _local document id."
 /* Why a replicated document without a revision is refused. */
 #define RP_NO_REV "When `new_edits: false`, the document needs `_rev` or `_revisions` specified"
+/* A document of a _bulk_docs without edits. */
+struct rp_posted_doc {
+    const json_t *body;
+    const char *id, *rev;   /* id never NULL; rev NULL = there is none */
+    struct cs_ready *ready; /* it was read ahead, and body was taken apart; or NULL */
+};
+struct rp_posted_doc rp_posted_doc(const json_t *doc);
+/* Puts it; a refusal is appended to rows.  Negative only when the store failed. */
+int rp_put_posted(struct rp_req *req, const struct rp_posted_doc *doc, json_t *rows,
+                  struct cm_err *err);
+/* Without a revision there is nothing to merge: the client is broken, not the document. */
+bool rp_has_rev(const json_t *doc);
+void rp_lacks_rev(struct rp_req *req);
+/* posted.c: takes the request when it brings many documents whose signatures are to be checked,
+ * from its text or (written in an unusual way) from what was read of it. */
+bool rp_posted_start(struct rp_req *req);
+bool rp_posted_start_parsed(struct rp_req *req, const json_t *docs);
 /* Are the members of a document that is to be edited well-formed?  False when answered. */
 bool rp_edit_ok(struct rp_req *req, const json_t *doc);
 /* Edits one document interactively; *ret_row (owned) = {ok,id,rev} or a refusal; returns the HTTP

@@ -102,12 +102,6 @@ json_t *rp_refusal(const char *id, const char *rev, const char *error, const cha
     return row;
 }
 
-/* A document that a worker thread has read while it was there for its signature. */
-struct posted_doc {
-    struct cs_ready *ready;
-    const char *id, *rev; /* live in it */
-};
-
 /* Why the client may not write this document at all, or NULL. */
 static const char *write_refusal(const struct rp_req *req, const char *id)
 {
@@ -120,51 +114,60 @@ static const char *write_refusal(const struct rp_req *req, const char *id)
     return NULL;
 }
 
-/* One replicated document; *ret_row (owned) = its refusal, NULL when it was taken.  read NULL: it
- * has not been read ahead. */
-static int put_one(struct rp_req *req, const json_t *doc, const struct posted_doc *read,
-                   json_t **ret_row, struct cm_err *err)
+int rp_put_posted(struct rp_req *req, const struct rp_posted_doc *doc, json_t *rows,
+                  struct cm_err *err)
 {
     const struct rp_server *server = req->server;
-    const char *id = read ? read->id : cm_json_str_or(doc, "_id", "");
-    const char *rev = read ? read->rev : cm_json_str(doc, "_rev");
-    const char *refusal = write_refusal(req, id), *peer = server->lab ? "lab" : req->peer;
-    if (refusal) {
-        *ret_row = rp_refusal(id, rev, "forbidden", refusal);
-        return 0;
-    }
+    const char *refusal = write_refusal(req, doc->id), *peer = server->lab ? "lab" : req->peer;
     struct cs_result res = {0};
-    int rc = read ? cs_put_ready(server->store, read->ready, peer, &res, err)
-                  : cs_put_replicated(server->store, doc, peer, &res, err);
-    if (rc == 0 && res.code != 0)
-        *ret_row =
-            rp_refusal(id, rev, "forbidden", res.reason[0] ? res.reason : cm_code_name(res.code));
+    int rc = 0;
+    if (!refusal) {
+        rc = doc->ready ? cs_put_ready(server->store, doc->ready, peer, &res, err)
+                        : cs_put_replicated(server->store, doc->body, peer, &res, err);
+        if (rc == 0 && res.code != 0)
+            refusal = res.reason[0] ? res.reason : cm_code_name(res.code);
+    }
+    if (refusal)
+        json_array_append_new(rows, rp_refusal(doc->id, doc->rev, "forbidden", refusal));
     return rc;
 }
 
-/* Without a revision there is nothing to merge: the client is broken, not the document. */
+struct rp_posted_doc rp_posted_doc(const json_t *doc)
+{
+    return (struct rp_posted_doc){
+        .body = doc, .id = cm_json_str_or(doc, "_id", ""), .rev = cm_json_str(doc, "_rev")};
+}
+
+bool rp_has_rev(const json_t *doc)
+{
+    return cm_json_str(doc, "_rev") || cm_json_obj(doc, "_revisions");
+}
+
 static bool all_have_revs(const json_t *docs)
 {
-    for (size_t i = 0; i < json_array_size(docs); i++) {
-        const json_t *doc = json_array_get(docs, i);
-        if (!cm_json_str(doc, "_rev") && !cm_json_obj(doc, "_revisions"))
+    for (size_t i = 0; i < json_array_size(docs); i++)
+        if (!rp_has_rev(json_array_get(docs, i)))
             return false;
-    }
     return true;
 }
 
-/* read NULL: none of them has been read ahead (the lab's edits never are). */
-static int put_each(struct rp_req *req, const json_t *docs, const struct posted_doc *read,
-                    bool new_edits, json_t *rows, struct cm_err *err)
+void rp_lacks_rev(struct rp_req *req)
+{
+    rp_bad_request(req, RP_NO_REV);
+}
+
+static int put_each(struct rp_req *req, const json_t *docs, bool new_edits, json_t *rows,
+                    struct cm_err *err)
 {
     int rc = 0;
     for (size_t i = 0; i < json_array_size(docs) && rc >= 0; i++) {
-        json_t *row = NULL;
         const json_t *doc = json_array_get(docs, i);
+        const struct rp_posted_doc posted = rp_posted_doc(doc);
+        json_t *row = NULL;
         if (new_edits)
             rc = rp_edit(req->server, doc, &row, err);
         else
-            rc = put_one(req, doc, read ? &read[i] : NULL, &row, err);
+            rc = rp_put_posted(req, &posted, rows, err);
         if (row)
             json_array_append_new(rows, row);
     }
@@ -185,96 +188,27 @@ static bool envelope_ok(struct rp_req *req, const json_t *docs, bool new_edits)
         rp_error(req, 403, "forbidden",
                  "documents are signed: they are written by certmgr, not edited here");
     else if (!new_edits && !all_have_revs(docs))
-        rp_bad_request(req, "When `new_edits: false`, the document needs `_rev` or `_revisions` "
-                            "specified");
+        rp_lacks_rev(req);
     else
         return true;
     return false;
 }
 
-static void put_and_reply(struct rp_req *req, const json_t *docs, const struct posted_doc *read,
-                          bool new_edits)
+static void put_and_reply(struct rp_req *req, const json_t *docs, bool new_edits)
 {
     struct cm_err err = CM_ERR_INIT;
     CM_AUTO_JSON rows = json_array();
-    if (put_each(req, docs, read, new_edits, rows, &err) < 0)
+    if (put_each(req, docs, new_edits, rows, &err) < 0)
         rp_store_failed(req, &err);
     else
         rp_reply_durable(req, 201, json_incref(rows));
     cm_err_fini(&err);
 }
 
-/* Documents with worker threads, which check their signatures and read them. */
-struct posted {
-    struct rp_server *server;
-    struct http_exchange *ex; /* NULL: the client went away, or the server has ended */
-    struct cm_loop *loop;
-    bool policy;
-    json_t *docs;
-    struct posted_doc *doc; /* one for each */
-};
-
-static void on_gone(void *arg)
-{
-    struct posted *posted = arg;
-    posted->ex = NULL;
-}
-
-/* On a worker thread. */
-static void read_one(void *arg, size_t at)
-{
-    struct posted *posted = arg;
-    json_t *doc = json_array_get(posted->docs, at);
-    posted->doc[at].ready = cs_ready_new(json_incref(doc), posted->policy);
-}
-
-/* On a worker thread: hundreds of small values for each document. */
-static void free_posted(void *arg)
-{
-    struct posted *posted = arg;
-    for (size_t i = 0; i < json_array_size(posted->docs); i++)
-        if (posted->doc[i].ready)
-            cs_ready_free(posted->doc[i].ready);
-    cm_free(posted->doc);
-    json_decref(posted->docs);
-    cm_free(posted);
-}
-
-static void freed(void *arg)
-{
-    (void)arg;
-}
-
-static void on_proved(void *arg)
-{
-    struct posted *posted = arg;
-    struct rp_req req;
-    if (posted->ex && rp_resume(posted->server, posted->ex, &req))
-        put_and_reply(&req, posted->docs, posted->doc, false);
-    cm_loop_work(posted->loop, free_posted, freed, posted);
-}
-
-static void prove(struct rp_req *req, json_t *docs)
-{
-    struct rp_server *server = req->server;
-    struct posted *posted = cm_malloc(sizeof(*posted));
-    *posted = (struct posted){.server = server,
-                              .ex = req->ex,
-                              .loop = server->loop,
-                              .policy = !server->lab,
-                              .docs = json_incref(docs),
-                              .doc = cm_calloc(json_array_size(docs), sizeof(*posted->doc))};
-    for (size_t i = 0; i < json_array_size(docs); i++) {
-        const json_t *doc = json_array_get(docs, i);
-        posted->doc[i].id = cm_json_str_or(doc, "_id", "");
-        posted->doc[i].rev = cm_json_str(doc, "_rev");
-    }
-    http_ex_on_close(req->ex, on_gone, posted);
-    server->prove(server->prove_arg, docs, read_one, on_proved, posted);
-}
-
 void rp_serve_bulk_docs(struct rp_req *req)
 {
+    if (rp_posted_start(req))
+        return;
     CM_AUTO_JSON body = rp_body(req);
     if (!body)
         return;
@@ -295,8 +229,7 @@ void rp_serve_bulk_docs(struct rp_req *req)
         if (new_edits && !rp_edit_ok(req, doc)) /* as CouchDB: none of the batch is taken */
             return;
     }
-    if (req->server->prove && !new_edits && json_array_size(docs) >= RP_PROVE_MIN)
-        prove(req, docs);
-    else
-        put_and_reply(req, docs, NULL, new_edits);
+    bool many = !new_edits && json_array_size(docs) >= RP_PROVE_MIN;
+    if (!many || !rp_posted_start_parsed(req, docs))
+        put_and_reply(req, docs, new_edits);
 }

@@ -17,6 +17,18 @@ int cm_json_parse(const char *text, size_t len, json_t **ret, struct cm_err *err
 int cm_json_parse_lax(const char *text, size_t len, json_t **ret,
                       struct cm_err *err); /* reals ok */
 
+/* Takes the text of one object apart without reading all of it: the values of its array member
+ * `list` as texts inside of `text` (*ret, owned: cm_free) and its other members (*ret_rest, owned).
+ * True promises: when cm_json_parse_lax() takes each of these texts, it takes the whole, and the
+ * other way round.  False (nothing is returned) when that is not certain or there are more than
+ * max. */
+struct cm_json_span {
+    const char *at;
+    size_t len;
+};
+bool cm_json_split(const char *text, size_t len, const char *list, size_t max,
+                   struct cm_json_span **ret, size_t *ret_count, json_t **ret_rest);
+
 /* Getters: NULL / fallback when absent or of another type; borrowed results. */
 const char *cm_json_str(const json_t *obj, const char *key);
 const char *cm_json_str_or(const json_t *obj, const char *key, const char *fallback);

@@ -7,6 +7,7 @@
 
 #include "base/core/json.h"
 #include "base/core/json_text.h"
+#include "base/core/mem.h"
 #include "base/core/utf8.h"
 
 #define DIGITS_MAX 16 /* of 2^53-1 */
@@ -365,4 +366,144 @@ json_t *cm_json_read(const char *text, size_t len)
     }
     cm_buf_fini(&in.text);
     return v;
+}
+
+/* ---- taking apart ------------------------------------------------------------------------- */
+
+/* Behind the opening quote; what is inside, the value's own reader judges. */
+static bool skip_string(struct reader *in)
+{
+    bool high = false;
+    for (;;) {
+        in->at += cm_json_plain(in->at, (size_t)(in->end - in->at), &high);
+        if (in->at == in->end)
+            return false;
+        char c = *in->at++;
+        if (c == '"')
+            return true;
+        if (c != '\\' || in->at == in->end)
+            return false;
+        in->at++;
+    }
+}
+
+/* From an opening bracket to the one that closes it, as many levels as are allowed here. */
+static bool skip_inner(struct reader *in)
+{
+    unsigned outer = in->depth;
+    do {
+        if (in->at == in->end)
+            return false;
+        char c = *in->at++;
+        if (c == '"' && !skip_string(in))
+            return false;
+        in->depth += c == '{' || c == '[';
+        in->depth -= c == '}' || c == ']';
+        if (in->depth > CM_JSON_DEPTH_MAX)
+            return false;
+    } while (in->depth > outer);
+    return true;
+}
+
+/* The text of the next value, which need not be one. */
+static bool skip_value(struct reader *in, struct cm_json_span *ret)
+{
+    skip_blanks(in);
+    ret->at = in->at;
+    if (in->at < in->end && (*in->at == '{' || *in->at == '[')) {
+        if (!skip_inner(in))
+            return false;
+    } else if (in->at < in->end && *in->at == '"') {
+        in->at++;
+        if (!skip_string(in))
+            return false;
+    } else {
+        while (in->at < in->end && !strchr(",]} \n\t\r", *in->at)) /* a NUL ends it, too */
+            in->at++;
+    }
+    ret->len = (size_t)(in->at - ret->at);
+    return ret->len > 0;
+}
+
+struct spans {
+    struct cm_json_span *span;
+    size_t count, size, max;
+    bool there;
+};
+
+static bool split_list(struct reader *in, struct spans *out)
+{
+    if (out->there || !take(in, '['))
+        return false;
+    out->there = true;
+    in->depth++;
+    if (!take(in, ']')) {
+        do {
+            if (out->count == out->max)
+                return false;
+            if (out->count == out->size) {
+                out->size = out->size ? 2 * out->size : 64;
+                out->span = cm_realloc(out->span, out->size * sizeof(*out->span));
+            }
+            if (!skip_value(in, &out->span[out->count++]))
+                return false;
+        } while (take(in, ','));
+        if (!take(in, ']'))
+            return false;
+    }
+    in->depth--;
+    return true;
+}
+
+static bool split_member(struct reader *in, const char *list, struct spans *out, json_t *rest)
+{
+    struct cm_json_span value;
+    bool high = false;
+    if (!take(in, '"'))
+        return false;
+    const char *key = in->at;
+    size_t len = cm_json_plain(key, (size_t)(in->end - key), &high);
+    in->at += len;
+    if (high || !take(in, '"') || key[len] != '"' || !take(in, ':'))
+        return false;
+    if (len == strlen(list) && memcmp(key, list, len) == 0)
+        return split_list(in, out);
+    json_t *v = skip_value(in, &value) ? cm_json_read(value.at, value.len) : NULL;
+    size_t before = json_object_size(rest);
+    return v && json_object_setn_new_nocheck(rest, key, len, v) == 0 &&
+           json_object_size(rest) == before + 1;
+}
+
+static bool split_members(struct reader *in, const char *list, struct spans *out, json_t *rest)
+{
+    if (!take(in, '{'))
+        return false;
+    in->depth++;
+    do {
+        if (!split_member(in, list, out, rest))
+            return false;
+    } while (take(in, ','));
+    bool closed = take(in, '}');
+    skip_blanks(in);
+    return closed && in->at == in->end && out->there;
+}
+
+bool cm_json_split(const char *text, size_t len, const char *list, size_t max,
+                   struct cm_json_span **ret, size_t *ret_count, json_t **ret_rest)
+{
+    struct reader in = {.at = text, .end = text + len};
+    struct spans out = {.max = max};
+    json_t *rest = json_object();
+    *ret = NULL;
+    *ret_count = 0;
+    *ret_rest = NULL;
+    if (!split_members(&in, list, &out, rest)) {
+        cm_free(out.span);
+        json_decref(rest);
+        return false;
+    }
+    *ret = out.span;
+    *ret_count = out.count;
+    *ret_rest = rest;
+    return true;
 }

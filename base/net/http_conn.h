@@ -114,6 +114,7 @@ struct http_exchange {
     struct http_conn *conn;
     struct http_request req;
     struct cm_buf body;
+    size_t taken;          /* length of a body that the handler took over */
     struct cm_buf headers; /* "Name: value" CRLF … of the reply */
     cm_fn close_fn;
     void *close_arg;

@@ -36,7 +36,7 @@ struct http_exchange *http_ex_new(struct http_conn *conn)
 
 static void free_exchange(struct http_exchange *ex)
 {
-    ex->conn->listener->body_bytes -= ex->body.len;
+    ex->conn->listener->body_bytes -= ex->body.len + ex->taken;
     http_head_fini(&ex->req.head);
     cm_wipe(ex->body.data, ex->body.len); /* passwords, keys */
     cm_buf_fini(&ex->body);
@@ -55,6 +55,14 @@ void http_ex_vanish(struct http_exchange *ex)
 const struct http_request *http_ex_request(const struct http_exchange *ex)
 {
     return &ex->req;
+}
+
+char *http_ex_take_body(struct http_exchange *ex, size_t *ret_len)
+{
+    ex->taken += ex->body.len; /* the memory is still in use */
+    ex->req.body = "";
+    ex->req.body_len = 0;
+    return cm_buf_take(&ex->body, ret_len);
 }
 
 void http_ex_on_drain(struct http_exchange *ex, cm_fn fn, void *arg)
@@ -252,7 +260,7 @@ void http_ex_refuse(struct http_conn *conn, int status, const char *why)
     CM_AUTO_STR body = why == NULL ? cm_asprintf("%d %s\n", status, text)
                                    : cm_asprintf("%d %s: %s\n", status, text, why);
     /* Without a parsed head, or with a body on its way, the next request cannot be found. */
-    if ((size_t)ex->req.head.content_length > ex->body.len)
+    if ((size_t)ex->req.head.content_length > ex->body.len + ex->taken)
         conn->close_after = true;
     if (status == 401)
         http_ex_header(ex, "WWW-Authenticate", "Bearer realm=\"certmgr\"");

@@ -76,6 +76,9 @@ void http_listener_free(struct http_listener *listener);
 size_t http_listener_connections(const struct http_listener *listener);
 
 const struct http_request *http_ex_request(const struct http_exchange *ex);
+/* Hands the body over (cm_free; NUL-terminated): for a handler that goes on with it after the
+ * client may have vanished.  The request has none any more. */
+char *http_ex_take_body(struct http_exchange *ex, size_t *ret_len);
 /* Adds a reply header; name and value are copied.  A malformed name or a control byte in the value
  * is a bug of the caller: logged, the header is left out.  Framing headers are the server's own;
  * "Connection: close" ends the connection after this reply. */

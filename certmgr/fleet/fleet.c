@@ -83,7 +83,7 @@ void fleet_verify(void *arg, const json_t *body, bool deleted, struct cs_verdict
     } else if (fleet->fresh != NULL && json_object_get(body, "signature") == fleet->fresh)
         rv = kf_doc_signer(fleet->trust, body, &err); /* our own agent made it a moment ago */
     else if (fleet_is_proven(fleet, body, deleted))
-        rv = kf_doc_signer(fleet->trust, body, &err);
+        rv = fleet_proof_is_old(fleet) ? kf_doc_signer(fleet->trust, body, &err) : 0;
     else
         rv = kf_doc_verify(fleet->trust, body, deleted, &err);
     if (rv == 0 && !fleet->again)

@@ -6,6 +6,7 @@
 
 #include "base/net/http_server.h"
 #include "base/net/loop.h"
+#include "certstore/proof.h"
 #include "certstore/store.h"
 #include "keyfile/port.h"
 #include "keyfile/trust.h"
@@ -27,12 +28,10 @@ void fleet_free(struct fleet *fleet);
 /* Ports of the store (arg = struct fleet *). */
 void fleet_verify(void *fleet, const json_t *body, bool deleted, struct cs_verdict *ret);
 void fleet_sign(void *fleet, json_t *take_body, bool deleted, cs_signed_fn done, void *done_arg);
-/* Checks the signatures of many documents (an array, which the caller keeps) on worker threads,
- * then calls done(arg): inside of it fleet_verify() knows the verdicts and judges only the rest
- * (signer, role, expiry).  also (or NULL), and all the rest, as rp_prove_fn of
- * replicator/replicator.h has it.  done is called exactly once, also after fleet_free(). */
-void fleet_prove(void *fleet, const json_t *docs, void (*also)(void *arg, size_t at), cm_fn done,
-                 void *arg);
+/* cs_prove_fn on worker threads, by the trust root of this moment.  Inside of done fleet_verify()
+ * knows the verdicts and judges only the rest (signer, role, expiry) by the one of then.  done is
+ * called also after fleet_free(). */
+void fleet_prove(void *fleet, const struct cs_proof *proof);
 /* Joins fleet and store: follows trust:root changes (agent trust.update, quarantine retry,
  * verdicts decided anew when a signer is gone or back), renews the trust root daily on the manager.
  * on_change(arg) after each new trust root. */

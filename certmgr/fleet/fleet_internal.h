@@ -68,5 +68,7 @@ json_t *fleet_chain(const struct fleet *fleet, int64_t from);
 /* ---- prove.c ---- */
 /* Was this very signature, of a document that is being put right now, found good? */
 bool fleet_is_proven(const struct fleet *fleet, const json_t *body, bool deleted);
+/* … by a trust root before this one: its signer may be gone by now. */
+bool fleet_proof_is_old(const struct fleet *fleet);
 /* The checks that run go on without the fleet. */
 void fleet_proofs_close(struct fleet *fleet);

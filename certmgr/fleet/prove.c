@@ -1,12 +1,11 @@
 /*
  * Checking the signatures of many documents on worker threads, ahead of the store.
  *
- * The loop finds the key; a worker makes the signed bytes from the document, which it only reads
- * and nobody changes meanwhile, and verifies them.  A verdict is bound to the signature value in
- * memory that was checked, which lives as long as the verdict, and to the key that was used:
- * whether the trust root of that moment still names it, fleet_verify() asks anew.
- *
- * While a document is at hand there, the worker does what else the caller has to do with it (also).
+ * A worker gets a document (often makes it from text just then), verifies it by the trust root of
+ * the moment in which the check began, and hands it back while it is still in that processor's
+ * cache.  A verdict is bound to the signature value in memory that was checked, which lives as
+ * long as the verdict, and to the key that was used: whether the trust root of today still names
+ * it, fleet_verify() asks anew.
  */
 #include "base/core/json.h"
 #include "base/core/mem.h"
@@ -14,11 +13,11 @@
 #include "keyfile/docsig.h"
 #include "keyfile/sig.h"
 
-#define SHARE_DOCS 64 /* of one worker thread at a time */
+#define SHARE_DOCS 32 /* of one worker thread at a time */
 
-struct proved {
-    struct kf_doc_check check; /* its key NULL: there is nothing to check */
-    const json_t *signature;   /* lives in docs */
+struct verdict {
+    const json_t *signature; /* of the document; NULL: there is nothing to say */
+    bool good, deleted;
 };
 
 struct share {
@@ -28,16 +27,13 @@ struct share {
 
 struct fleet_proof {
     struct fleet_proof *next;
-    struct fleet *fleet;   /* NULL: it has ended */
-    const json_t *docs;    /* the caller's */
-    struct proved *proved; /* one for each document */
-    size_t count;
-    size_t at; /* documents are put in the order in which they came */
+    struct fleet *fleet; /* NULL: it has ended */
+    struct kf_trust *trust;
+    struct cs_proof docs;
+    struct verdict *verdict; /* one for each document */
+    size_t at;               /* documents are put in the order in which they came */
     struct share *share;
-    size_t running;                     /* shares */
-    void (*also)(void *arg, size_t at); /* or NULL */
-    cm_fn done;
-    void *arg;
+    size_t running; /* shares */
 };
 
 static void unlink_proof(struct fleet_proof *proof)
@@ -52,25 +48,34 @@ static void unlink_proof(struct fleet_proof *proof)
 
 static void free_proof(struct fleet_proof *proof)
 {
-    for (size_t i = 0; i < proof->count; i++)
-        kf_doc_check_fini(&proof->proved[i].check);
-    cm_free(proof->proved);
+    kf_trust_free(proof->trust);
+    cm_free(proof->verdict);
     cm_free(proof->share);
     cm_free(proof);
+}
+
+/* What kf_doc_verify() would refuse anyway is left to it, and so is the trust root. */
+static void check(const struct fleet_proof *proof, size_t at, struct kf_verifier *verifier)
+{
+    const struct cs_proof *docs = &proof->docs;
+    const json_t *doc = docs->doc(docs->arg, at);
+    struct verdict *v = &proof->verdict[at];
+    if (doc != NULL) {
+        v->deleted = cm_json_bool(doc, "_deleted", false);
+        v->good = kf_doc_check(proof->trust, doc, v->deleted, verifier, NULL) == 0;
+        v->signature = v->good ? json_object_get(doc, "signature") : NULL;
+    }
+    if (docs->also != NULL)
+        docs->also(docs->arg, at, v->good);
 }
 
 /* On a worker thread. */
 static void run_share(void *arg)
 {
     const struct share *share = arg;
-    const struct fleet_proof *proof = share->proof;
     struct kf_verifier verifier = {0};
-    for (size_t i = share->from; i < share->to; i++) {
-        if (proof->proved[i].check.key != NULL)
-            kf_doc_check_run(&proof->proved[i].check, &verifier);
-        if (proof->also != NULL)
-            proof->also(proof->arg, i);
-    }
+    for (size_t i = share->from; i < share->to; i++)
+        check(share->proof, i, &verifier);
     kf_verifier_fini(&verifier);
 }
 
@@ -84,50 +89,29 @@ static void share_done(void *arg)
     unlink_proof(proof);
     if (fleet != NULL)
         fleet->proven = proof;
-    proof->done(proof->arg);
+    proof->docs.done(proof->docs.arg);
     if (fleet != NULL)
         fleet->proven = NULL;
     free_proof(proof);
 }
 
-/* What kf_doc_verify() would refuse anyway is left to it, and so is the trust root. */
-static void begin(struct fleet_proof *proof)
-{
-    size_t i;
-    json_t *doc;
-    proof->count = json_array_size(proof->docs);
-    proof->proved = cm_calloc(proof->count + 1, sizeof(*proof->proved));
-    json_array_foreach(proof->docs, i, doc)
-    {
-        struct proved *p = &proof->proved[i];
-        bool deleted = cm_json_bool(doc, "_deleted", false);
-        if (kf_doc_check_begin(proof->fleet->trust, doc, deleted, &p->check, NULL) == 0)
-            p->signature = json_object_get(doc, "signature");
-        else
-            p->check = (struct kf_doc_check){0};
-    }
-}
-
-void fleet_prove(void *prove_arg, const json_t *docs, void (*also)(void *arg, size_t at),
-                 cm_fn done, void *arg)
+void fleet_prove(void *prove_arg, const struct cs_proof *docs)
 {
     struct fleet *fleet = prove_arg;
     struct fleet_proof *proof = cm_calloc(1, sizeof(*proof));
+    size_t shares = docs->count / SHARE_DOCS + 1;
     *proof = (struct fleet_proof){.fleet = fleet,
                                   .next = fleet->proofs,
-                                  .docs = docs,
-                                  .also = also,
-                                  .done = done,
-                                  .arg = arg};
+                                  .trust = kf_trust_ref(fleet->trust),
+                                  .docs = *docs,
+                                  .verdict = cm_calloc(docs->count + 1, sizeof(*proof->verdict)),
+                                  .share = cm_calloc(shares, sizeof(*proof->share)),
+                                  .running = shares};
     fleet->proofs = proof;
-    begin(proof);
-    size_t shares = proof->count / SHARE_DOCS + 1;
-    proof->share = cm_calloc(shares, sizeof(*proof->share));
-    proof->running = shares;
     for (size_t i = 0; i < shares; i++) {
         size_t from = i * SHARE_DOCS, to = from + SHARE_DOCS;
-        proof->share[i] = (struct share){
-            .proof = proof, .from = from, .to = to < proof->count ? to : proof->count};
+        proof->share[i] =
+            (struct share){.proof = proof, .from = from, .to = to < docs->count ? to : docs->count};
         cm_loop_work(fleet->loop, run_share, share_done, &proof->share[i]);
     }
 }
@@ -138,15 +122,20 @@ bool fleet_is_proven(const struct fleet *fleet, const json_t *body, bool deleted
     const json_t *signature = json_object_get(body, "signature");
     if (proof == NULL || signature == NULL)
         return false;
-    for (size_t n = 0; n < proof->count; n++) {
-        size_t i = (proof->at + n) % proof->count;
-        const struct proved *p = &proof->proved[i];
-        if (p->signature != signature)
+    for (size_t n = 0; n < proof->docs.count; n++) {
+        size_t i = (proof->at + n) % proof->docs.count;
+        const struct verdict *v = &proof->verdict[i];
+        if (v->signature != signature)
             continue;
         proof->at = i + 1;
-        return p->check.good && p->check.deleted == deleted;
+        return v->good && v->deleted == deleted;
     }
     return false;
+}
+
+bool fleet_proof_is_old(const struct fleet *fleet)
+{
+    return fleet->proven->trust != fleet->trust;
 }
 
 void fleet_proofs_close(struct fleet *fleet)

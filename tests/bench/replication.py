@@ -6,6 +6,7 @@ import argparse
 import base64
 import http.client
 import json
+import multiprocessing
 import os
 import shutil
 import socket
@@ -28,6 +29,7 @@ BATCH = 500
 FEEDS = 1000
 FLEETS = (100, 1000, 3000)  # servers whose feeds are parked when news comes
 NEWS = 10
+CLIENTS = (1, 4)  # that post at the same time, each one request after the other
 IDLE_S = 10
 LATENCY_DOCS = 100
 LATENCY_EVERY_MS = 60
@@ -216,14 +218,8 @@ class Bench:
 
     def section_bulk(self):
         section = f"_bulk_docs of {BATCH} documents of 4 KB"
-        directory = self.directory / "fleet-bulk"
-        shutil.rmtree(directory, ignore_errors=True)
-        self.tool("fill", directory, 1)
-        context = client_tls(directory, "source")
-        with self.serve(directory) as server:
-            connection = http.client.HTTPSConnection(ADDRESS, PORT, timeout=PATIENCE_S, context=context)
-            self.post_all(section, "ours, signed, mutual TLS", server, connection,
-                          self.bodies(directory, DOCS), "certstore")
+        for clients in CLIENTS:
+            self.post_signed(section, clients)
         bodies = plain_bodies(DOCS)
         lab = self.directory / "lab"
         shutil.rmtree(lab, ignore_errors=True)
@@ -240,12 +236,34 @@ class Bench:
             self.post_all(section, "npm pouchdb-express-router, unsigned", server, connection,
                           bodies, "db")
 
+    def post_signed(self, section, clients):
+        directory = self.directory / "fleet-bulk"
+        shutil.rmtree(directory, ignore_errors=True)
+        self.tool("fill", directory, 1)
+        bodies = self.bodies(directory, DOCS)
+        with self.serve(directory) as server:
+            start = multiprocessing.Barrier(clients + 1)
+            running = [multiprocessing.Process(target=posting_client,
+                                               args=(directory, bodies[i::clients], start))
+                       for i in range(clients)]
+            for client in running:
+                client.start()
+            start.wait(PATIENCE_S)
+            cpu, begun = server.cpu(), time.monotonic()
+            for client in running:
+                client.join(PATIENCE_S)
+            wall, memory = time.monotonic() - begun, Memory({"server": [server.process.pid]})
+            memory.look()
+            if any(client.exitcode != 0 for client in running):
+                raise RuntimeError("a client failed")
+            who = "one client" if clients == 1 else f"{clients} clients at once"
+            self.note(section, f"ours, signed, mutual TLS, {who}", wall=wall, rate=DOCS / wall,
+                      source_us=1e6 * (server.cpu() - cpu) / DOCS, rss=memory.rss["server"])
+
     def post_all(self, section, who, server, connection, bodies, db):
         cpu, begun = server.cpu(), time.monotonic()
         for body in bodies:
-            rows = post(connection, "POST", f"/{db}/_bulk_docs", body)
-            if any("error" in row for row in rows):
-                raise RuntimeError(f"{who}: {[r for r in rows if 'error' in r][:3]}")
+            refuse_nothing(post(connection, "POST", f"/{db}/_bulk_docs", body))
         wall = time.monotonic() - begun
         connection.close()
         self.note(section, who, wall=wall, rate=DOCS / wall,
@@ -302,6 +320,21 @@ def post(connection, method, path, body):
     if reply.status >= 300:
         raise RuntimeError(f"{method} {path}: {reply.status} {text[:200]!r}")
     return json.loads(text)
+
+
+def refuse_nothing(rows):
+    if any("error" in row for row in rows):
+        raise RuntimeError(f"refused: {[r for r in rows if 'error' in r][:3]}")
+
+
+def posting_client(directory, bodies, start):
+    """A process of its own: what it costs is not the server's."""
+    connection = http.client.HTTPSConnection(ADDRESS, PORT, timeout=PATIENCE_S,
+                                             context=client_tls(directory, "source"))
+    connection.connect()
+    start.wait(PATIENCE_S)
+    for body in bodies:
+        refuse_nothing(post(connection, "POST", "/certstore/_bulk_docs", body))
 
 
 def plain_bodies(count):

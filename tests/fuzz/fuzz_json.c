@@ -9,6 +9,29 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
+/* What was taken apart reads as the whole does, or neither reads. */
+static void check_split(const char *text, size_t size)
+{
+    struct cm_json_span *span;
+    size_t count;
+    json_t *rest, *whole = NULL;
+    if (!cm_json_split(text, size, "docs", 16, &span, &count, &rest))
+        return;
+    json_t *docs = json_array();
+    for (size_t i = 0; i < count; i++) {
+        json_t *one = NULL;
+        if (cm_json_parse_lax(span[i].at, span[i].len, &one, NULL) == 0)
+            json_array_append_new(docs, one);
+    }
+    bool all = json_array_size(docs) == count;
+    CM_BUG_ON((cm_json_parse_lax(text, size, &whole, NULL) == 0) != all);
+    json_object_set_new(rest, "docs", docs);
+    CM_BUG_ON(all && !json_equal(rest, whole));
+    json_decref(whole);
+    json_decref(rest);
+    cm_free(span);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     const char *text = (const char *)data;
@@ -25,6 +48,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         json_decref(again);
         cm_free(dump);
     }
+    check_split(text, size);
     json_decref(parsed);
     json_decref(taken);
     json_decref(judge);

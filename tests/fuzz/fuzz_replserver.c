@@ -31,6 +31,7 @@ struct http_exchange {
 
 static struct cm_loop *loop;
 static struct rp_server *server[SCRATCH_COUNT];
+static struct cs_proof asked; /* of documents whose signatures are to be checked */
 
 /* ---- the exchange ------------------------------------------------------------------------- */
 
@@ -75,6 +76,15 @@ void http_ex_reply(struct http_exchange *ex, int status, const char *content_typ
     cm_buf_add(&ex->out, body, len);
 }
 
+char *http_ex_take_body(struct http_exchange *ex, size_t *ret_len)
+{
+    char *body = cm_memdup(ex->request.body, ex->request.body_len + 1);
+    *ret_len = ex->request.body_len;
+    ex->request.body = "";
+    ex->request.body_len = 0;
+    return body;
+}
+
 void http_ex_on_close(struct http_exchange *ex, cm_fn fn, void *arg)
 {
     ex->on_close = fn;
@@ -100,6 +110,27 @@ static bool find_peer(void *arg, const struct http_request *request, struct rp_p
     return ex->who != 'x';
 }
 
+static void prove(void *arg, const struct cs_proof *docs)
+{
+    (void)arg;
+    CM_BUG_ON(asked.done);
+    asked = *docs;
+}
+
+/* As a worker would: every other signature is said to have been found good. */
+static void run_proof(void)
+{
+    const struct cs_proof docs = asked;
+    if (!docs.done)
+        return;
+    for (size_t i = 0; i < docs.count; i++) {
+        bool there = docs.doc(docs.arg, i) != NULL;
+        docs.also(docs.arg, i, there && i % 2 == 0);
+    }
+    asked = (struct cs_proof){0};
+    docs.done(docs.arg);
+}
+
 /* One JSON text, or lines of them when the feed is continuous; a feed cut off in the middle may end
  * anywhere. */
 static void check_answer(const struct http_exchange *ex)
@@ -121,6 +152,7 @@ static void answer(struct http_exchange *ex)
     if (limit < 0 || (int64_t)ex->request.body_len > limit)
         return;
     rp_server_handle(server[which], ex);
+    run_proof();
     CM_BUG_ON(cs_commit(scratch_store[which], NULL) < 0);
     for (int i = 0; i < TURNS && !ex->ended; i++)
         cm_loop_turn(loop, false);
@@ -164,7 +196,8 @@ static void set_up(void)
                                                            .store = scratch_store[i],
                                                            .db = "db",
                                                            .lab = i == SCRATCH_LAB,
-                                                           .peer = find_peer});
+                                                           .peer = find_peer,
+                                                           .prove = prove});
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -225,6 +225,102 @@ static void deep_values_are_written(void **state)
     assert_int_equal(len, 2 * 1001);
 }
 
+/* ---- taking apart ------------------------------------------------------------------------- */
+
+/* What is found, as "element|element;rest"; NULL: it is not taken apart. */
+static char *split(const char *text, size_t max)
+{
+    struct cm_json_span *span;
+    size_t count;
+    json_t *rest;
+    if (!cm_json_split(text, strlen(text), "docs", max, &span, &count, &rest))
+        return NULL;
+    struct cm_buf out;
+    cm_buf_init(&out, 4096);
+    for (size_t i = 0; i < count; i++)
+        cm_buf_printf(&out, "%s%.*s", i > 0 ? "|" : "", (int)span[i].len, span[i].at);
+    CM_AUTO_STR others = cm_json_dump(rest, NULL);
+    cm_buf_printf(&out, ";%s", others);
+    json_decref(rest);
+    cm_free(span);
+    return cm_buf_take(&out, NULL);
+}
+
+static void assert_split(const char *text, const char *wanted)
+{
+    CM_AUTO_STR found = split(text, 4);
+    if (wanted)
+        assert_string_equal(found, wanted);
+    else
+        assert_null(found);
+}
+
+static void an_object_is_taken_apart(void **state)
+{
+    (void)state;
+    assert_split("{\"docs\":[]}", ";{}");
+    assert_split("{\"docs\":[{},[],1,\"a\"]}", "{}|[]|1|\"a\";{}");
+    assert_split(" { \"a\" : 1 ,\"docs\" : [ {\"x\":\"]},\\\"\\\\\"} ,\n-1.5e3 ] , \"b\" : [{}] } ",
+                 "{\"x\":\"]},\\\"\\\\\"}|-1.5e3;{\"a\":1,\"b\":[{}]}");
+    assert_split("{\"docs\":[1,2,3,4]}", "1|2|3|4;{}");
+    /* What is inside, its reader judges. */
+    assert_split("{\"docs\":[{x:]]},nope]}", NULL);
+    assert_split("{\"docs\":[{x:[},nope]}", NULL);
+    assert_split("{\"docs\":[{x},nope]}", "{x}|nope;{}");
+}
+
+static void what_is_not_certain_is_not_taken_apart(void **state)
+{
+    (void)state;
+    static const char *const texts[] = {
+        "",
+        "[]",
+        "{}",
+        "{\"a\":1}",
+        "{\"docs\":{}}",
+        "{\"docs\":[1,2,3,4,5]}", /* more than max */
+        "{\"docs\":[1],\"docs\":[2]}",
+        "{\"docs\":[1],\"a\":1,\"a\":2}",
+        "{\"docs\":[1],\"a\":1.5}",
+        "{\"docs\":[1],\"\\u0061\":1}",
+        "{\"docs\":[1],\"\xc3\xa4\":1}",
+        "{\"docs\":[1,]}",
+        "{\"docs\":[,1]}",
+        "{\"docs\":[1 2]}",
+        "{\"docs\":[{}x]}",
+        "{\"docs\":[1]]}",
+        "{\"docs\":[1],}",
+        "{\"docs\":[1]} x",
+        "{\"docs\":[1]",
+        "{\"docs\":[1",
+        "{\"docs\":[\"a",
+        "{\"docs\":[\"a\\",
+        "{\"docs\":[{",
+        "{\"docs\":[\"\n\"]}",
+        "{docs:[1]}",
+        "{\"docs\"[1]}",
+    };
+    for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
+        assert_split(texts[i], NULL);
+}
+
+/* The depth counts from the outermost brace, as when the whole is read. */
+static void an_element_is_as_deep_as_it_may_be_where_it_is(void **state)
+{
+    (void)state;
+    char text[2 * CM_JSON_DEPTH_MAX + 32];
+    for (size_t depth = CM_JSON_DEPTH_MAX - 2; depth <= CM_JSON_DEPTH_MAX - 1; depth++) {
+        size_t at = (size_t)snprintf(text, sizeof(text), "{\"docs\":[");
+        memset(text + at, '[', depth);
+        memset(text + at + depth, ']', depth);
+        snprintf(text + at + 2 * depth, sizeof(text) - at - 2 * depth, "]}");
+        CM_AUTO_STR found = split(text, 4);
+        assert_int_equal(found != NULL, depth == CM_JSON_DEPTH_MAX - 2);
+        CM_AUTO_JSON whole = NULL;
+        assert_int_equal(cm_json_parse(text, strlen(text), &whole, NULL) == 0, found != NULL);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -236,6 +332,9 @@ int main(void)
         cmocka_unit_test(depth_ends_at_the_limit),
         cmocka_unit_test(writing_is_as_jansson_writes),
         cmocka_unit_test(deep_values_are_written),
+        cmocka_unit_test(an_object_is_taken_apart),
+        cmocka_unit_test(what_is_not_certain_is_not_taken_apart),
+        cmocka_unit_test(an_element_is_as_deep_as_it_may_be_where_it_is),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

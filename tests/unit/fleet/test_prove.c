@@ -28,12 +28,19 @@ static json_t *document(int serial)
 }
 
 struct outcome {
-    json_t *docs; /* borrowed */
+    json_t *docs;  /* borrowed */
+    json_t *asked; /* about these, when they are others */
     int calls;
     bool alive; /* the fleet is there */
     bool proven[DOCS + 10], valid[DOCS + 10];
     cm_fn first; /* done inside, before anything is asked */
 };
+
+static const json_t *at(void *arg, size_t i)
+{
+    const struct outcome *o = arg;
+    return json_array_get(o->docs, i);
+}
 
 static void look(void *arg)
 {
@@ -42,7 +49,7 @@ static void look(void *arg)
     if (o->first != NULL)
         o->first(o);
     for (size_t i = 0; i < json_array_size(o->docs) && o->alive; i++) {
-        const json_t *doc = json_array_get(o->docs, i);
+        const json_t *doc = json_array_get(o->asked ? o->asked : o->docs, i);
         bool deleted = cm_json_bool(doc, "_deleted", false);
         struct cs_verdict v;
         o->proven[i] = fleet_is_proven(alpha.fleet, doc, deleted);
@@ -52,9 +59,15 @@ static void look(void *arg)
     }
 }
 
+static struct cs_proof proof_over(struct outcome *o)
+{
+    return (struct cs_proof){.count = json_array_size(o->docs), .doc = at, .done = look, .arg = o};
+}
+
 static void prove(struct outcome *o)
 {
-    fleet_prove(alpha.fleet, o->docs, NULL, look, o);
+    const struct cs_proof proof = proof_over(o);
+    fleet_prove(alpha.fleet, &proof);
     assert_int_equal(o->calls, 0); /* never from inside */
     while (o->calls == 0)
         cm_loop_turn(alpha.loop, true);
@@ -97,37 +110,43 @@ static void an_equal_document_elsewhere_is_not_proven(void **state)
 {
     (void)state;
     CM_AUTO_JSON docs = json_array();
-    struct outcome o = {.docs = docs, .alive = true};
     json_array_append_new(docs, document(1));
-    CM_AUTO_JSON proved = json_copy(docs);
     CM_AUTO_JSON other = json_deep_copy(docs);
-    o.docs = other;
-    fleet_prove(alpha.fleet, proved, NULL, look, &o);
-    while (o.calls == 0)
-        cm_loop_turn(alpha.loop, true);
+    struct outcome o = {.docs = docs, .asked = other, .alive = true};
+    prove(&o);
     assert_false(o.proven[0]);
     assert_true(o.valid[0]); /* verified as ever */
 }
 
 struct also {
-    struct outcome o; /* first: look() gets it */
+    struct outcome o; /* first: at() and look() get it */
     pthread_t loop;
-    int calls[DOCS + 1];
-    bool away[DOCS + 1];
+    pthread_t got[DOCS + 2];
+    int calls[DOCS + 2];
+    bool away[DOCS + 2], good[DOCS + 2];
 };
 
-/* Takes the document apart, as whoever reads it ahead does. */
-static void take_apart(void *arg, size_t at)
+static const json_t *at_some(void *arg, size_t i)
 {
     struct also *a = arg;
-    a->calls[at]++;
-    a->away[at] = !pthread_equal(pthread_self(), a->loop);
-    json_object_del(json_array_get(a->o.docs, at), "_rev");
-    cm_json_set_int(json_array_get(a->o.docs, at), "serial", 7);
+    a->got[i] = pthread_self();
+    return i == DOCS + 1 ? NULL : at(arg, i);
 }
 
-/* Also what nobody signed, and after the check: that it is not the same any more changes nothing.
- */
+/* Takes the document apart, as whoever reads it ahead does. */
+static void take_apart(void *arg, size_t i, bool good)
+{
+    struct also *a = arg;
+    a->calls[i]++;
+    a->good[i] = good;
+    a->away[i] = !pthread_equal(pthread_self(), a->loop);
+    assert_true(pthread_equal(pthread_self(), a->got[i]));
+    json_object_del(json_array_get(a->o.docs, i), "_rev");
+    cm_json_set_int(json_array_get(a->o.docs, i), "serial", 7);
+}
+
+/* Also what nobody signed, what is not there, and after the check: that it is not the same any more
+ * changes nothing. */
 static void each_document_is_handed_over_once_after_its_check(void **state)
 {
     (void)state;
@@ -138,12 +157,16 @@ static void each_document_is_handed_over_once_after_its_check(void **state)
         cm_json_set_str(json_array_get(docs, (size_t)i), "_rev", "1-a");
     }
     json_array_append_new(docs, json_object());
-    fleet_prove(alpha.fleet, docs, take_apart, look, &a);
+    json_array_append_new(docs, json_object());
+    const struct cs_proof proof = {
+        .count = DOCS + 2, .doc = at_some, .also = take_apart, .done = look, .arg = &a};
+    fleet_prove(alpha.fleet, &proof);
     while (a.o.calls == 0)
         cm_loop_turn(alpha.loop, true);
-    for (size_t i = 0; i <= DOCS; i++) {
+    for (size_t i = 0; i < DOCS + 2; i++) {
         assert_int_equal(a.calls[i], 1);
         assert_true(a.away[i]);
+        assert_int_equal(a.good[i], i < DOCS);
         assert_int_equal(a.o.proven[i], i < DOCS);
     }
 }
@@ -189,6 +212,25 @@ static void a_signer_with_another_key_is_refused_after_all(void **state)
     assert_false(o.valid[0]);
 }
 
+/* While the check runs, its signer is taken out of the trust root that it goes by. */
+static void the_trust_root_may_be_replaced_meanwhile(void **state)
+{
+    (void)state;
+    CM_AUTO_JSON docs = json_array();
+    struct outcome o = {.docs = docs, .alive = true};
+    for (int i = 0; i < DOCS; i++)
+        json_array_append_new(docs, document(i + 1));
+    const struct cs_proof proof = proof_over(&o);
+    fleet_prove(alpha.fleet, &proof);
+    exchange(&o);
+    while (o.calls == 0)
+        cm_loop_turn(alpha.loop, true);
+    for (size_t i = 0; i < DOCS; i++) {
+        assert_true(o.proven[i]);
+        assert_false(o.valid[i]);
+    }
+}
+
 static void an_empty_list_is_answered_too(void **state)
 {
     (void)state;
@@ -204,7 +246,8 @@ static void the_fleet_may_end_before_its_proofs(void **state)
     struct outcome o = {.docs = docs};
     for (int i = 0; i < DOCS; i++)
         json_array_append_new(docs, document(i + 1));
-    fleet_prove(alpha.fleet, docs, NULL, look, &o);
+    const struct cs_proof proof = proof_over(&o);
+    fleet_prove(alpha.fleet, &proof);
     server_close(&alpha);
     while (o.calls == 0)
         cm_loop_turn(alpha.loop, true);
@@ -220,6 +263,7 @@ int main(void)
         T(each_document_is_handed_over_once_after_its_check),
         T(a_proof_does_not_outlive_the_trust_root),
         T(a_signer_with_another_key_is_refused_after_all),
+        T(the_trust_root_may_be_replaced_meanwhile),
         T(an_empty_list_is_answered_too),
         T(the_fleet_may_end_before_its_proofs),
     };

@@ -326,6 +326,37 @@ static void test_bodies_budget(void **state)
     server_stop(&s);
 }
 
+/* A body that was taken over outlives its request, and counts as long as that. */
+static void test_taken_body(void **state)
+{
+    (void)state;
+    struct server s;
+    size_t len;
+    server_start(&s, NULL);
+    struct client c = client_open(&s);
+
+    client_send(&c, "POST /park HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc");
+    WAIT_FOR(&s, s.parked_count == 1);
+    struct http_exchange *ex = s.parked[0];
+    CM_AUTO_STR body = http_ex_take_body(ex, &len);
+    assert_int_equal(len, 3);
+    assert_string_equal(http_ex_request(ex)->body, "");
+    assert_int_equal(http_ex_request(ex)->body_len, 0);
+    assert_int_equal(s.listener->body_bytes, 3);
+    http_ex_reply(ex, 200, NULL, "taken", 5);
+    assert_true(client_expect(&c, "taken"));
+    assert_int_equal(s.listener->body_bytes, 0);
+    client_send(&c, "POST /park HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\nde");
+    WAIT_FOR(&s, s.parked_count == 2); /* the connection goes on behind the body */
+    CM_AUTO_STR other = http_ex_take_body(s.parked[1], &len);
+    client_close(&c);
+    WAIT_FOR(&s, s.closed_count == 1);
+    assert_int_equal(s.listener->body_bytes, 0);
+    assert_string_equal(body, "abc");
+    assert_string_equal(other, "de");
+    server_stop(&s);
+}
+
 /* Connections that die at every point of a request leave nothing behind. */
 static void test_aborts_everywhere(void **state)
 {
@@ -368,6 +399,7 @@ int main(void)
         cmocka_unit_test(test_flood_without_reading),
         cmocka_unit_test(test_announced_bodies),
         cmocka_unit_test(test_bodies_budget),
+        cmocka_unit_test(test_taken_body),
         cmocka_unit_test(test_aborts_everywhere),
     };
 

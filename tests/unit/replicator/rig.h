@@ -51,7 +51,7 @@ struct node {
     size_t die_after;       /* closes the listener once so many documents were sent; 0 = never */
     bool dead;
     bool held;         /* nothing is committed by itself */
-    rp_prove_fn prove; /* of its server */
+    cs_prove_fn prove; /* of its server */
     void *prove_arg;
     char first_diff[64]; /* the beginning of the first _revs_diff that came */
     bool restored;       /* its peers are to give back what they hold */
