@@ -127,6 +127,7 @@ static void refuse(struct agent_link *link, struct call *call, int code, const c
 static void end_silence(struct agent_link *link)
 {
     link->silent_ms = 0;
+    link->looked_at = cm_mono_ms(); /* what was silence before this does not count */
     link->report_ms = AGENT_LINK_HUNG_MS;
     link->greeted = false;
 }
@@ -333,7 +334,6 @@ static void begin_looking(struct agent_link *link)
     if (link->looking)
         return;
     link->looking = true;
-    link->looked_at = cm_mono_ms();
     end_silence(link);
     cm_timer_start(link->timer, LOOK_MS);
 }
