@@ -50,6 +50,7 @@ static const struct word members[] = {{"jobs", MSG_K_JOBS},
                                       {"peer", MSG_K_PEER},
                                       {"since", MSG_K_SINCE},
                                       {"feed", MSG_K_FEED},
+                                      {"standbys", MSG_K_STANDBYS},
                                       {"lag_documents", MSG_K_LAG_DOCUMENTS},
                                       {"last_seen_at", MSG_K_LAST_SEEN_AT},
                                       {"open", MSG_K_OPEN},
@@ -84,7 +85,10 @@ static const struct word words[] = {{"none", MSG_W_NONE},
                                     {"connecting", MSG_W_CONNECTING},
                                     {"replicating", MSG_W_REPLICATING},
                                     {"live", MSG_W_LIVE},
-                                    {"waiting", MSG_W_WAITING}};
+                                    {"waiting", MSG_W_WAITING},
+                                    {"manager", MSG_K_MANAGER},
+                                    {"unused", MSG_W_UNUSED},
+                                    {"failed", MSG_W_FAILED}};
 
 static enum web_msg find(const struct word *table, size_t n, const char *text)
 {

@@ -120,7 +120,8 @@ static bool standby_shows(const struct web_ctx *ctx)
 {
     static const char *const paths[] = {"/manager", "/login", "/logout", "/setup"};
     const char *path = ctx->req->head.path;
-    bool shows = strcmp(path, "/") == 0 && ctx->session.valid;
+    bool shows = (strcmp(path, "/") == 0 && ctx->session.valid) || strcmp(path, "/status") == 0 ||
+                 strncmp(path, "/status/", 8) == 0;
 
     for (size_t i = 0; i < sizeof(paths) / sizeof(paths[0]); i++)
         shows = shows || strcmp(path, paths[i]) == 0;

@@ -13,6 +13,7 @@ import unittest
 from pathlib import Path
 
 import lab
+import lab_steps
 
 PORTS = {"ui_port": 27443, "replication_port": 27444, "challenge_port": 27480}
 
@@ -20,7 +21,7 @@ PORTS = {"ui_port": 27443, "replication_port": 27444, "challenge_port": 27480}
 class Backup(unittest.TestCase):
     def setUp(self):
         self.dir = Path(tempfile.mkdtemp(prefix="certmgr-backup-"))
-        self.manager = lab.Server(self.dir, "alpha", "127.0.26.11", **PORTS)
+        self.manager = lab_steps.Server(self.dir, "alpha", "127.0.26.11", **PORTS)
         self.edge = lab.Server(self.dir, "beta", "127.0.26.12", **PORTS)
         self.key = self.dir / "recovery.key"
         self.manager.configure()
@@ -60,6 +61,18 @@ class Backup(unittest.TestCase):
         done = self.manager.cli("hold", "--json", check=False)
         return json.loads(done.stdout) if done.returncode == 0 else None
 
+    def dies_at(self, step, go=lambda: None):
+        """go() leads to it: everything of the manager dies there, and is started again."""
+        if not lab_steps.IN_BUILD:
+            go()
+            return
+        self.manager.steps.arm(step)
+        go()
+        self.manager.process.child.wait(60)
+        self.assertTrue(self.manager.steps.hit(step))
+        self.manager.steps.clear()
+        self.manager.start()
+
     def wait_free(self):
         lab.wait_for("the end of the hold", lambda: (self.hold() or {}).get("active") is False)
 
@@ -83,7 +96,8 @@ class Backup(unittest.TestCase):
         self.refusals(backup)
         self.move_away()
         self.assertIn("beta", self.restore(backup).stdout)
-        self.manager.start()
+        # Killed when the server has given everything back: it does so once more.
+        self.dies_at("hold.answered", lambda: self.manager.start(wait=False))
         self.wait_free()
         self.wait_days(self.manager, 33)
         lab.wait_for("the manager to write again",
@@ -132,8 +146,10 @@ class Backup(unittest.TestCase):
         self.assertIn("on hold", refused.stderr)
         refused = self.manager.cli("server", "add", "gamma", check=False)
         self.assertIn("on hold", refused.stderr)
-        self.manager.cli("hold", "release")
+        self.dies_at("hold.released", lambda: self.manager.cli("hold", "release", check=False))
         self.wait_free()
+        left = self.manager.cli("hold").stdout
+        self.assertIn("released before beta answered; it still gives back", left)
         self.wait_days(self.manager, 11)
         self.edge.start()  # answers late: what it knows newer still comes back
         self.wait_days(self.manager, 22)

@@ -71,5 +71,7 @@ void page_notify_test_post(struct web_ctx *ctx);
 void page_hold_release_post(struct web_ctx *ctx);
 void page_quarantine_clear_post(struct web_ctx *ctx);
 /* Parts of the status page. */
+void part_look(struct web_ctx *ctx, struct cm_buf *page, const json_t *status); /* status_look.c */
+void part_hold(struct web_ctx *ctx, struct cm_buf *page, const json_t *hold);   /* NULL allowed */
 void part_replication(struct web_ctx *ctx, struct cm_buf *page);
 void part_refused(struct web_ctx *ctx, struct cm_buf *page, const json_t *list);

@@ -95,6 +95,46 @@ static void hub_certificate(struct web_ctx *ctx, struct cm_buf *page, const json
                web_msg(ctx, end <= cm_now_ms() ? MSG_REPL_CERT_OVER : MSG_REPL_CERT_ENDS));
 }
 
+/* Who comes here, and how far it is: one that does not come stands out. */
+static void peer_row(struct web_ctx *ctx, struct cm_buf *page, const json_t *row)
+{
+    bool here = cm_json_bool(row, "feed", false), hub = cm_json_str(row, "through") != NULL;
+
+    html_raw(page, "<tr><th scope=\"row\">");
+    html_text(page, cm_json_str_or(row, "peer", ""));
+    html_raw(page, here  ? "</th><td><span class=\"badge tone-ok\">"
+                   : hub ? "</th><td><span class=\"badge tone-info\">"
+                         : "</th><td><span class=\"badge tone-warn\">");
+    web_icon(page, here ? "ok" : hub ? "info" : "warn");
+    html_text(page, web_msg(ctx, here ? MSG_REPL_HERE : hub ? MSG_REPL_THROUGH : MSG_REPL_AWAY));
+    html_raw(page, "</span></td><td>");
+    number(page, row, "lag_documents", "");
+    html_raw(page, " / ");
+    number(page, row, "lag_seconds", " s");
+    html_raw(page, "</td>");
+    when(ctx, page, cm_json_str(row, "last_seen_at"));
+    html_raw(page, "</tr>");
+}
+
+static void peers(struct web_ctx *ctx, struct cm_buf *page, const json_t *list)
+{
+    static const enum web_msg columns[] = {MSG_K_PEER, MSG_C_STATE, MSG_REPL_LAG,
+                                           MSG_K_LAST_SEEN_AT};
+    size_t i;
+    json_t *row;
+
+    if (json_array_size(list) == 0)
+        return;
+    html_leaf(page, "h3", web_msg(ctx, MSG_REPL_PEERS), NULL);
+    web_table_frame(page, web_msg(ctx, MSG_REPL_PEERS));
+    head(ctx, page, columns, sizeof(columns) / sizeof(columns[0]));
+    json_array_foreach(list, i, row)
+    {
+        peer_row(ctx, page, row);
+    }
+    html_raw(page, "</tbody></table></div>");
+}
+
 void part_replication(struct web_ctx *ctx, struct cm_buf *page)
 {
     static const enum web_msg columns[] = {MSG_REPL_DIRECTION, MSG_C_STATE,   MSG_REPL_LAG,
@@ -129,10 +169,7 @@ void part_replication(struct web_ctx *ctx, struct cm_buf *page)
             direction_error(ctx, page, row);
         }
     }
-    if (json_array_size(cm_json_arr(view, "peers")) > 0) {
-        html_leaf(page, "h3", web_msg(ctx, MSG_REPL_PEERS), NULL);
-        web_json_view(ctx, page, json_object_get(view, "peers"));
-    }
+    peers(ctx, page, cm_json_arr(view, "peers"));
     html_raw(page, "</section>");
 }
 

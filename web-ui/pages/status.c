@@ -1,4 +1,4 @@
-/* What this server is doing: task, notices, replication, listeners, store, quarantine. */
+/* What this server is doing: what needs a look, task, notices, replication, listeners, store. */
 #include "web-ui/html.h"
 #include "web-ui/json_view.h"
 #include "web-ui/pages/pages.h"
@@ -31,24 +31,6 @@ static void notices(struct web_ctx *ctx, struct cm_buf *page, const json_t *valu
     web_page_token(ctx, page);
     html_leaf(page, "button", web_msg(ctx, MSG_NOTICE_TEST), "type", "submit", NULL);
     html_raw(page, "</form></section>");
-}
-
-/* What a restored server waits for, and the button of who knows better. */
-static void hold(struct web_ctx *ctx, struct cm_buf *page, const json_t *value)
-{
-    if (!value)
-        return;
-    html_raw(page, "<section class=\"card\">");
-    html_leaf(page, "h2", web_msg(ctx, MSG_STATUS_HOLD), NULL);
-    web_json_view(ctx, page, value);
-    if (cm_json_bool(value, "active", false)) {
-        html_leaf(page, "p", web_msg(ctx, MSG_HOLD_WARN), NULL);
-        html_open(page, "form", "method", "post", "action", "/status/hold-release", NULL);
-        web_page_token(ctx, page);
-        html_leaf(page, "button", web_msg(ctx, MSG_HOLD_RELEASE), "type", "submit", NULL);
-        html_raw(page, "</form>");
-    }
-    html_raw(page, "</section>");
 }
 
 static void released(struct web_ctx *ctx)
@@ -110,23 +92,24 @@ static void show(struct web_ctx *ctx, const json_t *outcomes, const struct cm_er
         web_error_object(ctx, &page, error);
         html_raw(&page, "</section>");
     }
-    if (json_array_size(quarantine) > 0)
-        web_notice(&page, "warn", web_msg(ctx, MSG_QUARANTINE_NOTE));
-    html_raw(&page, "<div class=\"columns\">");
-    hold(ctx, &page, json_object_get(status, "hold"));
+    part_look(ctx, &page, status);
+    part_hold(ctx, &page, json_object_get(status, "hold"));
+    json_object_del(json_object_get(status, "trust"), "state"); /* told by part_look() */
+    html_raw(&page, "<div class=\"columns cards\">");
     section(ctx, &page, MSG_STATUS_TASK, json_object_get(status, "task"));
     section(ctx, &page, MSG_NAV_CREDENTIALS, json_object_get(status, "credentials"));
     section(ctx, &page, MSG_STATUS_TRUST, json_object_get(status, "trust"));
     notices(ctx, &page, json_object_get(services, "notices"));
-    html_raw(&page, "</div><div class=\"wide\">");
-    section(ctx, &page, MSG_STATUS_STORE, json_object_get(status, "store"));
     html_raw(&page, "</div>");
+    part_replication(ctx, &page);
+    part_refused(ctx, &page, quarantine);
     json_object_del(services, "notices");
     json_object_del(services, "upstream"); /* part_replication() */
     json_object_del(services, "peers");
     section(ctx, &page, MSG_STATUS_SERVICES, services);
-    part_replication(ctx, &page);
-    part_refused(ctx, &page, quarantine);
+    html_raw(&page, "<div class=\"wide\">");
+    section(ctx, &page, MSG_STATUS_STORE, json_object_get(status, "store"));
+    html_raw(&page, "</div>");
     web_page_end(ctx, &page);
     web_reply_html(ctx, err ? web_status_of(err->code) : 200, &page);
 }

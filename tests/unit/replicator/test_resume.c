@@ -5,6 +5,8 @@
 #include <string.h>
 
 #include "base/core/mem.h"
+#include "replicator/job.h"
+#include "replicator/patience.h"
 
 #define DOCS 1300
 
@@ -250,10 +252,12 @@ static void test_lag(void **state)
     f->client = client_start(&f->edge, &f->up);
     wait_state(f, "pull", "waiting");
     lag(f, "pull", -1, false);
+    assert_true(f->client->job[0]->backoff_ms > RP_BACKOFF_MIN_MS);
     node_listen(&f->up);
     client_settle(&f->edge, f->client);
     wait_state(f, "pull", "live");
     lag(f, "pull", 0, true);
+    assert_int_equal(f->client->job[0]->backoff_ms, RP_BACKOFF_MIN_MS); /* patience is new, too */
     wait_state(f, "push", "live");
     node_stop(&f->up);
     wait_state(f, "pull", "waiting");

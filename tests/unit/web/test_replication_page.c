@@ -147,12 +147,123 @@ static void verdicts_decided_anew_are_shown(void **state)
     stop(&rig);
 }
 
+/* ---- what needs a look ---- */
+
+static json_t *services, *held;
+
+static json_t *port_services(void *arg)
+{
+    (void)arg;
+    return json_deep_copy(services);
+}
+
+static json_t *port_hold(void *arg)
+{
+    (void)arg;
+    return json_deep_copy(held);
+}
+
+/* The page as this server's services are; text is in it, not_there (or NULL) is not. */
+static void look(struct rig *rig, const char *language, const char *now, const char *text,
+                 const char *not_there)
+{
+    struct reply page;
+
+    json_decref(services);
+    services = json_loads(now, 0, NULL);
+    assert_non_null(services);
+    rig->web->env.status = port_services;
+    get(rig, language, &page);
+    assert_has(&page, text);
+    if (not_there)
+        assert_has_not(&page, not_there);
+    reply_fini(&page);
+}
+
+#define WELL "All is well: nothing here needs a look."
+#define SILENT(seconds)                                                                            \
+    "{\"agent_connected\":true,\"upstream\":{\"kind\":\"manager\",\"pull\":{\"state\":"            \
+    "\"waiting\","                                                                                 \
+    "\"error\":{\"what\":\"x\"}" seconds "}}}"
+
+static void what_needs_a_look_is_said_first(void **state)
+{
+    (void)state;
+    struct rig rig;
+
+    start(&rig, "[]");
+    doubles.trust_expires_ms = cm_now_ms() + 86400000;
+    look(&rig, "en", "{\"agent_connected\":true,\"peers\":[{\"peer\":\"b\",\"feed\":true}]}", WELL,
+         "tone-bad");
+    look(&rig, "en", "{\"agent_connected\":false}", "The key agent is away", WELL);
+    look(&rig, "en",
+         "{\"listeners\":[{\"name\":\"ui\",\"address\":\"[::]:8443\",\"error\":\"<taken>\"}]}",
+         "The port [::]:8443 could not be opened: &lt;taken&gt;", WELL);
+    look(
+        &rig, "en",
+        "{\"peers\":[{\"peer\":\"b\",\"feed\":false,\"lag_seconds\":59},{\"peer\":\"c\",\"feed\":"
+        "false},{\"peer\":\"d\",\"feed\":false,\"through\":\"hub\"},{\"peer\":\"e\",\"feed\":false,"
+        "\"lag_seconds\":60}]}",
+        "Not connected: c, e.", WELL);
+    look(&rig, "ja", "{\"task\":{}}", "正常です。", "tone-bad");
+    doubles.trust_expires_ms = cm_now_ms();
+    look(&rig, "en", "{}", "The trust root has expired", WELL);
+    stop(&rig);
+    json_decref(services);
+    services = NULL;
+}
+
+/* A standby shows its own status, for the manager that would show it may be the one that is lost.
+ */
+static void a_standby_tells_of_a_lost_manager(void **state)
+{
+    (void)state;
+    struct rig rig;
+    struct kf_server *self = &doubles.server[0];
+
+    start(&rig, "[]");
+    doubles.trust_expires_ms = cm_now_ms() + 86400000;
+    doubles.manager = self->manager = false;
+    self->standby = true;
+    look(&rig, "en", SILENT(",\"lag_seconds\":59"), WELL, "take its place");
+    look(&rig, "en", SILENT(",\"lag_seconds\":60"),
+         "This standby can take its place: <a href=\"/manager\">", WELL);
+    look(&rig, "ja", SILENT(""), "しばらく応答していません", WELL);
+    stop(&rig);
+    json_decref(services);
+    services = NULL;
+}
+
+static void the_hold_is_told(void **state)
+{
+    (void)state;
+    struct rig rig;
+
+    start(&rig, "[]");
+    doubles.trust_expires_ms = cm_now_ms() + 86400000;
+    rig.web->env.care.hold = port_hold;
+    held = json_pack("{s:b, s:s, s:[s,s], s:[s]}", "active", 1, "backup_at",
+                     "2026-11-22T04:00:00.000Z", "waiting", "<b>", "c", "answered", "d");
+    look(&rig, "en", "{}", "<dt>Have not answered</dt><dd>&lt;b&gt;, c</dd>", WELL);
+    look(&rig, "ja", "{}", "応答済みのサーバー", "保留は終わり");
+    json_object_set_new(held, "active", json_false());
+    look(&rig, "en", "{}", "The hold is over", "action=\"/status/hold-release\"");
+    json_decref(held);
+    held = NULL;
+    stop(&rig);
+    json_decref(services);
+    services = NULL;
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_whole_error_is_shown),
         cmocka_unit_test(an_error_that_is_over_says_so),
         cmocka_unit_test(verdicts_decided_anew_are_shown),
+        cmocka_unit_test(what_needs_a_look_is_said_first),
+        cmocka_unit_test(a_standby_tells_of_a_lost_manager),
+        cmocka_unit_test(the_hold_is_told),
         cmocka_unit_test(the_end_of_the_hubs_certificate_is_coloured),
     };
 
