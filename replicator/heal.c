@@ -24,6 +24,7 @@
 #include "replicator/job.h"
 
 #define TABLE     "heal"
+#define MORE      "more" /* in it, and no id: the queue was full, everything has to be read again */
 #define QUEUE_MAX 10000
 #define FIRST_MS  200   /* what else comes with the same batch is done in one go */
 #define NEXT_MS   20    /* a member who goes on spoiling does not keep us busy */
@@ -45,6 +46,7 @@ struct rp_heal {
     char id[CS_ID_MAX + 1]; /* under way */
     json_t *leaves;         /* of it, while what lies below them is read and kept */
     struct dug *dug;
+    bool more; /* MORE */
     int64_t healed;
 };
 
@@ -251,7 +253,7 @@ static size_t take_buried(struct rp_client *client, const json_t *found)
 static void go_on(struct rp_client *client, int64_t ms)
 {
     struct rp_heal *heal = client->heal;
-    if (!heal->call && !heal->dug && json_object_size(heal->queue) > 0)
+    if (!heal->call && !heal->dug && (heal->more || json_object_size(heal->queue) > 0))
         cm_timer_start(heal->timer, ms);
 }
 
@@ -396,13 +398,28 @@ static void on_leaves(void *arg, const struct http_result *res)
     ask_revs(client, which, on_buried);
 }
 
+/* What found no room in the queue is found once more. */
+static void read_again(struct rp_client *client)
+{
+    struct rp_heal *heal = client->heal;
+    if (!heal->more)
+        return;
+    heal->more = false;
+    (void)cs_kv_del(client->store, TABLE, MORE, NULL); /* else everything is read once more */
+    rp_client_again(client);
+}
+
 static void turn(void *arg)
 {
     struct rp_client *client = arg;
     struct rp_heal *heal = client->heal;
     const char *id = json_object_iter_key(json_object_iter(heal->queue));
-    if (!id || !client->url || heal->call || heal->dug)
+    if (!client->url || heal->call || heal->dug)
         return;
+    if (!id) {
+        read_again(client);
+        return;
+    }
     cm_strcpy(heal->id, sizeof(heal->id), id);
     json_decref(heal->leaves);
     heal->leaves = NULL;
@@ -415,10 +432,15 @@ void rp_heal_note(struct rp_client *client, const char *id)
 {
     struct rp_heal *heal = client->heal;
     size_t len = strlen(id);
-    if (!heal || len == 0 || len > CS_KV_KEY_MAX || json_object_get(heal->queue, id) ||
-        json_object_size(heal->queue) >= QUEUE_MAX)
+    if (!heal || len == 0 || len > CS_KV_KEY_MAX || json_object_get(heal->queue, id))
         return;
     CM_AUTO_JSON yes = json_true();
+    if (json_object_size(heal->queue) >= QUEUE_MAX) {
+        if (!heal->more)
+            (void)cs_kv_put(client->store, TABLE, MORE, yes, NULL);
+        heal->more = true;
+        return;
+    }
     json_object_set(heal->queue, id, yes);
     (void)cs_kv_put(client->store, TABLE, id, yes, NULL);
     if (!cm_timer_active(heal->timer))
@@ -429,8 +451,11 @@ static int load(void *arg, const char *key, const json_t *value)
 {
     struct rp_heal *heal = arg;
     (void)value;
-    json_object_set_new(heal->queue, key, json_true());
-    return json_object_size(heal->queue) >= QUEUE_MAX;
+    if (strcmp(key, MORE) == 0)
+        heal->more = true;
+    else
+        json_object_set_new(heal->queue, key, json_true());
+    return 0; /* no more were kept than the queue holds */
 }
 
 void rp_heal_new(struct rp_client *client)
@@ -440,7 +465,7 @@ void rp_heal_new(struct rp_client *client)
     heal->timer = cm_timer_new(client->loop, turn, client);
     client->heal = heal;
     (void)cs_kv_each(client->store, TABLE, "", load, heal);
-    go_on(client, AGAIN_MS);
+    go_on(client, json_object_size(heal->queue) > 0 ? AGAIN_MS : FIRST_MS);
 }
 
 void rp_heal_free(struct rp_client *client)

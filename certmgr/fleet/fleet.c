@@ -162,6 +162,7 @@ static void changed(struct fleet *fleet)
     cm_log(CM_LOG_INFO, "fleet", "trust:root", "version %lld, %zu servers",
            (long long)kf_trust_version(fleet->trust), kf_trust_count(fleet->trust));
     tell_agent(fleet);
+    fleet_starved_root(fleet);
     if (cs_quarantine_retry(fleet->store, &err) != 0)
         cm_log_err(CM_LOG_ERROR, "fleet", &err);
     if (fleet->on_change != NULL)

@@ -15,7 +15,7 @@ struct fleet {
     struct cm_timer *renewal;   /* hourly: the agent's version; manager: is the root a day old? */
     struct cm_timer *hunger;    /* has the root expired, does it count again? (starved.c) */
     bool expired;               /* … at the last look */
-    bool starved;               /* documents were refused because it had expired */
+    bool starved;               /* documents were refused that may count now */
     bool starved_noted;         /* … and the store knows */
     cm_fn on_fed;
     void *fed_arg;
@@ -39,6 +39,9 @@ void fleet_store_trust(struct fleet *fleet, const json_t *document, fleet_done_f
 void fleet_starved_open(struct fleet *fleet);
 /* One look, every 5 s. */
 void fleet_starved_look(void *fleet);
+/* The trust root is another one: if the list of refused documents is full, everything is compared
+ * anew at the next look. */
+void fleet_starved_root(struct fleet *fleet);
 
 /* ---- rejudge.c ---- */
 /* May somebody whose signature counted under `before` sign no more under `next`, or again?  A

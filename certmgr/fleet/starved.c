@@ -1,5 +1,6 @@
 /*
- * What an expired trust root kept out comes in again.
+ * What an expired trust root kept out comes in again; so does what a full list of refused documents
+ * may have dropped before a new root made it count.
  *
  * A server without a fresh root (away for a month, or with a clock that stands wrong) refuses every
  * document, but its checkpoint goes on: the quarantine keeps a thousand of them, the rest would be
@@ -27,6 +28,17 @@ static void note(struct fleet *fleet)
     else
         cm_log_err(CM_LOG_WARN, "fleet", &err);
     cm_err_fini(&err);
+}
+
+/* A hub shows what a new manager has signed before its trust root is here, and anybody can fill the
+ * list meanwhile: what was pushed out of it has to be fetched once more. */
+void fleet_starved_root(struct fleet *fleet)
+{
+    struct cs_stat stat;
+    if (cs_stat(fleet->store, &stat, NULL) != 0 || stat.refused < CS_QUARANTINE_MAX)
+        return;
+    fleet->starved = true;
+    note(fleet);
 }
 
 static void feed(struct fleet *fleet)

@@ -116,14 +116,63 @@ static void takes_what_is_given_back_on_hold(void **state)
     assert_int_equal(fed, 1);
 }
 
+/* A hub shows documents before the trust root of their signer, and somebody fills the list of
+ * refused documents meanwhile: what it has lost is fetched again, after a restart, too. */
+static void a_full_list_is_made_up_for(void **state)
+{
+    (void)state;
+    struct server third;
+    struct cm_err err = CM_ERR_INIT;
+    char rev[32];
+    member_init(&third, "gamma", &alpha);
+    CM_AUTO_JSON receipt = receipt_of(&third);
+    assert_int_equal(replicate(&beta, receipt, "1-00000000000000000000000000000001").code,
+                     CM_EDENIED);
+    for (int i = 0; i < CS_QUARANTINE_MAX; i++) {
+        snprintf(rev, sizeof(rev), "9-%d", i);
+        OK(cs_quarantine_note(beta.store, "settings:x", rev, "hub", "litter", &err), err);
+    }
+    settle(&beta);
+    assert_false(
+        cs_is_refused(beta.store, "receipt:gamma:" ULID, "1-00000000000000000000000000000001"));
+    OK(fleet_adopt(beta.fleet, kf_trust_document(fleet_trust(third.fleet)), &err), err);
+    settle(&beta);
+    server_close(&beta);
+    server_open(&beta, NULL);
+    server_attach(&beta);
+    fleet_on_fed(beta.fleet, on_fed, NULL);
+    fleet_starved_look(beta.fleet);
+    settle(&beta);
+    assert_int_equal(fed, 1);
+    server_fini(&third);
+}
+
+static void a_new_root_alone_is_no_reason(void **state)
+{
+    (void)state;
+    struct server third;
+    struct cm_err err = CM_ERR_INIT;
+    member_init(&third, "gamma", &alpha);
+    CM_AUTO_JSON receipt = receipt_of(&third);
+    assert_int_equal(replicate(&beta, receipt, "1-00000000000000000000000000000001").code,
+                     CM_EDENIED);
+    settle(&beta);
+    OK(fleet_adopt(beta.fleet, kf_trust_document(fleet_trust(third.fleet)), &err), err);
+    fleet_starved_look(beta.fleet);
+    settle(&beta);
+    assert_int_equal(fed, 0);
+    CM_AUTO_JSON taken = cs_get_body(beta.store, "receipt:gamma:" ULID);
+    assert_non_null(taken);
+    server_fini(&third);
+}
+
 int main(void)
 {
 #define T(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
     const struct CMUnitTest tests[] = {
-        T(is_fed_when_the_clock_is_right_again),
-        T(remembers_over_a_restart),
-        T(nothing_refused_nothing_fed),
-        T(takes_what_is_given_back_on_hold),
+        T(is_fed_when_the_clock_is_right_again), T(remembers_over_a_restart),
+        T(nothing_refused_nothing_fed),          T(takes_what_is_given_back_on_hold),
+        T(a_full_list_is_made_up_for),           T(a_new_root_alone_is_no_reason),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

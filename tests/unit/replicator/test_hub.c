@@ -7,6 +7,7 @@
 
 #include "base/core/bytes.h"
 #include "base/core/mem.h"
+#include "replicator/job.h"
 
 #define DOC     "settings:default"
 #define RECEIPT "receipt:edge:" ULID("01")
@@ -88,6 +89,11 @@ static void settle(struct fixture *f)
     client_settle(&f->edge, f->of_edge);
 }
 
+static void settle_one(struct fixture *f)
+{
+    client_settle(&f->manager, f->of_manager);
+}
+
 /* renew_days of the effective version, -1 = none. */
 static int64_t days(struct node *node)
 {
@@ -134,6 +140,11 @@ static bool one_healed(void *arg)
 static bool edge_refused(void *arg)
 {
     return refusals(&((struct fixture *)arg)->edge) >= 1;
+}
+
+static bool manager_refused(void *arg)
+{
+    return refusals(&((struct fixture *)arg)->manager) >= 1;
 }
 
 static bool all_refused(void *arg)
@@ -424,6 +435,53 @@ static void test_a_hub_is_not_asked_to_give_back(void **state)
     assert_null(body);
 }
 
+static bool hub_is_right(void *arg)
+{
+    return hub_days(arg) == 30;
+}
+
+/* More documents were spoiled at once than are remembered: the rest is found by reading again. */
+static void test_what_found_no_room_is_found_again(void **state)
+{
+    struct fixture *f = *state;
+    CM_AUTO_JSON yes = json_true();
+    char id[32];
+    put_doc(&f->manager, doc_settings("default", 1000, 30), NULL);
+    f->of_manager = join(f, &f->manager, true, false); /* passes over it: nobody heals */
+    settle_one(f);
+    spoil(f, "{\"new_edits\":false,\"docs\":[{\"_id\":\"" DOC "\",\"_rev\":\"5-" EVIL
+             "\",\"renew_days\":1}]}");
+    rig_wait(&f->rig, manager_refused, f);
+    settle_one(f);
+    rp_client_end(f->of_manager);
+    f->of_manager = NULL;
+    assert_int_equal(hub_days(f), 1);
+    for (int i = 0; i < 10001; i++) {
+        snprintf(id, sizeof(id), "settings:n%d", i);
+        if (i == 0)
+            f->of_manager = join(f, &f->manager, true, true);
+        rp_heal_note(f->of_manager, id);
+    }
+    rig_sleep(&f->rig, 20);
+    CM_AUTO_JSON last = cs_kv_get(f->manager.store, "heal", "settings:n9999");
+    CM_AUTO_JSON beyond = cs_kv_get(f->manager.store, "heal", "settings:n10000");
+    CM_AUTO_JSON more = cs_kv_get(f->manager.store, "heal", "more");
+    assert_non_null(last);
+    assert_null(beyond);
+    assert_non_null(more);
+    rp_client_end(f->of_manager);
+    f->of_manager = NULL;
+    for (int i = 0; i < 10000; i++) { /* as if they had been looked at */
+        snprintf(id, sizeof(id), "settings:n%d", i);
+        assert_int_equal(cs_kv_del(f->manager.store, "heal", id, NULL), 0);
+    }
+    assert_int_equal(cs_kv_put(f->manager.store, "heal", "more", yes, NULL), 0);
+    f->of_manager = join(f, &f->manager, true, true);
+    rig_wait(&f->rig, hub_is_right, f);
+    CM_AUTO_JSON done = cs_kv_get(f->manager.store, "heal", "more");
+    assert_null(done);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -437,6 +495,7 @@ int main(void)
                                         teardown),
         cmocka_unit_test_setup_teardown(test_spoiling_survives_a_restart_of_the_manager, setup,
                                         teardown),
+        cmocka_unit_test_setup_teardown(test_what_found_no_room_is_found_again, setup, teardown),
         cmocka_unit_test_setup_teardown(test_not_while_held, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_second_manager_is_told_and_loses_nothing, setup,
                                         teardown),
