@@ -269,6 +269,19 @@ static void every_byte_of_a_text(void **state)
     assert_false(takes(pem, "chain", "x"));
 }
 
+/* A name that ends early for everybody who reads it as text. */
+static void no_text_holds_a_nul(void **state)
+{
+    (void)state;
+    CM_AUTO_JSON settings = sample("settings");
+    json_object_set_new(settings, "provider", json_stringn("acme\0x", 6));
+    refuse(settings, "provider");
+    CM_AUTO_JSON credential = sample("credential");
+    json_object_set_new(credential, "host_names_ascii",
+                        json_pack("[o]", json_stringn("a.example\0.evil", 15)));
+    refuse(credential, "host_names_ascii");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -277,6 +290,7 @@ int main(void)
         cmocka_unit_test(unknown_members_everywhere),
         cmocka_unit_test(ids),
         cmocka_unit_test(values),
+        cmocka_unit_test(no_text_holds_a_nul),
         cmocka_unit_test(every_byte_of_a_text),
         cmocka_unit_test(limits_of_lists),
         cmocka_unit_test(required_members),

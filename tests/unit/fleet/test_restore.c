@@ -342,6 +342,12 @@ static void what_is_restored(void **state)
     assert_int_equal(stat(tls, &st), 0);
     assert_int_equal(st.st_mode & 0777, 0600);
     assert_true(cm_path_exists(f.config.conf_file));
+    CM_AUTO_STR pinned = cm_asprintf("%s/agent/trust.json", f.config.state_dir);
+    CM_AUTO_JSON trust = NULL;
+    OK(cm_file_read(pinned, 1 << 20, &text, NULL, &err), err);
+    OK(cm_json_parse(text, strlen(text), &trust, &err), err);
+    assert_true(json_equal(trust, kf_trust_document(fleet_trust(beta.fleet))));
+    cm_free(text);
 
     struct cs_opts opts = {.dir = dir, .policy = true, .verify = verify_none};
     OK(cs_open(&opts, &store, &err), err);
@@ -370,6 +376,30 @@ static void a_store_with_one_wrong_byte_is_not_restored(void **state)
     end_servers();
 }
 
+/* Never over another file, and never half of one. */
+static void a_backup_is_whole_or_not_there(void **state)
+{
+    (void)state;
+    struct config config = {0};
+    CM_AUTO_STR part = cm_asprintf("%s.part", f.path);
+    CM_AUTO_JSON about = json_pack("{s:s}", "name", NAME);
+    const struct backup_parts parts = {.config = &config,
+                                       .store_copy = f.key_file,
+                                       .sealed_identity = "AA==",
+                                       .recovery = f.spki,
+                                       .about = about};
+    snprintf(config.state_dir, sizeof(config.state_dir), "%s/nowhere", f.dir);
+    assert_int_equal(backup_write(&parts, f.path, &f.err), CM_ENOENT);
+    assert_non_null(strstr(f.err.what, "cert.pem"));
+    assert_false(cm_path_exists(part));
+    assert_false(cm_path_exists(f.path));
+    cm_err_fini(&f.err);
+    OK(cm_file_write(f.path, "precious", 8, 0600, &f.err), f.err);
+    assert_int_equal(backup_write(&parts, f.path, &f.err), CM_ECONFLICT);
+    assert_non_null(strstr(f.err.what, "exists already"));
+    cm_err_fini(&f.err);
+}
+
 /* Behind the end that its entries claim. */
 static void nothing_follows_the_last_entry(void **state)
 {
@@ -395,6 +425,7 @@ int main(void)
         T(what_is_restored),
         T(a_store_with_one_wrong_byte_is_not_restored),
         T(nothing_follows_the_last_entry),
+        T(a_backup_is_whole_or_not_there),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
