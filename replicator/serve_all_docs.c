@@ -25,6 +25,7 @@ struct bound {
 struct all_docs {
     struct rp_stream s; /* first */
     bool manager, include_docs, conflicts, update_seq, descending, exclusive;
+    bool behind; /* the range begins behind start: what was asked for is longer than any id */
     bool opened, over;
     struct bound start, end;
     json_t *keys; /* NULL: the range */
@@ -156,7 +157,10 @@ static void take_options(const struct rp_req *req, const json_t *body, struct al
     if (key) {
         bound(req, body, "key", "key", &all->start, wrong);
         bound(req, body, "key", "key", &all->end, wrong);
-        all->exclusive = false;
+    }
+    if (all->start.kind == AT_TEXT && strlen(all->start.text) > CS_ID_MAX) {
+        all->start.text[CS_ID_MAX] = '\0';
+        all->behind = !all->descending;
     }
     all->keys = param(req, body, "keys", "keys", wrong);
     if (all->keys && !json_is_array(all->keys))
@@ -263,7 +267,7 @@ static int collect(void *arg, const struct cs_change *change)
     return all->sent + (int64_t)json_array_size(all->page) >= all->limit;
 }
 
-/* A later step begins with the last row of the one before. */
+/* A later step begins with the last row of the one before: not once more. */
 static int collect_next(void *arg, const struct cs_change *change)
 {
     const struct all_docs *all = arg;
@@ -275,8 +279,7 @@ static bool is_empty(const struct all_docs *all)
 {
     int first = all->descending ? BEFORE_ALL : BEHIND_ALL;
     int last = all->descending ? BEHIND_ALL : BEFORE_ALL;
-    return (int)all->start.kind == first || (int)all->end.kind == last ||
-           (all->start.kind == AT_TEXT && strlen(all->start.text) > CS_ID_MAX);
+    return (int)all->start.kind == first || (int)all->end.kind == last;
 }
 
 static int next_page(struct all_docs *all, bool first)
@@ -284,9 +287,9 @@ static int next_page(struct all_docs *all, bool first)
     all->looked_at = all->page_at = 0;
     json_array_clear(all->page);
     CM_AUTO_STR from = all->start.text ? cm_strdup(all->start.text) : NULL;
-    size_t limit = first ? PAGE : PAGE + 1;
-    int rc = cs_docs(all->s.server->store, from, all->descending, limit,
-                     first ? collect : collect_next, all, NULL);
+    bool with_start = first && !all->behind;
+    int rc = cs_docs(all->s.server->store, from, all->descending, with_start ? PAGE : PAGE + 1,
+                     with_start ? collect : collect_next, all, NULL);
     all->over = all->over || all->looked_at < PAGE ||
                 all->sent + (int64_t)json_array_size(all->page) >= all->limit;
     return rc < 0 ? rc : 0;

@@ -7,6 +7,7 @@
 
 #include "base/core/clock.h"
 #include "base/core/mem.h"
+#include "replicator/serve.h"
 
 struct fixture {
     struct rig rig;
@@ -112,9 +113,11 @@ static void test_styles(void **state)
     assert_string_equal(cm_json_str(json_array_get(changes, 0), "rev"), "1-b"); /* the winner */
     assert_string_equal(cm_json_str(json_array_get(changes, 2), "rev"), "2-c");
     assert_null(json_object_get(row, "deleted"));
-    ask(&f->node, &f->a, "GET", "/db/_changes", NULL);
-    row = json_array_get(cm_json_arr(f->a.body, "results"), 0);
-    assert_int_equal(json_array_size(cm_json_arr(row, "changes")), 1);
+    for (int named = 0; named < 2; named++) {
+        ask(&f->node, &f->a, "GET", named ? "/db/_changes?style=main_only" : "/db/_changes", NULL);
+        row = json_array_get(cm_json_arr(f->a.body, "results"), 0);
+        assert_int_equal(json_array_size(cm_json_arr(row, "changes")), 1);
+    }
 }
 
 static void test_doc_ids(void **state)
@@ -130,6 +133,25 @@ static void test_doc_ids(void **state)
     assert_int_equal(strncmp(cm_json_str(f->a.body, "last_seq"), "3-", 2), 0);
     ask(&f->node, &f->a, "GET", "/db/_changes?filter=_doc_ids&doc_ids=%5B%22c%22%5D", NULL);
     assert_int_equal(rows(&f->a), 1);
+    ask(&f->node, &f->a, "POST", "/db/_changes?filter=_doc_ids&doc_ids=%5B%22c%22%5D",
+        "{\"doc_ids\":[\"a\"]}"); /* the body says it */
+    assert_string_equal(row_id(&f->a, 0), "a");
+}
+
+/* Few changes are counted, not guessed from sequences: most of these belong to one document. */
+static void test_pending(void **state)
+{
+    struct fixture *f = *state;
+    char rev[CS_REV_MAX + 1] = "";
+    for (int i = 0; i < 5; i++) {
+        CM_AUTO_STR id = cm_asprintf("d%d", i);
+        put_doc(&f->node, json_pack("{s:s}", "_id", id), i == 0 ? rev : NULL);
+    }
+    for (int i = 0; i < 10; i++)
+        put_doc(&f->node, json_pack("{s:s,s:s,s:i}", "_id", "d0", "_rev", rev, "v", i), rev);
+    ask(&f->node, &f->a, "GET", "/db/_changes?limit=1", NULL);
+    assert_string_equal(row_id(&f->a, 0), "d1");
+    assert_int_equal(cm_json_int(f->a.body, "pending", -1), 4);
 }
 
 /* More rows than a page, in both directions. */
@@ -221,6 +243,37 @@ static void test_continuous(void **state)
     expect(f, "\"three\"");
 }
 
+/* Silence is counted from the last row; changes that the filter keeps back do not break it, or a
+ * busy store would leave its clients without a heartbeat. */
+static void test_silence(void **state)
+{
+    struct fixture *f = *state;
+    feed_start(&f->node, &f->feed,
+               "/_changes?feed=continuous&filter=_doc_ids&doc_ids=%5B%22b%22%5D&timeout=60000");
+    while (!f->node.server->streams || !f->node.server->streams->parked)
+        cm_loop_turn(f->rig.loop, true);
+    int64_t due = f->node.server->streams->due;
+    rig_sleep(&f->rig, 20);
+    add(f, "a");
+    rig_sleep(&f->rig, 50);
+    assert_true(f->node.server->streams->parked);
+    assert_int_equal(f->node.server->streams->due, due);
+    add(f, "b");
+    expect(f, "\"b\"");
+    assert_true(f->node.server->streams->due > due);
+}
+
+/* A client cannot make us write more often than so. */
+static void test_heartbeat_floor(void **state)
+{
+    struct fixture *f = *state;
+    int64_t before = cm_mono_ms();
+    feed_start(&f->node, &f->feed, "/_changes?feed=continuous&since=now&heartbeat=1");
+    while (f->feed.len < 3)
+        rig_sleep(&f->rig, 5);
+    assert_true(cm_mono_ms() - before >= 290);
+}
+
 static void test_continuous_ends(void **state)
 {
     struct fixture *f = *state;
@@ -267,6 +320,17 @@ static void test_slow_reader(void **state)
     rig_until(&f->rig, &f->feed.done); /* the reader's buffer is full: it hangs up in the middle */
     ask(&f->node, &f->a, "GET", "/db/_changes?include_docs=true", NULL);
     assert_int_equal(rows(&f->a), 300); /* 18 MB, far beyond what may be pending at once */
+    ask(&f->node, &f->a, "GET", "/db/_all_docs?include_docs=true", NULL);
+    assert_int_equal(json_array_size(cm_json_arr(f->a.body, "rows")), 300);
+    CM_AUTO_JSON docs = json_array();
+    for (int i = 0; i < 300; i++) {
+        CM_AUTO_STR id = cm_asprintf("big%03d", i);
+        json_array_append_new(docs, json_pack("{s:s}", "id", id));
+    }
+    CM_AUTO_JSON body = json_pack("{s:O}", "docs", docs);
+    CM_AUTO_STR text = cm_json_dump(body, NULL);
+    ask(&f->node, &f->a, "POST", "/db/_bulk_get", text);
+    assert_int_equal(rows(&f->a), 300);
 }
 
 static void test_server_goes_away(void **state)
@@ -288,11 +352,14 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_normal, setup, teardown),
         cmocka_unit_test_setup_teardown(test_styles, setup, teardown),
         cmocka_unit_test_setup_teardown(test_doc_ids, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_pending, setup, teardown),
         cmocka_unit_test_setup_teardown(test_pages, setup, teardown),
         cmocka_unit_test_setup_teardown(test_longpoll_wakes, setup, teardown),
         cmocka_unit_test_setup_teardown(test_longpoll_filter_sleeps_on, setup, teardown),
         cmocka_unit_test_setup_teardown(test_longpoll_timeout, setup, teardown),
         cmocka_unit_test_setup_teardown(test_continuous, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_silence, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_heartbeat_floor, setup, teardown),
         cmocka_unit_test_setup_teardown(test_continuous_ends, setup, teardown),
         cmocka_unit_test_setup_teardown(test_vanished_client, setup, teardown),
         cmocka_unit_test_setup_teardown(test_slow_reader, setup, teardown),

@@ -285,6 +285,11 @@ static void test_bulk_get(void **state)
         "{\"docs\":[{\"id\":\"plain\",\"rev\":\"" REV_A "\"}]}");
     assert_int_equal(cm_json_int(cm_json_obj(bulk_doc(&f->a, 0, 0), "ok"), "v", 0), 1);
     assert_null(cm_json_obj(cm_json_obj(bulk_doc(&f->a, 0, 0), "ok"), "_revisions"));
+    ask(&f->node, &f->a, "POST", "/db/_bulk_get", /* the same in the body */
+        "{\"revs\":true,\"latest\":true,\"docs\":[{\"id\":\"plain\",\"rev\":\"" REV_A "\"}]}");
+    const json_t *newest = cm_json_obj(bulk_doc(&f->a, 0, 0), "ok");
+    assert_string_equal(cm_json_str(newest, "_rev"), REV_C);
+    assert_non_null(cm_json_obj(newest, "_revisions"));
 }
 
 static void test_revs_diff(void **state)

@@ -81,12 +81,48 @@ static void test_ranges(void **state)
     check_rows(f, "?startkey=null&endkey=%7B%7D", NULL, "abce");
     check_rows(f, "?startkey=%7B%7D", NULL, "");
     check_rows(f, "?endkey=null", NULL, "");
+    check_rows(f, "?descending=true&startkey=%7B%7D&endkey=null", NULL, "ecba");
+    check_rows(f, "?descending=true&startkey=null", NULL, "");
+    check_rows(f, "?descending=true&endkey=%7B%7D", NULL, "");
+    check_rows(f, "?key=%22c%22&inclusive_end=false", NULL, "");
+    check_rows(f, "?startkey=%22b%22", NULL, "bce");
+    assert_true(json_is_null(json_object_get(f->a.body, "offset")));
     check_rows(f, "", "{\"startkey\":\"b\",\"limit\":2}", "bc");
     ask(&f->node, &f->a, "GET", "/db/_all_docs?startkey=b", NULL);
     assert_int_equal(f->a.status, 400);
     assert_string_equal(cm_json_str(f->a.body, "error"), "query_parse_error");
     ask(&f->node, &f->a, "GET", "/db/_all_docs?limit=-1", NULL);
     assert_int_equal(f->a.status, 400);
+}
+
+/* A key that is longer than any id lies behind the id that is its beginning. */
+static void test_keys_beyond_all_ids(void **state)
+{
+    struct fixture *f = *state;
+    char key[402], query[500];
+    memset(key, 'c', 401);
+    key[400] = key[401] = '\0';
+    put_doc(&f->node, json_pack("{s:s}", "_id", key), NULL);
+    key[400] = 'c';
+    snprintf(query, sizeof(query), "/db/_all_docs?startkey=%%22%s%%22", key);
+    ask(&f->node, &f->a, "GET", query, NULL);
+    const json_t *rows = cm_json_arr(f->a.body, "rows");
+    assert_int_equal(json_array_size(rows), 1);
+    assert_string_equal(cm_json_str(json_array_get(rows, 0), "id"), "e");
+    snprintf(query, sizeof(query), "/db/_all_docs?descending=true&startkey=%%22%s%%22", key);
+    ask(&f->node, &f->a, "GET", query, NULL);
+    rows = cm_json_arr(f->a.body, "rows");
+    assert_int_equal(json_array_size(rows), 4);
+    assert_int_equal(json_string_length(json_object_get(json_array_get(rows, 0), "id")), 400);
+    snprintf(query, sizeof(query), "/db/_all_docs?endkey=%%22%s%%22", key);
+    ask(&f->node, &f->a, "GET", query, NULL);
+    assert_int_equal(json_array_size(cm_json_arr(f->a.body, "rows")), 4);
+    for (int down = 0; down < 2; down++) {
+        snprintf(query, sizeof(query), "/db/_all_docs?descending=%s&key=%%22%s%%22",
+                 down ? "true" : "false", key);
+        ask(&f->node, &f->a, "GET", query, NULL);
+        assert_int_equal(json_array_size(cm_json_arr(f->a.body, "rows")), 0);
+    }
 }
 
 static void test_keys(void **state)
@@ -105,6 +141,10 @@ static void test_keys(void **state)
     check_rows(f, "?include_docs=true&conflicts=true&key=%22c%22", NULL, "c");
     const json_t *doc = cm_json_obj(json_array_get(cm_json_arr(f->a.body, "rows"), 0), "doc");
     assert_true(cm_json_has_str(cm_json_arr(doc, "_conflicts"), REV_A));
+    check_rows(f, "?include_docs=true&key=%22c%22", NULL, "c");
+    doc = cm_json_obj(json_array_get(cm_json_arr(f->a.body, "rows"), 0), "doc");
+    assert_non_null(doc);
+    assert_null(json_object_get(doc, "_conflicts"));
     ask(&f->node, &f->a, "POST", "/db/_all_docs", "{\"keys\":1}");
     assert_int_equal(f->a.status, 400);
 }
@@ -301,6 +341,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_ranges, setup, teardown),
         cmocka_unit_test_setup_teardown(test_keys, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_keys_beyond_all_ids, setup, teardown),
         cmocka_unit_test_setup_teardown(test_pages, setup, teardown),
         cmocka_unit_test_setup_teardown(test_limit_and_security, setup, teardown),
         cmocka_unit_test_setup_teardown(test_purge, setup, teardown),
