@@ -349,6 +349,10 @@ static void feed_parameters(void **state)
     assert_int_equal(rows_of(f, "/db/_changes?include_docs=true&conflicts=true"), 3);
     const json_t *doc = cm_json_obj(json_array_get(cm_json_arr(f->a.body, "results"), 0), "doc");
     assert_true(cm_json_has_str(cm_json_arr(doc, "_conflicts"), REV_C));
+    assert_int_equal(rows_of(f, "/db/_changes?include_docs=true"), 3);
+    doc = cm_json_obj(json_array_get(cm_json_arr(f->a.body, "results"), 0), "doc");
+    assert_non_null(doc);
+    assert_null(json_object_get(doc, "_conflicts"));
     assert_int_equal(rows_of(f, "/db/_changes?style=main_only&since=0"), 3);
     row = json_array_get(cm_json_arr(f->a.body, "results"), 1);
     assert_true(cm_json_bool(row, "deleted", false));

@@ -96,6 +96,7 @@ static void test_normal(void **state)
     assert_int_equal(rows(&f->a), 2);
     assert_string_equal(row_id(&f->a, 0), "d4");
     assert_string_equal(row_id(&f->a, 1), "d3");
+    assert_int_equal(strncmp(cm_json_str(f->a.body, "last_seq"), "4-", 2), 0); /* of that row */
     assert_non_null(cm_json_obj(json_array_get(cm_json_arr(f->a.body, "results"), 0), "doc"));
 }
 
@@ -263,6 +264,24 @@ static void test_silence(void **state)
     assert_true(f->node.server->streams->due > due);
 }
 
+/* A feed that has changes to look at is not ended by its time limit: they would be skipped. */
+static void test_changes_before_the_limit(void **state)
+{
+    struct fixture *f = *state;
+    feed_start(&f->node, &f->feed, "/_changes?feed=longpoll&since=now&timeout=60000");
+    while (!f->node.server->streams || !f->node.server->streams->parked)
+        cm_loop_turn(f->rig.loop, true);
+    struct rp_stream *stream = f->node.server->streams;
+    stream->ready = true;
+    stream->due = 1;
+    rp_stream_on_beat(f->node.server);
+    assert_ptr_equal(f->node.server->streams, stream);
+    stream->ready = false;
+    rp_stream_on_beat(f->node.server);
+    rig_until(&f->rig, &f->feed.done);
+    assert_null(f->node.server->streams);
+}
+
 /* A client cannot make us write more often than so. */
 static void test_heartbeat_floor(void **state)
 {
@@ -359,6 +378,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_longpoll_timeout, setup, teardown),
         cmocka_unit_test_setup_teardown(test_continuous, setup, teardown),
         cmocka_unit_test_setup_teardown(test_silence, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_changes_before_the_limit, setup, teardown),
         cmocka_unit_test_setup_teardown(test_heartbeat_floor, setup, teardown),
         cmocka_unit_test_setup_teardown(test_continuous_ends, setup, teardown),
         cmocka_unit_test_setup_teardown(test_vanished_client, setup, teardown),

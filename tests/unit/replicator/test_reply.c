@@ -82,6 +82,29 @@ static void ids_that_need_quoting(void **state)
     }
 }
 
+/* What is too much for one step is cut: its client sees that it does not parse, and asks for less.
+ */
+static void an_answer_that_cannot_be_whole(void **state)
+{
+    struct fixture *f = *state;
+    CM_AUTO_STR pad = cm_calloc(1, 250001);
+    memset(pad, 'x', 250000);
+    for (int i = 0; i < 70; i++) { /* leaves of one document */
+        struct cs_result res;
+        CM_AUTO_STR rev = cm_asprintf("1-r%02d", i);
+        CM_AUTO_JSON doc = json_pack("{s:s,s:s,s:s}", "_id", "wide", "_rev", rev, "pad", pad);
+        assert_int_equal(cs_put_replicated(f->node.store, doc, "lab", &res, NULL), 0);
+        assert_int_equal(res.code, 0);
+    }
+    put_doc(&f->node, json_pack("{s:s}", "_id", "small"), NULL);
+    ask(&f->node, &f->a, "POST", "/db/_bulk_get",
+        "{\"docs\":[{\"id\":\"wide\"},{\"id\":\"small\"}]}");
+    assert_null(f->a.body);
+    ask(&f->node, &f->a, "POST", "/db/_bulk_get",
+        "{\"docs\":[{\"id\":\"wide\",\"rev\":\"1-r69\"},{\"id\":\"small\"}]}");
+    assert_int_equal(json_array_size(cm_json_arr(f->a.body, "results")), 2);
+}
+
 /* ---- durability --------------------------------------------------------------------------- */
 
 static bool asked(void *arg)
@@ -165,13 +188,36 @@ static void peers_are_remembered_within_bounds(void **state)
     assert_string_equal(cm_json_str(json_array_get(still, 0), "since"), "7-0badcafe");
 }
 
+/* Who waits at a parked feed is seen as long as it listens. */
+static void a_listener_is_seen(void **state)
+{
+    struct fixture *f = *state;
+    struct node node;
+    f->rig.peer = "edge";
+    node_start(&f->rig, &node, "manager", false);
+    feed_start(&node, &f->put, "/_changes?feed=continuous&since=now&heartbeat=100");
+    while (!json_object_get(node.server->seen, "edge"))
+        cm_loop_turn(f->rig.loop, true);
+    int64_t at = cm_json_int(json_object_get(node.server->seen, "edge"), "at", 0);
+    while (f->put.len < 2)
+        rig_sleep(&f->rig, 5);
+    assert_true(cm_json_int(json_object_get(node.server->seen, "edge"), "at", 0) - at >= 150);
+    feed_stop(&f->put);
+    node_close(&node);
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
     const struct CMUnitTest tests[] = {
-        T(methods_and_empty_bodies),    T(ids_that_need_quoting),
-        T(no_answer_before_the_commit), T(a_failed_commit_is_a_500),
-        T(nobody_waits_any_more),       T(peers_are_remembered_within_bounds),
+        T(methods_and_empty_bodies),
+        T(ids_that_need_quoting),
+        T(an_answer_that_cannot_be_whole),
+        T(no_answer_before_the_commit),
+        T(a_listener_is_seen),
+        T(a_failed_commit_is_a_500),
+        T(nobody_waits_any_more),
+        T(peers_are_remembered_within_bounds),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
