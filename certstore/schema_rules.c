@@ -227,6 +227,7 @@ static const struct cs_member credential[] = {ASKED_FIELDS,
                                               OBJECT("trial", 0, trial),
                                               OBJECT("rollover", 0, new_key),
                                               INT("attempts", COUNT_MAX),
+                                              INT("edited_over", 0),
                                               END};
 
 static const struct cs_member keyfile[] = {ULID("credential", REQ),

@@ -4,6 +4,8 @@
  */
 #include "certmgr/engine/internal.h"
 
+#include <string.h>
+
 #define EDIT_TRIES 10
 
 struct edit {
@@ -58,7 +60,8 @@ static void on_published(void *arg, const struct cs_doc *doc, const struct cm_er
 }
 
 /* Reads the document as it is now, or begins one. */
-static int edit_read(struct edit *edit, json_t **ret_body, int64_t *ret_serial, struct cm_err *err)
+static int edit_read(struct edit *edit, json_t **ret_before, json_t **ret_body, int64_t *ret_serial,
+                     struct cm_err *err)
 {
     struct cs_doc doc = {0};
     int rc = cs_peek(edit->engine->env.store, edit->id, &doc, err);
@@ -66,6 +69,7 @@ static int edit_read(struct edit *edit, json_t **ret_body, int64_t *ret_serial, 
         return rc;
     cm_err_fini(err);
     *ret_serial = rc == 0 ? doc.serial : 0;
+    *ret_before = rc == 0 ? json_incref(doc.body) : NULL;
     *ret_body = rc == 0 ? json_copy(doc.body) : json_object();
     cs_doc_fini(&doc);
     cm_json_set_str(*ret_body, "_id", edit->id);
@@ -78,10 +82,11 @@ static int edit_read(struct edit *edit, json_t **ret_body, int64_t *ret_serial, 
 static bool edit_once(struct edit *edit, struct cm_err *err)
 {
     json_t *body = NULL;
+    CM_AUTO_JSON before = NULL;
     int64_t serial = 0;
     edit->tries++;
     cm_err_fini(err);
-    if (edit_read(edit, &body, &serial, err) != 0)
+    if (edit_read(edit, &before, &body, &serial, err) != 0)
         return false;
     int rc = edit->fn(edit->arg, body, err);
     if (rc != 0) {
@@ -90,6 +95,8 @@ static bool edit_once(struct edit *edit, struct cm_err *err)
             cm_err_fini(err);
         return false;
     }
+    if (strcmp(edit->type, "credential") == 0)
+        eng_note_decision(before, body);
     json_object_del(body, "serial");
     edit->answered = false;
     edit->inside = err;

@@ -4,6 +4,8 @@
  */
 #include "certmgr/engine/manual.h"
 
+#include <string.h>
+
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
 static const char *const asked[] = {"host_names", "host_names_ascii", "provider", "account",
@@ -17,6 +19,8 @@ static const char *const of_key[] = {"host_names_ascii", "key_type", "servers", 
 static const char *const of_order[] = {"provider", "account", "alternate_chain", "profile"};
 static const char *const of_account[] = {"account", "fallback_accounts"};
 static const char *const of_place[] = {"keyring_file", "target"};
+/* Besides the fields: what else an edit that does not know of it would undo. */
+static const char *const decided[] = {"revocation", "rollover", "leaving"};
 
 static bool differ(const json_t *a, const json_t *b, const char *const *members, size_t count)
 {
@@ -41,6 +45,27 @@ bool eng_order_differs(const json_t *a, const json_t *b)
 bool eng_place_differs(const json_t *a, const json_t *b)
 {
     return differ(a, b, of_place, COUNT(of_place));
+}
+
+static bool is_archived(const json_t *body)
+{
+    return strcmp(cm_json_str_or(body, "status", ""), "archived") == 0;
+}
+
+bool eng_is_stale(const json_t *body, int64_t base)
+{
+    int64_t serial = cm_json_int(body, "serial", 0), over = cm_json_int(body, "edited_over", -1);
+    if (base == serial)
+        return false;
+    return over < 0 || base <= over || base > serial;
+}
+
+void eng_note_decision(const json_t *before, json_t *body)
+{
+    if (!before || differ(before, body, asked, COUNT(asked)) ||
+        differ(before, body, optional, COUNT(optional)) ||
+        differ(before, body, decided, COUNT(decided)) || is_archived(before) != is_archived(body))
+        cm_json_set_int(body, "edited_over", cm_json_int(before, "serial", 0));
 }
 
 void eng_fields_take(json_t *body, const json_t *fields)

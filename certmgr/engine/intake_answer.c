@@ -117,7 +117,7 @@ static int answer_issue(struct intake *intake, json_t *body, const json_t *wante
     struct cm_err why = CM_ERR_INIT;
     bool import = intake->action == ACTION_IMPORT;
     if ((import || intake->action == ACTION_ISSUE) &&
-        cm_json_int(body, "serial", 0) != cm_json_int(intake->request, "base_serial", 0)) {
+        eng_is_stale(body, cm_json_int(intake->request, "base_serial", 0))) {
         eng_refusal_stale(body, &why);
         refuse(intake, body, &why);
         cm_err_fini(&why);

@@ -185,6 +185,13 @@ void eng_fields_take(json_t *body, const json_t *fields);
 bool eng_key_differs(const json_t *a, const json_t *b);   /* takes another key */
 bool eng_order_differs(const json_t *a, const json_t *b); /* takes another certificate */
 bool eng_place_differs(const json_t *a, const json_t *b); /* takes another keyring file */
+/* What a person saw at version `base` (its serial) is not what counts now: fields, or a revocation
+ * or archiving, were decided after it.  What the task writes by itself makes nobody's edit stale.
+ */
+bool eng_is_stale(const json_t *body, int64_t base);
+/* Puts down in body, which replaces `before` (NULL = is new), that something of this was decided.
+ */
+void eng_note_decision(const json_t *before, json_t *body);
 void eng_place_take(json_t *keyfile, const json_t *credential);
 
 /* ---- service_request.c ---- */

@@ -157,7 +157,7 @@ void eng_change(struct engine *engine, const char *credential, const json_t *fie
     struct cs_doc doc = {0};
     json_t *checked = NULL;
     int rc = read_credential(engine, credential, &doc, &submit->err);
-    if (rc == 0 && base_serial != 0 && base_serial != doc.serial)
+    if (rc == 0 && base_serial != 0 && eng_is_stale(doc.body, base_serial))
         rc = cm_fail(&submit->err, CM_ECONFLICT,
                      "The credential was changed in the meantime: look at it again");
     if (rc == 0) {

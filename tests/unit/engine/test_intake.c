@@ -154,7 +154,7 @@ static void a_stale_request_is_an_edit_conflict(void **state)
     h_account(h);
     CM_AUTO_JSON before = h_issue(h, "www.example.com");
     h_turns(h, 20);
-    put_request(h, "issue", 12345, foreign_fields("other.example.com"));
+    put_request(h, "issue", 0, foreign_fields("other.example.com")); /* test_fields.c has more */
     h_turns(h, 50);
     CM_AUTO_JSON body = h_body(h, "credential", h->credential);
     assert_string_equal(cm_json_str(body, "status"), "issued"); /* what serves goes on serving */
