@@ -159,6 +159,14 @@ bool job_is_outdated(const struct job *job, const json_t *body)
     return eng_order_differs(body, job->credential) || job_has_old_key(job, body);
 }
 
+bool job_is_asked_again(const struct job *job, const json_t *body)
+{
+    int64_t due = cm_json_time(body, "next_action_at", 0);
+    return strcmp(cm_json_str_or(body, "request", ""),
+                  cm_json_str_or(job->credential, "request", "")) != 0 &&
+           due != cm_json_time(job->credential, "next_action_at", 0) && due <= cm_now_ms();
+}
+
 bool job_wait_for_agent(struct job *job, const struct cm_err *err)
 {
     /* A time to come back at is the CA's (Retry-After), not the agent's. */

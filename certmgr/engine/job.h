@@ -86,6 +86,8 @@ void job_later(struct job *job, int64_t ms, void (*fn)(struct job *job, const st
 bool job_has_old_key(const struct job *job, const json_t *body);
 /* The order does not bring what the credential (as it is now) asks for: it changed on the way. */
 bool job_is_outdated(const struct job *job, const json_t *body);
+/* Somebody has asked for a new attempt while this one ran, so its failure is not the answer. */
+bool job_is_asked_again(const struct job *job, const json_t *body);
 int job_save(struct job *job, struct cm_err *err); /* kv "order" */
 
 void job_key(struct job *job);    /* job_key.c */

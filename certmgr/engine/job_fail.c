@@ -43,8 +43,8 @@ static int64_t next_attempt(const struct job *job, const json_t *body, const str
     int64_t next = acme_next_attempt_ms(now, why->attempts, why->retry, eng_seed(job->ulid), 0);
     int64_t most =
         eng_plan_retry_max(cm_json_time(body, "not_before", 0), cm_json_time(body, "not_after", 0));
-    if (job_is_outdated(job, body))
-        next = now; /* corrected in the meantime */
+    if (job_is_outdated(job, body) || job_is_asked_again(job, body))
+        next = now; /* corrected, or asked for, in the meantime */
     else if (next - now > most)
         next = now + most;
     return next < job->floor_ms ? job->floor_ms : next;
@@ -60,7 +60,8 @@ static int edit_failed(void *arg, json_t *body, struct cm_err *err)
     why->attempts = (unsigned)cm_json_int(body, "attempts", 0) + 1;
     bool trial = call->job->trial;
     /* Another CA is asked soon: what this one asked for is not meant for it. */
-    if (eng_turn_failed(body, why->retry) && !job_is_outdated(call->job, body))
+    if (eng_turn_failed(body, why->retry) && !job_is_outdated(call->job, body) &&
+        !job_is_asked_again(call->job, body))
         why->next_attempt_ms =
             acme_next_attempt_ms(cm_now_ms(), 1, CM_RETRY_TRANSIENT, eng_seed(call->job->ulid), 0);
     else

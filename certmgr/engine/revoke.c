@@ -98,8 +98,11 @@ static int edit_failed(void *arg, json_t *body, struct cm_err *err)
         return 1;
     int64_t now = cm_now_ms();
     why->attempts = (unsigned)cm_json_int(body, "attempts", 0) + 1;
-    why->next_attempt_ms = acme_next_attempt_ms(now, why->attempts, why->retry,
-                                                eng_seed(call->job->ulid), why->next_attempt_ms);
+    if (job_is_asked_again(call->job, body))
+        why->next_attempt_ms = why->next_attempt_ms > now ? why->next_attempt_ms : now;
+    else
+        why->next_attempt_ms = acme_next_attempt_ms(
+            now, why->attempts, why->retry, eng_seed(call->job->ulid), why->next_attempt_ms);
     cm_json_set_int(body, "attempts", why->attempts);
     cm_json_set_time(body, "next_action_at", why->next_attempt_ms);
     cm_json_set(body, "error", cm_err_to_json(why));

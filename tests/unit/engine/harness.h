@@ -56,11 +56,14 @@ struct h_ca {
     char ari_id[256];           /* asked last */
     json_t *replaces;           /* of the last newOrder (owned), or NULL */
     struct http_exchange *held;
+    const char *hold_path;        /* what is asked there waits for h_ca_go_on() */
     void (*on_answer)(void *arg); /* a challenge is to be checked now */
     void *on_answer_arg;
 };
 void h_ca_start(struct h_ca *ca, struct cm_loop *loop);
 void h_ca_stop(struct h_ca *ca);
+/* Answers what is held, as the other knobs stand now. */
+void h_ca_go_on(struct h_ca *ca);
 
 struct h {
     char *dir;

@@ -298,6 +298,10 @@ static void handle(void *arg, struct http_exchange *ex)
     const struct http_request *req = http_ex_request(ex);
     const char *path = req->head.path;
     size_t index = 0, number = number_in(path, &index);
+    if (ca->hold_path && strcmp(path, ca->hold_path) == 0) {
+        ca->held = ex;
+        return;
+    }
     CM_AUTO_JSON payload = req->head.method == HTTP_POST ? payload_of(req) : NULL;
     if (strcmp(path, "/dir") == 0)
         directory(ca, ex);
@@ -341,6 +345,14 @@ static void handle(void *arg, struct http_exchange *ex)
     } else
         reply_json(ca, ex, 404, json_pack("{s:s}", "type", "urn:ietf:params:acme:error:malformed"),
                    NULL);
+}
+
+void h_ca_go_on(struct h_ca *ca)
+{
+    struct http_exchange *ex = ca->held;
+    ca->held = NULL;
+    ca->hold_path = NULL;
+    handle(ca, ex);
 }
 
 static int64_t limit(void *arg, const struct http_request *req)
