@@ -5,6 +5,7 @@
 
 #include "base/net/domain.h"
 #include "base/net/hostname.h"
+#include "base/net/script.h"
 #include "certmgr/acme/presets.h"
 #include "certmgr/engine/billing.h"
 #include "certmgr/engine/companions.h"
@@ -63,6 +64,22 @@ static void registry_rows(const struct advice *advice)
             pf_row(advice->rows, name, "name_registry", PF_WARN, NULL,
                    "Names are registered below %s, and it belongs to its registry: CAs refuse %s",
                    base, name);
+    }
+}
+
+/* ---- names that look like others ----------------------------------------------------------------
+ */
+
+static void script_rows(const struct advice *advice)
+{
+    for (size_t i = 0; i < json_array_size(advice->names); i++) {
+        char unicode[HOSTNAME_MAX] = "";
+        struct script_mix mix;
+        hostname_to_unicode(name_at(advice->names, i), unicode, sizeof(unicode));
+        if (script_mixed(unicode, &mix))
+            pf_row(advice->rows, name_at(advice->names, i), "name_scripts", PF_WARN, NULL,
+                   "In \"%.*s\", %s and %s letters are mixed: the name looks like another one",
+                   (int)mix.len, mix.label, mix.one, mix.other);
     }
 }
 
@@ -260,6 +277,7 @@ json_t *eng_advice(struct engine *engine, const char *credential, const json_t *
                             .rows = json_array()};
     companion_rows(&advice);
     registry_rows(&advice);
+    script_rows(&advice);
     ca_rows(&advice);
     hand_row(&advice);
     return advice.rows;

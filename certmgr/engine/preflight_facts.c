@@ -22,6 +22,7 @@ static const struct {
     {"name_differs", "name", "Check the spelling: the certificate will be for the name read back."},
     {"name_beside", "name", NULL},
     {"name_registry", "name", "Check the spelling: a part in front of it seems to be missing."},
+    {"name_scripts", "name", "Type the name again, in one script, if it was not meant so."},
     {"wildcard_base", "name", "Add the name without \"*.\" as well if it is to be served."},
     {"set_exact", "set", "Change or renew that certificate instead of a second one."},
     {"set_recent", "set",

@@ -113,6 +113,24 @@ static void what_a_profile_does_not_take(void **state)
     assert_null(row("profile_limit"));
 }
 
+/* A Cyrillic a in a Latin word, typed or as it is sent. */
+static void names_that_look_like_others(void **state)
+{
+    struct h *h = *state;
+    h_account(h);
+    ask(h, NULL, h_fields("www.example.com p\u0430ypal.example"));
+    assert_string_equal(text("name_scripts", "name"), "xn--pypal-4ve.example");
+    assert_string_equal(text("name_scripts", "result"), "warn");
+    assert_string_equal(text("name_scripts", "text"),
+                        "In \"p\u0430ypal\", Latin and Cyrillic letters are mixed: the name looks "
+                        "like another one");
+    assert_non_null(strstr(text("name_scripts", "fix"), "in one script"));
+    ask(h, NULL, h_fields("xn--pypal-4ve.example"));
+    assert_non_null(row("name_scripts"));
+    ask(h, NULL, h_fields("b\u00fccher.example \u043f\u0440\u0438\u043c\u0435\u0440.example"));
+    assert_null(row("name_scripts"));
+}
+
 /* What only a registry has is no name of anybody's; private suffixes and own top levels are. */
 static void names_of_registries(void **state)
 {
@@ -283,6 +301,7 @@ int main(void)
         TEST(the_key_does_not_fit_the_directory),
         TEST(what_a_profile_does_not_take),
         TEST(the_class_that_is_paid_for),
+        TEST(names_that_look_like_others),
         TEST(names_of_registries),
         TEST(what_a_change_costs),
         TEST(names_that_can_be_added),
