@@ -207,7 +207,7 @@ static void commit(void *arg)
 {
     struct h *h = arg;
     struct cm_err err = CM_ERR_INIT;
-    if (h->store)
+    if (h->store && !h->commits_held)
         OK(cs_commit(h->store, &err), err);
 }
 

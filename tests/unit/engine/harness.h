@@ -74,7 +74,8 @@ struct h {
     struct kf_trust *trust;
     struct eng_env env;
     struct engine *engine;
-    bool on_hold; /* the next h_restart() is one after a restore */
+    bool commits_held; /* what is written is not durable yet */
+    bool on_hold;      /* the next h_restart() is one after a restore */
     struct h_ca ca;
     /* agent */
     json_t *ops;         /* every request, in order */

@@ -211,6 +211,66 @@ static void one_name_in_order(void **state)
     h_until(h, is_clean, "an empty zone");
 }
 
+/* A kill before the commit must leave nothing at the provider that nobody knows of: no call before
+ * its entry is on the disk, alone or beside others. */
+static void no_call_before_its_entry_is_durable(void **state)
+{
+    struct h *h = *state;
+    account(h, "main", "example.com");
+    h_turns(h, 100);
+    told = failed = 0;
+    for (int together = 0; together < 2; together++) {
+        fake.together = together;
+        fake.messages = 0;
+        json_array_clear(fake.calls);
+        h->commits_held = true;
+        add(h, together);
+        assert_int_equal(journal(h), 1 + together);
+        h_turns(h, 50);
+        assert_int_equal(json_array_size(fake.calls), 0);
+        assert_int_equal(fake.messages + fake.active, 0);
+        h->commits_held = false;
+        OK(cs_commit(h->store, &h->err), h->err);
+        for (int i = 0; i < 5000 && told < (unsigned)together + 1; i++)
+            h_turns(h, 1);
+        assert_int_equal(told, together + 1);
+        assert_int_equal(failed, 0);
+    }
+    for (int i = 0; i < 2; i++)
+        release(h, i);
+    h_until(h, is_clean, "an empty zone");
+}
+
+/* Nor by the turn of another one, or in its company. */
+static void nor_in_the_company_of_others(void **state)
+{
+    struct h *h = begin(state);
+    for (int round = 0; round < 2; round++) {
+        unsigned others = round == 0 ? 2 : 4; /* that end before */
+        fake.together = round == 0;
+        add(h, 2 * round + 1);
+        until_durable(h);
+        h->commits_held = true;
+        add(h, 2 * round + 2);
+        fake.held = false;
+        for (int i = 0; i < 5000 && told < others; i++)
+            h_turns(h, 1);
+        h_turns(h, 50);
+        assert_int_equal(told, others);
+        assert_int_equal(fake_all(), others);
+        fake.held = round == 0; /* the next round begins as this one did */
+        h->commits_held = false;
+        OK(cs_commit(h->store, &h->err), h->err);
+        while (fake.held && fake.active == 0)
+            h_turns(h, 1);
+    }
+    let_go(h, 5);
+    assert_int_equal(failed, 0);
+    for (int i = 0; i < 5; i++)
+        release(h, i);
+    h_until(h, is_clean, "an empty zone");
+}
+
 /* The provider has made the changes, nobody wrote that down: all of them are found again. */
 static void a_kill_between_update_and_journal(void **state)
 {
@@ -322,6 +382,8 @@ int main(void)
         TEST(a_name_that_is_refused_harms_nobody),
         TEST(silence_is_not_repeated),
         TEST(one_name_in_order),
+        TEST(no_call_before_its_entry_is_durable),
+        TEST(nor_in_the_company_of_others),
         TEST(a_kill_between_update_and_journal),
         TEST(taken_back_under_way),
         TEST(told_in_the_middle),
