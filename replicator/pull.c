@@ -14,6 +14,7 @@
 #include "certstore/rev.h"
 #include "certstore/schema.h"
 #include "replicator/pull.h"
+#include "replicator/rows.h"
 #include "replicator/values.h"
 
 #define PATH_MAX_LEN  (3 * RP_SEQ_MAX + 512)
@@ -287,7 +288,7 @@ static void take_changes(struct rp_job *job, const json_t *reply)
                      "it has more versions than can be read; only the first is looked at");
     pull->live = count < pull->page;
     pull->winners = false;
-    pull->page = 2 * pull->page < RP_BATCH ? 2 * pull->page : RP_BATCH;
+    pull->page = pull->page == 0 ? 1 : 2 * pull->page < RP_BATCH ? 2 * pull->page : RP_BATCH;
     note_behind(job, reply, last);
     pull->rows = count > 0;
     json_decref(pull->next);
@@ -334,22 +335,61 @@ static bool ask_for_fewer(struct rp_job *job)
     return true;
 }
 
+/* The feed's text as JSON (owned), or NULL. */
+static json_t *parse_feed(struct rp_pull *pull)
+{
+    json_t *reply = NULL;
+    if (pull->over || pull->feed.len == 0)
+        return NULL;
+    rp_rows_mend(pull->feed.data, pull->feed.len);
+    cm_json_parse_lax(pull->feed.data, pull->feed.len, &reply, NULL);
+    return reply;
+}
+
+/* One row that cannot be read, whatever is asked: the feed goes on behind it.  The reply that says
+ * so (owned), or NULL: its place is not to be seen. */
+static json_t *pass_over_row(struct rp_job *job)
+{
+    struct rp_pull *pull = job->pull;
+    struct cm_err err = CM_ERR_INIT;
+    static const char why[] = "a row of the feed cannot be read; it is passed over";
+    json_t *seq = rp_rows_first_seq(cm_buf_str(&pull->feed), pull->feed.len);
+    if (!seq || !pull->winners || json_equal(seq, pull->open ? pull->next : pull->since)) {
+        json_decref(seq);
+        return NULL;
+    }
+    CM_AUTO_STR place = json_is_string(seq)
+                            ? cm_strdup(json_string_value(seq))
+                            : cm_asprintf("%lld", (long long)json_integer_value(seq));
+    tell_refusal(job, "_changes", why);
+    job->refused++;
+    if (!job->client->lab &&
+        cs_quarantine_note(job->client->store, "_changes", place, job->client->peer, why, &err) < 0)
+        cm_log_err(CM_LOG_WARN, "replicator", &err);
+    cm_err_fini(&err);
+    pull->winners = false;
+    pull->page = 0; /* there may be more behind it */
+    return json_pack("{s:[],s:o}", "results", "last_seq", seq);
+}
+
 static void on_changes(struct rp_job *job, const struct http_result *res)
 {
-    struct cm_buf *feed = &job->pull->feed;
-    job->pull->over |= !rp_values_ok(cm_buf_str(feed), feed->len);
+    struct rp_pull *pull = job->pull;
+    bool ended = res->err->code == 0 && res->status == 200;
+    pull->over |= !rp_values_ok(cm_buf_str(&pull->feed), pull->feed.len);
+    CM_AUTO_JSON reply = ended ? parse_feed(pull) : NULL;
+    pull->over |= ended && !reply;
     if ((res->err->code != 0 || res->status == 200) && ask_for_fewer(job))
         return;
-    if (res->err->code != 0 || res->status != 200) {
+    if (!reply && pull->over)
+        reply = pass_over_row(job);
+    if (!reply && !ended) {
         rp_job_fail_status(job, res, "reading the changes of");
         return;
     }
-    json_t *parsed = NULL;
-    cm_json_parse_lax(cm_buf_str(feed), feed->len, &parsed, NULL);
-    CM_AUTO_JSON reply = parsed;
-    cm_buf_fini(feed);
-    if (job->pull->open)
-        job->pull->ahead = reply ? json_incref(reply) : json_null();
+    cm_buf_fini(&pull->feed);
+    if (pull->open)
+        pull->ahead = reply ? json_incref(reply) : json_null();
     else
         take_changes(job, reply);
 }

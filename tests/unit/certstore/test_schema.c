@@ -280,6 +280,9 @@ static void no_text_holds_a_nul(void **state)
     json_object_set_new(credential, "host_names_ascii",
                         json_pack("[o]", json_stringn("a.example\0.evil", 15)));
     refuse(credential, "host_names_ascii");
+    CM_AUTO_JSON failed = sample("credential");
+    json_object_set_new(failed, "error", json_pack("{s:o}", "what", json_stringn("a\0b", 3)));
+    refuse(failed, "what");
 }
 
 int main(void)

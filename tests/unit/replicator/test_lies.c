@@ -229,6 +229,61 @@ static void one_endless_row_stops_nothing(void **state)
     assert_non_null(strstr(cm_json_str(json_array_get(list, 0), "reason"), "more versions than"));
 }
 
+/* A member of a hub wrote an id that is no text for us: the rows beside it are read. */
+static void an_unreadable_name_stops_nothing(void **state)
+{
+    struct fixture *f = *state;
+    char rev[CS_REV_MAX + 1];
+    put_doc(&f->up, doc_settings("a", 1000, 7), rev);
+    CM_AUTO_STR text = cm_asprintf(
+        "{\"results\":[{\"seq\":1,\"id\":\"x\\u0000\",\"changes\":[{\"rev\":\"1-\\ud800\"}]},"
+        "{\"seq\":2,\"id\":\"settings:a\",\"changes\":[{\"rev\":\"1-\\u0000\"},{\"rev\":\"%s\"}]}],"
+        "\"last_seq\":\"1-%s\"}",
+        rev, cs_epoch(f->up.store));
+    f->lie.query = "since=0";
+    tell(f, "/_changes", text);
+    f->client = client_start_with(&f->edge, &f->up, true, false);
+    f->at = "settings:a";
+    rig_wait(&f->rig, has_come, f);
+    client_settle(&f->edge, f->client);
+    assert_int_equal(f->lie.told, 1);
+}
+
+/* A row that cannot be read at all: the feed goes on behind it, and people are told. */
+static void an_unreadable_row_is_passed_over(void **state)
+{
+    struct fixture *f = *state;
+    put_doc(&f->up, doc_settings("a", 1000, 7), NULL);
+    put_doc(&f->up, doc_settings("b", 1001, 7), NULL);
+    CM_AUTO_STR text = cm_asprintf("{\"results\":[\n{\"seq\":\"1-%s\",\"id\":\"x\",\"changes\":"
+                                   "[99999999999999999999999]}],\"last_seq\":1}",
+                                   cs_epoch(f->up.store));
+    f->lie.query = "since=0";
+    tell(f, "/_changes", text);
+    f->client = client_start_with(&f->edge, &f->up, true, false);
+    f->at = "settings:b";
+    rig_wait(&f->rig, has_come, f);
+    client_settle(&f->edge, f->client);
+    assert_false(holds(&f->edge, "settings:a")); /* it was in that row */
+    CM_AUTO_JSON list = cs_quarantine(f->edge.store);
+    assert_int_equal(json_array_size(list), 1);
+    assert_string_equal(cm_json_str(json_array_get(list, 0), "id"), "_changes");
+    assert_non_null(strstr(cm_json_str(json_array_get(list, 0), "reason"), "passed over"));
+}
+
+/* The same row for ever is not passed over for ever. */
+static void a_row_that_stays_is_an_error(void **state)
+{
+    struct fixture *f = *state;
+    CM_AUTO_STR text = cm_asprintf("{\"results\":[\n{\"seq\":\"1-%s\",\"id\":\"x\",\"changes\":"
+                                   "[99999999999999999999999]}],\"last_seq\":1}",
+                                   cs_epoch(f->up.store));
+    tell(f, "/_changes", text);
+    f->client = client_start_with(&f->edge, &f->up, true, false);
+    wait_until_it_says(f, "pull", "does not parse");
+    f->up.lie = NULL;
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -241,6 +296,9 @@ int main(void)
         T(the_peer_saves_before_it_is_remembered),
         T(is_compared_again),
         T(one_endless_row_stops_nothing),
+        T(an_unreadable_name_stops_nothing),
+        T(an_unreadable_row_is_passed_over),
+        T(a_row_that_stays_is_an_error),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
