@@ -123,6 +123,26 @@ void rp_job_after_commit(struct rp_job *job, rp_job_fn fn)
     cs_after_commit(job->client->store, on_commit, job->ticket);
 }
 
+static void on_put_commit(void *arg, int code, const struct cm_err *err)
+{
+    struct rp_ticket *ticket = arg;
+    struct rp_job *job = ticket->job;
+    cm_free(ticket);
+    if (!job)
+        return;
+    job->put = NULL;
+    if (code < 0)
+        rp_job_fail(job, err);
+}
+
+void rp_job_put(struct rp_job *job)
+{
+    if (job->put)
+        return;
+    job->put = rp_ticket_new(job, NULL);
+    cs_after_commit(job->client->store, on_put_commit, job->put);
+}
+
 static void on_timer(void *arg)
 {
     struct rp_job *job = arg;
@@ -141,6 +161,7 @@ static void job_halt(struct rp_job *job)
         http_call_cancel(job->call);
     job->call = NULL;
     rp_ticket_drop(&job->ticket);
+    rp_ticket_drop(&job->put);
     cm_timer_stop(job->timer);
     rp_pull_halt(job);
     rp_save_stop(job);

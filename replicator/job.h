@@ -66,6 +66,7 @@ struct rp_job {
     rp_reply_fn on_reply;
     bool limit_ok;
     struct rp_ticket *ticket;
+    struct rp_ticket *put; /* something was put, and its commit is still to come */
     struct cm_timer *timer;
     rp_job_fn on_timer;
     int64_t backoff_ms;
@@ -134,6 +135,9 @@ void rp_job_fail_status(struct rp_job *job, const struct http_result *res, const
 void rp_job_success(struct rp_job *job);
 /* Calls fn once everything put so far is durable; fails the job when the commit fails. */
 void rp_job_after_commit(struct rp_job *job, rp_job_fn fn);
+/* Something was put: the job fails when its commit does, however much else is put (and
+ * committed) before the batch is over. */
+void rp_job_put(struct rp_job *job);
 void rp_job_after(struct rp_job *job, int64_t ms, rp_job_fn fn);
 struct rp_ticket *rp_ticket_new(struct rp_job *job, rp_job_fn fn);
 void rp_ticket_drop(struct rp_ticket **ticket);

@@ -1,6 +1,8 @@
 /*
  * Pulling: changes of the peer since the checkpoint, compared with what is known here, fetched,
- * put, committed; then the next batch, or the parked feed when there is none.  A row that is
+ * put, committed; then the next batch, or the parked feed when there is none.  A batch is put in
+ * several loop turns, each with its own commit: when one of them fails, so does the job, and begins
+ * anew from the checkpoint before the batch.  A row that is
  * compared before the commit of the batch before is at worst fetched twice.  While the last
  * documents of a batch are checked and put, the rows of the next one come in (ahead).
  */
@@ -157,6 +159,7 @@ static int put_doc(struct rp_job *job, const struct rp_item *item, struct cm_err
     int rc = cs_put_ready(job->client->store, item->ready, job->client->peer, &res, err);
     if (rc < 0)
         return rc;
+    rp_job_put(job); /* also of what was refused: the list of those is stored */
     if (res.code != 0) {
         session->write_failures++;
         job->refused++;
@@ -197,6 +200,7 @@ static void note_refusal(struct rp_job *job, const char *id, const char *rev, co
     if (!client->lab && cs_quarantine_note(client->store, id, rev, client->peer, why, &err) < 0)
         cm_log_err(CM_LOG_WARN, "replicator", &err); /* the store's failure is met elsewhere, too */
     cm_err_fini(&err);
+    rp_job_put(job);
     rp_heal_note(client, id);
 }
 

@@ -79,8 +79,9 @@ static void on_commit(void *arg)
 {
     struct node *node = arg;
     struct cm_err err = CM_ERR_INIT;
-    if (cs_commit(node->store, &err) < 0)
+    if (cs_commit(node->store, &err) < 0 && !node->frail)
         fail_msg("commit: %s", err.what);
+    cm_err_fini(&err);
 }
 
 static void arm(void *arg)

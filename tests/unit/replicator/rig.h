@@ -51,6 +51,7 @@ struct node {
     size_t die_after;       /* closes the listener once so many documents were sent; 0 = never */
     bool dead;
     bool held;         /* nothing is committed by itself */
+    bool frail;        /* its commits may fail */
     cs_prove_fn prove; /* of its server */
     void *prove_arg;
     char first_diff[64]; /* the beginning of the first _revs_diff that came */
