@@ -126,6 +126,14 @@ static void a_second_signature(void **state)
     json_decref(call(&f.gamma, with_document("trust.update", document)));
 
     CM_AUTO_JSON renewed = call(&f.alpha, op("trust.renew"));
+    agent_stop(&f.gamma);
+    f.gamma.clock_ms = cm_now_ms() + 31LL * 86400000; /* it lay about for a month */
+    agent_start(&f.gamma);
+    refused(&f.gamma, with_document("trust.sign", cm_json_obj(renewed, "proposal")), "denied",
+            "the proposal has expired");
+    agent_stop(&f.gamma);
+    f.gamma.clock_ms = 0;
+    agent_start(&f.gamma);
     request = with_document("trust.sign", cm_json_obj(renewed, "proposal"));
     cm_json_set_bool(request, "renewal", true);
     CM_AUTO_JSON complete = call(&f.gamma, request);

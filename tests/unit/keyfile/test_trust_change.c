@@ -203,6 +203,12 @@ static void proposals_are_looked_at(void **state)
     REFUSED(kf_trust_cosign(&f.beta, f.trust, changed, &both, &f.err), CM_EDENIED,
             "no root signer of this fleet", f.err); /* alpha did not sign this */
     json_object_del(changed, "signatures");
+    cm_json_set_int(changed, "threshold", 2);
+    assert_true(kf_trust_only_renews(f.trust, changed));
+    json_t *server = json_array_get(cm_json_arr(changed, "servers"), 1);
+    cm_json_set_str(server, "state", "removed"); /* one server alone: no renewal either */
+    assert_false(kf_trust_only_renews(f.trust, changed));
+    cm_json_set_str(server, "state", "active");
     REFUSED(kf_trust_cosign(&f.beta, f.trust, changed, &both, &f.err), CM_EDENIED,
             "no root signer of this fleet", f.err);
     json_decref(changed);
