@@ -91,6 +91,22 @@ static int cmd_trust_show(struct cli *cli)
     return CLI_OK;
 }
 
+/* As many signatures as signers: one that is lost would leave the fleet as it is for ever. */
+static void warn_no_spare(struct cli *cli, const json_t *proposal, int64_t threshold)
+{
+    CM_AUTO_JSON reply = NULL;
+    const json_t *all = cm_json_arr(cm_json_obj(proposal, "document"), "root_signers");
+    if (threshold < 2 || cli->json)
+        return;
+    if (all == NULL && cli_api(cli, "GET", "/trust", NULL, &reply) == CLI_OK)
+        all = cm_json_arr(reply, "signers");
+    if (all != NULL && (int64_t)json_array_size(all) == threshold)
+        fprintf(stderr,
+                "certmgr: all %lld root signers have to sign then: if one is lost, nothing "
+                "can change any more. Name one more: --signer NAME\n",
+                (long long)threshold);
+}
+
 static int cmd_trust_threshold(struct cli *cli)
 {
     struct cli_option options[] = {{.name = "--signer"}, {.name = NULL}};
@@ -107,7 +123,10 @@ static int cmd_trust_threshold(struct cli *cli)
     cm_json_set_int(body, "threshold", threshold);
     cm_json_set(body, "signers", signers);
     int status = cli_api(cli, "PUT", "/trust/threshold", body, &reply);
-    return cli_told(cli, status, reply, "The rule for changes of the trust root is in force.");
+    status = cli_told(cli, status, reply, "The rule for changes of the trust root is in force.");
+    if (status == CLI_OK || status == CLI_WAITING)
+        warn_no_spare(cli, cm_json_obj(reply, "proposal"), threshold);
+    return status;
 }
 
 static int cmd_trust_propose(struct cli *cli)

@@ -6,6 +6,7 @@
 
 #include "base/core/clock.h"
 #include "base/core/mem.h"
+#include "replicator/seq.h"
 #include "replicator/serve.h"
 
 #define RECEIPT_A "receipt:edge:" ULID("AA")
@@ -315,6 +316,26 @@ static void test_removed_while_listening(void **state)
     assert_null(strstr(f->feed.text, "settings:global"));
 }
 
+/* Who went away: what it has not read since, and since when it is not here. */
+static void test_lag_of_a_peer(void **state)
+{
+    struct fixture *f = *state;
+    char path[200], seq[RP_SEQ_TEXT];
+    rp_seq_format(cs_seq(f->node.store), cs_epoch(f->node.store), seq);
+    snprintf(path, sizeof(path), "/db/_changes?since=%s", seq);
+    ask(&f->node, &f->a, "GET", path, NULL);
+    assert_int_equal(f->a.status, 200);
+    put_doc(&f->node, doc_settings("global", 11, 31), NULL);
+    int64_t later = cm_boot_ms() + 90000;
+    cm_clock_fake(cm_now_ms() + 90000, later);
+    CM_AUTO_JSON peers = rp_server_peers(f->node.server);
+    cm_clock_fake(-1, -1);
+    const json_t *edge = json_array_get(peers, 0);
+    assert_false(cm_json_bool(edge, "feed", true));
+    assert_int_equal(cm_json_int(edge, "lag_documents", -1), 1);
+    assert_in_range(cm_json_int(edge, "lag_seconds", -1), 89, 600);
+}
+
 static void test_removed_while_idle(void **state)
 {
     struct fixture *f = *state;
@@ -338,6 +359,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_local_size, setup, teardown),
         cmocka_unit_test_setup_teardown(test_too_many_documents, setup, teardown),
         cmocka_unit_test_setup_teardown(test_removed_while_listening, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_lag_of_a_peer, setup, teardown),
         cmocka_unit_test_setup_teardown(test_removed_while_idle, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

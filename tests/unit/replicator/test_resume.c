@@ -91,6 +91,9 @@ static void test_pull_survives_server(void **state)
     assert_true(f->up.docs_sent <= DOCS + RP_BATCH);
     CM_AUTO_JSON after = client_part(f->client, "pull");
     assert_null(json_object_get(after, "error"));
+    const json_t *last = cm_json_obj(after, "last_error"); /* over, and still told */
+    assert_string_equal(cm_json_str_or(last, "what", ""), cm_json_str_or(why, "what", "?"));
+    assert_non_null(cm_json_str(after, "last_error_at"));
 }
 
 static void test_push_survives_server(void **state)
