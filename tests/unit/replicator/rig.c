@@ -159,7 +159,8 @@ static void die(void *arg)
 
 static bool lies(struct lie *lie, const struct http_request *req)
 {
-    return lie && strstr(req->head.path, lie->path) &&
+    return lie && (lie->times == 0 || lie->told < lie->times) &&
+           strstr(req->head.path, lie->path) &&
            (!lie->query || strstr(req->head.query, lie->query));
 }
 

@@ -22,6 +22,7 @@ struct lie {
     const char *query; /* … with such a query; NULL = with any */
     int status;
     const char *text;
+    unsigned times; /* so often; 0 = always */
     unsigned told;
 };
 

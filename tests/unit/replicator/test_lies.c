@@ -177,6 +177,24 @@ static void too_large_is_said_once(void **state)
     assert_int_equal(f->lie.told, 1);
 }
 
+/* Two together are too large: each of them is not. */
+static void too_large_together_is_sent_in_halves(void **state)
+{
+    struct fixture *f = *state;
+    put_doc(&f->edge, doc_receipt("edge", ULID("01"), 1, "opened"), NULL);
+    put_doc(&f->edge, doc_receipt("edge", ULID("02"), 1, "opened"), NULL);
+    f->lie.status = 413;
+    f->lie.times = 1;
+    tell(f, "/_bulk_docs", "{}");
+    f->client = client_start_with(&f->edge, &f->up, false, true);
+    rig_wait(&f->rig, told, f);
+    client_settle(&f->edge, f->client);
+    assert_true(holds(&f->up, RECEIPT));
+    assert_true(holds(&f->up, "receipt:edge:" ULID("02")));
+    CM_AUTO_JSON push = client_part(f->client, "push");
+    assert_int_equal(cm_json_int(push, "refused", -1), 0);
+}
+
 /* What the peer took must be on its disk before either side remembers it. */
 static void the_peer_saves_before_it_is_remembered(void **state)
 {
@@ -293,6 +311,7 @@ int main(void)
         T(a_feed_moves_on),
         T(an_incarnation_does_not_change_silently),
         T(too_large_is_said_once),
+        T(too_large_together_is_sent_in_halves),
         T(the_peer_saves_before_it_is_remembered),
         T(is_compared_again),
         T(one_endless_row_stops_nothing),

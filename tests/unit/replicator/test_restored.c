@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/core/mem.h"
+#include "replicator/job.h"
 
 struct fixture {
     struct rig rig;
@@ -223,12 +224,39 @@ static void old_incarnation_is_not_believed(void **state)
 
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
+/* A hub can show any incarnation it likes: what is remembered of them stays small. */
+static void what_is_remembered_is_bounded(void **state)
+{
+    struct fixture *f = *state;
+    struct rp_client client = {.store = f->edge.store, .url = f->up.url};
+    struct rp_job job = {.client = &client};
+    char text[32];
+    for (int i = 0; i < 100; i++) {
+        snprintf(text, sizeof(text), "7-%08x", i);
+        CM_AUTO_JSON db = json_pack("{s:s}", "update_seq", text);
+        cm_strcpy(job.peer_uuid, sizeof(job.peer_uuid), "one");
+        assert_int_equal(rp_upstream_check(&job, db, NULL), i > 0);
+    }
+    CM_AUTO_JSON all = cs_kv_get(f->edge.store, "state", "upstreams");
+    assert_int_equal(json_array_size(cm_json_arr(cm_json_obj(all, "one"), "past")), 16);
+    CM_AUTO_JSON last = json_pack("{s:s}", "update_seq", "7-00000062");
+    assert_int_equal(rp_upstream_check(&job, last, NULL), CM_ECONFLICT);
+    for (int i = 0; i < 100; i++) {
+        snprintf(job.peer_uuid, sizeof(job.peer_uuid), "%032x", i);
+        CM_AUTO_JSON db = json_pack("{s:s}", "update_seq", "7-00000001");
+        assert_int_equal(rp_upstream_check(&job, db, NULL), 0);
+    }
+    CM_AUTO_JSON peers = cs_kv_get(f->edge.store, "state", "upstreams");
+    assert_in_range(json_object_size(peers), 1, 64);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         T(nothing_lost_nothing_resurrected),
         T(only_who_is_asked),
         T(old_incarnation_is_not_believed),
+        T(what_is_remembered_is_bounded),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
