@@ -283,7 +283,7 @@ static void test_compact_pages(void **state)
             cm_json_set_str(doc, "_rev", round == 0 ? REV_A : "2-b");
             if (round == 1)
                 cm_json_set(doc, "_revisions",
-                            json_pack("{s:i,s:[s,s]}", "start", 2, "ids", "b", REV_A + 2));
+                            json_pack("{s:i,s:[s,s]}", "start", 2, "ids", "b", &REV_A[2]));
             assert_int_equal(cs_put_replicated(f->node.store, doc, "lab", &res, NULL), 0);
         }
         assert_int_equal(cs_commit(f->node.store, NULL), 0);
