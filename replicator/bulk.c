@@ -131,7 +131,8 @@ static void on_bulk_get(struct rp_job *job, const struct http_result *res)
 {
     struct rp_pull *pull = job->pull;
     int status = res->err->code == CM_ELIMIT ? 413 : res->status;
-    bool lacking = status == 404 || status == 405 || status == 400 || status == 501;
+    bool lacking = (status == 404 && !rp_reply_no_database(res)) || status == 405 ||
+                   status == 400 || status == 501;
     if (lacking && !pull->proving) {
         pull->no_bulk_get = true;
         rp_gets_start(job, pull->fetched);

@@ -86,6 +86,15 @@ json_t *rp_reply_json(const struct http_result *res)
     return body;
 }
 
+bool rp_reply_no_database(const struct http_result *res)
+{
+    if (res->err->code != 0 || res->status != 404)
+        return false;
+    CM_AUTO_JSON body = rp_reply_json(res);
+    const char *reason = cm_json_str_or(body, "reason", "");
+    return strcmp(reason, "Database does not exist.") == 0 || strcmp(reason, "no_db_file") == 0;
+}
+
 /* ---- waiting ------------------------------------------------------------------------------ */
 
 struct rp_ticket *rp_ticket_new(struct rp_job *job, rp_job_fn fn)
@@ -180,24 +189,32 @@ static void fail_after(struct rp_job *job, const struct cm_err *err, int64_t flo
     if (wait < floor_ms)
         wait = floor_ms;
     job->backoff_ms = rp_backoff_next(job->backoff_ms);
+    struct cm_err why = CM_ERR_INIT;
+    cm_err_copy(&why, err);
+    cm_wrap(&why, CM_EPEER, "replication (%s) with %s has stopped", job->push ? "push" : "pull",
+            job->client->url);
+    rp_job_pause(job, &why, wait, job_open);
+    cm_err_fini(&why);
+}
+
+void rp_job_pause(struct rp_job *job, const struct cm_err *err, int64_t ms, rp_job_fn fn)
+{
     unsigned attempts = job->err.attempts + 1;
     cm_err_fini(&job->err);
     cm_err_copy(&job->err, err);
-    cm_wrap(&job->err, CM_EPEER, "replication (%s) with %s has stopped",
-            job->push ? "push" : "pull", job->client->url);
     if (job->err.object[0] == '\0')
         cm_err_object(&job->err, "peer %s", job->client->url);
     if (job->err.retry == CM_RETRY_NONE)
         job->err.retry = CM_RETRY_TRANSIENT;
     job->err.attempts = attempts;
-    job->err.next_attempt_ms = cm_now_ms() + wait;
+    job->err.next_attempt_ms = cm_now_ms() + ms;
     if (attempts == 1)
         cm_log_err(CM_LOG_WARN, "replicator", &job->err);
     cm_err_fini(&job->last_err);
     cm_err_copy(&job->last_err, &job->err);
     job->last_err_ms = cm_now_ms();
     rp_job_state(job, RP_WAITING);
-    rp_job_after(job, wait, job_open);
+    rp_job_after(job, ms, fn);
 }
 
 void rp_job_fail(struct rp_job *job, const struct cm_err *err)
@@ -218,6 +235,8 @@ void rp_job_fail_status(struct rp_job *job, const struct http_result *res, const
     /* A proxy that misses a client certificate says 400 (nginx), and not in JSON. */
     if (job->client->hub && (err.code == CM_EDENIED || (res->status == 400 && !body)))
         cm_err_hint(&err, "Look at the user's name and password, or at the client certificate");
+    if (job->client->hub && rp_reply_no_database(res))
+        cm_err_hint(&err, "Create the database on the hub, then try again");
     if (res->status == 429 || res->status == 503) {
         int64_t at = http_retry_after(res->headers, now);
         floor_ms = at > now ? at - now : 0;
@@ -272,8 +291,10 @@ static void on_root(struct rp_job *job, const struct http_result *res)
         rp_job_fail_status(job, res, "connecting to");
         return;
     }
-    /* Behind a proxy the root may say nothing: then the URL is the peer's name. */
-    if (!uuid || cm_strcpy(job->peer_uuid, sizeof(job->peer_uuid), uuid) < 0)
+    /* Behind a proxy the root may say nothing: then the URL is the peer's name.  So it is of a hub:
+     * the nodes of a cluster often have an id each (its manual asks for one), and who answers
+     * changes; what both sides remember shows whether it is the same database. */
+    if (client->hub || !uuid || cm_strcpy(job->peer_uuid, sizeof(job->peer_uuid), uuid) < 0)
         cm_strcpy(job->peer_uuid, sizeof(job->peer_uuid), client->peer);
     if (uuid && strcmp(uuid, cs_uuid(client->store)) == 0) {
         cm_fail(&err, CM_EPEER, "the peer has this store's own id");

@@ -25,7 +25,7 @@ static int take(struct rp_get *get, const struct http_result *res)
         rp_job_fail(job, res->err);
         return CM_EPEER;
     }
-    if (res->err->code == 0 && res->status == 404) /* purged since */
+    if (res->err->code == 0 && res->status == 404 && !rp_reply_no_database(res)) /* purged since */
         return 0;
     if (res->err->code == 0 && res->status != 200) {
         rp_job_fail_status(job, res, "fetching a document from");
@@ -38,6 +38,9 @@ static int take(struct rp_get *get, const struct http_result *res)
         rp_pull_leave_out(job, entry_of(get));
     else
         rc = rp_pull_put(job, reading, &err);
+    for (size_t i = 0; rc == 0 && i < json_array_size(reading->reply); i++)
+        if (json_object_get(json_array_get(reading->reply, i), "missing"))
+            rp_pull_later(job, entry_of(get));
     rp_reading_free(reading);
     if (rc < 0)
         rp_job_fail(job, &err);

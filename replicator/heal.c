@@ -285,8 +285,18 @@ static void on_posted(void *arg, const struct http_result *res)
         return;
     CM_AUTO_JSON rows = rp_reply_json(res);
     size_t refused = 0;
-    for (size_t i = 0; i < json_array_size(rows); i++)
-        refused += cm_json_str(json_array_get(rows, i), "error") != NULL;
+    bool passing = false;
+    for (size_t i = 0; i < json_array_size(rows); i++) {
+        const char *error = cm_json_str(json_array_get(rows, i), "error");
+        refused += error != NULL;
+        passing |= error && !rp_row_final(error);
+    }
+    if (passing) { /* behind the others, who need not wait for it */
+        json_object_del(heal->queue, heal->id);
+        json_object_set_new(heal->queue, heal->id, json_true());
+        go_on(client, AGAIN_MS);
+        return;
+    }
     if (refused > 0)
         cm_log(CM_LOG_ERROR, "replicator", heal->id,
                "the hub refuses %zu of the revisions that would put it right: look at its members "

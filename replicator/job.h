@@ -50,6 +50,7 @@ struct rp_save {
     char remote_rev[64];
     struct rp_session session;
     json_t *seq;      /* newest to record */
+    int conflicts;    /* with the peer's copy, in a row */
     bool dirty, off;  /* seq is not saved yet; the peer takes no checkpoints */
     int64_t saved_at; /* monotonic ms */
     struct cm_timer *timer;
@@ -129,7 +130,9 @@ struct http_call *rp_start_call(struct rp_client *client, const struct rp_call_s
                                 http_done_fn done, void *arg, struct cm_err *err);
 /* Ends what runs, remembers the error (copied), tries again after the back-off. */
 void rp_job_fail(struct rp_job *job, const struct cm_err *err);
-/* The same for a reply with an unwelcome status. */
+/* Shows the error (copied), and calls fn after so many ms; the job stays open. */
+void rp_job_pause(struct rp_job *job, const struct cm_err *err, int64_t ms, rp_job_fn fn);
+/* The same as rp_job_fail() for a reply with an unwelcome status. */
 void rp_job_fail_status(struct rp_job *job, const struct http_result *res, const char *what);
 /* A batch went through: the error and the back-off are history. */
 void rp_job_success(struct rp_job *job);
@@ -143,6 +146,8 @@ struct rp_ticket *rp_ticket_new(struct rp_job *job, rp_job_fn fn);
 void rp_ticket_drop(struct rp_ticket **ticket);
 /* The reply's body as JSON (owned), or NULL. */
 json_t *rp_reply_json(const struct http_result *res);
+/* Does a 404 say that the database itself is not there (or none of its copies just now)? */
+bool rp_reply_no_database(const struct http_result *res);
 
 /* ---- status.c ---- */
 void rp_job_state(struct rp_job *job, enum rp_state state);

@@ -3,6 +3,8 @@
  */
 #include "replicator/patience.h"
 
+#include <string.h>
+
 int rp_silence_ms(bool feed, bool hub, size_t body_len)
 {
     if (feed)
@@ -27,4 +29,17 @@ int64_t rp_wait_ms(int64_t backoff, int64_t elapsed, uint32_t random)
 int64_t rp_backoff_next(int64_t backoff)
 {
     return 2 * backoff < RP_BACKOFF_MAX_MS ? 2 * backoff : RP_BACKOFF_MAX_MS;
+}
+
+bool rp_row_final(const char *error)
+{
+    /* Those of CouchDB's chttpd:error_info() that a document itself calls forth. */
+    static const char *const names[] = {
+        "forbidden", "unauthorized", "bad_request",  "doc_validation",     "illegal_docid",
+        "conflict",  "too_large",    "missing_stub", "document_too_large",
+    };
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+        if (strcmp(error, names[i]) == 0)
+            return true;
+    return false;
 }

@@ -31,3 +31,8 @@ int64_t rp_wait_ms(int64_t backoff, int64_t elapsed, uint32_t random);
 
 /* The backoff after the next failure. */
 int64_t rp_backoff_next(int64_t backoff);
+
+/* What a peer says of one document in an answer that went well otherwise (`error` of its row): is
+   it about the document, and would be said again?  Everything else (no copy answered in time, a
+   node is down, names we do not know) is a moment's trouble of the peer: it is tried again. */
+bool rp_row_final(const char *error);

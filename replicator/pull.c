@@ -20,7 +20,8 @@
 #include "replicator/values.h"
 
 #define PATH_MAX_LEN  (3 * RP_SEQ_MAX + 512)
-#define TOLD_MAX      20   /* lines about refused documents in a minute */
+#define TOLD_MAX      20 /* lines about refused documents in a minute */
+#define PAGE_MIN      10
 #define EMPTY_FEED_MS 1000 /* a feed that ends sooner with nothing is asked again after so long */
 
 static void next_batch(struct rp_job *job);
@@ -28,7 +29,7 @@ static void batch_done(struct rp_job *job);
 static void take_changes(struct rp_job *job, const json_t *reply);
 static void ask_changes(struct rp_job *job, const json_t *since);
 
-static bool pull_wants(const struct rp_job *job, const char *id)
+bool rp_pull_wants(const struct rp_job *job, const char *id)
 {
     size_t len = strlen(id);
     if (len == 0 || len > CS_ID_MAX)
@@ -66,8 +67,9 @@ static void batch_durable(struct rp_job *job)
     size_t put = pull->committing_put;
     rp_job_count(job, put);
     rp_job_success(job);
-    if (pull->committing)
-        rp_save_note(job, pull->committing);
+    if (pull->committing && !pull->hold)
+        rp_save_note(job, json_incref(pull->committing));
+    json_decref(pull->committing);
     pull->committing = NULL;
     pull->committing_put = 0;
     show_state(job);
@@ -144,7 +146,7 @@ static int put_doc(struct rp_job *job, const struct rp_item *item, struct cm_err
     struct rp_session *session = &job->save.session;
     const char *id = cm_json_str(cs_ready_body(item->ready), "_id");
     session->docs_read++;
-    if (!id || !pull_wants(job, id)) {
+    if (!id || !rp_pull_wants(job, id)) {
         session->write_failures++;
         job->refused++;
         cm_log(CM_LOG_WARN, "replicator", job->client->url,
@@ -181,16 +183,13 @@ int rp_pull_put(struct rp_job *job, const struct rp_reading *reading, struct cm_
         const struct rp_item *item = &reading->item[i];
         if (item->ready)
             rc = put_doc(job, item, err);
-        else if (strcmp(cm_json_str_or(item->error, "error", ""), "not_found") != 0)
-            cm_log(CM_LOG_WARN, "replicator", cm_json_str_or(item->error, "id", ""),
-                   "left out, the peer cannot read it: %s",
-                   cm_json_str_or(item->error, "reason", ""));
+        else
+            rp_pull_later(job, item->error);
     }
     return rc;
 }
 
-/* A revision that never becomes a document to judge: listed, so that people see it. */
-static void note_refusal(struct rp_job *job, const char *id, const char *rev, const char *why)
+void rp_pull_refuse(struct rp_job *job, const char *id, const char *rev, const char *why)
 {
     struct rp_client *client = job->client;
     struct cm_err err = CM_ERR_INIT;
@@ -206,11 +205,19 @@ static void note_refusal(struct rp_job *job, const char *id, const char *rev, co
 
 void rp_pull_leave_out(struct rp_job *job, const json_t *entry)
 {
-    note_refusal(job, cm_json_str_or(entry, "id", ""), cm_json_str_or(entry, "rev", ""),
-                 "left out: the peer's copy is too large or does not parse");
+    rp_pull_refuse(job, cm_json_str_or(entry, "id", ""), cm_json_str_or(entry, "rev", ""),
+                   "left out: the peer's copy is too large or does not parse");
 }
 
 /* ---- fetching ----------------------------------------------------------------------------- */
+
+static void fetch(struct rp_job *job);
+
+static void fetched(struct rp_job *job)
+{
+    if (!rp_later_ask(job, fetch))
+        batch_done(job);
+}
 
 static void fetch(struct rp_job *job)
 {
@@ -218,9 +225,9 @@ static void fetch(struct rp_job *job)
     if (pull->at >= json_array_size(pull->missing))
         batch_done(job);
     else if (pull->no_bulk_get)
-        rp_gets_start(job, batch_done);
+        rp_gets_start(job, fetched);
     else
-        rp_bulk_start(job, batch_done);
+        rp_bulk_start(job, fetched);
 }
 
 /* ---- the feed ----------------------------------------------------------------------------- */
@@ -230,13 +237,13 @@ static void diff_row(struct rp_job *job, const json_t *row)
 {
     const char *id = cm_json_str(row, "id");
     const json_t *changes = cm_json_arr(row, "changes");
-    if (!id || !pull_wants(job, id))
+    if (!id || !rp_pull_wants(job, id))
         return;
     for (size_t i = 0; i < json_array_size(changes); i++) {
         const char *rev = cm_json_str(json_array_get(changes, i), "rev");
         struct cs_rev parsed;
         if (!rev || cs_rev_parse(rev, &parsed) < 0) {
-            note_refusal(job, id, rev ? rev : "", "its revision is none that can be stored");
+            rp_pull_refuse(job, id, rev ? rev : "", "its revision is none that can be stored");
             continue;
         }
         job->save.session.missing_checked++;
@@ -288,11 +295,16 @@ static void take_changes(struct rp_job *job, const json_t *reply)
     int64_t took = cm_mono_ms() - pull->asked_at;
     bool idle = pull->live && count == 0 && took < EMPTY_FEED_MS;
     if (pull->winners && count > 0)
-        note_refusal(job, cm_json_str_or(json_array_get(rows, 0), "id", ""), "",
-                     "it has more versions than can be read; only the first is looked at");
+        rp_pull_refuse(job, cm_json_str_or(json_array_get(rows, 0), "id", ""), "",
+                       "it has more versions than can be read; only the first is looked at");
     pull->live = count < pull->page;
     pull->winners = false;
-    pull->page = pull->page == 0 ? 1 : 2 * pull->page < RP_BATCH ? 2 * pull->page : RP_BATCH;
+    if (pull->live)
+        pull->page_max = RP_BATCH;
+    if (pull->page == 0)
+        pull->page = 1;
+    else
+        pull->page = 2 * pull->page < pull->page_max ? 2 * pull->page : pull->page_max;
     note_behind(job, reply, last);
     pull->rows = count > 0;
     json_decref(pull->next);
@@ -300,6 +312,7 @@ static void take_changes(struct rp_job *job, const json_t *reply)
     json_decref(pull->missing);
     pull->missing = json_array();
     pull->at = pull->put = 0;
+    pull->tries = 0;
     pull->open = true;
     pull->asked_ahead = false;
     if (count > 0)
@@ -451,14 +464,26 @@ void rp_pull_ahead(struct rp_job *job)
 
 /* ---- life --------------------------------------------------------------------------------- */
 
+/* Rows to ask for.  Where an answer broke off (a worker of a cluster was too slow, or the link),
+ * the same question would end alike. */
+static size_t next_page(const struct rp_pull *before)
+{
+    if (!before)
+        return RP_BATCH;
+    if (before->live || before->feed.len == 0)
+        return before->page_max;
+    return before->page / 2 > PAGE_MIN ? before->page / 2 : PAGE_MIN;
+}
+
 void rp_pull_start(struct rp_job *job, const json_t *since)
 {
     bool no_bulk_get = job->pull && job->pull->no_bulk_get;
+    size_t page_max = next_page(job->pull);
     rp_pull_free(job);
     job->pull = cm_calloc(1, sizeof(*job->pull));
     job->pull->since = seq_ok(since) ? json_incref((json_t *)(uintptr_t)since) : NULL;
     job->pull->no_bulk_get = no_bulk_get;
-    job->pull->page = RP_BATCH;
+    job->pull->page = job->pull->page_max = page_max;
     next_batch(job);
 }
 
@@ -479,6 +504,7 @@ void rp_pull_free(struct rp_job *job)
     json_decref(pull->since);
     json_decref(pull->next);
     json_decref(pull->missing);
+    json_decref(pull->later);
     json_decref(pull->committing);
     json_decref(pull->ahead);
     cm_buf_fini(&pull->feed);

@@ -1,6 +1,7 @@
 /*
- * Inside of the pulling job: its batch, shared by pull.c (feed, batches), bulk.c (_bulk_get) and
- * gets.c (one GET per document, for peers without _bulk_get).
+ * Inside of the pulling job: its batch, shared by pull.c (feed, batches), bulk.c (_bulk_get),
+ * gets.c (one GET per document, for peers without _bulk_get) and later.c (what comes at the second
+ * go).
  */
 #pragma once
 
@@ -22,6 +23,10 @@ struct rp_pull {
     size_t at, asked; /* fetched up to here; entries of the request under way */
     size_t chunk;     /* entries of one request */
     size_t page;      /* rows asked for; fewer when some are very long */
+    size_t page_max;  /* … or when more of them never came through */
+    json_t *later;    /* entries of missing that the peer could not read just now; or NULL */
+    int tries;        /* so often were such asked for again in this batch */
+    bool hold;        /* some were given up: the next opening is to see them again */
     bool over;        /* the reply was longer than fits */
     bool winners;     /* not even one row fits: ask for it without its other leaves */
     size_t put;       /* documents put in this batch */
@@ -52,8 +57,20 @@ int rp_pull_put(struct rp_job *job, const struct rp_reading *reading, struct cm_
 /* Counts and lists a document that cannot be had. */
 void rp_pull_leave_out(struct rp_job *job, const json_t *entry);
 
+/* A revision that never becomes a document to judge: listed, so that people see it. */
+void rp_pull_refuse(struct rp_job *job, const char *id, const char *rev, const char *why);
+/* Is this a document that travels to us? */
+bool rp_pull_wants(const struct rp_job *job, const char *id);
+
 /* Asks for the rows of the next batch while the last documents of this one are being checked. */
 void rp_pull_ahead(struct rp_job *job);
+
+/* ---- later.c ---- */
+/* The peer listed it, but could not give it (entry: {id, rev, error?, reason?}). */
+void rp_pull_later(struct rp_job *job, const json_t *entry);
+/* At the end of a batch: asks for those again, some times, by fetch(job) after a while.  False when
+ * there are none (any more). */
+bool rp_later_ask(struct rp_job *job, rp_job_fn fetch);
 
 /* ---- bulk.c ---- */
 /* Fetches missing[at…] with _bulk_get and puts what comes; then fetched(job).  Failures end the

@@ -7,6 +7,7 @@
  */
 #include <string.h>
 
+#include "base/core/bytes.h"
 #include "base/core/clock.h"
 #include "base/core/json.h"
 #include "base/core/log.h"
@@ -36,6 +37,9 @@ struct rp_push {
     bool sending; /* one is under way, or failed */
     bool idle;    /* nothing to do until a change wakes us */
     int64_t scanned_at;
+    int64_t held;     /* before the first document that the peer could not store; -1 = none */
+    int64_t again_ms; /* backoff until those are sent once more */
+    struct cm_err why;
 };
 
 static void scan(struct rp_job *job);
@@ -66,7 +70,8 @@ static void note(struct rp_job *job)
 {
     struct cs_store *store = job->client->store;
     char text[RP_SEQ_TEXT];
-    rp_seq_format(job->pusher->since, cs_epoch(store), text);
+    const struct rp_push *push = job->pusher;
+    rp_seq_format(push->held >= 0 ? push->held : push->since, cs_epoch(store), text);
     job->pusher->noted = job->pusher->since;
     rp_save_note(job, json_string(text));
 }
@@ -76,28 +81,62 @@ static void batch_done(struct rp_job *job)
     struct rp_push *push = job->pusher;
     push->since = push->cursor;
     forget_lacks(push);
-    rp_job_success(job);
+    if (push->held < 0)
+        rp_job_success(job);
     note(job);
     scan(job);
 }
 
+/* ---- what the peer could not store just now ----------------------------------------------- */
+
+/* A node of the peer is down, or was too slow: the others of the batch go on, this one comes again
+ * when they are through. */
+static void hold(struct rp_job *job, const json_t *row)
+{
+    struct rp_push *push = job->pusher;
+    if (push->held >= 0)
+        return;
+    push->held = push->since;
+    cm_err_fini(&push->why);
+    cm_fail(&push->why, CM_EPEER, "the peer could not store %s: %s (%s)",
+            cm_json_str_or(row, "id", ""), cm_json_str_or(row, "reason", ""),
+            cm_json_str_or(row, "error", ""));
+}
+
+static void come_again(struct rp_job *job)
+{
+    struct rp_push *push = job->pusher;
+    uint32_t random;
+    cm_random(&random, sizeof(random));
+    push->cursor = push->since = push->held;
+    push->held = -1;
+    rp_job_pause(job, &push->why, rp_wait_ms(push->again_ms, 0, random), scan);
+    push->again_ms = rp_backoff_next(push->again_ms);
+}
+
 /* ---- sending ------------------------------------------------------------------------------ */
 
+/* Those that were not stored, for good or just now. */
 static size_t count_refusals(struct rp_job *job, const json_t *rows)
 {
-    size_t count = 0;
+    size_t count = 0, held = 0;
     for (size_t i = 0; i < json_array_size(rows); i++) {
         const json_t *row = json_array_get(rows, i);
         const char *error = cm_json_str(row, "error");
         if (!error)
             continue;
+        if (!rp_row_final(error)) {
+            hold(job, row);
+            held++;
+            continue;
+        }
         count++;
         cm_log(CM_LOG_WARN, "replicator", cm_json_str_or(row, "id", ""),
                "the peer refused it: %s (%s)", cm_json_str_or(row, "reason", ""), error);
     }
     job->refused += (int64_t)count;
     job->save.session.write_failures += (int64_t)count;
-    return count;
+    return count + held;
 }
 
 static void on_bulk_docs(struct rp_job *job, const struct http_result *res)
@@ -121,6 +160,10 @@ static void on_bulk_docs(struct rp_job *job, const struct http_result *res)
         return;
     }
     CM_AUTO_JSON rows = rp_reply_json(res);
+    if (!json_is_array(rows)) { /* it may name what was not stored */
+        rp_job_fail_status(job, res, "sending documents to");
+        return;
+    }
     size_t refused = count_refusals(job, rows);
     int64_t taken = refused < push->sent ? (int64_t)(push->sent - refused) : 0;
     rp_job_count(job, (size_t)taken);
@@ -277,6 +320,7 @@ static void rest(struct rp_job *job)
     push->since = push->cursor;
     push->bytes = BYTES_MAX;
     push->idle = true;
+    push->again_ms = RP_BACKOFF_MIN_MS;
     rp_job_state(job, RP_LIVE);
     rp_job_success(job);
     if (push->since - push->noted >= NOTE_EVERY)
@@ -308,6 +352,8 @@ static void scan(struct rp_job *job)
             on_revs_diff);
     else if (push->looked_at == RP_BATCH)
         rp_job_after(job, 0, scan);
+    else if (push->held >= 0)
+        come_again(job);
     else if (job->give_back)
         rp_job_call(job, &(struct rp_call_spec){.method = "POST", .path = "/_gave_back"},
                     on_gave_back);
@@ -351,6 +397,8 @@ void rp_push_start(struct rp_job *job, const json_t *since)
     job->pusher = cm_calloc(1, sizeof(*job->pusher));
     struct rp_push *push = job->pusher;
     push->bytes = bytes;
+    push->held = -1;
+    push->again_ms = RP_BACKOFF_MIN_MS;
     if (json_is_string(since) &&
         rp_seq_parse(json_string_value(since), cs_epoch(store), cs_seq(store), &push->since) < 0)
         push->since = 0;
@@ -366,6 +414,7 @@ void rp_push_free(struct rp_job *job)
         return;
     forget_lacks(push);
     json_decref(push->offer);
+    cm_err_fini(&push->why);
     cm_free(push);
     job->pusher = NULL;
 }

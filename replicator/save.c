@@ -14,7 +14,8 @@
 #include "base/core/mem.h"
 #include "replicator/job.h"
 
-#define TABLE "local"
+#define TABLE         "local"
+#define CONFLICTS_MAX 3 /* of one checkpoint, in a row: then it is left */
 
 static void path_of(const struct rp_job *job, char out[64])
 {
@@ -75,6 +76,7 @@ void rp_save_open(struct rp_job *job)
         save->session.started_ms = cm_now_ms();
     }
     save->dirty = save->off = false;
+    save->conflicts = 0;
     save->local = cs_kv_get(job->client->store, TABLE, job->id);
     path_of(job, path);
     rp_job_call(job, &(struct rp_call_spec){.method = "GET", .path = path}, on_remote);
@@ -117,6 +119,37 @@ static void on_local_durable(struct rp_job *job)
     write_remote(job);
 }
 
+/* The peer has it in another revision.  Ours, when the answer to our last one was lost or only
+ * some nodes of a cluster had taken it: then we go on from that.  Somebody else's: the next opening
+ * compares anew; until then we go on without. */
+static void on_again(void *arg, const struct http_result *res)
+{
+    struct rp_job *job = arg;
+    struct rp_save *save = &job->save;
+    save->call = NULL;
+    CM_AUTO_JSON doc = res->status == 200 ? rp_reply_json(res) : NULL;
+    const char *id = cm_json_str_or(doc, "session_id", "");
+    const char *opened = cm_json_str_or(save->remote, "session_id", "-");
+    bool ours = strcmp(id, save->session.id) == 0 || strcmp(id, opened) == 0;
+    save->off = save->conflicts > CONFLICTS_MAX || (res->status == 200 && !ours);
+    save->dirty = !save->off;
+    cm_strcpy(save->remote_rev, sizeof(save->remote_rev), cm_json_str_or(doc, "_rev", ""));
+    done(job);
+}
+
+/* False when that cannot even begin. */
+static bool read_again(struct rp_job *job)
+{
+    struct cm_err err = CM_ERR_INIT;
+    char path[64];
+    path_of(job, path);
+    job->save.conflicts++;
+    job->save.call = rp_start_call(
+        job->client, &(struct rp_call_spec){.method = "GET", .path = path}, on_again, job, &err);
+    cm_err_fini(&err);
+    return job->save.call != NULL;
+}
+
 static void on_written(void *arg, const struct http_result *res)
 {
     struct rp_job *job = arg;
@@ -127,9 +160,10 @@ static void on_written(void *arg, const struct http_result *res)
         cm_strcpy(save->remote_rev, sizeof(save->remote_rev), cm_json_str_or(reply, "rev", ""));
         if (job->push)
             write_local(job);
+        save->conflicts = 0;
     } else if (res->status == 409) {
-        /* Somebody wrote it since: the next opening compares anew; until then we go on without. */
-        save->off = true;
+        if (read_again(job))
+            return;
     } else if (res->status >= 400 && res->status < 500 && res->status != 408 &&
                res->status != 429) {
         cm_log(
@@ -137,6 +171,9 @@ static void on_written(void *arg, const struct http_result *res)
             "the peer takes no checkpoint (HTTP %d): after a restart everything is compared again",
             res->status);
         save->off = true;
+    } else { /* no answer, or a moment's trouble: without haste once more */
+        save->dirty = true;
+        save->saved_at = cm_mono_ms() + RP_BACKOFF_MAX_MS - RP_CHECKPOINT_MS;
     }
     done(job);
 }

@@ -181,6 +181,8 @@ static void handle(void *arg, struct http_exchange *ex)
         cm_loop_defer(node->rig->loop, die, node); /* this request gets no answer */
         return;
     }
+    if (node->answer && node->answer(node->answer_arg, req, ex))
+        return;
     if (lies(node->lie, req)) {
         node->lie->told++;
         http_ex_reply(ex, node->lie->status, "application/json", node->lie->text,

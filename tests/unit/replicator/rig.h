@@ -49,7 +49,10 @@ struct node {
     const char *fail_path;  /* paths that contain it get 500 */
     struct lie *lie;        /* replies of its own; NULL = it is honest */
     size_t body_max;        /* larger bodies get 504, as after a time limit; 0 = none do */
-    size_t die_after;       /* closes the listener once so many documents were sent; 0 = never */
+    /* In place of the server (may be NULL): true = it has answered. */
+    bool (*answer)(void *arg, const struct http_request *req, struct http_exchange *ex);
+    void *answer_arg;
+    size_t die_after; /* closes the listener once so many documents were sent; 0 = never */
     bool dead;
     bool held;         /* nothing is committed by itself */
     bool frail;        /* its commits may fail */

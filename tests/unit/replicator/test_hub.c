@@ -351,6 +351,32 @@ static void test_spoiling_survives_a_restart_of_the_manager(void **state)
     f->hub.fail_path = NULL;
 }
 
+static bool was_told(void *arg)
+{
+    return ((struct fixture *)arg)->hub.lie->told > 0;
+}
+
+/* A node of the hub was down as the manager put it right: it is not done, and not forgotten. */
+static void test_what_the_hub_could_not_store_waits(void **state)
+{
+    struct fixture *f = *state;
+    struct lie lie = {.path = "/_bulk_docs",
+                      .status = 201,
+                      .text = "[{\"id\":\"" DOC "\",\"error\":\"internal_server_error\"}]"};
+    put_doc(&f->manager, doc_settings("default", 1000, 30), NULL);
+    start(f);
+    settle(f);
+    spoil(f, "{\"new_edits\":false,\"docs\":[{\"_id\":\"" DOC "\",\"_rev\":\"999999999-" EVIL
+             "\",\"type\":\"settings\",\"serial\":9000,\"renew_days\":1}]}");
+    f->hub.lie = &lie;
+    rig_wait(&f->rig, was_told, f);
+    rig_sleep(&f->rig, 100);
+    assert_int_equal(healed(f), 0);
+    CM_AUTO_JSON waits = cs_kv_get(f->manager.store, "heal", DOC);
+    assert_non_null(waits);
+    f->hub.lie = NULL;
+}
+
 static void test_not_while_held(void **state)
 {
     struct fixture *f = *state;
@@ -516,6 +542,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_spoiling_survives_a_restart_of_the_manager, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(test_what_found_no_room_is_found_again, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_what_the_hub_could_not_store_waits, setup, teardown),
         cmocka_unit_test_setup_teardown(test_not_while_held, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_second_manager_is_told_and_loses_nothing, setup,
                                         teardown),

@@ -66,6 +66,27 @@ static void a_body_takes_time_to_get_there(void **state)
     assert_true(RP_SILENCE_MS > RP_CONNECT_MS);
 }
 
+/* Only what a document itself calls forth is said for good: everything else may be a node's
+ * trouble. */
+static void rows_of_a_cluster(void **state)
+{
+    static const char *const final[] = {"forbidden",   "unauthorized",   "document_too_large",
+                                        "bad_request", "doc_validation", "conflict"};
+    static const char *const passing[] = {"internal_server_error",
+                                          "timeout",
+                                          "nodedown",
+                                          "not_found",
+                                          "write_quorum_not_met",
+                                          "unknown_error",
+                                          "service unavailable",
+                                          ""};
+    (void)state;
+    for (size_t i = 0; i < sizeof(final) / sizeof(final[0]); i++)
+        assert_true(rp_row_final(final[i]));
+    for (size_t i = 0; i < sizeof(passing) / sizeof(passing[0]); i++)
+        assert_false(rp_row_final(passing[i]));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -73,6 +94,7 @@ int main(void)
         cmocka_unit_test(attempts_begin_apart),
         cmocka_unit_test(a_fleet_does_not_come_in_one_moment),
         cmocka_unit_test(a_body_takes_time_to_get_there),
+        cmocka_unit_test(rows_of_a_cluster),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

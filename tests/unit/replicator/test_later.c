@@ -1,0 +1,228 @@
+/* Documents that a peer lists and cannot give just now: another node of a cluster has them, or no
+ * copy answers in time. */
+#include "tests/unit/replicator/rig.h"
+
+#include <string.h>
+
+#include "base/core/mem.h"
+
+#define DOCS 1200 /* more than two batches */
+
+/* Pauses of seconds are a twentieth here; time limits are what they are. */
+void __real_cm_timer_start(struct cm_timer *timer, int64_t ms);
+void __wrap_cm_timer_start(struct cm_timer *timer, int64_t ms);
+void __wrap_cm_timer_start(struct cm_timer *timer, int64_t ms)
+{
+    __real_cm_timer_start(timer, ms >= 100 && ms <= 8000 ? ms / 20 : ms);
+}
+
+struct fixture {
+    struct rig rig;
+    struct node up, edge;
+    struct rp_client *client;
+    const char *id;    /* document that is not there … */
+    const char *error; /* … by this name (NULL: the request itself fails) … */
+    int times;         /* … so often; -1 = always */
+    unsigned asked;    /* for that document */
+    const char *reason;
+};
+
+/* In place of one document's answer; the others of the request are there. */
+static bool answer(void *arg, const struct http_request *req, struct http_exchange *ex)
+{
+    struct fixture *f = arg;
+    bool get = !f->up.no_bulk_get && strstr(req->head.path, "/_bulk_get");
+    bool one = f->up.no_bulk_get && strstr(req->head.path, f->id);
+    if ((!get && !one) || (get && !strstr(req->body, f->id)))
+        return false;
+    f->asked++;
+    if (f->times == 0)
+        return false;
+    f->times -= f->times > 0;
+    if (one) {
+        static const char text[] = "[{\"missing\":\"1-00000000000000000000000000000000\"}]\n";
+        http_ex_reply(ex, 200, "application/json", text, sizeof(text) - 1);
+        return true;
+    }
+    json_t *body = NULL;
+    cm_json_parse_lax(req->body, req->body_len, &body, NULL);
+    json_t *results = json_array();
+    const json_t *docs = cm_json_arr(body, "docs");
+    for (size_t i = 0; i < json_array_size(docs); i++) {
+        const json_t *entry = json_array_get(docs, i);
+        const char *id = cm_json_str(entry, "id"), *rev = cm_json_str(entry, "rev");
+        json_t *doc = NULL;
+        if (strcmp(id, f->id) == 0)
+            json_array_append_new(results, json_pack("{s:s,s:[{s:{s:s,s:s,s:s,s:s}}]}", "id", id,
+                                                     "docs", "error", "id", id, "rev", rev, "error",
+                                                     f->error, "reason", f->reason));
+        else if (cs_read_rev(f->up.store, id, rev, true, false, &doc, NULL) == 0)
+            json_array_append_new(results,
+                                  json_pack("{s:s,s:[{s:o}]}", "id", id, "docs", "ok", doc));
+    }
+    CM_AUTO_JSON reply = json_pack("{s:o}", "results", results);
+    CM_AUTO_STR text = cm_json_dump(reply, NULL);
+    http_ex_reply(ex, 200, "application/json", text, strlen(text));
+    json_decref(body);
+    return true;
+}
+
+static int setup(void **state)
+{
+    struct fixture *f = test_calloc(1, sizeof(*f));
+    rig_open(&f->rig);
+    node_start(&f->rig, &f->up, "up", true);
+    node_start(&f->rig, &f->edge, "edge", true);
+    f->up.answer = answer;
+    f->up.answer_arg = f;
+    f->reason = "missing";
+    *state = f;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct fixture *f = *state;
+    node_close_store(&f->edge);
+    node_close_store(&f->up);
+    rp_client_free(f->client);
+    node_close(&f->edge);
+    node_close(&f->up);
+    rig_close(&f->rig);
+    test_free(f);
+    return 0;
+}
+
+static void fill(struct node *node, int from, int to)
+{
+    for (int i = from; i < to; i++) {
+        CM_AUTO_STR id = cm_asprintf("doc%04d", i);
+        CM_AUTO_JSON doc = json_pack("{s:s,s:i}", "_id", id, "v", i);
+        struct cs_result res;
+        assert_int_equal(cs_put_edit(node->store, doc, &res, NULL), 0);
+    }
+    assert_int_equal(cs_commit(node->store, NULL), 0);
+}
+
+static void pull(struct fixture *f)
+{
+    f->client = client_start_with(&f->edge, &f->up, true, false);
+    client_settle(&f->edge, f->client);
+}
+
+static bool caught_up(void *arg)
+{
+    const struct fixture *f = arg;
+    return cs_doc_count(f->edge.store) == cs_doc_count(f->up.store);
+}
+
+static bool all_but_one(void *arg)
+{
+    const struct fixture *f = arg;
+    return cs_doc_count(f->edge.store) == cs_doc_count(f->up.store) - 1;
+}
+
+static int64_t refused(struct fixture *f)
+{
+    CM_AUTO_JSON part = client_part(f->client, "pull");
+    return cm_json_int(part, "refused", -1);
+}
+
+static void begin_again(struct fixture *f)
+{
+    node_close_store(&f->edge);
+    rp_client_free(f->client);
+    node_restart(&f->edge);
+    pull(f);
+}
+
+static void the_next_node_has_it(void **state)
+{
+    struct fixture *f = *state;
+    f->id = "doc0700"; /* in the second batch */
+    f->error = "not_found";
+    f->times = 2;
+    fill(&f->up, 0, DOCS);
+    pull(f);
+    assert_int_equal(cs_doc_count(f->edge.store), DOCS);
+    assert_int_equal(f->asked, 3);
+    assert_int_equal(refused(f), 0);
+    begin_again(f);
+    assert_int_equal(f->asked, 3);
+}
+
+static void no_copy_answers_in_time(void **state)
+{
+    struct fixture *f = *state;
+    f->id = "doc0003";
+    f->error = "timeout";
+    f->times = 1;
+    fill(&f->up, 0, 5);
+    pull(f);
+    assert_int_equal(cs_doc_count(f->edge.store), 5);
+    fill(&f->up, 5, 6); /* alone, on the parked feed */
+    f->id = "doc0005";
+    f->asked = 0;
+    f->times = 4;
+    rig_wait(&f->rig, caught_up, f);
+    assert_int_equal(f->asked, 5);
+    assert_int_equal(refused(f), 0);
+}
+
+static void one_by_one(void **state)
+{
+    struct fixture *f = *state;
+    f->id = "doc0003";
+    f->times = 2;
+    f->up.no_bulk_get = true;
+    fill(&f->up, 0, 20);
+    pull(f);
+    assert_int_equal(cs_doc_count(f->edge.store), 20);
+    assert_int_equal(f->asked, 3);
+}
+
+/* Nobody can read it: the others do not wait for ever, people are told, and who begins again asks
+ * again. */
+static void given_up(void **state)
+{
+    struct fixture *f = *state;
+    f->id = "doc0003";
+    f->error = "internal_server_error";
+    f->times = -1;
+    fill(&f->up, 0, DOCS);
+    pull(f);
+    assert_int_equal(cs_doc_count(f->edge.store), DOCS - 1);
+    assert_int_equal(refused(f), 1);
+    assert_int_equal(f->asked, 6);
+    f->times = 0;
+    begin_again(f);
+    assert_int_equal(cs_doc_count(f->edge.store), DOCS);
+    assert_int_equal(f->asked, 7);
+}
+
+/* Purged between the feed and the request: nobody's loss. */
+static void purged_meanwhile(void **state)
+{
+    struct fixture *f = *state;
+    f->id = "doc0003";
+    f->error = "not_found";
+    f->times = -1;
+    fill(&f->up, 0, 5);
+    pull(f);
+    assert_int_equal(cs_doc_count(f->edge.store), 4);
+    assert_int_equal(refused(f), 0);
+    fill(&f->up, 5, 6);
+    rig_wait(&f->rig, all_but_one, f);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(the_next_node_has_it, setup, teardown),
+        cmocka_unit_test_setup_teardown(no_copy_answers_in_time, setup, teardown),
+        cmocka_unit_test_setup_teardown(one_by_one, setup, teardown),
+        cmocka_unit_test_setup_teardown(given_up, setup, teardown),
+        cmocka_unit_test_setup_teardown(purged_meanwhile, setup, teardown),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
