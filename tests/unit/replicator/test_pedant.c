@@ -160,6 +160,20 @@ static void tags_go_with_the_revision(void **state)
     assert_non_null(strstr(f->a.headers, "\"" REV_C "\""));
 }
 
+/* A revision that is too long is none, not the beginning of one. */
+static void a_match_beyond_all_revisions(void **state)
+{
+    struct fixture *f = *state;
+    char header[200] = "If-Match: \"1-";
+    size_t len = strlen(header);
+    memset(header + len, 'x', 100);
+    memcpy(header + len + 100, "\"", 2);
+    ask_as(&f->node, &f->a, "PUT", "/db/plain", header, "{}");
+    static const struct row row = {"PUT", "/db/plain",   "{}",
+                                   400,   "bad_request", "Invalid rev format"};
+    refused(f, &row);
+}
+
 /* No revision is in conflict with itself. */
 static void conflicts_are_the_winners(void **state)
 {
@@ -468,11 +482,14 @@ int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
     const struct CMUnitTest tests[] = {
-        T(members_of_one_document),   T(delete_is_an_edit),         T(batch_is_accepted),
-        T(tags_go_with_the_revision), T(conflicts_are_the_winners), T(open_revs_lists),
-        T(all_docs_parameters),       T(bulk_get_entries),          T(purge_lists),
-        T(feed_parameters),           T(head_never_waits),          T(places_that_look_alike),
-        T(local_documents),           T(types_and_encodings),       T(a_body_beyond_all),
+        T(members_of_one_document),   T(delete_is_an_edit),
+        T(batch_is_accepted),         T(a_match_beyond_all_revisions),
+        T(tags_go_with_the_revision), T(conflicts_are_the_winners),
+        T(open_revs_lists),           T(all_docs_parameters),
+        T(bulk_get_entries),          T(purge_lists),
+        T(feed_parameters),           T(head_never_waits),
+        T(places_that_look_alike),    T(local_documents),
+        T(types_and_encodings),       T(a_body_beyond_all),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
