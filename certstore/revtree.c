@@ -31,16 +31,9 @@ static uint32_t add_node(struct cs_tree *tree, const struct cs_rev *rev)
     return (uint32_t)tree->count++;
 }
 
-/* The node of path[i].  Usually it is the parent of the node before; only where the path leaves
- * what is linked already must the nodes that were there before this merge be searched. */
-static uint32_t find_next(const struct cs_tree *tree, size_t before, uint32_t younger,
-                          const struct cs_rev *rev)
+/* Among the nodes that were there before the path: within it no revision occurs twice. */
+static uint32_t find_known(const struct cs_tree *tree, size_t before, const struct cs_rev *rev)
 {
-    if (younger != CS_NO_NODE) {
-        uint32_t parent = tree->node[younger].parent;
-        if (parent != CS_NO_NODE && cs_rev_eq(&tree->node[parent].rev, rev))
-            return parent;
-    }
     for (size_t i = 0; i < before; i++)
         if (cs_rev_eq(&tree->node[i].rev, rev))
             return (uint32_t)i;
@@ -57,7 +50,12 @@ int cs_tree_merge(struct cs_tree *tree, const struct cs_rev *path, size_t len, b
         return CM_ELIMIT;
     /* The whole path: a root that stemming left further up may get its ancestors only now. */
     for (size_t i = 0; i < len; i++) {
-        uint32_t at = find_next(tree, before, younger, &path[i]);
+        uint32_t parent = younger == CS_NO_NODE ? CS_NO_NODE : tree->node[younger].parent;
+        /* Another parent than the one that is known: who made that up does not leave us ancestors
+         * that nobody descends from, leaves without a body. */
+        if (parent != CS_NO_NODE && !cs_rev_eq(&tree->node[parent].rev, &path[i]))
+            break;
+        uint32_t at = parent != CS_NO_NODE ? parent : find_known(tree, before, &path[i]);
         if (at == CS_NO_NODE) {
             at = add_node(tree, &path[i]);
             did |= i == 0 ? CS_MERGE_NEW : CS_MERGE_LINKED;
@@ -70,7 +68,7 @@ int cs_tree_merge(struct cs_tree *tree, const struct cs_rev *path, size_t len, b
                     did |= CS_MERGE_FILLED;
                 node->flags = (uint8_t)(CS_NODE_BODY | (deleted ? CS_NODE_DELETED : 0));
             }
-        } else if (tree->node[younger].parent == CS_NO_NODE) {
+        } else if (parent == CS_NO_NODE) {
             tree->node[younger].parent = at;
             did |= CS_MERGE_LINKED;
         }

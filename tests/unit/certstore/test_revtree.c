@@ -131,6 +131,31 @@ static int merge(struct cs_tree *tree, const char *path, bool deleted, uint32_t 
     return cs_tree_merge(tree, revs, len, deleted, ret);
 }
 
+/* Who makes up other ancestors for a known revision adds what he sends and nothing above it: those
+ * would be leaves without a body, which no peer could be given. */
+static void made_up_ancestors(void **state)
+{
+    struct cs_tree tree = CS_TREE_INIT;
+    uint32_t node, *leaf;
+    (void)state;
+    merge(&tree, "3-c,2-b,1-a", false, &node);
+    assert_int_equal(merge(&tree, "3-c,2-x,1-y", false, &node), 0);
+    assert_int_equal(tree.count, 3);
+    assert_int_equal(merge(&tree, "4-d,3-c,2-b,1-z", false, &node), CS_MERGE_NEW | CS_MERGE_LINKED);
+    assert_int_equal(tree.count, 4);
+    assert_int_equal(cs_tree_leaves(&tree, &leaf), 1);
+    assert_int_equal(leaf[0], node);
+    cm_free(leaf);
+    /* A sibling whose ancestors are half made up. */
+    merge(&tree, "4-e,3-c,2-q,1-a", false, &node);
+    assert_int_equal(tree.count, 5);
+    assert_int_equal(cs_tree_leaves(&tree, &leaf), 2);
+    for (size_t i = 0; i < 2; i++)
+        assert_true(tree.node[leaf[i]].flags & CS_NODE_BODY);
+    cm_free(leaf);
+    cs_tree_fini(&tree);
+}
+
 static void tells_what_a_merge_did(void **state)
 {
     (void)state;
@@ -249,11 +274,9 @@ static void decoder_trusts_nothing(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(agrees_with_couchdb),
-        cmocka_unit_test(tells_what_a_merge_did),
-        cmocka_unit_test(bounds_the_nodes),
-        cmocka_unit_test(reports_dropped_bodies),
-        cmocka_unit_test(effective_is_valid_and_highest),
+        cmocka_unit_test(agrees_with_couchdb),    cmocka_unit_test(tells_what_a_merge_did),
+        cmocka_unit_test(made_up_ancestors),      cmocka_unit_test(bounds_the_nodes),
+        cmocka_unit_test(reports_dropped_bodies), cmocka_unit_test(effective_is_valid_and_highest),
         cmocka_unit_test(decoder_trusts_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -199,6 +199,24 @@ static void open_revs_lists(void **state)
     assert_string_equal(f->a.text, "[]\n");
 }
 
+/* A history that contradicts what is known: every leaf can still be had. */
+static void made_up_ancestors(void **state)
+{
+    struct fixture *f = *state;
+    ask(&f->node, &f->a, "POST", "/db/_bulk_docs",
+        "{\"new_edits\":false,\"docs\":[{\"_id\":\"x\",\"_revisions\":{\"start\":2,\"ids\":[\"b\","
+        "\"a\"]}},{\"_id\":\"x\",\"_revisions\":{\"start\":3,\"ids\":[\"c\",\"b\",\"z\"]}}]}");
+    assert_string_equal(f->a.text, "[]\n");
+    ask(&f->node, &f->a, "GET", "/db/x?open_revs=all", NULL);
+    assert_int_equal(f->a.status, 200);
+    assert_int_equal(json_array_size(f->a.body), 1);
+    ask(&f->node, &f->a, "POST", "/db/_bulk_get", "{\"docs\":[{\"id\":\"x\"}]}");
+    assert_non_null(strstr(f->a.text, "\"3-c\""));
+    assert_null(strstr(f->a.text, "\"error\""));
+    ask(&f->node, &f->a, "GET", "/db/_changes?style=all_docs", NULL);
+    assert_null(strstr(f->a.text, "1-z"));
+}
+
 /* ---- lists -------------------------------------------------------------------------------- */
 
 static void all_docs_parameters(void **state)
@@ -482,14 +500,23 @@ int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
     const struct CMUnitTest tests[] = {
-        T(members_of_one_document),   T(delete_is_an_edit),
-        T(batch_is_accepted),         T(a_match_beyond_all_revisions),
-        T(tags_go_with_the_revision), T(conflicts_are_the_winners),
-        T(open_revs_lists),           T(all_docs_parameters),
-        T(bulk_get_entries),          T(purge_lists),
-        T(feed_parameters),           T(head_never_waits),
-        T(places_that_look_alike),    T(local_documents),
-        T(types_and_encodings),       T(a_body_beyond_all),
+        T(members_of_one_document),
+        T(delete_is_an_edit),
+        T(batch_is_accepted),
+        T(a_match_beyond_all_revisions),
+        T(tags_go_with_the_revision),
+        T(conflicts_are_the_winners),
+        T(open_revs_lists),
+        T(made_up_ancestors),
+        T(all_docs_parameters),
+        T(bulk_get_entries),
+        T(purge_lists),
+        T(feed_parameters),
+        T(head_never_waits),
+        T(places_that_look_alike),
+        T(local_documents),
+        T(types_and_encodings),
+        T(a_body_beyond_all),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
