@@ -224,17 +224,17 @@ class Database:
     def changes(self, since, limit):
         """(rows, last_seq, pending). The ranges' rows come in no order among each other."""
         start = self.unpack(since)
-        todo = {span: sorted((at, doc_id) for doc_id, at in copy.at.items() if at > seq)
+        unsent = {span: sorted((at, doc_id) for doc_id, at in copy.at.items() if at > seq)
                 for span, (copy, seq) in start.items()}
         counters = {span: (copy.node, copy.uuid, seq) for span, (copy, seq) in start.items()}
         rows = []
-        while len(rows) < limit and any(todo.values()):
-            span = self.chance.choice([span for span in RANGES if todo[span]])
-            at, doc_id = todo[span].pop(0)
+        while len(rows) < limit and any(unsent.values()):
+            span = self.chance.choice([span for span in RANGES if unsent[span]])
+            at, doc_id = unsent[span].pop(0)
             counters[span] = (*counters[span][:2], at)
             seq = None if self.null_seqs and len(rows) % 3 else self.pack(counters)
             rows.append(self._row(doc_id, seq))
-        return rows, self.pack(counters), sum(map(len, todo.values()))
+        return rows, self.pack(counters), sum(map(len, unsent.values()))
 
     def _row(self, doc_id, seq):
         tree = self.trees[doc_id]
