@@ -1,16 +1,15 @@
 """The REST API as its OpenAPI file says: every route is called, every reply checked against it."""
 
-import http.client
 import json
 import os
 import re
-import socket
 import unittest
 import urllib.parse
 import uuid
 
 import lab
 import lab_schema
+from lab_api import UnixConnection, send_tls, send_unix
 from lab_schema import check, resolve
 
 FLEET = None
@@ -35,35 +34,6 @@ def tearDownModule():
 
 # -- calls --
 
-class Reply:
-    def __init__(self, status, headers, body):
-        self.status, self.headers = status, headers
-        self.media = (headers.get("Content-Type") or "").split(";")[0]
-        self.json = json.loads(body) if self.media.endswith("json") else None
-
-
-class UnixConnection(http.client.HTTPConnection):
-    def connect(self):
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(self.timeout)
-        self.sock.connect(str(FLEET.manager.root / "run/certmgr/certmgr.sock"))
-
-
-def send_tls(method, path, body, headers):
-    request = lab.urllib.request.Request(BROWSER.base + path, body, headers, method=method)
-    page = BROWSER._open(request)
-    return Reply(page.status, page.headers, page.text)
-
-
-def send_unix(method, path, body, headers):
-    connection = UnixConnection("localhost", timeout=60)
-    connection.request(method, path, body, headers)
-    reply = connection.getresponse()
-    result = Reply(reply.status, reply.headers, reply.read())
-    connection.close()
-    return result
-
-
 def operation(method, template):
     item = API["paths"][template]
     return item[method.lower()]
@@ -81,7 +51,10 @@ def call(method, template, expected, *, body=None, headers=None, query=None, uni
         sent["Content-Type"] = "application/json"
     sent.update(headers or {})
     data = None if body is None else json.dumps(body).encode()
-    reply = (send_unix if unix else send_tls)(method, target, data, sent)
+    if unix:
+        reply = send_unix(FLEET.manager, method, target, data, sent)
+    else:
+        reply = send_tls(BROWSER, method, target, data, sent)
     COVERED.add((method, template))
     problems = list(check_reply(described, reply))
     if body is not None and reply.status < 300:
@@ -205,7 +178,7 @@ class Documents(unittest.TestCase):
 
     def events(self, headers, steps):
         """The first events of the stream, over the Unix socket: so many steps, and a state."""
-        connection = UnixConnection("localhost", timeout=60)
+        connection = UnixConnection(FLEET.manager.root / "run/certmgr/certmgr.sock")
         connection.request("GET", f"/api/v1/credentials/{self.credential}/events", None, headers)
         reply = connection.getresponse()
         self.assertEqual(reply.status, 200)
