@@ -50,12 +50,30 @@ static bool is_among(const json_t *peers, const char *name, bool hub)
     return false;
 }
 
-/* Who has not come since this process began is on the list, too: it is the one that is missed. */
+/* Everybody who ever came is remembered until the restart: a server that was removed since, and
+ * this one itself, when a person looked at its own routes with its own TLS identity.  Neither is
+ * missed. */
+static json_t *others_that_came(const struct upstream *u)
+{
+    const struct kf_trust *trust = fleet_trust(u->opts.fleet);
+    CM_AUTO_JSON came = u->server ? rp_server_peers(u->server) : json_array();
+    json_t *peers = json_array(), *row;
+    size_t i;
+    json_array_foreach(came, i, row)
+    {
+        const char *name = cm_json_str_or(row, "peer", "");
+        const struct kf_server *server = kf_trust_server(trust, name);
+        if (server && server->state != KF_REMOVED && strcmp(name, u->opts.config->name) != 0)
+            json_array_append(peers, row);
+    }
+    return peers;
+}
 
+/* Who has not come since this process began is on the list, too: it is the one that is missed. */
 json_t *upstream_peers(struct upstream *u)
 {
     const struct kf_trust *trust = fleet_trust(u->opts.fleet);
-    json_t *peers = u->server ? rp_server_peers(u->server) : json_array();
+    json_t *peers = others_that_came(u);
     if (!fleet_is_manager(u->opts.fleet))
         return peers;
     for (size_t i = 0; i < kf_trust_count(trust); i++) {
