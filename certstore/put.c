@@ -195,17 +195,28 @@ int cs_put_edit(struct cs_store *store, const json_t *doc, struct cs_result *ret
     return rc;
 }
 
-/* A peer may not push the generation out of reach of everybody else. */
-static int check_generation(const struct cs_store *store, const struct cs_entry *entry, int64_t gen,
-                            struct cs_result *result)
+/*
+ * A peer may not push the generation out of reach of everybody else: nobody signs generations, and
+ * the highest possible one would have no next.  What we know is no measure alone, for a new server
+ * knows nothing and an old one comes back after years.  So the signed serial, the writer's clock,
+ * says how often the document may have been written.  As this grows faster than anybody writes, a
+ * version that was renamed as high as it goes is no dead end: the next one reaches everybody again.
+ *
+ * The serial is only claimed here; cs_indoc_judge() then finds out who signed it.
+ */
+static int check_generation(const struct cs_store *store, const struct cs_entry *entry,
+                            const struct cs_indoc *in, struct cs_result *result)
 {
-    int64_t highest = 0;
+    int64_t gen = in->path[0].gen, highest = 0;
+    int64_t since = cm_json_int(in->body, "serial", 0) - CS_GENERATION_FROM;
+    int64_t written = since > 0 ? since / CS_GENERATION_MS : 0;
     for (size_t i = 0; i < entry->tree.count; i++)
         if (entry->tree.node[i].rev.gen > highest)
             highest = entry->tree.node[i].rev.gen;
-    if (store->policy && gen - highest > CS_GENERATION_JUMP)
+    int64_t base = highest > written ? highest : written;
+    if (store->policy && gen - base > CS_GENERATION_JUMP)
         return cs_refuse(result, CM_ELIMIT, "generation %lld is more than %d ahead of %lld",
-                         (long long)gen, CS_GENERATION_JUMP, (long long)highest);
+                         (long long)gen, CS_GENERATION_JUMP, (long long)base);
     return 0;
 }
 
@@ -213,7 +224,7 @@ static int replicate_into(struct cs_store *store, struct cs_indoc *in, struct cs
                           struct cs_result *result, struct cm_err *err)
 {
     int64_t serial = 0;
-    if (check_generation(store, entry, in->path[0].gen, result) < 0)
+    if (check_generation(store, entry, in, result) < 0)
         return 0;
     /* A known revision is success, whatever came with it: only its ancestors' names are new. */
     uint32_t at = store->policy ? cs_tree_find(&entry->tree, &in->path[0]) : CS_NO_NODE;
@@ -346,7 +357,7 @@ enum cs_weight cs_weigh(struct cs_store *store, const json_t *doc)
             weight = entry.head.has_effective && cs_rev_eq(&entry.head.effective, &in.path[0])
                          ? CS_WEIGHT_SAME
                          : CS_WEIGHT_KNOWN;
-        else if (rc == 0 && (check_generation(store, &entry, in.path[0].gen, &result) < 0 ||
+        else if (rc == 0 && (check_generation(store, &entry, &in, &result) < 0 ||
                              cs_indoc_judge(store, &in, &serial, &result) < 0))
             weight = CS_WEIGHT_NONE;
         else if (rc == 0) {

@@ -14,17 +14,21 @@
 #include "base/core/err.h"
 #include "base/core/json.h"
 
-#define CS_ID_MAX          400           /* bytes of a document id (LMDB keys end at 511) */
-#define CS_REV_MAX         64            /* "N-" + 32 hex, or foreign text */
-#define CS_DOC_MAX         (256u << 10)  /* bytes of one document's JSON */
-#define CS_TRUST_MAX       (1900u << 10) /* of trust:root: 3,000 servers, and an agent's frame */
-#define CS_GENERATION_MAX  999999999999999LL
-#define CS_GENERATION_JUMP 10000 /* a peer may be so far ahead of what we know */
-#define CS_LEAVES_MAX      10    /* per document; beyond, the oldest non-effective is dropped */
-#define CS_REVS_LIMIT      1000
-#define CS_BATCH_MAX       1000 /* documents of one _bulk_docs */
-#define CS_QUARANTINE_MAX  1000
-#define CS_KV_KEY_MAX      200
+#define CS_ID_MAX         400           /* bytes of a document id (LMDB keys end at 511) */
+#define CS_REV_MAX        64            /* "N-" + 32 hex, or foreign text */
+#define CS_DOC_MAX        (256u << 10)  /* bytes of one document's JSON */
+#define CS_TRUST_MAX      (1900u << 10) /* of trust:root: 3,000 servers, and an agent's frame */
+#define CS_GENERATION_MAX 999999999999999LL
+#define CS_LEAVES_MAX     10 /* per document; beyond, the oldest non-effective is dropped */
+#define CS_REVS_LIMIT     1000
+#define CS_BATCH_MAX      1000 /* documents of one _bulk_docs */
+#define CS_QUARANTINE_MAX 1000
+#define CS_KV_KEY_MAX     200
+/* A peer may be CS_GENERATION_JUMP ahead of what we know, or of a version in each CS_GENERATION_MS
+ * from CS_GENERATION_FROM to the signed serial: 28 million at the end of 2026. */
+#define CS_GENERATION_JUMP 10000
+#define CS_GENERATION_MS   1000
+#define CS_GENERATION_FROM 1767225600000LL /* 2026-01-01 */
 
 struct cs_store;
 

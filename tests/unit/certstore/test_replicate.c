@@ -156,6 +156,91 @@ static void refuses_without_failing(void **state)
     assert_sound(rig, 1);
 }
 
+/* ---- generations -------------------------------------------------------------------------- */
+
+#define SERIAL_NOW INT64_C(1795392000000) /* of November 2026 */
+
+static json_t *at_serial(int64_t serial, const char *path)
+{
+    return at_rev(settings("a", serial, 30, false), path);
+}
+
+/* The newest revision of the document with its history, as it goes to a peer. */
+static json_t *newest(struct rig *rig, const char *rev)
+{
+    json_t *doc = NULL;
+    commit(rig);
+    assert_int_equal(cs_read_rev(rig->store, ID, rev, true, false, &doc, NULL), 0);
+    return doc;
+}
+
+/* Twenty years of work: a new server knows nothing of it, and an old one comes back. */
+static void a_document_that_was_written_often_reaches_everybody(void **state)
+{
+    struct rig *rig = *state, fresh;
+    struct cs_result result;
+    int64_t serial = SERIAL_NOW;
+    assert_int_equal(replicate(rig, at_serial(serial, "9990-a")).code, 0);
+    rig_open(&fresh, true);
+    assert_int_equal(replicate(&fresh, at_serial(7, "3-b")).code, 0); /* away since then */
+    for (int i = 0; i < 40; i++)
+        result = put(rig, settings("a", ++serial, i, false));
+    assert_int_equal(strncmp(result.rev, "10030-", 6), 0);
+    json_t *doc = newest(rig, result.rev);
+    assert_int_equal(cm_json_int(cm_json_obj(doc, "_revisions"), "start", 0), 10030);
+    assert_int_equal(replicate(&fresh, json_deep_copy(doc)).code, 0);
+    assert_int_equal(days_of(&fresh, ID), 39);
+    assert_int_equal(quarantined(&fresh), 0);
+    rig_close(&fresh);
+    rig_open(&fresh, true);
+    result = replicate(&fresh, doc);
+    assert_int_equal(result.code, 0);
+    assert_true(result.changed);
+    commit(&fresh);
+    assert_int_equal(days_of(&fresh, ID), 39);
+    assert_sound(&fresh, 1);
+    rig_close(&fresh);
+}
+
+/* Nobody signs generations.  As high as a peer can rename a version, the writer still has a next
+ * one, and that one reaches a server which has never heard of the document. */
+static void no_generation_is_a_dead_end(void **state)
+{
+    struct rig *rig = *state, fresh;
+    char rev[CS_REV_MAX];
+    const long long highest =
+        CS_GENERATION_JUMP + (SERIAL_NOW - CS_GENERATION_FROM) / CS_GENERATION_MS;
+    assert_true(highest < 999999999);
+    snprintf(rev, sizeof(rev), "%lld-e", highest + 1);
+    assert_int_equal(replicate(rig, at_serial(SERIAL_NOW, rev)).code, CM_ELIMIT);
+    assert_int_equal(replicate(rig, at_serial(SERIAL_NOW, "999999999-e")).code, CM_ELIMIT);
+    snprintf(rev, sizeof(rev), "%lld-e", highest);
+    assert_int_equal(replicate(rig, at_serial(SERIAL_NOW, rev)).code, 0);
+    struct cs_result result = put(rig, settings("a", SERIAL_NOW + CS_GENERATION_MS, 31, false));
+    assert_int_equal(result.code, 0);
+    assert_int_equal(strtoll(result.rev, NULL, 10), highest + 1);
+    rig_open(&fresh, true);
+    assert_int_equal(replicate(&fresh, newest(rig, result.rev)).code, 0);
+    assert_int_equal(days_of(&fresh, ID), 31);
+    rig_close(&fresh);
+}
+
+/* The serial opens the way, so it must be the signer's; and without one it is no way. */
+static void a_claimed_serial_opens_nothing(void **state)
+{
+    struct rig *rig = *state;
+    json_t *forged = at_serial(5, "20000-a");
+    cm_json_set_int(forged, "serial", SERIAL_NOW);
+    assert_int_equal(replicate(rig, forged).code, CM_EDENIED);
+    assert_int_equal(replicate(rig, at_serial(5, "20000-a")).code, CM_ELIMIT);
+    assert_int_equal(replicate(rig, at_serial(CS_GENERATION_FROM - 1, "10001-a")).code, CM_ELIMIT);
+    json_t *none = at_serial(SERIAL_NOW, "10001-a");
+    json_object_del(none, "serial");
+    assert_int_equal(replicate(rig, none).code, CM_ELIMIT);
+    assert_false(cs_has_rev(rig->store, ID, "20000-a"));
+    assert_int_equal(days_of(rig, ID), -1);
+}
+
 static void malformed_histories(void **state)
 {
     struct rig *rig = *state;
@@ -303,19 +388,14 @@ int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
     const struct CMUnitTest tests[] = {
-        T(merges_and_replays),
-        T(read_ahead),
-        T(read_ahead_and_tried_again),
-        T(effective_is_not_the_winner),
-        T(refuses_without_failing),
-        T(malformed_histories),
-        T(history_cannot_roll_back),
-        T(names_cannot_be_made_up),
-        T(leaves_are_bounded),
-        T(tombstone_counts_by_serial),
-        T(one_serial_is_not_both_live_and_deleted),
-        T(a_known_name_brings_no_text),
-        T(an_id_ends_where_it_seems_to),
+        T(merges_and_replays),          T(read_ahead),
+        T(read_ahead_and_tried_again),  T(effective_is_not_the_winner),
+        T(refuses_without_failing),     T(a_document_that_was_written_often_reaches_everybody),
+        T(no_generation_is_a_dead_end), T(a_claimed_serial_opens_nothing),
+        T(malformed_histories),         T(history_cannot_roll_back),
+        T(names_cannot_be_made_up),     T(leaves_are_bounded),
+        T(tombstone_counts_by_serial),  T(one_serial_is_not_both_live_and_deleted),
+        T(a_known_name_brings_no_text), T(an_id_ends_where_it_seems_to),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
