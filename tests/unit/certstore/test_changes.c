@@ -89,9 +89,33 @@ static void replay_is_no_change(void **state)
     assert_string_equal(rows, "1 a 2-b;");
 }
 
+static const char *walk(struct rig *rig, const char *from, bool descending)
+{
+    rows[0] = '\0';
+    assert_int_equal(cs_docs(rig->store, from, descending, 100, on_row, NULL, NULL), 0);
+    return rows;
+}
+
+/* From an id on it is this id, not one that begins with it, in both directions. */
+static void ids_in_both_directions(void **state)
+{
+    struct rig *rig = *state;
+    write_doc(rig, "a", "1-a", false);
+    write_doc(rig, "b", "1-b", false);
+    write_doc(rig, "bc", "1-c", false);
+    write_doc(rig, "\xf4\x8f\xbf\xbf", "1-d", false); /* the highest of all characters */
+    commit(rig);
+    assert_string_equal(walk(rig, NULL, false), "1 a 1-a;2 b 1-b;3 bc 1-c;4 \xf4\x8f\xbf\xbf 1-d;");
+    assert_string_equal(walk(rig, "b", false), "2 b 1-b;3 bc 1-c;4 \xf4\x8f\xbf\xbf 1-d;");
+    assert_string_equal(walk(rig, "b", true), "2 b 1-b;1 a 1-a;");
+    assert_string_equal(walk(rig, "ba", true), "2 b 1-b;1 a 1-a;");
+    assert_string_equal(walk(rig, NULL, true), "4 \xf4\x8f\xbf\xbf 1-d;3 bc 1-c;2 b 1-b;1 a 1-a;");
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
-    const struct CMUnitTest tests[] = {T(newest_change_of_each), T(replay_is_no_change)};
+    const struct CMUnitTest tests[] = {T(newest_change_of_each), T(replay_is_no_change),
+                                       T(ids_in_both_directions)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

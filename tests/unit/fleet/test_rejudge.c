@@ -273,12 +273,24 @@ static void other_key(json_t *server)
     cm_json_set_str(server, "sign", key);
 }
 
+/* Its keys are being replaced: those from before count, too. */
+static void two_keys(json_t *server)
+{
+    static const char *const names[] = {"seal", "sign", "tls"};
+    json_t *old = json_object();
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        CM_AUTO_STR key = fresh_spki();
+        cm_json_set_str(old, names[i], key);
+    }
+    cm_json_set(server, "old", old);
+}
+
 static void only_who_may_sign_matters(void **state)
 {
     (void)state;
     struct server gamma;
     struct kf_trust *same = with(no_change), *out = with(removed), *leaving = with(retiring),
-                    *rekeyed = with(other_key);
+                    *rekeyed = with(other_key), *both = with(two_keys);
     member_init(&gamma, "gamma", &alpha);
     const struct kf_trust *wider = fleet_trust(gamma.fleet);
     assert_false(fleet_signers_changed(same, same));
@@ -290,6 +302,10 @@ static void only_who_may_sign_matters(void **state)
     assert_true(fleet_signers_changed(wider, same)); /* not even listed any more */
     assert_true(fleet_signers_changed(same, rekeyed));
     assert_true(fleet_signers_changed(rekeyed, same));
+    assert_false(fleet_signers_changed(same, both));
+    assert_false(fleet_signers_changed(both, both));
+    assert_true(fleet_signers_changed(both, same)); /* the former key is forgotten */
+    kf_trust_free(both);
     kf_trust_free(same);
     kf_trust_free(out);
     kf_trust_free(leaving);

@@ -400,6 +400,55 @@ static void a_backup_is_whole_or_not_there(void **state)
     cm_err_fini(&f.err);
 }
 
+static int shrunk_fd = -1, empty_reads;
+
+ssize_t __real_read(int fd, void *buf, size_t size);
+ssize_t __wrap_read(int fd, void *buf, size_t size);
+
+/* Somebody shortens the first large file between two reads of it. */
+ssize_t __wrap_read(int fd, void *buf, size_t size)
+{
+    ssize_t n = __real_read(fd, buf, size);
+    if (shrunk_fd >= 0 && n == 0 && ++empty_reads > 100)
+        fail_msg("read at its end again and again");
+    if (shrunk_fd < 0 || n < 4096)
+        return n;
+    assert_int_equal(ftruncate(shrunk_fd, n / 2), 0);
+    return n;
+}
+
+/* The backup that a person believes in has all bytes, or is not made. */
+static void a_file_that_becomes_shorter_is_told(void **state)
+{
+    (void)state;
+    struct config config = {0};
+    CM_AUTO_STR part = cm_asprintf("%s.part", f.path);
+    CM_AUTO_STR tls = cm_asprintf("%s/tls", f.dir);
+    CM_AUTO_STR cert = cm_asprintf("%s/cert.pem", tls);
+    CM_AUTO_STR key = cm_asprintf("%s/key.pem", tls);
+    CM_AUTO_STR large = cm_calloc(1, 200000);
+    CM_AUTO_JSON about = json_pack("{s:s}", "name", NAME);
+    const struct backup_parts parts = {.config = &config,
+                                       .store_copy = f.key_file,
+                                       .sealed_identity = "AA==",
+                                       .recovery = f.spki,
+                                       .about = about};
+    snprintf(config.state_dir, sizeof(config.state_dir), "%s", f.dir);
+    OK(cm_dir_make(tls, 0700, &f.err), f.err);
+    OK(cm_file_write(cert, large, 200000, 0644, &f.err), f.err);
+    OK(cm_file_write(key, "key", 3, 0600, &f.err), f.err);
+    empty_reads = 0;
+    shrunk_fd = open(cert, O_WRONLY | O_CLOEXEC);
+    int rc = backup_write(&parts, f.path, &f.err);
+    close(shrunk_fd);
+    shrunk_fd = -1;
+    assert_int_equal(rc, CM_EIO);
+    assert_non_null(strstr(f.err.what, "cert.pem: it became shorter"));
+    assert_int_equal(empty_reads, 1);
+    assert_false(cm_path_exists(part));
+    assert_false(cm_path_exists(f.path));
+}
+
 /* Behind the end that its entries claim. */
 static void nothing_follows_the_last_entry(void **state)
 {
@@ -424,6 +473,7 @@ int main(void)
         T(only_this_server_into_an_empty_place),
         T(what_is_restored),
         T(a_store_with_one_wrong_byte_is_not_restored),
+        T(a_file_that_becomes_shorter_is_told),
         T(nothing_follows_the_last_entry),
         T(a_backup_is_whole_or_not_there),
     };

@@ -1,7 +1,9 @@
-/* What the manager knows of rotations: orders, what is stuck and told to people, what is over. */
-#include "support.h"
+/* What the manager does about rotations: new keys are listed, former ones forgotten in time; and
+ * what it knows of them: orders, what is stuck and told to people, what is over. */
+#include "rotation.h"
 
 #include "certmgr/fleet/alarm.h"
+#include "certmgr/fleet/exchange.h"
 #include "certmgr/fleet/rotate.h"
 
 static struct server alpha, beta;
@@ -151,12 +153,114 @@ static void orders_that_make_no_sense(void **state)
     assert_int_equal(told.code, CM_EDENIED);
 }
 
+/* ---- new keys, former keys ---- */
+
+/* rotate_serve() lives as long as the process: so do the loops that it works on. */
+static struct cm_loop *work[4];
+static size_t works;
+static int rotates, retires; /* asked of the manager's agent */
+
+static void counting(void *arg, json_t *take_request, kf_reply_fn done, void *done_arg)
+{
+    const char *op = cm_json_str_or(take_request, "op", "");
+    rotates += strcmp(op, "trust.rotate") == 0;
+    retires += strcmp(op, "trust.retire") == 0;
+    agent_call(arg, take_request, done, done_arg);
+}
+
+static void serve(void)
+{
+    rotates = retires = 0;
+    assert_true(works < sizeof(work) / sizeof(work[0]));
+    work[works] = cm_loop_new();
+    rotate_serve(work[works++], alpha.store, alpha.fleet,
+                 (struct kf_agent){.arg = &alpha, .call = counting});
+}
+
+/* The manager works at what it was told, and at nothing else. */
+static void serve_some(void)
+{
+    for (int i = 0; i < 6; i++)
+        cm_loop_turn(work[works - 1], false);
+}
+
+static void hears(const json_t *word, const char *rev)
+{
+    assert_int_equal(replicate(&alpha, word, rev).code, 0);
+    for (int i = 0; i < 4; i++) {
+        settle(&alpha);
+        serve_some();
+    }
+}
+
+static const struct kf_server *listed(const char *name)
+{
+    return kf_trust_server(fleet_trust(alpha.fleet), name);
+}
+
+static bool is_refused(void)
+{
+    CM_AUTO_JSON refused = cs_kv_get(alpha.store, "state", "rotation_refused:beta");
+    return refused != NULL;
+}
+
+/* While anything needs them, they stay: until the server itself says that nothing does. */
+static void former_keys_go_when_all_is_sealed_anew(void **state)
+{
+    (void)state;
+    serve();
+    CM_AUTO_JSON word = rotation_word(&beta);
+    CM_AUTO_JSON again = rotation_says(&beta, word, "keys", 2);
+    hears(word, "1-00000000000000000000000000000001");
+    SETTLE_UNTIL(&alpha, (serve_some(), listed("beta")->old_sign_b64 != NULL));
+    assert_string_equal(listed("beta")->sign_b64, cm_json_str(word, "sign"));
+    hears(again, "2-00000000000000000000000000000002");
+    assert_int_equal(retires, 0);
+    assert_int_equal(rotates, 1);
+    assert_non_null(listed("beta")->old_sign_b64);
+    assert_false(is_refused());
+
+    int before = ends;
+    CM_AUTO_JSON chain = fleet_chain(alpha.fleet, version_of(&beta));
+    fleet_follow_chain(beta.fleet, cm_json_arr(chain, "documents"), on_end, NULL);
+    SETTLE_UNTIL(&beta, ends > before &&
+                            strcmp(beta.agent.identity.sign_b64, cm_json_str(word, "sign")) == 0);
+    CM_AUTO_JSON done = rotation_says(&beta, word, "resealed", 3);
+    hears(done, "3-00000000000000000000000000000003");
+    SETTLE_UNTIL(&alpha, (serve_some(), listed("beta")->old_sign_b64 == NULL));
+    assert_int_equal(retires, 1);
+    assert_string_equal(listed("beta")->sign_b64, cm_json_str(word, "sign"));
+}
+
+/* It is removed before the manager comes to look at what it said. */
+static void a_removed_server_gets_no_new_keys(void **state)
+{
+    (void)state;
+    struct cm_err err = CM_ERR_INIT;
+    serve();
+    CM_AUTO_JSON word = rotation_word(&beta);
+    assert_int_equal(replicate(&alpha, word, "1-00000000000000000000000000000001").code, 0);
+    settle(&alpha);
+    CM_AUTO_JSON reply =
+        must(agent_now(&alpha, json_pack("{s:s, s:s}", "op", "trust.remove", "name", "beta")));
+    OK(fleet_adopt(alpha.fleet, cm_json_obj(reply, "document"), &err), err);
+    assert_int_equal(listed("beta")->state, KF_REMOVED);
+    CM_AUTO_JSON said = cs_get_body(alpha.store, "rotation:beta");
+    assert_non_null(said);
+    serve_some();
+    settle(&alpha);
+    assert_int_equal(rotates, 0);
+    assert_false(is_refused());
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(an_order_waits_and_is_told, setup, teardown),
         cmocka_unit_test_setup_teardown(what_the_manager_refuses_is_told, setup, teardown),
         cmocka_unit_test_setup_teardown(orders_that_make_no_sense, setup, teardown),
+        cmocka_unit_test_setup_teardown(former_keys_go_when_all_is_sealed_anew, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_removed_server_gets_no_new_keys, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

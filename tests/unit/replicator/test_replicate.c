@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include "base/core/clock.h"
 #include "base/core/mem.h"
@@ -325,6 +327,47 @@ static void test_large_documents(void **state)
     assert_int_equal(cs_doc_count(f->up.store), 120);
 }
 
+/* How often text stands in what was logged since. */
+static size_t logged(int fd, const char *text)
+{
+    static char lines[1 << 20];
+    size_t count = 0;
+    ssize_t len = pread(fd, lines, sizeof(lines) - 1, 0);
+    assert_true(len >= 0);
+    lines[len] = '\0';
+    for (const char *at = lines; (at = strstr(at, text)) != NULL; at += strlen(text))
+        count++;
+    return count;
+}
+
+/* A hub full of rubbish does not fill the log of every server: 19 lines and a hint in a minute (of
+ * which two may be met). */
+static void test_rubbish_is_told_in_few_lines(void **state)
+{
+    struct fixture *f = *state;
+    for (int i = 0; i < 100; i++) {
+        CM_AUTO_STR name = cm_asprintf("forged%02d", i);
+        json_t *forged = doc_settings(name, 10, 1);
+        doc_forge(forged);
+        plant(f, forged, REV_A);
+    }
+    int log = memfd_create("log", MFD_CLOEXEC);
+    int before = dup(STDERR_FILENO);
+    assert_true(log >= 0 && dup2(log, STDERR_FILENO) >= 0);
+    f->client = client_start(&f->edge, &f->up);
+    client_settle(&f->edge, f->client);
+    dup2(before, STDERR_FILENO);
+    close(before);
+    size_t lines = logged(log, " refused: "), hints = logged(log, "certmgr replication refused");
+    close(log);
+    assert_true(lines >= 19 && lines <= 2 * 19);
+    assert_true(hints >= 1 && hints <= 2);
+    CM_AUTO_JSON pull = client_part(f->client, "pull");
+    assert_int_equal(cm_json_int(pull, "refused", 0), 100); /* all are counted, and listed */
+    CM_AUTO_JSON quarantine = cs_quarantine(f->edge.store);
+    assert_int_equal(json_array_size(quarantine), 100);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -334,6 +377,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_updates, setup_fleet, teardown),
         cmocka_unit_test_setup_teardown(test_only_what_comes_down, setup_hostile, teardown),
         cmocka_unit_test_setup_teardown(test_forged, setup_hostile, teardown),
+        cmocka_unit_test_setup_teardown(test_rubbish_is_told_in_few_lines, setup_hostile, teardown),
         cmocka_unit_test_setup_teardown(test_push_refused, setup_fleet, teardown),
         cmocka_unit_test_setup_teardown(test_without_bulk_get, setup_lab, teardown),
         cmocka_unit_test_setup_teardown(test_poisoned, setup_lab, teardown),
