@@ -137,7 +137,7 @@ static int64_t limit(void *arg, const struct http_request *req)
 static void count_docs(struct node *node, const struct http_request *req)
 {
     bool get = strstr(req->head.path, "/_bulk_get") != NULL;
-    if (!get && !strstr(req->head.path, "/_bulk_docs"))
+    if (node->unread || (!get && !strstr(req->head.path, "/_bulk_docs")))
         return;
     json_t *body = NULL;
     cm_json_parse_lax(req->body, req->body_len, &body, NULL);
@@ -291,7 +291,10 @@ void node_close(struct node *node)
 
 /* ---- requests ----------------------------------------------------------------------------- */
 
+#define PARSED_MAX (4u << 20)
+
 struct asking {
+    const struct node *node;
     struct answer *answer;
     bool done;
 };
@@ -303,7 +306,9 @@ static void on_answer(void *arg, const struct http_result *res)
     answer->status = res->status;
     snprintf(answer->headers, sizeof(answer->headers), "%s", res->headers);
     snprintf(answer->text, sizeof(answer->text), "%s", res->body);
-    cm_json_parse_lax(res->body, res->body_len, &answer->body, NULL);
+    answer->len = res->body_len;
+    if (!asking->node->unread || res->body_len <= PARSED_MAX)
+        cm_json_parse_lax(res->body, res->body_len, &answer->body, NULL);
     asking->done = true;
 }
 
@@ -317,7 +322,7 @@ void ask_as(struct node *node, struct answer *answer, const char *method, const 
             const char *header, const char *body)
 {
     struct cm_err err = CM_ERR_INIT;
-    struct asking asking = {.answer = answer};
+    struct asking asking = {.node = node, .answer = answer};
     const char *headers[] = {header, NULL};
     char url[1024];
     answer_fini(answer);

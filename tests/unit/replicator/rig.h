@@ -43,12 +43,13 @@ struct node {
     unsigned requests, bulk_gets, bulk_docs, puts; /* seen by the server */
     size_t docs_sent;       /* asked for by _bulk_get or brought by _bulk_docs */
     size_t largest_request; /* documents of one of them */
-    unsigned from_zero;     /* _changes requests that began at 0 */
-    bool no_bulk_get;       /* answers 404, as a peer without it */
-    const char *poison;     /* a _bulk_get that names this id gets broken JSON */
-    const char *fail_path;  /* paths that contain it get 500 */
-    struct lie *lie;        /* replies of its own; NULL = it is honest */
-    size_t body_max;        /* larger bodies get 504, as after a time limit; 0 = none do */
+    bool unread;        /* megabytes that come and go are neither counted nor parsed by the rig */
+    unsigned from_zero; /* _changes requests that began at 0 */
+    bool no_bulk_get;   /* answers 404, as a peer without it */
+    const char *poison; /* a _bulk_get that names this id gets broken JSON */
+    const char *fail_path; /* paths that contain it get 500 */
+    struct lie *lie;       /* replies of its own; NULL = it is honest */
+    size_t body_max;       /* larger bodies get 504, as after a time limit; 0 = none do */
     /* In place of the server (may be NULL): true = it has answered. */
     bool (*answer)(void *arg, const struct http_request *req, struct http_exchange *ex);
     void *answer_arg;
@@ -91,9 +92,10 @@ void node_close_store(struct node *node);
 
 struct answer {
     int status;
-    json_t *body;
+    json_t *body; /* NULL of an unread node when it is longer than 4 MiB */
     char headers[2048];
     char text[4096]; /* the beginning of the body */
+    size_t len;      /* of all of it */
 };
 /* One request; path is behind the origin ("/db/x").  body may be NULL.  The answer's members are
  * valid until the next call with the same answer; answer_fini() in the end. */
