@@ -20,6 +20,16 @@
 
 #define TOKEN_MAX 4096
 
+void bootstrap_full_hint(const char *place, struct cm_err *err)
+{
+    static const char store_says[] = "Free space ";
+    /* A store that has reached its largest size needs another thing. */
+    if (err && err->code == CM_EFULL &&
+        (!err->hint[0] || strncmp(err->hint, store_says, sizeof(store_says) - 1) == 0))
+        cm_err_hint(err, "Free space on the file system of %s, then give the same command again.",
+                    place);
+}
+
 /* Before the store has a trust root of its own it takes the one that was just made or pinned. */
 static void verify_first(void *arg, const json_t *body, bool deleted, struct cs_verdict *ret)
 {
@@ -166,7 +176,7 @@ static int found(struct agent_sync *agent, const struct config *config, const ch
     return rv;
 }
 
-int fleet_init(const struct config *config, const char *recovery_spki, struct cm_err *err)
+static int init(const struct config *config, const char *recovery_spki, struct cm_err *err)
 {
     struct agent_sync agent;
     CM_AUTO_STR tls = NULL;
@@ -190,6 +200,13 @@ int fleet_init(const struct config *config, const char *recovery_spki, struct cm
         cm_log(CM_LOG_WARN, "fleet", NULL,
                "the recovery key is the one of an earlier run; when nobody has it, make another: "
                "certmgr recovery-key new FILE");
+    return rv;
+}
+
+int fleet_init(const struct config *config, const char *recovery_spki, struct cm_err *err)
+{
+    int rv = init(config, recovery_spki, err);
+    bootstrap_full_hint(config->state_dir, err);
     return rv;
 }
 
@@ -370,8 +387,8 @@ static int follow(struct agent_sync *agent, const struct config *config, const j
     return rv;
 }
 
-int fleet_join(const struct config *config, const char *token_text, bool again, bool *ret_back,
-               struct cm_err *err)
+static int join(const struct config *config, const char *token_text, bool again, bool *ret_back,
+                struct cm_err *err)
 {
     struct agent_sync agent;
     CM_AUTO_STR tls = NULL;
@@ -394,4 +411,12 @@ int fleet_join(const struct config *config, const char *token_text, bool again, 
         rv = *ret_back ? follow(&agent, config, document, err) : pin(&agent, document, err);
     agent_sync_stop(&agent);
     return rv == 0 && !*ret_back ? keep_trust(config, document, false, err) : rv;
+}
+
+int fleet_join(const struct config *config, const char *token, bool again, bool *ret_back,
+               struct cm_err *err)
+{
+    int rv = join(config, token, again, ret_back, err);
+    bootstrap_full_hint(config->state_dir, err);
+    return rv;
 }

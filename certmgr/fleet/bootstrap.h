@@ -9,6 +9,11 @@
 #include "base/core/err.h"
 #include "certmgr/config/config.h"
 
+/* For commands that make a state directory and have to be given again: when a disk was full (the
+ * code of err, which may be NULL), its hint says so.  A store that serves goes on by itself; here
+ * nobody does.  place: what lies on the full file system. */
+void bootstrap_full_hint(const char *place, struct cm_err *err);
+
 /* First server of a fleet: identity, TLS key, trust:root v1, store.  CM_ECONFLICT when the state is
  * complete already.  recovery_spki: public recovery key (base64); when an earlier run that was
  * killed has founded the fleet with another one, a warning says so.  (The one-time set-up link is

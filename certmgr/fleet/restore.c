@@ -16,6 +16,7 @@
 #include "base/core/step.h"
 #include "certmgr/fleet/backup.h"
 #include "certmgr/fleet/backup_entry.h"
+#include "certmgr/fleet/bootstrap.h"
 #include "certmgr/fleet/hold.h"
 #include "keyfile/backup.h"
 
@@ -27,8 +28,9 @@ struct restore {
     const struct config *config;
     struct kf_backup_in *in;
     struct evp_pkey_st *key;
-    char *staged; /* "<state>.restoring" */
-    char *conf;   /* text of the configuration in the backup, or NULL */
+    char *staged;      /* "<state>.restoring" */
+    char *conf;        /* text of the configuration in the backup, or NULL */
+    const char *place; /* where it is being written to */
     bool identity, store, tls_cert, tls_key;
 };
 
@@ -372,11 +374,14 @@ static int put_in_place(struct restore *r, struct cm_err *err)
     int rc = 0;
     if (slash && r->conf && !cm_path_exists(config->conf_file)) {
         *slash = '\0';
+        r->place = config->conf_file;
         rc = cm_dir_make(conf_dir, CONF_DIR, err);
         if (rc == 0)
             rc = cm_file_write(config->conf_file, r->conf, strlen(r->conf), 0644, err);
     }
     cm_step("restore.config");
+    if (rc == 0)
+        r->place = config->state_dir;
     if (rc == 0 && rmdir(config->state_dir) != 0 && errno != ENOENT)
         rc = cm_fail_errno(err, errno, "cannot replace the empty directory %s", config->state_dir);
     cm_step("restore.rename");
@@ -442,7 +447,9 @@ static bool is_done(struct restore *r, int fd, json_t **ret_about)
 int backup_restore(const struct config *config, const char *path, const char *recovery_key_file,
                    json_t **ret_about, struct cm_err *err)
 {
-    struct restore r = {.config = config, .staged = cm_asprintf("%s.restoring", config->state_dir)};
+    struct restore r = {.config = config,
+                        .staged = cm_asprintf("%s.restoring", config->state_dir),
+                        .place = config->state_dir};
     *ret_about = NULL;
     int fd = -1;
     int rc = kf_recovery_load(recovery_key_file, &r.key, err);
@@ -456,8 +463,10 @@ int backup_restore(const struct config *config, const char *path, const char *re
         rc = run(&r, fd, ret_about, err);
     else if (rc == 0 && !is_done(&r, fd, ret_about))
         rc = refuse_place(config, err);
-    if (rc < 0)
+    if (rc < 0) {
+        bootstrap_full_hint(r.place, err);
         remove_staged(r.staged, 2);
+    }
     if (fd >= 0)
         close(fd);
     kf_backup_in_free(r.in);

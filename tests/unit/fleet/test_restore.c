@@ -2,10 +2,13 @@
  * recovery key, which is public, so what lies inside is not trusted. */
 #include "tests/unit/fleet/support.h"
 
+#include <errno.h>
 #include <fcntl.h>
 
 #include "certmgr/fleet/backup.h"
 #include "certmgr/fleet/backup_entry.h"
+#include "certmgr/fleet/bootstrap.h"
+#include "certstore/env.h"
 #include "keyfile/backup.h"
 #include "keyfile/ossl.h"
 #include "keyfile/seal.h"
@@ -462,6 +465,78 @@ static void nothing_follows_the_last_entry(void **state)
     refused(CM_EMALF, "holds more than it should");
 }
 
+/* ---- a disk that is full ---- */
+
+#define LARGE 8192 /* the store has more bytes than that, everything else in a backup has fewer */
+
+static bool no_room, no_page;
+
+ssize_t __real_write(int fd, const void *bytes, size_t len);
+ssize_t __wrap_write(int fd, const void *bytes, size_t len);
+int __real_cs_kv_put(struct cs_store *store, const char *table, const char *key, const json_t *row,
+                     struct cm_err *err);
+int __wrap_cs_kv_put(struct cs_store *store, const char *table, const char *key, const json_t *row,
+                     struct cm_err *err);
+
+ssize_t __wrap_write(int fd, const void *bytes, size_t len)
+{
+    if (!no_room || len < LARGE)
+        return __real_write(fd, bytes, len);
+    errno = ENOSPC;
+    return -1;
+}
+
+int __wrap_cs_kv_put(struct cs_store *store, const char *table, const char *key, const json_t *row,
+                     struct cm_err *err)
+{
+    struct cs_env env = {.dir = f.dir};
+    return no_page ? cs_env_fail(&env, ENOSPC, "cannot write", err)
+                   : __real_cs_kv_put(store, table, key, row, err);
+}
+
+/* A store that serves goes on by itself when there is room; a restore is given again. */
+static void a_full_disk_asks_for_the_command_again(void **state)
+{
+    (void)state;
+    json_t *about = NULL;
+    CM_AUTO_STR want =
+        cm_asprintf("Free space on the file system of %s, then give the same command again.",
+                    f.config.state_dir);
+    back_up(false);
+    for (int at = 0; at < 2; at++) {
+        no_room = at == 0;
+        no_page = at == 1;
+        refused(CM_EFULL, at == 0 ? "cannot write the store" : "the disk of the certificate store");
+        no_room = no_page = false;
+        assert_string_equal(f.err.hint, want);
+        assert_false(cm_path_exists(f.config.state_dir));
+    }
+    cm_err_fini(&f.err);
+    OK(backup_restore(&f.config, f.path, f.key_file, &about, &f.err), f.err);
+    json_decref(about);
+    end_servers();
+}
+
+/* What has another remedy keeps it, and what is no full disk gets none. */
+static void other_hints_stay(void **state)
+{
+    (void)state;
+    struct cm_err err = CM_ERR_INIT;
+    bootstrap_full_hint(f.dir, NULL);
+    bootstrap_full_hint(f.dir, &err);
+    assert_string_equal(err.hint, "");
+    cm_fail(&err, CM_EFULL, "cannot write: the certificate store has reached its largest size");
+    cm_err_hint(&err, "Delete what is no longer needed.");
+    CM_AUTO_STR before = cm_strdup(err.hint);
+    bootstrap_full_hint(f.dir, &err);
+    assert_string_equal(err.hint, before);
+    cm_err_fini(&err);
+    cm_fail(&err, CM_EIO, "cannot write");
+    bootstrap_full_hint(f.dir, &err);
+    assert_string_equal(err.hint, "");
+    cm_err_fini(&err);
+}
+
 int main(void)
 {
 #define T(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
@@ -476,6 +551,8 @@ int main(void)
         T(a_file_that_becomes_shorter_is_told),
         T(nothing_follows_the_last_entry),
         T(a_backup_is_whole_or_not_there),
+        T(a_full_disk_asks_for_the_command_again),
+        T(other_hints_stay),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
