@@ -79,16 +79,20 @@ void hub_cert_look(struct cs_store *store, const json_t *doc, const char *self)
                            : cm_asprintf("It ends at %.19sZ; after that the hub does not let this "
                                          "server in, and nothing is replicated",
                                          date);
-    fleet_alarm_raise(
-        store,
-        &(struct fleet_alarm){
-            .key = HUB_CERT_ALARM,
-            .kind = "hub_certificate",
-            .level = level,
-            .title = level == LEVEL_OVER ? "The client certificate for the hub has expired"
-                                         : "The client certificate for the hub is about to expire",
-            .where = where,
-            .what = what,
-            .hint = "Get a new one from whoever runs the hub, and set it on this server: "
-                    "certmgr upstream set URL --cert FILE --key FILE"});
+    const char *hint = "Get a new one from whoever runs the hub, and set it on this server: "
+                       "certmgr upstream set URL --cert FILE --key FILE";
+    if (cm_json_str(doc, "user"))
+        hint = "Get a new one from whoever runs the hub, and set it on this server: "
+               "certmgr upstream set URL --cert FILE --key FILE --user NAME --password-file FILE";
+    fleet_alarm_raise(store,
+                      &(struct fleet_alarm){
+                          .key = HUB_CERT_ALARM,
+                          .kind = "hub_certificate",
+                          .level = level,
+                          .title = level == LEVEL_OVER
+                                       ? "The client certificate for the hub has expired"
+                                       : "The client certificate for the hub is about to expire",
+                          .where = where,
+                          .what = what,
+                          .hint = hint});
 }

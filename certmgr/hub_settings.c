@@ -59,7 +59,66 @@ static int check_cert(const char *pem, struct cm_err *err)
     return 0;
 }
 
-int hub_settings_check(const json_t *settings, bool lab, json_t **ret_doc, const char **ret_secret,
+/* ---- the secret: "PASSWORD", "KEY" or "PASSWORD\nKEY" (a password has one line) ------------ */
+
+#define PASSWORD "password"
+#define KEY      "key"
+#define BOTH     "password and key"
+
+static int join_secret(const char *password, const char *key, char **ret, struct cm_err *err)
+{
+    if (password && key && strlen(password) + 1 + strlen(key) > HUB_SECRET_MAX)
+        return cm_fail(err, CM_EINVAL, "key_pem: key and password have more than %u bytes together",
+                       HUB_SECRET_MAX);
+    *ret = password && key ? cm_asprintf("%s\n%s", password, key)
+           : key           ? cm_strdup(key)
+           : password      ? cm_strdup(password)
+                           : NULL;
+    return 0;
+}
+
+static char *basic_of(const char *user, const char *password)
+{
+    char *plain = cm_asprintf("%s:%s", user, password);
+    char *base64 = cm_b64(plain, strlen(plain));
+    char *value = cm_asprintf("Basic %s", base64);
+    cm_free_secret(plain, strlen(plain));
+    cm_free_secret(base64, strlen(base64));
+    return value;
+}
+
+void hub_login(const json_t *doc, const char *secret, struct hub_login *ret)
+{
+    const char *kind = cm_json_str_or(doc, "secret", "none");
+    bool both = strcmp(kind, BOTH) == 0;
+    const char *user = cm_json_str_or(doc, "user", "");
+    const char *line_end = both ? strchr(secret, '\n') : NULL;
+    *ret = (struct hub_login){0};
+    if (line_end) {
+        char *password = cm_strndup(secret, (size_t)(line_end - secret));
+        ret->authorization = basic_of(user, password);
+        ret->key_pem = cm_strdup(line_end + 1);
+        cm_free_secret(password, strlen(password));
+    } else if (strcmp(kind, PASSWORD) == 0) {
+        ret->authorization = basic_of(user, secret);
+    } else if (strcmp(kind, KEY) == 0) {
+        ret->key_pem = cm_strdup(secret);
+    }
+}
+
+void hub_login_fini(struct hub_login *login)
+{
+    if (login->authorization)
+        cm_free_secret(login->authorization, strlen(login->authorization));
+    if (login->key_pem)
+        cm_free_secret(login->key_pem, strlen(login->key_pem));
+    *login = (struct hub_login){0};
+}
+
+/* ---- settings ---------------------------------------------------------------------------------
+ */
+
+int hub_settings_check(const json_t *settings, bool lab, json_t **ret_doc, char **ret_secret,
                        struct cm_err *err)
 {
     const char *url = cm_json_str_or(settings, "url", "");
@@ -74,8 +133,6 @@ int hub_settings_check(const json_t *settings, bool lab, json_t **ret_doc, const
         rc = check_user(user, password, err);
     if (rc == 0 && !cert != !key)
         rc = cm_fail(err, CM_EINVAL, "cert_pem: certificate and key belong together");
-    if (rc == 0 && cert && user)
-        rc = cm_fail(err, CM_EINVAL, "user: either a password or a client certificate");
     if (rc == 0)
         rc = check_pem("cert_pem", cert, "BEGIN CERTIFICATE", HUB_PEM_MAX, err);
     if (rc == 0 && cert)
@@ -84,26 +141,21 @@ int hub_settings_check(const json_t *settings, bool lab, json_t **ret_doc, const
         rc = check_pem("key_pem", key, "PRIVATE KEY", HUB_SECRET_MAX, err);
     if (rc == 0)
         rc = check_pem("ca_pem", ca, "BEGIN CERTIFICATE", HUB_PEM_MAX, err);
+    if (rc == 0)
+        rc = join_secret(password, key, ret_secret, err);
     if (rc < 0)
         return rc;
-    *ret_secret = key ? key : password;
     *ret_doc = json_object();
     cm_json_set_str(*ret_doc, "url", url);
     cm_json_set_str(*ret_doc, "user", user);
     cm_json_set_str(*ret_doc, "cert_pem", cert);
     cm_json_set_str(*ret_doc, "ca_pem", ca);
-    cm_json_set_str(*ret_doc, "secret", key ? "key" : password ? "password" : "none");
+    cm_json_set_str(*ret_doc, "secret",
+                    key && password ? BOTH
+                    : key           ? KEY
+                    : password      ? PASSWORD
+                                    : "none");
     return 0;
-}
-
-char *hub_basic(const char *user, const char *password)
-{
-    char *plain = cm_asprintf("%s:%s", user, password);
-    char *base64 = cm_b64(plain, strlen(plain));
-    char *value = cm_asprintf("Basic %s", base64);
-    cm_free_secret(plain, strlen(plain));
-    cm_free_secret(base64, strlen(base64));
-    return value;
 }
 
 json_t *hub_settings_view(const json_t *doc)
@@ -114,7 +166,9 @@ json_t *hub_settings_view(const json_t *doc)
     cm_json_set_str(view, "url", cm_json_str(doc, "url"));
     cm_json_set_str(view, "user", cm_json_str(doc, "user"));
     cm_json_set_str(view, "authentication",
-                    strcmp(secret, "key") == 0 ? "client certificate" : secret);
+                    strcmp(secret, KEY) == 0    ? "client certificate"
+                    : strcmp(secret, BOTH) == 0 ? "password and client certificate"
+                                                : secret);
     cm_json_set_bool(view, "own_ca", cm_json_str(doc, "ca_pem") != NULL);
     hub_cert_show(doc, cm_now_ms(), view);
     return view;

@@ -49,9 +49,8 @@ static void start_client(struct upstream *u, const struct rp_client_opts *opts)
 
 static void start_hub(struct upstream *u, const char *secret)
 {
-    const char *kind = cm_json_str_or(u->doc, "secret", "none");
-    bool basic = strcmp(kind, "password") == 0;
-    char *header = basic ? hub_basic(cm_json_str_or(u->doc, "user", ""), secret) : NULL;
+    struct hub_login login;
+    hub_login(u->doc, secret, &login);
     u->is_hub = true;
     u->as_manager = fleet_is_manager(u->opts.fleet);
     struct rp_client_opts opts = {.loop = u->opts.loop,
@@ -62,17 +61,16 @@ static void start_hub(struct upstream *u, const char *secret)
                                   .hub = true,
                                   .manager = u->as_manager,
                                   .heal = !u->opts.held,
-                                  .authorization = header,
+                                  .authorization = login.authorization,
                                   .cert_pem = cm_json_str(u->doc, "cert_pem"),
-                                  .key_pem = strcmp(kind, "key") == 0 ? secret : NULL,
+                                  .key_pem = login.key_pem,
                                   .ca_pem = cm_json_str(u->doc, "ca_pem"),
                                   .on_foreign = on_foreign,
                                   .arg = u,
                                   .prove = fleet_prove,
                                   .prove_arg = u->opts.fleet};
     start_client(u, &opts);
-    if (header)
-        cm_free_secret(header, strlen(header));
+    hub_login_fini(&login);
 }
 
 static void follow_manager(struct upstream *u)
@@ -267,7 +265,7 @@ static void on_no_secret(void *arg)
 static void port_set(void *arg, const json_t *settings, web_care_fn done, void *done_arg)
 {
     struct upstream *u = arg;
-    const char *secret = NULL;
+    char *secret = NULL;
     struct setting *s = cm_calloc(1, sizeof(*s));
     *s = (struct setting){.u = u, .done = done, .arg = done_arg};
     if (hub_settings_check(settings, u->opts.config->lab_http, &s->doc, &secret, &s->err) < 0) {
@@ -283,6 +281,7 @@ static void port_set(void *arg, const json_t *settings, web_care_fn done, void *
     cm_json_set_str(request, "purpose", "upstream");
     cm_json_set_str(request, "name", cm_json_str(s->doc, "url"));
     cm_json_set_str(request, "value", secret);
+    cm_free_secret(secret, strlen(secret));
     cm_json_set_str(request, "for", "self");
     u->opts.agent.call(u->opts.agent.arg, request, on_sealed, s);
 }

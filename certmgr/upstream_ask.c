@@ -17,6 +17,8 @@ struct asking {
     web_care_fn done;
     void *arg;
     json_t *result;
+    json_t
+        *doc; /* of the settings that the secret belongs to, whatever is set meanwhile; or NULL */
     char *secret;
     bool database; /* the second question */
     struct cm_err err;
@@ -31,6 +33,7 @@ static void end(void *arg)
     cm_json_set(a->result, "error", cm_err_to_json(&a->err));
     a->done(a->arg, a->result, NULL);
     json_decref(a->result);
+    json_decref(a->doc);
     if (a->secret)
         cm_free_secret(a->secret, strlen(a->secret));
     cm_err_fini(&a->err);
@@ -92,7 +95,6 @@ static void ask(struct asking *a)
     char cert[CONFIG_PATH_MAX + 32], key[CONFIG_PATH_MAX + 32];
     const struct kf_server *manager = kf_trust_manager(fleet_trust(u->opts.fleet));
     const char *url = cm_json_str_or(a->result, "url", "");
-    const char *kind = cm_json_str_or(u->doc, "secret", "none");
     const char *db = strrchr(url, '/') + 1;
     CM_AUTO_STR target =
         a->database ? cm_asprintf("%s/", url) : cm_strndup(url, (size_t)(db - url));
@@ -101,17 +103,17 @@ static void ask(struct asking *a)
                                   .reply_max = ASK_BODY_MAX,
                                   .allow_http = u->opts.config->lab_http,
                                   .no_keep = true};
-    char *basic = NULL, *header = NULL;
-    if (u->doc && strcmp(kind, "password") == 0) {
-        basic = hub_basic(cm_json_str_or(u->doc, "user", ""), a->secret);
-        header = cm_asprintf("Authorization: %s", basic);
-    }
+    struct hub_login login = {0};
+    if (a->doc)
+        hub_login(a->doc, a->secret, &login);
+    char *header =
+        login.authorization ? cm_asprintf("Authorization: %s", login.authorization) : NULL;
     const char *headers[] = {"Accept: application/json", header, NULL};
     opts.headers = headers;
-    opts.ca_pem = cm_json_str(u->doc, "ca_pem");
-    opts.cert_pem = cm_json_str(u->doc, "cert_pem");
-    opts.key_pem = strcmp(kind, "key") == 0 ? a->secret : NULL;
-    if (!u->doc) {
+    opts.ca_pem = cm_json_str(a->doc, "ca_pem");
+    opts.cert_pem = cm_json_str(a->doc, "cert_pem");
+    opts.key_pem = login.key_pem;
+    if (!a->doc) {
         config_tls_files(u->opts.config, cert, key, sizeof(cert));
         opts.cert_file = cert;
         opts.key_file = key;
@@ -119,10 +121,9 @@ static void ask(struct asking *a)
         opts.pin_spki = pins;
     }
     bool sent = http_call(u->opts.http, &opts, on_answer, a, &a->err) != NULL;
-    if (header) {
+    if (header)
         cm_free_secret(header, strlen(header));
-        cm_free_secret(basic, strlen(basic));
-    }
+    hub_login_fini(&login);
     if (!sent)
         cm_loop_defer(u->opts.loop, end, a);
 }
@@ -144,7 +145,8 @@ void upstream_test(void *arg, web_care_fn done, void *done_arg)
     struct upstream *u = arg;
     const struct kf_server *manager = kf_trust_manager(fleet_trust(u->opts.fleet));
     struct asking *a = cm_calloc(1, sizeof(*a));
-    *a = (struct asking){.u = u, .done = done, .arg = done_arg, .result = json_object()};
+    *a = (struct asking){
+        .u = u, .done = done, .arg = done_arg, .result = json_object(), .doc = json_incref(u->doc)};
     if (!u->doc && (fleet_is_manager(u->opts.fleet) || !manager || !manager->url)) {
         cm_fail(&a->err, CM_ENOENT, "this server has no upstream");
         cm_loop_defer(u->opts.loop, end, a);

@@ -145,7 +145,7 @@ static const struct row {
     {"upstream set", "--user", "U", "user at the hub"},
     {"upstream set", "--password-file", "F", "its password"},
     {"upstream set", "--cert", "F",
-     "client certificate for the hub, in place of user and password"},
+     "client certificate for the hub, in place of user and password or beside them"},
     {"upstream set", "--key", "F", "its private key"},
     {"upstream set", "--ca-file", "F", "CAs that the hub's certificate is checked against"},
     {"replication clear", "--all", NULL, "all that were refused"},

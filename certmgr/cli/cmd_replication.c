@@ -246,7 +246,7 @@ static int cmd_replication_clear(struct cli *cli)
 }
 
 const struct cli_command cli_replication_commands[] = {
-    {"upstream set", "URL [--user U --password-file F | --cert F --key F] [--ca-file F]",
+    {"upstream set", "URL [--user U --password-file F] [--cert F --key F] [--ca-file F]",
      "take a CouchDB hub in place of the manager as upstream", cmd_upstream_set},
     {"upstream show", "", "where this server replicates to", cmd_upstream_show},
     {"upstream remove", "", "forget the hub; the manager is the upstream again",

@@ -322,6 +322,29 @@ class CouchDB3(unittest.TestCase):
         self.wait_known(self.request(self.charlie))
         self.assertEqual(set(gate.names), set(self.server))
 
+    def test_11_by_certificate_and_password(self):
+        """A proxy lets in by certificate, the CouchDB behind it wants a name: neither alone is
+        enough."""
+        gate = Gate(self.hub, 29801, self.clients).start()
+        self.addCleanup(gate.stop)
+        self.hub.public = False
+        for name, server in self.server.items():
+            user = ("--user", name, "--password-file", self.dir / "password")
+            pair = self.clients.issue(name, name)
+            cert = ("--cert", pair[0], "--key", pair[1])
+            if name == "bravo":
+                for words, why in ((user, ""), (cert, "You are not authorized")):
+                    status, said = self.upstream_set(server, check=False, url=gate.url, words=words)
+                    self.assertEqual(status, 1)
+                    self.assertIn(why, said)
+            self.assertEqual(self.upstream_set(server, url=gate.url, words=user + cert)[0], 0)
+            self.assertIn("password and client certificate",
+                          server.cli("upstream", "show").stdout)
+        self.change()
+        self.wait_change()
+        self.wait_known(self.request(self.charlie))
+        self.assertEqual(set(gate.names), set(self.server))
+
 
 if __name__ == "__main__":
     unittest.main()

@@ -147,6 +147,12 @@ static void its_end_is_told_and_resolved(void **state)
     assert_string_equal(look(doc, "2027-01-01T00:00:00Z"), "worse critical");
     assert_string_equal(look(NULL, "2027-01-01T01:00:00Z"), "resolved critical");
     assert_string_equal(look(NULL, "2027-01-01T02:00:00Z"), "");
+    /* The next one is set with everything that belongs to it. */
+    cm_json_set_str(doc, "user", "fleet");
+    assert_string_equal(look(doc, "2026-12-31T00:00:00Z"), "open critical");
+    CM_AUTO_JSON alarm = cs_kv_get(store, "state", HUB_CERT_ALARM);
+    assert_non_null(strstr(cm_json_str(alarm, "hint"),
+                           "--cert FILE --key FILE --user NAME --password-file FILE"));
     json_decref(rows);
     cs_close(store);
     remove_dir(dir);

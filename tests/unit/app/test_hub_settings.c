@@ -27,7 +27,7 @@ static json_t *settings(const char *text)
 static void refused_as(const char *text, bool lab, const char *field)
 {
     struct cm_err err = CM_ERR_INIT;
-    const char *secret;
+    char *secret;
     json_t *doc;
     CM_AUTO_JSON in = settings(text);
     assert_int_equal(hub_settings_check(in, lab, &doc, &secret, &err), CM_EINVAL);
@@ -61,9 +61,27 @@ static void test_what_cannot_be(void **state)
     refused_as("{\"url\":\"" URL "\",\"ca_pem\":\"x\"}", false, "ca_pem:");
 }
 
+/* What the sealed text opens. */
+static void logs_in(const json_t *doc, const char *secret, const char *authorization,
+                    const char *key)
+{
+    struct hub_login login;
+    hub_login(doc, secret, &login);
+    if (authorization)
+        assert_string_equal(login.authorization, authorization);
+    else
+        assert_null(login.authorization);
+    if (key)
+        assert_string_equal(login.key_pem, key);
+    else
+        assert_null(login.key_pem);
+    hub_login_fini(&login);
+    assert_null(login.key_pem);
+}
+
 static void test_the_secret_is_kept_apart(void **state)
 {
-    const char *secret;
+    char *secret;
     json_t *kept;
     (void)state;
     CM_AUTO_JSON in = json_pack("{s:s,s:s,s:s,s:s}", "url", URL, "user", "fleet", "password", "p:ä",
@@ -76,14 +94,16 @@ static void test_the_secret_is_kept_apart(void **state)
                                   "fleet", "authentication", "password", "own_ca", 1);
     CM_AUTO_JSON view = hub_settings_view(doc);
     assert_true(json_equal(view, want));
-    char *basic = hub_basic("Aladdin", "open sesame"); /* RFC 7617 section 2 */
-    assert_string_equal(basic, "Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==");
-    cm_free_secret(basic, strlen(basic));
+    cm_free_secret(secret, strlen(secret));
+    logs_in(doc, "p:ä", "Basic ZmxlZXQ6cDrDpA==", NULL);
+    cm_json_set_str(doc, "user", "Aladdin");
+    logs_in(doc, "open sesame",
+            "Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==", NULL); /* RFC 7617 section 2 */
 }
 
 static void test_a_key_in_place_of_a_password(void **state)
 {
-    const char *secret;
+    char *secret;
     json_t *kept;
     (void)state;
     CM_AUTO_JSON in =
@@ -95,15 +115,69 @@ static void test_a_key_in_place_of_a_password(void **state)
     assert_string_equal(cm_json_str(doc, "cert_pem"), HUB_CERT_PEM);
     CM_AUTO_JSON view = hub_settings_view(doc);
     assert_string_equal(cm_json_str(view, "authentication"), "client certificate");
-    json_object_set_new(in, "user", json_string("u"));
-    json_object_set_new(in, "password", json_string("p"));
+    cm_free_secret(secret, strlen(secret));
+    logs_in(doc, KEY, NULL, KEY);
+}
+
+/* A proxy before the hub lets in by certificate, the hub behind it wants a name. */
+static void test_a_key_beside_a_password(void **state)
+{
+    char *secret;
+    json_t *kept;
+    (void)state;
+    CM_AUTO_JSON in = json_pack("{s:s,s:s,s:s,s:s,s:s}", "url", URL, "cert_pem", HUB_CERT_PEM,
+                                "key_pem", KEY, "user", "Aladdin", "password", "open sesame");
+    assert_int_equal(hub_settings_check(in, false, &kept, &secret, NULL), 0);
+    CM_AUTO_JSON doc = kept;
+    assert_null(json_object_get(doc, "password"));
+    assert_null(json_object_get(doc, "key_pem"));
+    CM_AUTO_JSON view = hub_settings_view(doc);
+    assert_string_equal(cm_json_str(view, "authentication"), "password and client certificate");
+    assert_string_equal(cm_json_str(view, "user"), "Aladdin");
+    assert_non_null(cm_json_str(view, "cert_not_after"));
+    logs_in(doc, secret, "Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==", KEY);
+    cm_free_secret(secret, strlen(secret));
+    logs_in(doc, "", NULL, NULL); /* what the agent opens is looked at, too */
+    /* Half of one or the other is refused as it is alone. */
+    json_object_del(in, "key_pem");
     assert_int_equal(hub_settings_check(in, false, &kept, &secret, NULL), CM_EINVAL);
+    assert_null(secret);
+    json_object_set_new(in, "key_pem", json_string(KEY));
+    json_object_del(in, "password");
+    assert_int_equal(hub_settings_check(in, false, &kept, &secret, NULL), CM_EINVAL);
+    assert_null(secret);
+}
+
+/* Each fits, both together are more than the agent seals. */
+static void test_both_have_a_limit(void **state)
+{
+    char *secret;
+    json_t *kept;
+    size_t len = HUB_SECRET_MAX - strlen(KEY) - 1;
+    struct cm_err err = CM_ERR_INIT;
+    (void)state;
+    CM_AUTO_STR password = cm_malloc(len + 2);
+    memset(password, 'p', len);
+    password[len] = '\0';
+    CM_AUTO_JSON in = json_pack("{s:s,s:s,s:s,s:s,s:s}", "url", URL, "cert_pem", HUB_CERT_PEM,
+                                "key_pem", KEY, "user", "u", "password", password);
+    assert_int_equal(hub_settings_check(in, false, &kept, &secret, &err), 0);
+    assert_int_equal(strlen(secret), HUB_SECRET_MAX);
+    cm_free_secret(secret, strlen(secret));
+    json_decref(kept);
+    password[len] = 'p';
+    password[len + 1] = '\0';
+    cm_json_set_str(in, "password", password);
+    assert_int_equal(hub_settings_check(in, false, &kept, &secret, &err), CM_EINVAL);
+    assert_int_equal(strncmp(err.what, "key_pem:", 8), 0);
     assert_null(kept);
+    assert_null(secret);
+    cm_err_fini(&err);
 }
 
 static void test_plain_http_in_the_laboratory_only(void **state)
 {
-    const char *secret;
+    char *secret;
     json_t *kept;
     (void)state;
     CM_AUTO_JSON in = settings("{\"url\":\"http://127.0.0.1:5984/db\"}");
@@ -118,6 +192,8 @@ int main(void)
         cmocka_unit_test(test_what_cannot_be),
         cmocka_unit_test(test_the_secret_is_kept_apart),
         cmocka_unit_test(test_a_key_in_place_of_a_password),
+        cmocka_unit_test(test_a_key_beside_a_password),
+        cmocka_unit_test(test_both_have_a_limit),
         cmocka_unit_test(test_plain_http_in_the_laboratory_only),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
