@@ -32,10 +32,13 @@ struct rp_push {
     size_t looked_at;
     json_t *offer;      /* id -> array of revisions: what this batch has */
     struct item *lacks; /* what the peer lacks of it */
-    size_t lack_count, at, sent;
-    size_t bytes; /* budget of one request */
-    bool sending; /* one is under way, or failed */
-    bool idle;    /* nothing to do until a change wakes us */
+    size_t lack_count, at;
+    size_t first, next, sent; /* the request: its first document's place, the place behind it, its
+                                 documents (fewer than places: some were gone) */
+    size_t bytes;             /* budget of one request … */
+    size_t budget;            /* … unless one of its documents is too large */
+    bool sending;             /* one is under way, or failed */
+    bool idle;                /* nothing to do until a change wakes us */
     int64_t scanned_at;
     int64_t held;     /* before the first document that the peer could not store; -1 = none */
     int64_t again_ms; /* backoff until those are sent once more */
@@ -61,7 +64,7 @@ static void forget_lacks(struct rp_push *push)
     }
     cm_free(push->lacks);
     push->lacks = NULL;
-    push->lack_count = push->at = push->sent = 0;
+    push->lack_count = push->at = push->next = push->sent = 0;
 }
 
 /* ---- the end of a batch ------------------------------------------------------------------- */
@@ -147,10 +150,11 @@ static void on_bulk_docs(struct rp_job *job, const struct http_result *res)
         if (push->sent > 1) {
             push->bytes /= 2;
         } else {
-            cm_log(CM_LOG_WARN, "replicator", push->lacks[push->at].id,
+            cm_log(CM_LOG_WARN, "replicator", push->lacks[push->first].id,
                    "the peer refused it: too large");
             job->refused++;
-            push->at++;
+            push->at = push->next;
+            push->bytes = push->budget; /* it was this one: the others go together again */
         }
         send_some(job);
         return;
@@ -168,7 +172,7 @@ static void on_bulk_docs(struct rp_job *job, const struct http_result *res)
     int64_t taken = refused < push->sent ? (int64_t)(push->sent - refused) : 0;
     rp_job_count(job, (size_t)taken);
     job->save.session.docs_written += taken;
-    push->at += push->sent;
+    push->at = push->next;
     push->sending = false;
     send_some(job);
 }
@@ -189,10 +193,13 @@ static json_t *next_docs(struct rp_job *job)
             json_decref(doc);
             break;
         }
+        if (json_array_size(docs) == 0)
+            push->first = i;
         bytes += len;
         json_array_append_new(docs, doc);
     }
-    push->sent = i - push->at;
+    push->next = i;
+    push->sent = json_array_size(docs);
     return docs;
 }
 
@@ -211,7 +218,7 @@ static void send_some(struct rp_job *job)
                 on_bulk_docs);
             return;
         }
-        push->at += push->sent;
+        push->at = push->next;
     }
     batch_done(job);
 }
@@ -318,7 +325,7 @@ static void rest(struct rp_job *job)
 {
     struct rp_push *push = job->pusher;
     push->since = push->cursor;
-    push->bytes = BYTES_MAX;
+    push->bytes = push->budget = BYTES_MAX;
     push->idle = true;
     push->again_ms = RP_BACKOFF_MIN_MS;
     rp_job_state(job, RP_LIVE);
@@ -396,7 +403,7 @@ void rp_push_start(struct rp_job *job, const json_t *since)
     rp_push_free(job);
     job->pusher = cm_calloc(1, sizeof(*job->pusher));
     struct rp_push *push = job->pusher;
-    push->bytes = bytes;
+    push->bytes = push->budget = bytes;
     push->held = -1;
     push->again_ms = RP_BACKOFF_MIN_MS;
     if (json_is_string(since) &&

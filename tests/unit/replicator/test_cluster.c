@@ -23,6 +23,9 @@ struct fixture {
     const char *id, *error; /* of a document that is not stored … */
     int times;              /* … so often */
     unsigned brought;       /* that document */
+    const char *large;      /* document that is too large for the peer … */
+    unsigned too_large;     /* … and was brought so often, alone or with others */
+    const char *gone;       /* from the edge as soon as the peer said what it lacks */
     int conflicts, lost;    /* answers to checkpoints still to come: 409, 500 */
     size_t rows;            /* a feed breaks off behind so many; 0 = it does not */
     struct cm_timer *cut;
@@ -39,6 +42,12 @@ static void reply_json(struct http_exchange *ex, int status, const json_t *body)
 /* Stores the others, and answers a row for the one. */
 static bool bulk_docs(struct fixture *f, const struct http_request *req, struct http_exchange *ex)
 {
+    if (f->large && strstr(req->body, f->large)) {
+        CM_AUTO_JSON why = json_pack("{s:s}", "error", "document_too_large");
+        f->too_large++;
+        reply_json(ex, 413, why);
+        return true;
+    }
     if (!f->id || !strstr(req->body, f->id))
         return false;
     f->brought++;
@@ -97,9 +106,25 @@ static void cut(void *arg)
     node_listen(&f->up);
 }
 
+static void purge(struct node *node, const char *id)
+{
+    CM_AUTO_JSON doc = NULL;
+    CM_AUTO_JSON revs = json_array();
+    json_t *purged = NULL;
+    assert_int_equal(cs_read_rev(node->store, id, NULL, false, false, &doc, NULL), 0);
+    json_array_append(revs, json_object_get(doc, "_rev"));
+    assert_int_equal(cs_purge(node->store, id, revs, &purged, NULL), 0);
+    assert_int_equal(cs_commit(node->store, NULL), 0);
+    json_decref(purged);
+}
+
 static bool answer(void *arg, const struct http_request *req, struct http_exchange *ex)
 {
     struct fixture *f = arg;
+    if (f->gone && strstr(req->head.path, "/_revs_diff")) {
+        purge(&f->edge, f->gone);
+        f->gone = NULL;
+    }
     if (strcmp(req->head.path, "/") == 0) {
         CM_AUTO_STR uuid = cm_asprintf("node-%d", ++f->uuids);
         CM_AUTO_JSON root = json_pack("{s:s,s:s}", "couchdb", "Welcome", "uuid", uuid);
@@ -247,6 +272,33 @@ static void what_is_refused_does_not(void **state)
     assert_int_equal(number(f, "push", "refused"), 1);
 }
 
+/* A document that is gone by the time it is to be sent makes no request of one document larger. */
+static void too_large_beside_one_that_is_gone(void **state)
+{
+    struct fixture *f = *state;
+    f->gone = "doc0000";
+    f->large = "doc0001";
+    fill(&f->edge, 0, 4);
+    start(f, false);
+    client_settle(&f->edge, f->client);
+    assert_int_equal(cs_doc_count(f->up.store), 2);
+    assert_int_equal(number(f, "push", "refused"), 1);
+    assert_int_equal(number(f, "push", "documents"), 2);
+    assert_in_range(f->too_large, 1, 30);
+}
+
+static void one_that_is_too_large_does_not_slow_the_others(void **state)
+{
+    struct fixture *f = *state;
+    f->large = "doc0003";
+    fill(&f->edge, 0, 1200);
+    start(f, false);
+    client_settle(&f->edge, f->client);
+    assert_int_equal(cs_doc_count(f->up.store), 1199);
+    assert_int_equal(number(f, "push", "refused"), 1);
+    assert_in_range(f->up.bulk_docs, 3, 40);
+}
+
 /* ---- checkpoints -------------------------------------------------------------------------- */
 
 static unsigned asked_from_zero(struct fixture *f, bool pull)
@@ -290,6 +342,11 @@ static void not_taken(void **state)
     assert_false(saved(f));
 }
 
+static bool four_conflicts(void *arg)
+{
+    return ((struct fixture *)arg)->conflicts <= 996;
+}
+
 static void a_conflict_for_ever(void **state)
 {
     struct fixture *f = *state;
@@ -298,8 +355,8 @@ static void a_conflict_for_ever(void **state)
     fill(&f->up, 0, 5);
     start(f, true);
     client_settle(&f->edge, f->client);
-    rig_sleep(&f->rig, 8000);
-    rig_sleep(&f->rig, 8000);
+    rig_wait(&f->rig, four_conflicts, f);
+    rig_sleep(&f->rig, 8000); /* a fifth would have come by now */
     assert_int_equal(f->conflicts, 996);
 }
 
@@ -328,6 +385,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(what_was_not_stored_comes_again, setup, teardown),
         cmocka_unit_test_setup_teardown(nor_is_it_forgotten, setup, teardown),
         cmocka_unit_test_setup_teardown(what_is_refused_does_not, setup, teardown),
+        cmocka_unit_test_setup_teardown(too_large_beside_one_that_is_gone, setup, teardown),
+        cmocka_unit_test_setup_teardown(one_that_is_too_large_does_not_slow_the_others, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(a_conflict_with_ourselves, setup, teardown),
         cmocka_unit_test_setup_teardown(not_taken, setup, teardown),
         cmocka_unit_test_setup_teardown(a_conflict_for_ever, setup, teardown),
