@@ -171,6 +171,8 @@ static void on_fed(void *arg)
     struct app *app = arg;
     if (app->upstream != NULL)
         upstream_again(app->upstream);
+    else /* a manager still asks the others who is one */
+        rp_again_note(app->store);
 }
 
 static bool port_wants_back(void *arg, const char *peer)

@@ -322,14 +322,6 @@ struct web_upstream upstream_port(struct upstream *u)
 
 /* ---- life --------------------------------------------------------------------------------- */
 
-/* The trust root counts again: what was refused meanwhile comes once more. */
-static void on_fed(void *arg)
-{
-    struct upstream *u = arg;
-    if (u->client)
-        rp_client_again(u->client);
-}
-
 struct upstream *upstream_new(const struct upstream_opts *opts)
 {
     struct upstream *u = cm_calloc(1, sizeof(*u));
@@ -341,7 +333,6 @@ struct upstream *upstream_new(const struct upstream_opts *opts)
     u->heard = json_object();
     cs_listen(opts->store, upstream_hear, u);
     upstream_hear_all(u);
-    fleet_on_fed(opts->fleet, on_fed, u);
     return u;
 }
 
@@ -354,6 +345,8 @@ void upstream_again(struct upstream *u)
 {
     if (u->client != NULL)
         rp_client_again(u->client);
+    else /* the hub's secret is not opened yet, or the role changes */
+        rp_again_note(u->opts.store);
 }
 
 bool upstream_caught_up(const struct upstream *u)

@@ -370,6 +370,7 @@ static struct rp_job *job_new(struct rp_client *client, bool push)
     job->push = push;
     job->backoff_ms = RP_BACKOFF_MIN_MS;
     job->behind = -1;
+    job->again = !push && rp_again_noted(client->store);
     job->timer = cm_timer_new(client->loop, on_timer, job);
     return job;
 }
@@ -478,6 +479,7 @@ static bool same_text(const char *a, const char *b)
 void rp_client_again(struct rp_client *client)
 {
     struct rp_job *job = client->job[0];
+    rp_again_note(client->store);
     if (!job)
         return;
     job->again = true;

@@ -265,6 +265,15 @@ static void finished(struct rp_client *client)
     go_on(client, NEXT_MS);
 }
 
+/* Later, and behind the others, who need not wait for this one. */
+static void postpone(struct rp_client *client)
+{
+    struct rp_heal *heal = client->heal;
+    json_object_del(heal->queue, heal->id);
+    json_object_set_new(heal->queue, heal->id, json_true());
+    go_on(client, AGAIN_MS);
+}
+
 /* True when the reply is of no use: told, and tried again later. */
 static bool failed(struct rp_client *client, const struct http_result *res, const char *what)
 {
@@ -272,7 +281,7 @@ static bool failed(struct rp_client *client, const struct http_result *res, cons
         return false;
     cm_log(CM_LOG_WARN, "replicator", client->heal->id, "healing the hub: %s: %s (HTTP %d)", what,
            res->err->code ? res->err->what : "refused", res->status);
-    go_on(client, AGAIN_MS);
+    postpone(client);
     return true;
 }
 
@@ -291,10 +300,8 @@ static void on_posted(void *arg, const struct http_result *res)
         refused += error != NULL;
         passing |= error && !rp_row_final(error);
     }
-    if (passing) { /* behind the others, who need not wait for it */
-        json_object_del(heal->queue, heal->id);
-        json_object_set_new(heal->queue, heal->id, json_true());
-        go_on(client, AGAIN_MS);
+    if (passing) {
+        postpone(client);
         return;
     }
     if (refused > 0)
@@ -416,7 +423,7 @@ static void read_again(struct rp_client *client)
         return;
     heal->more = false;
     (void)cs_kv_del(client->store, TABLE, MORE, NULL); /* else everything is read once more */
-    rp_client_again(client);
+    rp_client_again(client);                           /* which is noted in the same commit */
 }
 
 static void turn(void *arg)

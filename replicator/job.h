@@ -181,6 +181,10 @@ int rp_upstream_check(struct rp_job *job, const json_t *db, struct cm_err *err);
 /* Is this sequence of another incarnation than the one that was opened?  Then it is opened anew. */
 bool rp_upstream_moved(const struct rp_job *job, const json_t *seq);
 
+/* Is the pull to begin at the beginning (rp_again_note())?  Over: it did, and was caught up. */
+bool rp_again_noted(struct cs_store *store);
+void rp_again_over(struct cs_store *store);
+
 /* ---- save.c ---- */
 /* Reads both sides' checkpoints, compares, then calls rp_pull_start or rp_push_start. */
 void rp_save_open(struct rp_job *job);

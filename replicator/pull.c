@@ -57,7 +57,10 @@ static void show_state(struct rp_job *job)
     const struct rp_pull *pull = job->pull;
     bool rests = pull->live && !pull->gathering && !pull->open && !job->ticket;
     rp_job_state(job, rests ? RP_LIVE : RP_REPLICATING);
-    job->again = job->again && !rests;
+    if (rests && job->again) {
+        job->again = false;
+        rp_again_over(job->client->store);
+    }
 }
 
 static void batch_durable(struct rp_job *job)

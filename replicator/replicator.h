@@ -98,8 +98,11 @@ void rp_client_free(struct rp_client *client);
 void rp_client_end(struct rp_client *client);
 /* Other URL or pin (trust root changed): reconnects.  The same values only end a back-off. */
 void rp_client_retarget(struct rp_client *client, const char *url, const char *pin_spki);
-/* Pulls from the beginning: everything the upstream has is compared once more. */
+/* Pulls from the beginning: everything the upstream has is compared once more.  It is noted in the
+ * open batch, and until the pull was caught up every client that begins does so. */
 void rp_client_again(struct rp_client *client);
+/* The same for the next client of this store, while there is none. */
+void rp_again_note(struct cs_store *store);
 /* {url, pull: {…}, push: {…}, healed?} (owned).  Each direction: {state, last_seq, saved,
  * last_success_at, documents, refused, rate, lag_documents?, lag_seconds?, last_error?,
  * last_error_at?, error}.

@@ -14,6 +14,7 @@
 
 #define TABLE     "state"
 #define KEY       "upstreams"
+#define AGAIN     "again"
 #define PAST_MAX  16
 #define PEERS_MAX 64
 #define EPOCH_LEN 8
@@ -88,4 +89,27 @@ bool rp_upstream_moved(const struct rp_job *job, const json_t *seq)
     char now[EPOCH_LEN + 1];
     const char *token = json_string_value(seq);
     return job->epoch[0] && token && epoch_of(token, now) && strcmp(job->epoch, now) != 0;
+}
+
+/* ---- from the beginning ------------------------------------------------------------------- */
+
+void rp_again_note(struct cs_store *store)
+{
+    struct cm_err err = CM_ERR_INIT;
+    CM_AUTO_JSON yes = json_true();
+    if (cs_kv_put(store, TABLE, AGAIN, yes, &err) < 0)
+        cm_log_err(CM_LOG_WARN, "replicator", &err);
+    cm_err_fini(&err);
+}
+
+bool rp_again_noted(struct cs_store *store)
+{
+    CM_AUTO_JSON noted = cs_kv_get(store, TABLE, AGAIN);
+    return noted != NULL;
+}
+
+void rp_again_over(struct cs_store *store)
+{
+    if (rp_again_noted(store))
+        (void)cs_kv_del(store, TABLE, AGAIN, NULL); /* else everything is compared once more */
 }

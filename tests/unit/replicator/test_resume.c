@@ -196,6 +196,62 @@ static void test_checkpoint_lost(void **state)
     assert_int_equal(f->up.from_zero, from_zero + 1);
 }
 
+static void lose(struct node *node, const char *id)
+{
+    CM_AUTO_JSON doc = NULL;
+    CM_AUTO_JSON revs = json_array();
+    json_t *purged = NULL;
+    assert_int_equal(cs_read_rev(node->store, id, NULL, false, false, &doc, NULL), 0);
+    json_array_append(revs, json_object_get(doc, "_rev"));
+    assert_int_equal(cs_purge(node->store, id, revs, &purged, NULL), 0);
+    assert_int_equal(cs_commit(node->store, NULL), 0);
+    json_decref(purged);
+}
+
+static void end_client(struct fixture *f)
+{
+    node_close_store(&f->edge);
+    rp_client_free(f->client);
+    f->client = NULL;
+    node_restart(&f->edge);
+}
+
+static bool is_saved(void *arg)
+{
+    const struct fixture *f = arg;
+    CM_AUTO_JSON part = client_part(f->client, "pull");
+    return cm_json_bool(part, "saved", false);
+}
+
+/* What lies before the checkpoint and is missing here: it comes although the peer is away at first,
+ * and we end before it is back; then never again. */
+static void test_from_the_beginning_is_not_forgotten(void **state)
+{
+    struct fixture *f = *state;
+    fill(&f->up, 50);
+    f->client = client_start_with(&f->edge, &f->up, true, false);
+    client_settle(&f->edge, f->client);
+    rig_wait(&f->rig, is_saved, f);
+    lose(&f->edge, "doc0003");
+    node_stop(&f->up);
+    rp_client_again(f->client);
+    assert_int_equal(cs_commit(f->edge.store, NULL), 0);
+    end_client(f);
+    f->client = client_start_with(&f->edge, &f->up, true, false);
+    wait_state(f, "pull", "waiting");
+    end_client(f);
+    node_listen(&f->up);
+    f->client = client_start_with(&f->edge, &f->up, true, false);
+    client_settle(&f->edge, f->client);
+    assert_int_equal(cs_doc_count(f->edge.store), 50);
+    rig_wait(&f->rig, is_saved, f);
+    unsigned from_zero = f->up.from_zero;
+    end_client(f);
+    f->client = client_start_with(&f->edge, &f->up, true, false);
+    client_settle(&f->edge, f->client);
+    assert_int_equal(f->up.from_zero, from_zero);
+}
+
 static void test_one_direction_fails(void **state)
 {
     struct fixture *f = *state;
@@ -321,6 +377,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_push_in_halves, setup, teardown),
         cmocka_unit_test_setup_teardown(test_client_restarts, setup, teardown),
         cmocka_unit_test_setup_teardown(test_checkpoint_lost, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_from_the_beginning_is_not_forgotten, setup, teardown),
         cmocka_unit_test_setup_teardown(test_one_direction_fails, setup, teardown),
         cmocka_unit_test_setup_teardown(test_own_store_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(test_missing_database, setup, teardown),

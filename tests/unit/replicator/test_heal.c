@@ -1,0 +1,112 @@
+/* Healing a hub that fails in parts: see test_hub.c for what is healed. */
+#include "tests/unit/replicator/rig.h"
+
+#include <string.h>
+
+#define GOOD "settings:good"
+#define BAD  "settings:bad"
+#define EVIL "eeeeeeeeeeeeeeeeeeeeeeeeeeeeeeee"
+
+/* The long pause after a failure is a short one here; time limits are what they are. */
+void __real_cm_timer_start(struct cm_timer *timer, int64_t ms);
+void __wrap_cm_timer_start(struct cm_timer *timer, int64_t ms);
+void __wrap_cm_timer_start(struct cm_timer *timer, int64_t ms)
+{
+    __real_cm_timer_start(timer, ms == 15000 ? 300 : ms);
+}
+
+struct fixture {
+    struct rig rig;
+    struct node hub, manager;
+    struct rp_client *client;
+    unsigned asked; /* for BAD's leaves */
+};
+
+/* One document of the hub cannot be read, today or ever. */
+static bool answer(void *arg, const struct http_request *req, struct http_exchange *ex)
+{
+    struct fixture *f = arg;
+    static const char text[] = "{\"error\":\"internal_server_error\"}";
+    if (!strstr(req->head.path, "bad"))
+        return false;
+    f->asked++;
+    http_ex_reply(ex, 500, "application/json", text, sizeof(text) - 1);
+    return true;
+}
+
+static int setup(void **state)
+{
+    struct fixture *f = test_calloc(1, sizeof(*f));
+    rig_open(&f->rig);
+    node_start(&f->rig, &f->hub, "hub", true);
+    node_start(&f->rig, &f->manager, "manager", false);
+    f->hub.answer = answer;
+    f->hub.answer_arg = f;
+    *state = f;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct fixture *f = *state;
+    rp_client_end(f->client);
+    node_close(&f->manager);
+    node_close(&f->hub);
+    rig_close(&f->rig);
+    test_free(f);
+    return 0;
+}
+
+static void spoil(struct fixture *f, const char *id)
+{
+    struct cs_result res;
+    CM_AUTO_JSON doc = json_pack("{s:s,s:s,s:i}", "_id", id, "_rev", "5-" EVIL, "renew_days", 1);
+    assert_int_equal(cs_put_replicated(f->hub.store, doc, "hub", &res, NULL), 0);
+    assert_int_equal(cs_commit(f->hub.store, NULL), 0);
+}
+
+static bool good_is_right(void *arg)
+{
+    struct fixture *f = arg;
+    CM_AUTO_JSON doc = NULL;
+    if (cs_read_rev(f->hub.store, GOOD, NULL, false, false, &doc, NULL) < 0)
+        return false;
+    return cm_json_int(doc, "renew_days", -1) == 30;
+}
+
+static bool asked_again(void *arg)
+{
+    return ((struct fixture *)arg)->asked >= 2;
+}
+
+static void what_cannot_be_read_does_not_stop_the_others(void **state)
+{
+    struct fixture *f = *state;
+    struct cm_err err = CM_ERR_INIT;
+    put_doc(&f->manager, doc_settings("good", 1000, 30), NULL);
+    const struct rp_client_opts opts = {.loop = f->rig.loop,
+                                        .store = f->manager.store,
+                                        .http = f->rig.http,
+                                        .url = f->hub.url,
+                                        .allow_http = true,
+                                        .hub = true,
+                                        .manager = true,
+                                        .heal = true};
+    spoil(f, BAD); /* the first of the queue */
+    spoil(f, GOOD);
+    if (rp_client_new(&opts, &f->client, &err) < 0)
+        fail_msg("rp_client_new: %s", err.what);
+    rig_wait(&f->rig, good_is_right, f);
+    rig_wait(&f->rig, asked_again, f); /* nor is it forgotten */
+    CM_AUTO_JSON waits = cs_kv_get(f->manager.store, "heal", BAD);
+    assert_non_null(waits);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(what_cannot_be_read_does_not_stop_the_others, setup,
+                                        teardown),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
