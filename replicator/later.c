@@ -8,11 +8,13 @@
 
 #include "base/core/json.h"
 #include "base/core/mem.h"
+#include "base/core/utf8.h"
 #include "certstore/rev.h"
 #include "replicator/pull.h"
 
-#define TRIES_MAX 5
-#define FIRST_MS  250 /* then twice as long each time: 8 s in all */
+#define TRIES_MAX  5
+#define FIRST_MS   250 /* then twice as long each time: 8 s in all */
+#define REASON_MAX 120 /* bytes of a peer's reason that are kept */
 
 /* Only what was asked for counts, and no more of it than that. */
 void rp_pull_later(struct rp_job *job, const json_t *entry)
@@ -44,8 +46,9 @@ static void give_up(struct rp_job *job, const json_t *later)
         const char *error = cm_json_str_or(entry, "error", "not_found");
         if (strcmp(error, "not_found") == 0)
             continue;
-        CM_AUTO_STR why = cm_asprintf("left out, the peer cannot read it: %s",
+        CM_AUTO_STR why = cm_asprintf("left out, the peer cannot read it: %.*s", REASON_MAX,
                                       cm_json_str_or(entry, "reason", error));
+        cm_utf8_trim(why);
         rp_pull_refuse(job, cm_json_str_or(entry, "id", ""), cm_json_str_or(entry, "rev", ""), why);
     }
 }

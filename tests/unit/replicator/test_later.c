@@ -6,7 +6,8 @@
 
 #include "base/core/mem.h"
 
-#define DOCS 1200 /* more than two batches */
+#define DOCS     1200 /* more than two batches */
+#define SETTINGS "settings:default"
 
 /* Pauses of seconds are a twentieth here; time limits are what they are. */
 void __real_cm_timer_start(struct cm_timer *timer, int64_t ms);
@@ -18,7 +19,7 @@ void __wrap_cm_timer_start(struct cm_timer *timer, int64_t ms)
 
 struct fixture {
     struct rig rig;
-    struct node up, edge;
+    struct node up, edge, fleet; /* the last with policy, where it is needed */
     struct rp_client *client;
     const char *id;    /* document that is not there … */
     const char *error; /* … by this name (NULL: the request itself fails) … */
@@ -85,7 +86,11 @@ static int teardown(void **state)
     struct fixture *f = *state;
     node_close_store(&f->edge);
     node_close_store(&f->up);
+    if (f->fleet.rig)
+        node_close_store(&f->fleet);
     rp_client_free(f->client);
+    if (f->fleet.rig)
+        node_close(&f->fleet);
     node_close(&f->edge);
     node_close(&f->up);
     rig_close(&f->rig);
@@ -200,6 +205,29 @@ static void given_up(void **state)
     assert_int_equal(f->asked, 7);
 }
 
+/* The list of refused documents is bounded, in its words, too. */
+static void a_long_story(void **state)
+{
+    struct fixture *f = *state;
+    struct cm_buf story;
+    cm_buf_init(&story, 300000);
+    for (int i = 0; i < 30000; i++)
+        cm_buf_puts(&story, "\xe3\x81\x82\xe3\x81\x84");
+    f->id = SETTINGS;
+    f->error = "internal_server_error";
+    f->reason = cm_buf_str(&story);
+    f->times = -1;
+    node_start(&f->rig, &f->fleet, "fleet", false);
+    put_doc(&f->up, doc_settings("default", 1000, 30), NULL);
+    f->client = client_start_with(&f->fleet, &f->up, true, false);
+    client_settle(&f->fleet, f->client);
+    CM_AUTO_JSON list = cs_quarantine(f->fleet.store);
+    assert_int_equal(json_array_size(list), 1);
+    const char *reason = cm_json_str_or(json_array_get(list, 0), "reason", "");
+    assert_in_range(strlen(reason), 40, 200);
+    cm_buf_fini(&story);
+}
+
 /* Purged between the feed and the request: nobody's loss. */
 static void purged_meanwhile(void **state)
 {
@@ -222,6 +250,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(no_copy_answers_in_time, setup, teardown),
         cmocka_unit_test_setup_teardown(one_by_one, setup, teardown),
         cmocka_unit_test_setup_teardown(given_up, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_long_story, setup, teardown),
         cmocka_unit_test_setup_teardown(purged_meanwhile, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
