@@ -284,7 +284,8 @@ static void take_changes(struct rp_job *job, const json_t *reply)
     json_t *last = json_object_get(reply, "last_seq");
     size_t count = json_array_size(rows);
     if (!rows || !seq_ok(last)) {
-        fail_reply(job, "the peer's changes feed does not parse");
+        fail_reply(job, pull->cut ? "the peer's changes feed ended in the middle"
+                                  : "the peer's changes feed does not parse");
         return;
     }
     if (rp_upstream_moved(job, last)) {
@@ -343,11 +344,12 @@ static int on_feed_data(void *arg, const void *data, size_t len)
 }
 
 /* A document may have leaves without end, on a hub that lets anybody write: fewer rows, then one
- * without its leaves.  False when that was it, or something else is wrong. */
+ * without its leaves.  False when that was it, or something else is wrong: half of a row says
+ * nothing about the row. */
 static bool ask_for_fewer(struct rp_job *job)
 {
     struct rp_pull *pull = job->pull;
-    if (!pull->over || pull->winners)
+    if (!pull->over || pull->winners || (pull->cut && pull->page == 1))
         return false;
     pull->winners = pull->page == 1;
     pull->page = pull->page > 1 ? pull->page / 2 : 1;
@@ -366,15 +368,16 @@ static json_t *parse_feed(struct rp_pull *pull)
     return reply;
 }
 
-/* One row that cannot be read, whatever is asked: the feed goes on behind it.  The reply that says
- * so (owned), or NULL: its place is not to be seen. */
+/* One whole row that cannot be read, whatever is asked: the feed goes on behind it.  The reply that
+ * says so (owned), or NULL: its place is not to be seen. */
 static json_t *pass_over_row(struct rp_job *job)
 {
     struct rp_pull *pull = job->pull;
     struct cm_err err = CM_ERR_INIT;
     static const char why[] = "a row of the feed cannot be read; it is passed over";
     json_t *seq = rp_rows_first_seq(cm_buf_str(&pull->feed), pull->feed.len);
-    if (!seq || !pull->winners || json_equal(seq, pull->open ? pull->next : pull->since)) {
+    if (!seq || !pull->winners || pull->cut ||
+        json_equal(seq, pull->open ? pull->next : pull->since)) {
         json_decref(seq);
         return NULL;
     }
@@ -398,6 +401,8 @@ static void on_changes(struct rp_job *job, const struct http_result *res)
     bool ended = res->err->code == 0 && res->status == 200;
     pull->over |= !rp_values_ok(cm_buf_str(&pull->feed), pull->feed.len);
     CM_AUTO_JSON reply = ended ? parse_feed(pull) : NULL;
+    pull->cut =
+        ended && !reply && !pull->over && !rp_rows_whole(cm_buf_str(&pull->feed), pull->feed.len);
     pull->over |= ended && !reply;
     if ((res->err->code != 0 || res->status == 200) && ask_for_fewer(job))
         return;

@@ -28,6 +28,7 @@ struct rp_pull {
     int tries;        /* so often were such asked for again in this batch */
     bool hold;        /* some were given up: the next opening is to see them again */
     bool over;        /* the reply was longer than fits */
+    bool cut;         /* the last answer ended in the middle, as if that were its end */
     bool winners;     /* not even one row fits: ask for it without its other leaves */
     size_t put;       /* documents put in this batch */
     json_t

@@ -44,6 +44,28 @@ void rp_rows_mend(char *text, size_t len)
     }
 }
 
+bool rp_rows_whole(const char *text, size_t len)
+{
+    bool quoted = false, begun = false;
+    size_t open = 0, step;
+    for (size_t i = 0; i < len; i += step) {
+        char c = text[i];
+        step = quoted && c == '\\' ? 2 : 1;
+        if (begun && open == 0) { /* behind the end there may be blanks */
+            if (c != ' ' && c != '\n' && c != '\r' && c != '\t')
+                return false;
+        } else if (c == '"') {
+            quoted = !quoted;
+        } else if (!quoted && (c == '{' || c == '[')) {
+            begun = true;
+            open++;
+        } else if (!quoted && open > 0 && (c == '}' || c == ']')) {
+            open--;
+        }
+    }
+    return begun && open == 0 && !quoted;
+}
+
 json_t *rp_rows_first_seq(const char *text, size_t len)
 {
     static const char begin[] = "{\"results\":[", row[] = "{\"seq\":";

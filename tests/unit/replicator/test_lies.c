@@ -10,6 +10,8 @@
 
 #define RECEIPT "receipt:edge:" ULID("01")
 
+#define HALVINGS 10 /* of a page, until it is one row */
+
 struct fixture {
     struct rig rig;
     struct node up, edge;
@@ -289,6 +291,73 @@ static void an_unreadable_row_is_passed_over(void **state)
     assert_non_null(strstr(cm_json_str(json_array_get(list, 0), "reason"), "passed over"));
 }
 
+/* The beginning of a row, as of a hub whose node fails while it answers and ends the answer there,
+ * as if that were its end. */
+static char *half_row(const struct fixture *f)
+{
+    return cm_asprintf("{\"results\":[\n{\"seq\":\"1-%s\",\"id\":\"settings:a\",\"changes\":"
+                       "[{\"rev\":\"1-",
+                       cs_epoch(f->up.store));
+}
+
+static void comes_whole(struct fixture *f)
+{
+    f->at = "settings:a";
+    rig_wait(&f->rig, has_come, f);
+    client_settle(&f->edge, f->client);
+    CM_AUTO_JSON list = cs_quarantine(f->edge.store);
+    assert_int_equal(json_array_size(list), 0);
+}
+
+/* Half of a row is none with too many versions, so it is asked for with all of them again. */
+static void half_of_a_row_is_asked_for_again(void **state)
+{
+    struct fixture *f = *state;
+    put_doc(&f->up, doc_settings("a", 1000, 7), NULL);
+    CM_AUTO_STR text = half_row(f);
+    f->lie.query = "style=all_docs";
+    f->lie.times = 2 * HALVINGS;
+    tell(f, "/_changes", text);
+    f->client = client_start_with(&f->edge, &f->up, true, false);
+    wait_until_it_says(f, "pull", "ended in the middle");
+    comes_whole(f);
+    assert_int_equal(f->lie.told, f->lie.times);
+}
+
+/* … and none that cannot be read, even where it was once found too large. */
+static bool large_then_half(void *arg, const struct http_request *req, struct http_exchange *ex)
+{
+    struct fixture *f = arg;
+    if (f->lie.told >= f->lie.times || !strstr(req->head.path, "/_changes"))
+        return false;
+    CM_AUTO_STR half = half_row(f);
+    bool all = strstr(req->head.query, "style=all_docs") != NULL;
+    const char *text = all ? f->lie.text : half;
+    f->lie.told += !all;
+    http_ex_reply(ex, 200, "application/json", text, strlen(text));
+    return true;
+}
+
+static void half_of_a_large_row_is_asked_for_again(void **state)
+{
+    struct fixture *f = *state;
+    struct cm_buf large;
+    cm_buf_init(&large, 4u << 20);
+    cm_buf_puts(&large, "{\"results\":[");
+    for (int i = 0; i <= RP_VALUES_MAX; i++)
+        cm_buf_puts(&large, "0,");
+    put_doc(&f->up, doc_settings("a", 1000, 7), NULL);
+    f->lie.text = cm_buf_str(&large);
+    f->lie.times = 2;
+    f->up.answer = large_then_half;
+    f->up.answer_arg = f;
+    f->client = client_start_with(&f->edge, &f->up, true, false);
+    wait_until_it_says(f, "pull", "ended in the middle");
+    comes_whole(f);
+    assert_int_equal(f->lie.told, f->lie.times);
+    cm_buf_fini(&large);
+}
+
 /* The same row for ever is not passed over for ever. */
 static void a_row_that_stays_is_an_error(void **state)
 {
@@ -317,6 +386,8 @@ int main(void)
         T(one_endless_row_stops_nothing),
         T(an_unreadable_name_stops_nothing),
         T(an_unreadable_row_is_passed_over),
+        T(half_of_a_row_is_asked_for_again),
+        T(half_of_a_large_row_is_asked_for_again),
         T(a_row_that_stays_is_an_error),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

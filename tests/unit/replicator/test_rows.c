@@ -83,12 +83,38 @@ static void the_place_of_a_row(void **state)
     }
 }
 
+static void whole(bool wanted, const char *text)
+{
+    if (rp_rows_whole(text, strlen(text)) != wanted)
+        fail_msg("%s is%s whole", text, wanted ? " not" : "");
+}
+
+static void half_of_a_feed(void **state)
+{
+    (void)state;
+    whole(true, "{\"results\":[{\"seq\":1,\"id\":\"x\",\"changes\":[1e9999]}],\"last_seq\":1}\n");
+    whole(true, "{\"a\":\"]}\\\"\\\\\"} \r\n\t");
+    whole(true, "[]");
+    whole(false, "");
+    whole(false, "\n\n");
+    whole(false, "\"{}\"");
+    whole(false, "{\"results\":[{\"seq\":1,\"id\":\"x\",\"changes\":[");
+    whole(false, "{\"results\":[{\"seq\":1,\"id\":\"x");
+    whole(false, "{\"results\":[{\"seq\":1,\"id\":\"x]}]}");
+    whole(false, "{\"results\":[{\"seq\":1,\"id\":\"x\\\"}]}");
+    whole(false, "{\"results\":[{\"seq\":1,\"id\":\"x\\");
+    /* What a hub says that fails in the middle. */
+    whole(false, "{\"results\":[{\"seq\":1}\n\n{\"error\":\"timeout\",\"reason\":\"x\"}\n");
+    whole(false, "{\"results\":[]}{\"error\":\"timeout\"}");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(escapes_that_no_text_may_hold),
         cmocka_unit_test(everything_else_stays),
         cmocka_unit_test(the_place_of_a_row),
+        cmocka_unit_test(half_of_a_feed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
