@@ -220,6 +220,25 @@ static int check_generation(const struct cs_store *store, const struct cs_entry 
     return 0;
 }
 
+/* Of what servers write, the present version may be somebody's who had no right to the name, from
+ * before that could be known (a manager that was restored did not know a server yet): it is judged
+ * anew when another server's version stands against it.  1 = it counts no more. */
+static int rival_fell(struct cs_store *store, struct cs_entry *entry, const struct cs_indoc *in,
+                      struct cm_err *err)
+{
+    struct cs_rejudged counts = {0};
+    CM_AUTO_JSON present = NULL;
+    const struct cs_type *type = cs_type_of(in->id);
+    if (type->by_manager ||
+        cs_body_shared(store, &store->txn, in->id, &entry->head.effective, &present, NULL) < 0)
+        return 0;
+    const char *by = cm_json_str_or(cm_json_obj(in->body, "signature"), "by", "");
+    if (strcmp(cm_json_str_or(cm_json_obj(present, "signature"), "by", by), by) == 0)
+        return 0;
+    int rc = cs_rejudge_entry(store, in->id, entry, false, &counts, err);
+    return rc < 0 ? rc : counts.lost > 0;
+}
+
 static int replicate_into(struct cs_store *store, struct cs_indoc *in, struct cs_entry *entry,
                           struct cs_result *result, struct cm_err *err)
 {
@@ -243,6 +262,13 @@ static int replicate_into(struct cs_store *store, struct cs_indoc *in, struct cs
             return 0;
         struct cm_err why = CM_ERR_INIT;
         int rc = check_serial(store, entry, in, serial, result, &why);
+        int fell = rc == CM_ECONFLICT ? rival_fell(store, entry, in, err) : 0;
+        if (fell < 0)
+            return fell;
+        if (fell > 0) {
+            result->code = 0;
+            rc = check_serial(store, entry, in, serial, result, &why);
+        }
         if (rc < 0 && why.code != 0) {
             cm_log_err(CM_LOG_ERROR, "certstore", &why);
             cm_err_fini(&why);

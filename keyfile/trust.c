@@ -10,6 +10,7 @@
 #include "base/core/json.h"
 #include "base/core/mem.h"
 #include "keyfile/docsig.h"
+#include "keyfile/maker.h"
 #include "keyfile/pkey.h"
 
 #define SIGNERS_MAX 16
@@ -168,6 +169,7 @@ static int parse_server(const json_t *obj, struct entry *ret, struct cm_err *err
     s->name = cm_json_str(obj, "name");
     if (!s->name || !kf_name_ok(s->name))
         return cm_fail(err, CM_EMALF, "a server of the trust root has no valid name");
+    kf_maker_mark(s->name, s->mark);
     int rc = parse_roles(json_object_get(obj, "roles"), s, err);
     if (rc == 0)
         rc = parse_state(cm_json_str(obj, "state"), s, err);

@@ -11,6 +11,7 @@
 #define KF_SERVERS_MAX 3000 /* removed ones, too; their documents fit (CS_TRUST_MAX) */
 #define KF_TRUST_DAYS  30
 #define KF_KEY_ID_TEXT 33 /* 32 hex + NUL */
+#define KF_MARK_TEXT   9  /* keyfile/maker.h */
 #define KF_SPKI_HEX    65
 
 enum kf_server_state { KF_ACTIVE, KF_RETIRING, KF_REMOVED };
@@ -22,6 +23,7 @@ struct kf_server {
     const char *seal_b64, *sign_b64, *tls_b64; /* SPKI DER, base64 */
     char sign_id[KF_KEY_ID_TEXT];
     char tls_spki[KF_SPKI_HEX]; /* hex SHA-256 of the TLS SPKI */
+    char mark[KF_MARK_TEXT];    /* what its numbers end with (keyfile/maker.h) */
     const char *url, *ui_url;   /* or NULL */
     /* While its keys are being replaced: the former ones, which still count; else NULL and "". */
     const char *old_seal_b64, *old_sign_b64, *old_tls_b64;

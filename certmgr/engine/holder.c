@@ -8,6 +8,7 @@
 
 #include "certmgr/engine/ca_op.h"
 #include "certmgr/engine/life.h"
+#include "keyfile/maker.h"
 
 #define HOLDERS_MAX 50 /* revocations under way on one server; the others are asked for again */
 
@@ -38,7 +39,7 @@ static void report(const struct eng_holder *holder, const struct cm_err *err)
 {
     struct engine *engine = holder->engine;
     char ulid[CM_ULID_TEXT];
-    cm_ulid(ulid);
+    kf_maker_ulid(engine->env.self, ulid);
     CM_AUTO_STR id = cm_asprintf("request:%s", ulid);
     json_t *request = json_object(), *by = json_object(), *said = json_object();
     cm_json_set_str(request, "_id", id);

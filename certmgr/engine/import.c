@@ -8,6 +8,7 @@
 #include "certmgr/engine/issued.h"
 #include "certmgr/engine/manual.h"
 #include "keyfile/handed.h"
+#include "keyfile/maker.h"
 
 bool eng_is_import(const json_t *credential)
 {
@@ -293,7 +294,7 @@ void eng_import(struct engine *engine, const char *credential, const json_t *fie
     else if (credential)
         (void)read_present(import, credential, &import->err);
     else
-        cm_ulid(import->credential);
+        kf_maker_ulid(engine->env.self, import->credential);
     CM_AUTO_JSON defaults = eng_defaults(engine);
     CM_AUTO_JSON servers = eng_split(json_object_get(import->fields, "servers"));
     if (json_array_size(servers) == 0)

@@ -10,11 +10,13 @@
 #include "certmgr/engine/intake_answer.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #include "certmgr/engine/import.h"
 #include "certmgr/engine/life.h"
 #include "certmgr/engine/manual.h"
 #include "certmgr/engine/term.h"
+#include "keyfile/maker.h"
 
 static void answered_key(const char *ulid, char *out, size_t size)
 {
@@ -197,6 +199,25 @@ static bool is_old(const struct engine *engine, const char *credential, const js
            cm_json_time(request, "at", 0) < cm_json_time(body, "requested_at", 0);
 }
 
+/* The number of a credential that there is not yet is that of the server where it was made: nobody
+ * who reads it on a hub gets in before. */
+static bool is_taken(const struct engine *engine, const char *credential, const json_t *request)
+{
+    const struct kf_trust *trust = engine->env.trust(engine->env.trust_arg);
+    const struct kf_server *maker = kf_maker_of(trust, credential);
+    const char *by = cm_json_str(cm_json_obj(request, "signature"), "by");
+    const struct kf_server *signer = by ? kf_trust_server(trust, by) : NULL;
+    if (!maker || !by || strcmp(maker->name, by) == 0 || (signer && signer->manager))
+        return false;
+    CM_AUTO_STR id = cm_asprintf("credential:%s", credential);
+    CM_AUTO_JSON body = cs_peek_body(engine->env.store, id);
+    if (!body)
+        cm_log(CM_LOG_WARN, "engine", cm_json_str(request, "_id"),
+               "not answered: a credential with this number is made on server %s, not on %s",
+               maker->name, by);
+    return !body;
+}
+
 static void start(struct engine *engine, const char *ulid)
 {
     char id[CS_ID_MAX + 1];
@@ -205,7 +226,7 @@ static void start(struct engine *engine, const char *ulid)
     enum intake_action action = intake_action_of(cm_json_str_or(request, "action", ""));
     const char *credential = cm_json_str(request, "credential");
     if (!request || !cm_ulid_ok(credential) || action == ACTION_COUNT ||
-        is_old(engine, credential, request) ||
+        is_old(engine, credential, request) || is_taken(engine, credential, request) ||
         (action == ACTION_IMPORT && !eng_import_ours(engine, request))) {
         if (request)
             remember(engine, ulid, "not answered");

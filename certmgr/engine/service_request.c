@@ -13,6 +13,7 @@
 #include "certmgr/engine/former.h"
 #include "certmgr/engine/import.h"
 #include "certmgr/engine/manual.h"
+#include "keyfile/maker.h"
 
 struct submit {
     char credential[CM_ULID_TEXT];
@@ -50,7 +51,7 @@ json_t *eng_request_new(const struct engine *engine, const char *action, const c
                         int64_t base_serial, const struct eng_actor *actor)
 {
     char ulid[CM_ULID_TEXT], id[CS_ID_MAX + 1];
-    cm_ulid(ulid);
+    kf_maker_ulid(engine->env.self, ulid);
     snprintf(id, sizeof(id), "request:%s", ulid);
     json_t *request = json_object();
     cm_json_set_str(request, "_id", id);
@@ -125,7 +126,7 @@ void eng_submit(struct engine *engine, const json_t *fields, const struct eng_ac
     const char *file = cm_json_str(fields, "keyring_file");
     if (!file || !*file)
         json_object_del(checked, "keyring_file");
-    cm_ulid(submit->credential);
+    kf_maker_ulid(engine->env.self, submit->credential);
     json_t *request =
         eng_request_new(engine, dry ? "dry_run" : "issue", submit->credential, 0, actor);
     cm_json_set(request, "fields", checked);

@@ -7,6 +7,7 @@
 #include "base/core/mem.h"
 #include "base/core/step.h"
 #include "certmgr/fleet/fleet_internal.h"
+#include "keyfile/maker.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -46,15 +47,26 @@ static int verify_trust(const struct fleet *fleet, const json_t *body, struct cm
     return rv;
 }
 
-/* A request is its server's alone: any other one may sign documents of this type, too, so what is
- * known of this one decides.  Only a manager may write it as well. */
+/* Whose a request is: its number tells the server, else what is known of it does.
+ * Owned; NULL: nobody's yet. */
+static char *maker_of(const struct fleet *fleet, const char *id)
+{
+    const struct kf_server *named = kf_maker_of(fleet->trust, id + strlen(REQUEST));
+    if (named != NULL)
+        return cm_strdup(named->name);
+    CM_AUTO_JSON present = fleet->store != NULL ? cs_peek_body(fleet->store, id) : NULL;
+    const char *by = cm_json_str(cm_json_obj(present, "signature"), "by");
+    return by != NULL ? cm_strdup(by) : NULL;
+}
+
+/* A request is its server's alone, though any other one may sign documents of this type, too.  Only
+ * a manager may write it as well. */
 static int check_maker(const struct fleet *fleet, const json_t *body, struct cm_err *err)
 {
     const char *id = cm_json_str_or(body, "_id", "");
-    if (strncmp(id, REQUEST, strlen(REQUEST)) != 0 || fleet->store == NULL)
+    if (strncmp(id, REQUEST, strlen(REQUEST)) != 0)
         return 0;
-    CM_AUTO_JSON present = cs_peek_body(fleet->store, id);
-    const char *maker = cm_json_str(cm_json_obj(present, "signature"), "by");
+    CM_AUTO_STR maker = maker_of(fleet, id);
     const char *by = cm_json_str_or(cm_json_obj(body, "signature"), "by", "");
     const struct kf_server *signer = kf_trust_server(fleet->trust, by);
     if (maker == NULL || strcmp(maker, by) == 0 || (signer != NULL && signer->manager))

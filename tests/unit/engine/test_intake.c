@@ -1,4 +1,5 @@
 /* The manager answers requests: once, whoever signed them, with the outcome in the credential. */
+#include "keyfile/maker.h"
 #include "tests/unit/engine/harness.h"
 
 static json_t *request(const char *ulid, const char *action, const char *credential,
@@ -34,6 +35,44 @@ static void put_request(struct h *h, const char *action, int64_t base, json_t *t
     if (!h->credential[0])
         cm_ulid(h->credential);
     h_put(h, request(ulid, action, h->credential, base, take_fields));
+}
+
+/* As it comes by replication, signed by another server. */
+static void arrives_from(struct h *h, json_t *take_doc, const char *server)
+{
+    CM_AUTO_JSON doc = take_doc;
+    struct cs_result res;
+    struct cm_err err = CM_ERR_INIT;
+    cm_json_set_str(cm_json_obj(doc, "by"), "server", server);
+    cm_json_set_str(doc, "_rev", "1-a");
+    cm_json_set_int(doc, "serial", cm_now_ms());
+    cm_json_set(doc, "signature",
+                json_pack("{s:s,s:s,s:s}", "by", server, "key", "0123456789abcdef0123456789abcdef",
+                          "value", "AAAA"));
+    OK(cs_put_replicated(h->store, doc, "hub", &res, &err), err);
+    if (res.code != 0)
+        fail_msg("%s", res.reason);
+    h_turns(h, 50);
+}
+
+/* On a hub a member reads the number of a credential that is asked for, and asks before. */
+static void the_number_of_a_credential_is_its_makers(void **state)
+{
+    struct h *h = *state;
+    char ulid[CM_ULID_TEXT];
+    h_account(h);
+    kf_maker_ulid("bravo", h->credential);
+    cm_ulid(ulid);
+    arrives_from(h, request(ulid, "issue", h->credential, 0, foreign_fields("evil.example")),
+                 "charlie");
+    CM_AUTO_STR id = cm_asprintf("credential:%s", h->credential);
+    CM_AUTO_JSON none = cs_get_body(h->store, id);
+    assert_null(none);
+    cm_ulid(ulid);
+    arrives_from(h, request(ulid, "issue", h->credential, 0, foreign_fields("own.example")),
+                 "bravo");
+    CM_AUTO_JSON body = h_status(h, "issued");
+    assert_true(cm_json_has_str(cm_json_arr(body, "host_names_ascii"), "own.example"));
 }
 
 static const char *error_text(const json_t *body)
@@ -536,6 +575,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         H_TEST(a_request_from_another_server_is_answered),
+        H_TEST(the_number_of_a_credential_is_its_makers),
         H_TEST(no_request_is_trusted),
         H_TEST(a_refused_request_holds_no_file),
         H_TEST(two_requests_at_once_do_not_share_a_file),

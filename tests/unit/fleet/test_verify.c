@@ -1,5 +1,6 @@
 /* Which documents the store takes as valid: the trust root's own rules, and everything else under
  * an unexpired trust root. */
+#include "keyfile/maker.h"
 #include "tests/unit/fleet/support.h"
 
 static struct server alpha, beta;
@@ -187,10 +188,9 @@ static void signing_asks_the_agent(void **state)
 
 #define REQUEST_ID "request:" ULID
 
-static json_t *request_of(struct server *s, int serial, bool deleted)
+static json_t *request_named(struct server *s, const char *id, int serial, bool deleted)
 {
-    json_t *body =
-        json_pack("{s:s, s:s, s:i}", "_id", REQUEST_ID, "type", "request", "serial", serial);
+    json_t *body = json_pack("{s:s, s:s, s:i}", "_id", id, "type", "request", "serial", serial);
     if (!deleted) {
         cm_json_set_str(body, "action", "retry");
         cm_json_set_str(body, "credential", ULID);
@@ -203,6 +203,11 @@ static json_t *request_of(struct server *s, int serial, bool deleted)
     if (deleted)
         cm_json_set_bool(body, "_deleted", true);
     return body;
+}
+
+static json_t *request_of(struct server *s, int serial, bool deleted)
+{
+    return request_named(s, REQUEST_ID, serial, deleted);
 }
 
 static int arrives(json_t *take_doc, const char *rev)
@@ -237,6 +242,59 @@ static void nobody_else_changes_a_request(void **state)
     server_fini(&beta);
 }
 
+/* On a hub a member sees the number before the manager does, and may be listed first. */
+static void a_number_is_its_makers_whoever_comes_first(void **state)
+{
+    (void)state;
+    struct server other;
+    struct cm_err err = CM_ERR_INIT;
+    char id[CS_ID_MAX + 1] = "request:";
+    kf_maker_ulid("beta", id + strlen(id));
+    member_init(&beta, "beta", &alpha);
+    member_init(&other, "gamma", &alpha);
+    server_attach(&alpha);
+    OK(fleet_adopt(alpha.fleet, kf_trust_document(fleet_trust(other.fleet)), &err), err);
+    settle(&alpha);
+    assert_int_equal(arrives(request_named(&other, id, 9000, false), "5-b"), CM_EDENIED);
+    assert_int_equal(arrives(request_named(&other, id, 9001, true), "6-c"), CM_EDENIED);
+    CM_AUTO_JSON list = cs_quarantine(alpha.store);
+    assert_non_null(strstr(cm_json_str(json_array_get(list, 0), "reason"),
+                           "was made on server beta, not on gamma"));
+    assert_int_equal(arrives(request_named(&beta, id, 5, false), "1-a"), 0);
+    assert_int_equal(arrives(request_named(&other, id, 9002, false), "7-d"), CM_EDENIED);
+    CM_AUTO_JSON kept = cs_get_body(alpha.store, id);
+    assert_int_equal(cm_json_int(kept, "serial", 0), 5);
+    assert_int_equal(arrives(request_named(&alpha, id, 6, true), "2-e"), 0); /* the manager may */
+    server_fini(&other);
+    server_fini(&beta);
+}
+
+/* A manager from a backup does not know a server that joined since: what another one wrote under
+ * its number falls when the server's own version comes, be its serial as high as it will. */
+static void what_was_taken_too_early_gives_way(void **state)
+{
+    (void)state;
+    struct server other;
+    struct cm_err err = CM_ERR_INIT;
+    char id[CS_ID_MAX + 1] = "request:";
+    kf_maker_ulid("beta", id + strlen(id));
+    member_init(&other, "gamma", &alpha);
+    server_attach(&alpha);
+    OK(fleet_adopt(alpha.fleet, kf_trust_document(fleet_trust(other.fleet)), &err), err);
+    settle(&alpha);
+    assert_int_equal(arrives(request_named(&other, id, 9000, false), "5-b"), 0);
+    member_init(&beta, "beta", &alpha);
+    OK(fleet_adopt(alpha.fleet, kf_trust_document(fleet_trust(beta.fleet)), &err), err);
+    settle(&alpha);
+    assert_int_equal(arrives(request_named(&other, id, 9001, false), "6-b"), CM_EDENIED);
+    assert_int_equal(arrives(request_named(&beta, id, 5, false), "1-a"), 0);
+    CM_AUTO_JSON kept = cs_get_body(alpha.store, id);
+    assert_int_equal(cm_json_int(kept, "serial", 0), 5);
+    assert_string_equal(cm_json_str(cm_json_obj(kept, "signature"), "by"), "beta");
+    server_fini(&other);
+    server_fini(&beta);
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -251,6 +309,8 @@ int main(void)
         T(an_expired_root_takes_only_its_successor),
         T(signing_asks_the_agent),
         T(nobody_else_changes_a_request),
+        T(a_number_is_its_makers_whoever_comes_first),
+        T(what_was_taken_too_early_gives_way),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
