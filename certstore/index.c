@@ -84,6 +84,25 @@ static int key_order(const void *a, const void *b)
     return x->index != y->index ? (int)x->index - (int)y->index : strcmp(x->text, y->text);
 }
 
+/* All of it into one piece of memory: it is read and freed by other threads than this one. */
+static void pack(struct cs_index_set *set)
+{
+    size_t size = set->count * sizeof(*set->key);
+    for (size_t i = 0; i < set->count; i++)
+        size += strlen(set->key[i].text) + 1;
+    struct cs_index_key *key = cm_malloc(size);
+    char *at = (char *)(key + set->count);
+    for (size_t i = 0; i < set->count; i++) {
+        char *text = set->key[i].text;
+        size_t len = strlen(text) + 1;
+        key[i] = (struct cs_index_key){.index = set->key[i].index, .text = memcpy(at, text, len)};
+        at += len;
+        cm_free(text);
+    }
+    cm_free(set->key);
+    set->key = key;
+}
+
 void cs_index_of(bool policy, const char *id, const json_t *body, struct cs_index_set *ret)
 {
     *ret = (struct cs_index_set){0};
@@ -103,12 +122,11 @@ void cs_index_of(bool policy, const char *id, const json_t *body, struct cs_inde
             ret->key[kept++] = ret->key[i];
     }
     ret->count = kept;
+    pack(ret);
 }
 
 void cs_index_fini(struct cs_index_set *set)
 {
-    for (size_t i = 0; i < set->count; i++)
-        cm_free(set->key[i].text);
     cm_free(set->key);
     *set = (struct cs_index_set){0};
 }

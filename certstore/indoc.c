@@ -21,7 +21,8 @@ void cs_indoc_fini(struct cs_indoc *in)
 {
     json_decref(in->body);
     json_decref(in->aside);
-    cm_free(in->text);
+    if (!in->placed)
+        cm_free(in->text);
     cm_free(in->path);
     cs_index_fini(&in->keys);
     *in = (struct cs_indoc){0};
@@ -139,7 +140,26 @@ size_t cs_doc_max(const char *id)
     return strcmp(id, "trust:root") == 0 ? CS_TRUST_MAX : CS_DOC_MAX;
 }
 
-int cs_indoc_take(json_t *take_doc, bool policy, struct cs_indoc *ret, struct cs_result *result)
+/* The body's text: in the place that is offered, or in memory of its own. */
+static void write_text(struct cs_place place, struct cs_indoc *in)
+{
+    struct cm_buf out;
+    if (place.size > 0) {
+        cm_buf_place(&out, place.at, place.size);
+        cm_json_put(in->body, &out);
+        in->placed = !out.failed;
+    }
+    if (in->placed) {
+        in->text = place.at;
+        in->text_len = out.len;
+        return;
+    }
+    in->text = cm_json_dump(in->body, &in->text_len);
+    in->text = cm_realloc(in->text, in->text_len + 1); /* hundreds may wait for their verdicts */
+}
+
+int cs_indoc_take(json_t *take_doc, bool policy, struct cs_place place, struct cs_indoc *ret,
+                  struct cs_result *result)
 {
     *ret = (struct cs_indoc){.body = take_doc};
     *result = (struct cs_result){0};
@@ -159,8 +179,7 @@ int cs_indoc_take(json_t *take_doc, bool policy, struct cs_indoc *ret, struct cs
     ret->id = cm_json_str(ret->body, "_id");
     if (ret->path_len > 0)
         cs_rev_format(&ret->path[0], result->rev);
-    ret->text = cm_json_dump(ret->body, &ret->text_len);
-    ret->text = cm_realloc(ret->text, ret->text_len + 1); /* hundreds may wait for their verdicts */
+    write_text(place, ret);
     size_t max = cs_doc_max(ret->id);
     if (ret->text_len > max)
         return cs_refuse(result, CM_ELIMIT, "document is over %zu KiB", max >> 10);
@@ -169,7 +188,7 @@ int cs_indoc_take(json_t *take_doc, bool policy, struct cs_indoc *ret, struct cs
 
 int cs_indoc_read(const json_t *doc, bool policy, struct cs_indoc *ret, struct cs_result *result)
 {
-    int rc = cs_indoc_take(json_copy((json_t *)(uintptr_t)doc), policy, ret, result);
+    int rc = cs_indoc_take(json_copy((json_t *)(uintptr_t)doc), policy, CS_NO_PLACE, ret, result);
     ret->keep = true;
     return rc;
 }

@@ -178,7 +178,7 @@ void cs_bodies_fini(struct cs_store *store);
 
 struct cs_index_key {
     enum cs_index index;
-    char *text;
+    char *text; /* behind the last key */
 };
 /* The index entries of an effective document, sorted, without duplicates. */
 struct cs_index_set {
@@ -205,6 +205,7 @@ struct cs_indoc {
     json_t *body;  /* `_id` and the members without "_" (slim: not all) */
     json_t *aside; /* the others; NULL = there were none */
     char *text;    /* the body, compact */
+    bool placed;   /* text is memory of the caller's */
     size_t text_len;
     struct cs_rev *path; /* newest first; path_len 0 = no `_rev` given */
     size_t path_len;
@@ -218,8 +219,10 @@ struct cs_indoc {
 /* Returns 0 or a code, with the reason in ret->reason; always needs cs_indoc_fini().  These and
  * cs_indoc_examine() may run on any thread. */
 int cs_indoc_read(const json_t *doc, bool policy, struct cs_indoc *ret, struct cs_result *result);
-/* The same without a copy: the document becomes the body, nobody else may look at it meanwhile. */
-int cs_indoc_take(json_t *take_doc, bool policy, struct cs_indoc *ret, struct cs_result *result);
+/* The same without a copy: the document becomes the body, nobody else may look at it meanwhile.
+ * place: as of cs_ready_new(). */
+int cs_indoc_take(json_t *take_doc, bool policy, struct cs_place place, struct cs_indoc *ret,
+                  struct cs_result *result);
 /* The document as it came (owned). */
 json_t *cs_indoc_whole(const struct cs_indoc *in);
 /* `_id` and all members without "_" (owned). */

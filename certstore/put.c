@@ -291,10 +291,10 @@ struct cs_ready {
     struct cs_result read; /* of reading it */
 };
 
-struct cs_ready *cs_ready_new(json_t *take_doc, bool policy)
+struct cs_ready *cs_ready_new(json_t *take_doc, bool policy, struct cs_place place)
 {
     struct cs_ready *ready = cm_calloc(1, sizeof(*ready));
-    if (cs_indoc_take(take_doc, policy, &ready->in, &ready->read) == 0 && policy)
+    if (cs_indoc_take(take_doc, policy, place, &ready->in, &ready->read) == 0 && policy)
         cs_indoc_examine(&ready->in);
     return ready;
 }
@@ -359,7 +359,8 @@ int cs_put_ready(struct cs_store *store, struct cs_ready *ready, const char *pee
 int cs_put_replicated(struct cs_store *store, const json_t *doc, const char *peer,
                       struct cs_result *ret, struct cm_err *err)
 {
-    struct cs_ready *ready = cs_ready_new(json_copy((json_t *)(uintptr_t)doc), store->policy);
+    struct cs_ready *ready =
+        cs_ready_new(json_copy((json_t *)(uintptr_t)doc), store->policy, CS_NO_PLACE);
     ready->in.keep = true;
     int rc = cs_put_ready(store, ready, peer, ret, err);
     cs_ready_free(ready);

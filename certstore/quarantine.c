@@ -244,7 +244,7 @@ int cs_quarantine_retry(struct cs_store *store, struct cm_err *err)
         json_t *doc = load(&store->txn, 'd', hash[i]);
         if (!doc)
             continue;
-        struct cs_ready *ready = cs_ready_new(doc, store->policy);
+        struct cs_ready *ready = cs_ready_new(doc, store->policy, CS_NO_PLACE);
         rc = cs_replicate(store, ready, &result, err);
         if (rc == 0 && result.code == 0)
             rc = drop(store, hash[i], err);

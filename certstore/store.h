@@ -118,9 +118,16 @@ int cs_put_replicated(struct cs_store *store, const json_t *doc, const char *pee
 /* The same in two steps, for many documents: what goes without the store (reading, schema, index
  * keys) may be done on any thread.  take_doc: nobody else may look at it from now on, its members
  * that begin with "_" are taken out; policy as of the store.  Never NULL: what is wrong with the
- * document is said when it is put.  It is not kept in memory once it is put. */
+ * document is said when it is put.  It is not kept in memory once it is put.
+ * place: memory where the text that will be stored may be written instead of into memory of its own
+ * (it lives as long as what is returned); CS_NO_PLACE = none. */
+struct cs_place {
+    char *at;
+    size_t size;
+};
+#define CS_NO_PLACE ((struct cs_place){0})
 struct cs_ready;
-struct cs_ready *cs_ready_new(json_t *take_doc, bool policy);
+struct cs_ready *cs_ready_new(json_t *take_doc, bool policy, struct cs_place place);
 void cs_ready_free(struct cs_ready *ready); /* on any thread */
 /* Of a document whose signature was found good: what its text says once more is freed but for the
  * members by which the verify port names and judges the signer (and its `signature` value). */

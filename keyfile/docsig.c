@@ -29,21 +29,26 @@ static bool is_signed_member(const char *key)
 {
     if (key[0] == '_')
         return strcmp(key, "_id") == 0;
-    return strcmp(key, "signature") != 0 && strcmp(key, "signatures") != 0;
+    return key[0] != 's' || (strcmp(key, "signature") != 0 && strcmp(key, "signatures") != 0);
 }
 
-int kf_doc_bytes(const json_t *body, bool deleted, char **ret, size_t *ret_len, struct cm_err *err)
+static int put_bytes(const json_t *body, bool deleted, struct cm_buf *out, struct cm_err *err)
 {
-    *ret = NULL;
     if (!json_is_object(body))
         return cm_fail(err, CM_EMALF, "a document is a JSON object");
     if (json_object_get(body, "deleted"))
         return cm_fail(err, CM_EMALF, "a document has no member named \"deleted\"");
+    cm_buf_reserve(out, DOC_BYTES_USUAL);
+    return cm_json_canonical_view(body, is_signed_member, "deleted", json_boolean(deleted), out,
+                                  err);
+}
+
+int kf_doc_bytes(const json_t *body, bool deleted, char **ret, size_t *ret_len, struct cm_err *err)
+{
     struct cm_buf buf;
+    *ret = NULL;
     cm_buf_init(&buf, DOC_BYTES_MAX);
-    cm_buf_reserve(&buf, DOC_BYTES_USUAL);
-    int rc =
-        cm_json_canonical_view(body, is_signed_member, "deleted", json_boolean(deleted), &buf, err);
+    int rc = put_bytes(body, deleted, &buf, err);
     if (rc == 0)
         *ret = cm_buf_take(&buf, ret_len);
     cm_buf_fini(&buf);
@@ -201,14 +206,14 @@ int kf_doc_signer(const struct kf_trust *trust, const json_t *body, struct cm_er
 static int check_bytes(EVP_PKEY *key, const json_t *body, bool deleted, struct kf_verifier *v,
                        struct cm_err *err)
 {
-    char *bytes = NULL;
-    size_t len = 0;
-    int rc = kf_doc_bytes(body, deleted, &bytes, &len, err);
+    struct cm_buf *bytes = &v->signed_bytes;
+    bytes->max = DOC_BYTES_MAX;
+    cm_buf_reset(bytes);
+    int rc = put_bytes(body, deleted, bytes, err);
     if (rc < 0)
         return rc;
     const json_t *entry = cm_json_obj(body, "signature");
-    rc = check_value(v, key, entry, bytes, len, err);
-    cm_free(bytes);
+    rc = check_value(v, key, entry, bytes->data, bytes->len, err);
     return rc < 0 ? cm_wrap(err, rc, "document %.160s is not validly signed by %s",
                             cm_json_str(body, "_id"), cm_json_str_or(entry, "by", ""))
                   : 0;

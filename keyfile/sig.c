@@ -121,11 +121,20 @@ static size_t raw_to_der(const uint8_t *raw, size_t coord, uint8_t out[KF_SIG_MA
     return at + len;
 }
 
-void kf_verifier_fini(struct kf_verifier *v)
+static void forget_key(struct kf_verifier *v)
 {
     EVP_PKEY_CTX_free(v->ctx);
     EVP_MD_free(v->digest);
     EVP_PKEY_free(v->key);
+    v->ctx = NULL;
+    v->digest = NULL;
+    v->key = NULL;
+}
+
+void kf_verifier_fini(struct kf_verifier *v)
+{
+    forget_key(v);
+    cm_buf_fini(&v->signed_bytes);
     *v = (struct kf_verifier){0};
 }
 
@@ -134,7 +143,7 @@ static int verifier_use(struct kf_verifier *v, EVP_PKEY *key, struct cm_err *err
 {
     if (v->key == key)
         return 0;
-    kf_verifier_fini(v);
+    forget_key(v);
     const struct alg *alg = alg_of(key);
     if (!alg)
         return cm_fail(err, CM_EINVAL, "no signature algorithm for this kind of key");

@@ -5,6 +5,7 @@
 #include <openssl/evp.h>
 #include <stdint.h>
 
+#include "base/core/buf.h"
 #include "base/core/err.h"
 
 #define KF_SIG_MAX   1024 /* RSA-8192; ours are at most 512 */
@@ -25,6 +26,7 @@ struct kf_verifier {
     EVP_PKEY_CTX *ctx;
     EVP_MD *digest;
     size_t coord;
+    struct cm_buf signed_bytes; /* of the last document (docsig.c); its memory serves the next */
 };
 /* As kf_sig_verify(). */
 int kf_verifier_check(struct kf_verifier *v, EVP_PKEY *key, const void *data, size_t len,

@@ -3,8 +3,9 @@
  *
  * The loop only finds where each document begins and ends.  A worker thread does with a document
  * all that needs neither store nor trust root while it lies in that processor's cache: parse it,
- * check its signature, read it for the store, free what its text says once more.  Then the loop
- * puts all of them in their order, for one commit and one answer.
+ * check its signature, read it for the store, free what its text says once more.  The text that
+ * will be stored takes the place of the one that came: it is the same without CouchDB's members.
+ * Then the loop puts all of them in their order, for one commit and one answer.
  */
 #include <string.h>
 
@@ -24,7 +25,6 @@ struct posted {
     struct cm_loop *loop;
     bool policy;
     char *text; /* of the request */
-    size_t len;
     struct cm_json_span *span;
     struct document *doc;
     size_t count;
@@ -53,8 +53,10 @@ static void read_one(void *arg, size_t at, bool good)
     struct document *doc = &posted->doc[at];
     if (!doc->parsed || !rp_has_rev(doc->parsed))
         return;
+    const struct cm_json_span *span = &posted->span[at];
+    const struct cs_place place = {posted->text + (span->at - posted->text), span->len};
     doc->posted = rp_posted_doc(doc->parsed);
-    doc->posted.ready = cs_ready_new(doc->parsed, posted->policy);
+    doc->posted.ready = cs_ready_new(doc->parsed, posted->policy, place);
     doc->parsed = NULL;
     if (good)
         cs_ready_slim(doc->posted.ready);
@@ -81,12 +83,17 @@ static void freed(void *arg)
 
 /* ---- on the loop -------------------------------------------------------------------------- */
 
-/* One of them is no document: the request as a whole is wrong, and nothing of it is put. */
+/* One of them is no document: the request as a whole is wrong, and nothing of it is put.  Whose
+ * text could not be read, that one's is still as it came. */
 static void refuse(const struct posted *posted, struct rp_req *req)
 {
     struct cm_err err = CM_ERR_INIT;
-    CM_AUTO_JSON body = NULL;
-    if (cm_json_parse_lax(posted->text, posted->len, &body, &err) < 0)
+    CM_AUTO_JSON again = NULL;
+    int rc = 0;
+    for (size_t i = 0; i < posted->count && rc == 0; i++)
+        if (!posted->doc[i].parsed && !posted->doc[i].posted.ready)
+            rc = cm_json_parse_lax(posted->span[i].at, posted->span[i].len, &again, &err);
+    if (rc < 0)
         rp_bad_json(req, &err);
     else
         rp_lacks_rev(req);
@@ -146,8 +153,7 @@ static bool start(struct rp_req *req, char *own_text, size_t len)
     posted->loop = server->loop;
     posted->policy = !server->lab;
     posted->doc = cm_calloc(posted->count, sizeof(*posted->doc));
-    posted->len = len;
-    posted->text = own_text ? own_text : http_ex_take_body(req->ex, &posted->len);
+    posted->text = own_text ? own_text : http_ex_take_body(req->ex, &len);
     http_ex_on_close(req->ex, on_gone, posted);
     const struct cs_proof proof = {.count = posted->count,
                                    .doc = parse_one,

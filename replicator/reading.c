@@ -31,7 +31,7 @@ static void add_entry(struct rp_reading *reading, const json_t *entry)
     if (!doc)
         return;
     item->mark = reading->hub && rp_heal_is_mark(doc);
-    item->ready = cs_ready_new(json_incref(doc), reading->policy);
+    item->ready = cs_ready_new(json_incref(doc), reading->policy, CS_NO_PLACE);
 }
 
 static void add_list(struct rp_reading *reading, const json_t *list)

@@ -15,6 +15,13 @@ void cm_buf_init(struct cm_buf *buf, size_t max)
     *buf = (struct cm_buf){.max = max};
 }
 
+void cm_buf_place(struct cm_buf *buf, char *place, size_t size)
+{
+    CM_BUG_ON(size == 0);
+    *buf = (struct cm_buf){.data = place, .size = size, .max = size - 1};
+    place[0] = '\0';
+}
+
 void cm_buf_fini(struct cm_buf *buf)
 {
     cm_free(buf->data);
@@ -41,6 +48,8 @@ static int reserve(struct cm_buf *buf, size_t more, char **ret)
         size_t size = buf->size ? buf->size : BUF_FIRST_SIZE;
         while (size < need)
             size *= 2;
+        if (size > buf->max)
+            size = buf->max + 1;
         buf->data = cm_realloc(buf->data, size);
         buf->size = size;
     }

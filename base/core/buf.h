@@ -14,6 +14,9 @@ struct cm_buf {
 };
 
 void cm_buf_init(struct cm_buf *buf, size_t max);
+/* Writes into size >= 1 bytes of the caller's instead: never grows (its cap is size - 1), owns
+ * nothing, and is not finished. */
+void cm_buf_place(struct cm_buf *buf, char *place, size_t size);
 void cm_buf_fini(struct cm_buf *buf);
 void cm_buf_reset(struct cm_buf *buf); /* len = 0, keeps the memory, clears failed */
 /* Makes room for more bytes at once, where the size is known; adds nothing. */

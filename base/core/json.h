@@ -53,6 +53,8 @@ void cm_json_free_secret(json_t *take);
 
 /* Compact text of a value; the caller frees with cm_free. */
 char *cm_json_dump(const json_t *v, size_t *ret_len);
+/* Appends the same text. */
+void cm_json_put(const json_t *v, struct cm_buf *out);
 
 /* Appends a quoted string, escaped as RFC 8785 section 3.2.2.2 has it; text is UTF-8. */
 void cm_json_put_string(struct cm_buf *out, const char *text, size_t len);

@@ -124,12 +124,17 @@ static void put(struct cm_buf *out, const json_t *v, unsigned depth)
     }
 }
 
+void cm_json_put(const json_t *v, struct cm_buf *out)
+{
+    CM_BUG_ON(!v);
+    put(out, v, 0);
+}
+
 char *cm_json_dump(const json_t *v, size_t *ret_len)
 {
     struct cm_buf out;
-    CM_BUG_ON(!v);
     cm_buf_init(&out, TEXT_MAX);
     cm_buf_reserve(&out, TEXT_SIZE);
-    put(&out, v, 0);
+    cm_json_put(v, &out);
     return cm_buf_take(&out, ret_len);
 }

@@ -13,6 +13,10 @@
 
 #include "base/core/mem.h"
 
+/* Once this part of a body is here, there is room for all of it: growing it copies no more, and who
+ * only announces a body gets no memory. */
+#define BODY_SHOWN 8
+
 static void on_deadline(void *arg);
 static void on_kick(void *arg);
 
@@ -305,6 +309,8 @@ static bool step_body(struct http_conn *conn)
         http_ex_refuse(conn, 503, "too many bodies are being received");
         return true;
     }
+    if (ex->body.len >= (size_t)ex->req.head.content_length / BODY_SHOWN)
+        cm_buf_reserve(&ex->body, (size_t)ex->req.head.content_length - ex->body.len);
     cm_buf_add(&ex->body, conn->in.data + conn->in_off, n);
     cm_wipe(conn->in.data + conn->in_off, n); /* no second copy of what may be secret */
     conn->in_off += n;

@@ -59,10 +59,10 @@ static void read_ahead(void **state)
 {
     struct rig *rig = *state;
     struct cs_result result;
-    struct cs_ready *good = cs_ready_new(version(5, "2-b,1-a"), true);
+    struct cs_ready *good = cs_ready_new(version(5, "2-b,1-a"), true, CS_NO_PLACE);
     json_t *doc = version(6, "3-c,2-b,1-a");
     cm_json_set(doc, "surprise", json_array());
-    struct cs_ready *bad = cs_ready_new(json_copy(doc), true);
+    struct cs_ready *bad = cs_ready_new(json_copy(doc), true, CS_NO_PLACE);
     assert_null(json_object_get(cs_ready_body(good), "_rev"));
     assert_false(cs_ready_deleted(good));
     assert_int_equal(cs_put_ready(rig->store, bad, "peer", &result, NULL), 0);
@@ -79,10 +79,35 @@ static void read_ahead(void **state)
     assert_int_equal(days_of(rig, ID), 5);
     assert_sound(rig, 1);
     json_decref(doc);
-    struct cs_ready *none = cs_ready_new(json_integer(1), true);
+    struct cs_ready *none = cs_ready_new(json_integer(1), true, CS_NO_PLACE);
     assert_int_equal(cs_put_ready(rig->store, none, "peer", &result, NULL), 0);
     assert_int_equal(result.code, CM_EMALF);
     cs_ready_free(none);
+}
+
+/* The text that is stored takes the place that is offered when it fits, else memory of its own. */
+static void text_takes_a_place(void **state)
+{
+    struct rig *rig = *state;
+    struct cs_result result;
+    char roomy[4096], tight[16];
+    struct cs_ready *fits = cs_ready_new(version(5, "2-b,1-a"), true,
+                                         (struct cs_place){.at = roomy, .size = sizeof(roomy)});
+    struct cs_ready *longer = cs_ready_new(version(6, "3-c,2-b,1-a"), true,
+                                           (struct cs_place){.at = tight, .size = sizeof(tight)});
+    CM_AUTO_STR text = cm_json_dump(cs_ready_body(fits), NULL);
+    assert_string_equal(roomy, text);
+    assert_int_equal(cs_put_ready(rig->store, fits, "peer", &result, NULL), 0);
+    assert_true(result.changed);
+    commit(rig);
+    assert_int_equal(days_of(rig, ID), 5);
+    assert_int_equal(cs_put_ready(rig->store, longer, "peer", &result, NULL), 0);
+    assert_true(result.changed);
+    cs_ready_free(fits);
+    cs_ready_free(longer);
+    commit(rig);
+    assert_int_equal(days_of(rig, ID), 6);
+    assert_sound(rig, 1);
 }
 
 /* What is refused now and accepted later was kept whole. */
@@ -91,7 +116,7 @@ static void read_ahead_and_tried_again(void **state)
     struct rig *rig = *state;
     struct cs_result result;
     json_t *gone = at_rev(settings("a", 7, 7, true), "2-b,1-a");
-    struct cs_ready *ready = cs_ready_new(gone, true);
+    struct cs_ready *ready = cs_ready_new(gone, true, CS_NO_PLACE);
     assert_true(cs_ready_deleted(ready));
     rig->reject_all = true;
     assert_int_equal(cs_put_ready(rig->store, ready, "peer", &result, NULL), 0);
@@ -388,14 +413,23 @@ int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
     const struct CMUnitTest tests[] = {
-        T(merges_and_replays),          T(read_ahead),
-        T(read_ahead_and_tried_again),  T(effective_is_not_the_winner),
-        T(refuses_without_failing),     T(a_document_that_was_written_often_reaches_everybody),
-        T(no_generation_is_a_dead_end), T(a_claimed_serial_opens_nothing),
-        T(malformed_histories),         T(history_cannot_roll_back),
-        T(names_cannot_be_made_up),     T(leaves_are_bounded),
-        T(tombstone_counts_by_serial),  T(one_serial_is_not_both_live_and_deleted),
-        T(a_known_name_brings_no_text), T(an_id_ends_where_it_seems_to),
+        T(merges_and_replays),
+        T(read_ahead),
+        T(text_takes_a_place),
+        T(read_ahead_and_tried_again),
+        T(effective_is_not_the_winner),
+        T(refuses_without_failing),
+        T(a_document_that_was_written_often_reaches_everybody),
+        T(no_generation_is_a_dead_end),
+        T(a_claimed_serial_opens_nothing),
+        T(malformed_histories),
+        T(history_cannot_roll_back),
+        T(names_cannot_be_made_up),
+        T(leaves_are_bounded),
+        T(tombstone_counts_by_serial),
+        T(one_serial_is_not_both_live_and_deleted),
+        T(a_known_name_brings_no_text),
+        T(an_id_ends_where_it_seems_to),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

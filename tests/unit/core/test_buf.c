@@ -44,7 +44,25 @@ static void cap_is_exact_and_sticky(void **state)
     assert_int_equal(cm_buf_printf(&buf, "%d", 12345678), 0);
     assert_int_equal(cm_buf_printf(&buf, "%d", 1), CM_ELIMIT);
     assert_string_equal(cm_buf_str(&buf), "12345678");
+    assert_int_equal(buf.size, 9); /* no more memory than its cap can need */
     cm_buf_fini(&buf);
+}
+
+static void writes_into_a_place(void **state)
+{
+    (void)state;
+    struct cm_buf buf;
+    char place[9] = "xxxxxxxx";
+    cm_buf_place(&buf, place, sizeof(place));
+    assert_string_equal(place, "");
+    cm_buf_reserve(&buf, 100);
+    assert_int_equal(cm_buf_puts(&buf, "12345678"), 0);
+    assert_ptr_equal(buf.data, place);
+    assert_int_equal(cm_buf_putc(&buf, '9'), CM_ELIMIT);
+    assert_string_equal(place, "12345678");
+    cm_buf_place(&buf, place, 1);
+    assert_int_equal(cm_buf_putc(&buf, '1'), CM_ELIMIT);
+    assert_string_equal(place, "");
 }
 
 static void consumes_from_the_front(void **state)
@@ -82,9 +100,8 @@ static void takes_are_never_null(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(grows_and_stays_terminated),
-        cmocka_unit_test(cap_is_exact_and_sticky),
-        cmocka_unit_test(consumes_from_the_front),
+        cmocka_unit_test(grows_and_stays_terminated), cmocka_unit_test(cap_is_exact_and_sticky),
+        cmocka_unit_test(writes_into_a_place),        cmocka_unit_test(consumes_from_the_front),
         cmocka_unit_test(takes_are_never_null),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
