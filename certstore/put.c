@@ -146,12 +146,16 @@ static int edit_parent(const struct cs_entry *entry, const struct cs_indoc *in,
     const char *conflict = "Document update conflict.";
     if (!entry->found)
         return in->path_len == 0 ? 0 : cs_refuse(result, CM_ECONFLICT, "%s", conflict);
-    if (in->path_len == 0) {
-        if (!entry->head.winner_deleted)
+    if (entry->head.winner_deleted) {
+        /* All of it is deleted: as in CouchDB a document that lives and names no revision goes on
+         * from the tombstone; whoever names that, or deletes once more, has not seen its end. */
+        if (in->path_len > 0 || in->deleted)
             return cs_refuse(result, CM_ECONFLICT, "%s", conflict);
-        *ret = &entry->tree.node[0].rev; /* goes on from the tombstone */
+        *ret = &entry->tree.node[0].rev;
         return 0;
     }
+    if (in->path_len == 0)
+        return cs_refuse(result, CM_ECONFLICT, "%s", conflict);
     uint32_t *leaf;
     size_t count = cs_tree_leaves(&entry->tree, &leaf);
     for (size_t i = 0; i < count && !*ret; i++)

@@ -227,12 +227,14 @@ static int find_missing(const struct cs_tree *tree, const json_t *revs, json_t *
     for (size_t i = 0; i < json_array_size(revs); i++) {
         struct cs_rev wanted;
         const char *rev = json_string_value(json_array_get(revs, i));
-        if (!rev || cs_rev_parse(rev, &wanted) < 0)
+        if (!rev || !cs_rev_named(rev))
             return cm_fail(err, CM_EMALF, "Invalid rev format");
-        if (cs_tree_find(tree, &wanted) != CS_NO_NODE)
+        /* What no store of ours can hold is missing: said of one revision, not of the request. */
+        bool held = cs_rev_parse(rev, &wanted) == 0;
+        if (held && cs_tree_find(tree, &wanted) != CS_NO_NODE)
             continue;
         json_array_append(missing, json_array_get(revs, i));
-        if (wanted.gen > *ret_highest)
+        if (held && wanted.gen > *ret_highest)
             *ret_highest = wanted.gen;
     }
     return 0;

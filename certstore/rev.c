@@ -63,6 +63,16 @@ int cs_rev_parse(const char *text, struct cs_rev *ret)
     return cs_rev_parse_id(text + i + 1, gen, ret);
 }
 
+bool cs_rev_named(const char *text)
+{
+    text += *text == '-' || *text == '+';
+    size_t number = strspn(text, "0123456789");
+    if (number == 0 || text[number] != '-')
+        return false;
+    const char *id = text + number + 1;
+    return strlen(id) != HEX_ID_TEXT || strspn(id, "0123456789abcdefABCDEF") == HEX_ID_TEXT;
+}
+
 void cs_rev_format_id(const struct cs_rev *rev, char out[CS_REV_MAX + 1])
 {
     if (rev->len == HEX_ID_SIZE) {

@@ -18,6 +18,9 @@ struct cs_rev {
 /* Reads "N-id"; 0 or CM_EMALF (also for a text over CS_REV_MAX, 32 characters that are not hex, a
  * generation over CS_GENERATION_MAX). */
 int cs_rev_parse(const char *text, struct cs_rev *ret);
+/* Is this a revision to CouchDB ("N-id": N of any size, an id of 32 characters in hex), whether or
+ * not a store of ours can hold it? */
+bool cs_rev_named(const char *text);
 /* The id alone, as it stands in `_revisions.ids`. */
 int cs_rev_parse_id(const char *id, int64_t gen, struct cs_rev *ret);
 void cs_rev_format(const struct cs_rev *rev, char out[CS_REV_MAX + 1]);

@@ -8,6 +8,8 @@
 #include "certstore/rev.h"
 #include "certstore/store.h"
 
+#define HEX_ID 32 /* characters of an id that CouchDB reads as hex */
+
 static bool wrong(struct rp_wrong *ret, int status, const char *error, const char *reason)
 {
     ret->status = status;
@@ -46,8 +48,7 @@ static bool id_member_wrong(const json_t *id, bool local, struct rp_wrong *ret)
 
 static bool rev_wrong(const json_t *rev, struct rp_wrong *ret)
 {
-    struct cs_rev parsed;
-    if (json_is_string(rev) && cs_rev_parse(json_string_value(rev), &parsed) == 0)
+    if (json_is_string(rev) && cs_rev_named(json_string_value(rev)))
         return false;
     return wrong(ret, 400, "bad_request", "Invalid rev format");
 }
@@ -61,9 +62,13 @@ static bool revisions_wrong(const json_t *path, struct rp_wrong *ret)
         return wrong(ret, 400, "doc_validation", "_revisions.start isn't an integer.");
     if (!json_is_array(ids))
         return wrong(ret, 400, "doc_validation", "_revisions.ids isn't a array.");
-    for (size_t i = 0; i < json_array_size(ids); i++)
-        if (!json_is_string(json_array_get(ids, i)))
+    for (size_t i = 0; i < json_array_size(ids); i++) {
+        const char *id = json_string_value(json_array_get(ids, i));
+        if (!id)
             return wrong(ret, 400, "doc_validation", "RevId isn't a string");
+        if (strlen(id) == HEX_ID && strspn(id, "0123456789abcdefABCDEF") != HEX_ID)
+            return wrong(ret, 400, "doc_validation", "RevId isn't a valid hexadecimal");
+    }
     return false;
 }
 
@@ -83,7 +88,7 @@ static bool member_wrong(const char *name, const json_t *value, bool local, stru
     if (strcmp(name, "_id") == 0)
         return id_member_wrong(value, local, ret);
     if (strcmp(name, "_rev") == 0)
-        return !local && rev_wrong(value, ret);
+        return rev_wrong(value, ret);
     if (strcmp(name, "_revisions") == 0)
         return revisions_wrong(value, ret);
     if (strcmp(name, "_attachments") == 0)

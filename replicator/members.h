@@ -17,7 +17,7 @@ struct rp_wrong {
 };
 
 /* Is something wrong with the members of a document that is to be written?  local: it is a _local
- * document, whose `_rev` is not looked at and whose id stands in the URL. */
+ * document, whose id stands in the URL. */
 bool rp_members_wrong(const json_t *doc, bool local, struct rp_wrong *ret);
 /* Is this no id of a document? */
 bool rp_id_wrong(const char *id, struct rp_wrong *ret);

@@ -4,10 +4,12 @@
 #include "base/core/json.h"
 #include "base/core/mem.h"
 #include "base/core/utf8.h"
+#include "base/net/url.h"
 #include "replicator/serve.h"
 #include "replicator/values.h"
 
 #define REASON_MAX 400
+#define URL_MAX    8192
 
 void rp_common_headers(struct http_exchange *ex)
 {
@@ -74,15 +76,33 @@ void rp_store_failed(struct rp_req *req, const struct cm_err *err)
     rp_reply(req, 500, store_error_body(err));
 }
 
+void rp_location(struct rp_req *req, const char *id)
+{
+    const char *host = http_head_field(&req->http->head, "host");
+    struct cm_buf url;
+    if (!host)
+        return;
+    cm_buf_init(&url, URL_MAX);
+    cm_buf_printf(&url, "http://%s/", host);
+    url_encode(&url, req->route.db);
+    cm_buf_putc(&url, '/');
+    url_encode(&url, id);
+    if (!url.failed)
+        http_ex_header(req->ex, "Location", cm_buf_str(&url));
+    cm_buf_fini(&url);
+}
+
 void rp_bad_json(struct rp_req *req, const struct cm_err *err)
 {
-    char reason[REASON_MAX];
-    cm_err_line(err, reason, sizeof(reason));
-    cm_utf8_trim(reason);
+    char reason[REASON_MAX] = RP_NO_JSON;
+    if (!req->server->lab && req->http->body_len > 0) { /* for people who look for the mistake */
+        cm_err_line(err, reason, sizeof(reason));
+        cm_utf8_trim(reason);
+    }
     rp_bad_request(req, reason);
 }
 
-json_t *rp_body(struct rp_req *req)
+static json_t *take_body(struct rp_req *req, const char *not_object)
 {
     struct cm_err err = CM_ERR_INIT;
     json_t *body = NULL;
@@ -91,17 +111,24 @@ json_t *rp_body(struct rp_req *req)
         return NULL;
     }
     if (cm_json_parse_lax(req->http->body, req->http->body_len, &body, &err) < 0) {
-        if (req->http->body_len == 0)
-            rp_bad_request(req, "invalid UTF-8 JSON");
-        else
-            rp_bad_json(req, &err);
+        rp_bad_json(req, &err);
     } else if (!json_is_object(body)) {
         json_decref(body);
         body = NULL;
-        rp_bad_request(req, "Request body must be a JSON object");
+        rp_bad_request(req, not_object);
     }
     cm_err_fini(&err);
     return body;
+}
+
+json_t *rp_body(struct rp_req *req)
+{
+    return take_body(req, "Request body must be a JSON object");
+}
+
+json_t *rp_doc_body(struct rp_req *req)
+{
+    return take_body(req, "Document must be a JSON object");
 }
 
 void rp_json_str(struct cm_buf *out, const char *text)

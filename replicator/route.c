@@ -48,6 +48,12 @@ static char *decode(const char *text, size_t len)
     return out;
 }
 
+/* Many slashes in a row are one, and one at the end is none: so CouchDB takes a path apart. */
+static const char *behind_slashes(const char *path)
+{
+    return path + strspn(path, "/");
+}
+
 static int add_pair(void *arg, const char *name, const char *value)
 {
     struct rp_route *route = arg;
@@ -58,24 +64,24 @@ static int add_pair(void *arg, const char *name, const char *value)
     return 0;
 }
 
-/* The part of the path behind "/db/". */
-static int parse_name(const char *path, size_t len, struct rp_route *ret, struct cm_err *err)
+/* The part of the path behind "/db/", up to end. */
+static int parse_name(const char *path, const char *end, struct rp_route *ret, struct cm_err *err)
 {
     static const char *const kept[] = {"_design/", "_local/"};
-    size_t skip = 0;
+    const char *prefix = "";
     for (size_t i = 0; i < 2; i++) {
-        size_t n = strlen(kept[i]);
-        if (len >= n && strncmp(path, kept[i], n) == 0)
-            skip = n;
+        if (strncmp(path, kept[i], strlen(kept[i])) == 0) {
+            prefix = kept[i];
+            path = behind_slashes(path + strlen(prefix));
+            break;
+        }
     }
-    const char *slash = memchr(path + skip, '/', len - skip);
-    size_t id_len = slash ? (size_t)(slash - path) : len;
-    cm_free(ret->name);
-    ret->name = decode(path, id_len);
-    if (!ret->name) {
-        ret->name = cm_strdup("");
+    const char *slash = memchr(path, '/', (size_t)(end - path));
+    CM_AUTO_STR name = decode(path, (size_t)((slash ? slash : end) - path));
+    if (!name)
         return cm_fail(err, CM_EMALF, "the document id in the URL is not well-formed");
-    }
+    cm_free(ret->name);
+    ret->name = cm_asprintf("%s%s", prefix, name);
     if (strncmp(ret->name, "_local/", 7) == 0) {
         ret->place = RP_AT_LOCAL;
         memmove(ret->name, ret->name + 7, strlen(ret->name + 7) + 1);
@@ -84,7 +90,7 @@ static int parse_name(const char *path, size_t len, struct rp_route *ret, struct
     } else {
         ret->place = RP_AT_DOC;
     }
-    if (slash && id_len + 1 < len)
+    if (slash && behind_slashes(slash) < end)
         ret->place = ret->place == RP_AT_LOCAL ? RP_AT_BELOW_LOCAL : RP_AT_ATTACHMENT;
     return 0;
 }
@@ -94,9 +100,9 @@ int rp_route_parse(const char *target, struct rp_route *ret, struct cm_err *err)
     *ret = (struct rp_route){.db = cm_strdup(""), .name = cm_strdup("")};
     if (target[0] != '/')
         return cm_fail(err, CM_EMALF, "the URL has no path");
-    const char *path = target + 1;
+    const char *path = behind_slashes(target);
     size_t len = strcspn(path, "?");
-    const char *query = path[len] ? path + len + 1 : "";
+    const char *end = path + len, *query = *end ? end + 1 : end;
     int rc = url_form_each(query, strlen(query), add_pair, ret, err);
     if (rc < 0)
         return rc;
@@ -110,9 +116,8 @@ int rp_route_parse(const char *target, struct rp_route *ret, struct cm_err *err)
     cm_free(ret->db);
     ret->db = db;
     ret->place = RP_AT_DB;
-    if (!slash || db_len + 1 == len)
-        return 0;
-    return parse_name(slash + 1, len - db_len - 1, ret, err);
+    const char *rest = slash ? behind_slashes(slash) : end;
+    return rest == end ? 0 : parse_name(rest, end, ret, err);
 }
 
 void rp_route_fini(struct rp_route *route)

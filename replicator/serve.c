@@ -247,6 +247,8 @@ static void serve_verb(struct rp_req *req)
     else if (method == PUT)
         rp_error(req, 400, "illegal_docid",
                  "Only reserved document ids may start with underscore.");
+    else if (is_read(req))
+        rp_serve_doc(req); /* there is none */
     else
         rp_not_found(req, "missing");
 }
@@ -271,10 +273,10 @@ static void serve_below(struct rp_req *req)
         rp_bad_request(req, "_local documents do not accept attachments.");
     else if (name[0] == '_' && strncmp(name, "_design/", 8) != 0)
         rp_not_found(req, "missing");
-    else if (is_read(req))
-        rp_not_found(req, "Document is missing attachment");
-    else
+    else if (!is_read(req))
         no_attachments(req);
+    else if (rp_doc_lives(req))
+        rp_not_found(req, "Document is missing attachment");
 }
 
 static void serve_doc_route(struct rp_req *req)
@@ -335,7 +337,7 @@ static void serve_route(struct rp_req *req)
             if (is_json(req))
                 rp_serve_new_doc(req);
         } else {
-            rp_method_not_allowed(req, req->server->lab ? "GET,HEAD,POST" : ALLOW_GET);
+            rp_method_not_allowed(req, req->server->lab ? "DELETE,GET,HEAD,POST" : ALLOW_GET);
         }
         break;
     case RP_AT_VERB:

@@ -62,8 +62,13 @@ void rp_store_failed(struct rp_req *req, const struct cm_err *err);
 void rp_reply_durable(struct rp_req *req, int status, json_t *take);
 /* The body as a JSON object (fractions allowed: lab documents have them).  NULL = answered. */
 json_t *rp_body(struct rp_req *req);
-/* 400: what cm_json_parse_lax() said. */
+/* The same where the body is a document. */
+json_t *rp_doc_body(struct rp_req *req);
+/* 400: what cm_json_parse_lax() said; in the lab what CouchDB says, which names no place. */
+#define RP_NO_JSON "invalid UTF-8 JSON"
 void rp_bad_json(struct rp_req *req, const struct cm_err *err);
+/* Adds the header Location of a document that was written (lab). */
+void rp_location(struct rp_req *req, const char *id);
 /* A stream's or reply's content type and headers. */
 #define RP_JSON "application/json"
 void rp_common_headers(struct http_exchange *ex);
@@ -110,6 +115,11 @@ bool rp_still_peer(struct rp_server *server, struct http_exchange *ex);
 bool rp_resume(struct rp_server *server, struct http_exchange *ex, struct rp_req *ret);
 /* Remembers when a peer was last heard and from where it reads (since NULL = unchanged). */
 void rp_seen(struct rp_server *server, const char *peer, const char *since);
+/* Is there a document that lives, and may the client read it?  False when answered: 404. */
+bool rp_doc_lives(struct rp_req *req);
+/* Takes the revision a client names in the URL, in If-Match or in the body into doc; false when
+ * answered: they differ. */
+bool rp_take_rev(struct rp_req *req, json_t *doc);
 /* `_conflicts` and `_deleted_conflicts` of a document read as the winner. */
 void rp_add_conflicts(struct cs_store *store, const char *id, json_t *doc, bool live, bool deleted);
 /* Outcome of one refused write as _bulk_docs lists it (owned). */

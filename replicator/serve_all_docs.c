@@ -378,7 +378,7 @@ static void fini(struct rp_stream *stream)
 void rp_serve_all_docs(struct rp_req *req)
 {
     CM_AUTO_JSON body = NULL;
-    if (req->http->body_len > 0) {
+    if (req->http->head.method == HTTP_POST) {
         body = rp_body(req);
         if (!body)
             return;

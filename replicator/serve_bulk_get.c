@@ -8,6 +8,7 @@
 #include "base/core/json.h"
 #include "base/core/mem.h"
 #include "certstore/rev.h"
+#include "replicator/members.h"
 #include "replicator/serve.h"
 
 #define STEP_ENTRIES 100
@@ -41,26 +42,32 @@ static void add_error(struct cm_buf *out, const char *id, const char *rev, const
 }
 
 /* What is asked for in a way that no document could answer: NULL or the reason. */
-static const char *entry_wrong(const json_t *entry, const char **ret_error)
+static const char *entry_wrong(const json_t *entry, struct rp_wrong *wrong, const char **ret_error)
 {
     const json_t *rev = json_object_get(entry, "rev");
-    struct cs_rev parsed;
+    const char *id = cm_json_str(entry, "id");
     *ret_error = "bad_request";
-    if (!json_is_object(entry))
+    if (json_object_size(entry) == 0)
         return "document must be a JSON object";
     if (!json_object_get(entry, "id"))
         return "document id missed";
-    if (rev && (!json_is_string(rev) || cs_rev_parse(json_string_value(rev), &parsed) < 0))
-        return "Invalid rev format";
     *ret_error = "illegal_docid";
-    return cm_json_str(entry, "id") ? NULL : "Document id must be a string";
+    if (!id)
+        return "Document id must be a string";
+    if (strlen(id) <= CS_ID_MAX && strncmp(id, "_local/", 7) != 0 && rp_id_wrong(id, wrong))
+        return wrong->reason;
+    *ret_error = "bad_request";
+    return rev && !(json_is_string(rev) && cs_rev_named(json_string_value(rev)))
+               ? "Invalid rev format"
+               : NULL;
 }
 
 static void add_entry(struct bulk_get *get, const json_t *entry)
 {
     struct cm_buf *out = &get->s.out;
     const char *id = cm_json_str(entry, "id"), *rev = cm_json_str(entry, "rev"), *error = NULL;
-    const char *why = entry_wrong(entry, &error);
+    struct rp_wrong wrong;
+    const char *why = entry_wrong(entry, &wrong, &error);
     cm_buf_puts(out, "{\"id\":");
     if (id)
         rp_json_str(out, id);

@@ -125,7 +125,7 @@ static bool take_filter(struct rp_req *req, struct rp_feed_opts *opts)
 {
     const char *filter = rp_query(&req->route, "filter");
     CM_AUTO_JSON body = NULL;
-    if (req->http->body_len > 0) {
+    if (req->http->head.method == HTTP_POST && req->http->body_len > 0) {
         body = rp_body(req);
         if (!body)
             return false;

@@ -1,4 +1,6 @@
-/* Reading one document: GET /db/ID with rev, revs, open_revs, latest, conflicts, revs_info. */
+/* Reading one document: GET /db/ID with rev, revs, open_revs, latest, conflicts, revs_info.  What
+ * goes with what is CouchDB 3's (chttpd_db, fabric_doc_open_revs). */
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/core/json.h"
@@ -138,16 +140,6 @@ static void add_missing(json_t *list, const char *rev)
     json_array_append_new(list, row);
 }
 
-/* The same leaf may lie below several asked revisions: it is listed once. */
-static bool listed(const json_t *list, const json_t *doc)
-{
-    for (size_t i = 0; i < json_array_size(list); i++)
-        if (json_equal(json_object_get(cm_json_obj(json_array_get(list, i), "ok"), "_rev"),
-                       json_object_get(doc, "_rev")))
-            return true;
-    return false;
-}
-
 static void add_open_rev(struct rp_req *req, const char *rev, bool revs, bool latest, json_t *list)
 {
     struct cs_store *store = req->server->store;
@@ -158,8 +150,7 @@ static void add_open_rev(struct rp_req *req, const char *rev, bool revs, bool la
         if (readable)
             read_latest(store, id, rev, revs, &leaves);
         for (size_t i = 0; i < json_array_size(leaves); i++)
-            if (!listed(list, json_array_get(leaves, i)))
-                add_ok(list, json_array_get(leaves, i));
+            add_ok(list, json_array_get(leaves, i));
         if (json_array_size(leaves) == 0)
             add_missing(list, rev);
         return;
@@ -171,50 +162,109 @@ static void add_open_rev(struct rp_req *req, const char *rev, bool revs, bool la
         add_missing(list, rev);
 }
 
-static void serve_open_revs(struct rp_req *req, const char *open_revs)
+/* What was found before what was not, each by its revision: CouchDB's order. */
+static int row_order(const void *a, const void *b)
 {
-    bool revs = rp_query_true(&req->route, "revs"), latest = rp_query_true(&req->route, "latest");
-    CM_AUTO_JSON list = json_array();
-    CM_AUTO_JSON asked = NULL;
-    if (strcmp(open_revs, "all") == 0) {
-        CM_AUTO_JSON leaves = NULL;
-        if (!rp_readable(req->server, req->manager, req->route.name) ||
-            cs_read_leaves(req->server->store, req->route.name, revs, &leaves, NULL) < 0) {
-            rp_not_found(req, "missing");
-            return;
-        }
-        for (size_t i = 0; i < json_array_size(leaves); i++)
-            add_ok(list, json_array_get(leaves, i));
-        rp_reply(req, 200, json_incref(list));
+    const json_t *row[] = {*(json_t *const *)a, *(json_t *const *)b};
+    const char *text[2];
+    struct cs_rev rev[2];
+    int held[2];
+    for (int i = 0; i < 2; i++) {
+        const json_t *doc = cm_json_obj(row[i], "ok");
+        text[i] = doc ? cm_json_str_or(doc, "_rev", "") : cm_json_str_or(row[i], "missing", "");
+        held[i] = cs_rev_parse(text[i], &rev[i]) == 0;
+        held[i] += doc != NULL;
+    }
+    if (held[0] != held[1])
+        return held[1] - held[0];
+    return held[0] ? cs_rev_cmp(&rev[0], &rev[1]) : strcmp(text[0], text[1]);
+}
+
+/* Answers with the rows of take_list in that order and none of them twice: the same leaf may lie
+ * below several asked revisions. */
+static void reply_open_revs(struct rp_req *req, json_t *take_list)
+{
+    CM_AUTO_JSON list = take_list;
+    size_t count = json_array_size(list);
+    json_t *sorted = json_array();
+    const json_t **row = cm_calloc(count + 1, sizeof(json_t *));
+    for (size_t i = 0; i < count; i++)
+        row[i] = json_array_get(list, i);
+    qsort(row, count, sizeof(json_t *), row_order);
+    for (size_t i = 0; i < count; i++)
+        if (i == 0 || row_order(&row[i - 1], &row[i]) != 0)
+            json_array_append(sorted, (json_t *)(uintptr_t)row[i]);
+    cm_free(row);
+    rp_reply(req, 200, sorted);
+}
+
+static void serve_all_leaves(struct rp_req *req)
+{
+    CM_AUTO_JSON leaves = NULL;
+    const char *id = req->route.name;
+    bool revs = rp_query_true(&req->route, "revs");
+    if (!rp_readable(req->server, req->manager, id) ||
+        cs_read_leaves(req->server->store, id, revs, &leaves, NULL) < 0) {
+        rp_not_found(req, "missing");
         return;
     }
-    if (cm_json_parse(open_revs, strlen(open_revs), &asked, NULL) < 0 || !json_is_array(asked) ||
-        json_array_size(asked) > OPEN_REVS_MAX) {
+    json_t *list = json_array();
+    for (size_t i = 0; i < json_array_size(leaves); i++)
+        add_ok(list, json_array_get(leaves, i));
+    reply_open_revs(req, list);
+}
+
+/* The revisions of open_revs=[…] (owned), or NULL when answered. */
+static json_t *asked_revs(struct rp_req *req, const char *open_revs)
+{
+    CM_AUTO_JSON asked = NULL;
+    if (cm_json_parse(open_revs, strlen(open_revs), &asked, NULL) < 0) {
+        rp_bad_request(req, RP_NO_JSON);
+        return NULL;
+    }
+    if (!json_is_array(asked) || json_array_size(asked) > OPEN_REVS_MAX) {
         rp_bad_request(req, "Invalid list of revisions");
-        return;
+        return NULL;
     }
     for (size_t i = 0; i < json_array_size(asked); i++) {
         const char *rev = json_string_value(json_array_get(asked, i));
-        struct cs_rev parsed;
-        if (!rev || cs_rev_parse(rev, &parsed) < 0) {
+        if (!rev || !cs_rev_named(rev)) {
             rp_bad_request(req, "Invalid rev format");
-            return;
+            return NULL;
         }
-        add_open_rev(req, rev, revs, latest, list);
     }
-    rp_reply(req, 200, json_incref(list));
+    return json_incref(asked);
 }
 
-/* Is the answer a function of the revision alone (2.5)?  Whatever else the query holds, a client's
- * own parameter against caches, too, changes nothing in it. */
-static bool is_plain(const struct rp_route *route)
+static void serve_open_revs(struct rp_req *req, const json_t *asked)
 {
-    static const char *const adding[] = {"revs",      "revs_info", "conflicts", "deleted_conflicts",
-                                         "local_seq", "meta"};
-    for (size_t i = 0; i < sizeof(adding) / sizeof(adding[0]); i++)
-        if (rp_query_true(route, adding[i]))
-            return false;
-    return true;
+    bool revs = rp_query_true(&req->route, "revs"), latest = rp_query_true(&req->route, "latest");
+    json_t *list = json_array();
+    for (size_t i = 0; i < json_array_size(asked); i++)
+        add_open_rev(req, json_string_value(json_array_get(asked, i)), revs, latest, list);
+    reply_open_revs(req, list);
+}
+
+/* ---- one revision ------------------------------------------------------------------------- */
+
+/* What the query adds beside the revision.  True when there is any of it: the answer is no function
+ * of the revision alone, and has no ETag. */
+static bool add_meta(struct rp_req *req, json_t *doc)
+{
+    static const char *const members[] = {"_revs_info", "_conflicts", "_deleted_conflicts",
+                                          "_local_seq"};
+    const struct rp_route *route = &req->route;
+    struct cs_store *store = req->server->store;
+    bool meta = rp_query_true(route, "meta"), any = false; /* the first three */
+    if (meta || rp_query_true(route, "revs_info"))
+        add_revs_info(store, route->name, doc);
+    rp_add_conflicts(store, route->name, doc, meta || rp_query_true(route, "conflicts"),
+                     meta || rp_query_true(route, "deleted_conflicts"));
+    if (rp_query_true(route, "local_seq"))
+        add_local_seq(store, route->name, doc);
+    for (size_t i = 0; i < sizeof(members) / sizeof(members[0]); i++)
+        any = any || json_object_get(doc, members[i]);
+    return any;
 }
 
 static bool not_modified(struct rp_req *req, const json_t *doc)
@@ -225,47 +275,63 @@ static bool not_modified(struct rp_req *req, const json_t *doc)
     return seen && http_etag_listed(seen, tag, true);
 }
 
-void rp_serve_doc(struct rp_req *req)
+/* The winner, or the revision rev; NULL when answered. */
+static json_t *read_doc(struct rp_req *req, const char *rev, bool revs, bool deleted)
 {
-    const struct rp_route *route = &req->route;
-    struct cs_store *store = req->server->store;
-    const char *open_revs = rp_query(route, "open_revs"), *rev = rp_query(route, "rev");
-    if (open_revs) {
-        serve_open_revs(req, open_revs);
-        return;
-    }
-    struct cs_rev parsed;
-    if (rev && cs_rev_parse(rev, &parsed) < 0) {
-        rp_bad_request(req, "Invalid rev format");
-        return;
-    }
-    bool revs = rp_query_true(route, "revs"), latest = rp_query_true(route, "latest");
+    const char *id = req->route.name;
     CM_AUTO_JSON doc = NULL;
     struct cm_err err = CM_ERR_INIT;
     int rc = CM_ENOENT;
-    if (rp_readable(req->server, req->manager, route->name))
-        rc = cs_read_rev(store, route->name, rev, revs, rev && latest, &doc, &err);
+    if (rp_readable(req->server, req->manager, id))
+        rc = cs_read_rev(req->server->store, id, rev, revs, false, &doc, &err);
     if (rc == CM_ENOENT)
         rp_not_found(req, "missing");
     else if (rc < 0)
         rp_store_failed(req, &err);
     cm_err_fini(&err);
     if (rc < 0)
-        return;
-    if (!rev && cm_json_bool(doc, "_deleted", false)) {
+        return NULL;
+    if (!rev && !deleted && cm_json_bool(doc, "_deleted", false)) {
         rp_not_found(req, "deleted");
+        return NULL;
+    }
+    return json_incref(doc);
+}
+
+bool rp_doc_lives(struct rp_req *req)
+{
+    CM_AUTO_JSON doc = read_doc(req, NULL, false, false);
+    return doc != NULL;
+}
+
+void rp_serve_doc(struct rp_req *req)
+{
+    const struct rp_route *route = &req->route;
+    const char *open_revs = rp_query(route, "open_revs"), *rev = rp_query(route, "rev");
+    if (open_revs && strcmp(open_revs, "all") == 0) {
+        serve_all_leaves(req);
         return;
     }
-    if (is_plain(route) && not_modified(req, doc)) {
+    CM_AUTO_JSON asked = open_revs ? asked_revs(req, open_revs) : NULL;
+    if (open_revs && !asked)
+        return;
+    if (json_array_size(asked) > 0) { /* an empty list asks for the document, as in CouchDB */
+        serve_open_revs(req, asked);
+        return;
+    }
+    if (rev && !cs_rev_named(rev)) {
+        rp_bad_request(req, "Invalid rev format");
+        return;
+    }
+    if (rp_query_true(route, "latest"))
+        rev = NULL; /* the winner, whatever revision is named: so CouchDB since 3.2 */
+    CM_AUTO_JSON doc =
+        read_doc(req, rev, rp_query_true(route, "revs"), rp_query_true(route, "deleted"));
+    if (!doc)
+        return;
+    bool more = !rev && add_meta(req, doc); /* CouchDB adds nothing to a revision that was named */
+    if (!more && not_modified(req, doc))
         http_ex_reply(req->ex, 304, NULL, NULL, 0);
-        return;
-    }
-    bool meta = rp_query_true(route, "meta"); /* all of the following */
-    if (meta || rp_query_true(route, "revs_info"))
-        add_revs_info(store, route->name, doc);
-    rp_add_conflicts(store, route->name, doc, meta || rp_query_true(route, "conflicts"),
-                     meta || rp_query_true(route, "deleted_conflicts"));
-    if (meta || rp_query_true(route, "local_seq"))
-        add_local_seq(store, route->name, doc);
-    rp_reply(req, 200, json_incref(doc));
+    else
+        rp_reply(req, 200, json_incref(doc));
 }

@@ -7,6 +7,7 @@
 #include "base/core/bytes.h"
 #include "base/core/json.h"
 #include "base/core/mem.h"
+#include "certstore/rev.h"
 #include "replicator/members.h"
 #include "replicator/serve.h"
 
@@ -47,7 +48,11 @@ int rp_edit(struct rp_server *server, const json_t *doc, json_t **ret_row, struc
         return wrong.status;
     }
     struct cs_result res = {0};
-    int rc = cs_put_edit(server->store, copy, &res, err);
+    struct cs_rev held;
+    const char *rev = cm_json_str(copy, "_rev");
+    int rc = CM_ECONFLICT; /* no document of ours has a revision that the store cannot hold */
+    if (!rev || cs_rev_parse(rev, &held) == 0)
+        rc = cs_put_edit(server->store, copy, &res, err);
     if (rc == CM_EIO || rc == CM_EFULL || rc == CM_EBUSY)
         return rc;
     if (rc == 0) {
@@ -83,6 +88,7 @@ static void reply_edit(struct rp_req *req, int status, json_t *take_row)
     }
     CM_AUTO_STR tag = cm_asprintf("\"%s\"", cm_json_str_or(row, "rev", ""));
     http_ex_header(req->ex, "ETag", tag);
+    rp_location(req, cm_json_str_or(row, "id", ""));
     rp_reply_durable(req, status, json_incref(row));
 }
 
@@ -128,9 +134,7 @@ static void match_rev(const char *match, char out[CS_REV_MAX + 1])
     out[n] = '\0';
 }
 
-/* Takes the revision a client names in the URL, in If-Match or in the body; two different ones are
- * an error.  Returns false when answered. */
-static bool take_rev(struct rp_req *req, json_t *doc)
+bool rp_take_rev(struct rp_req *req, json_t *doc)
 {
     const char *rev = rp_query(&req->route, "rev"), *body_rev = cm_json_str(doc, "_rev");
     const char *match = http_head_field(&req->http->head, "if-match");
@@ -155,34 +159,16 @@ static bool take_rev(struct rp_req *req, json_t *doc)
     return true;
 }
 
-/* Is there a document to DELETE?  False when answered. */
-static bool removable(struct rp_req *req)
-{
-    CM_AUTO_JSON found = NULL;
-    if (cs_read_rev(req->server->store, req->route.name, NULL, false, false, &found, NULL) < 0)
-        rp_not_found(req, "missing");
-    else if (cm_json_bool(found, "_deleted", false))
-        rp_not_found(req, "deleted");
-    else
-        return true;
-    return false;
-}
-
 void rp_serve_edit(struct rp_req *req)
 {
     bool remove = req->http->head.method == HTTP_DELETE;
-    CM_AUTO_JSON doc = remove ? json_object() : rp_body(req);
-    if (!doc || !rp_edit_ok(req, doc))
+    CM_AUTO_JSON doc = remove ? json_object() : rp_doc_body(req);
+    if (!doc || !rp_edit_ok(req, doc) || (remove && !rp_doc_lives(req)))
         return;
-    const char *id = cm_json_str(doc, "_id");
-    if (id && strcmp(id, req->route.name) != 0) {
-        rp_bad_request(req, "Document ID must match the one in the URL");
-        return;
-    }
-    cm_json_set_str(doc, "_id", req->route.name);
+    cm_json_set_str(doc, "_id", req->route.name); /* whatever the body says, as in CouchDB */
     if (remove)
         cm_json_set_bool(doc, "_deleted", true);
-    if (!take_rev(req, doc) || !rp_edit_ok(req, doc) || (remove && !removable(req)))
+    if (!rp_take_rev(req, doc) || !rp_edit_ok(req, doc))
         return;
     const char *new_edits = rp_query(&req->route, "new_edits");
     if (!remove && new_edits && strcmp(new_edits, "false") == 0)
@@ -193,7 +179,7 @@ void rp_serve_edit(struct rp_req *req)
 
 void rp_serve_new_doc(struct rp_req *req)
 {
-    CM_AUTO_JSON doc = rp_body(req);
+    CM_AUTO_JSON doc = rp_doc_body(req);
     if (doc)
         edit_and_reply(req, doc, 201);
 }

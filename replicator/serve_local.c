@@ -73,6 +73,8 @@ static void remove_local(struct rp_req *req, const char *key, bool known)
     cm_err_fini(&err);
 }
 
+/* As in CouchDB the revision that the client names is not compared with the present one, and
+ * counted on from: clients go on from what they have read. */
 static void serve_put(struct rp_req *req, const char *key, const json_t *old)
 {
     bool lab = req->server->lab;
@@ -84,7 +86,7 @@ static void serve_put(struct rp_req *req, const char *key, const json_t *old)
         rp_error(req, 403, "forbidden", "too many _local documents: delete some of them");
         return;
     }
-    CM_AUTO_JSON doc = rp_body(req);
+    CM_AUTO_JSON doc = rp_doc_body(req);
     struct rp_wrong wrong;
     if (!doc)
         return;
@@ -92,13 +94,15 @@ static void serve_put(struct rp_req *req, const char *key, const json_t *old)
         rp_error(req, wrong.status, wrong.error, wrong.reason);
         return;
     }
+    if (!rp_take_rev(req, doc))
+        return;
     if (cm_json_bool(doc, "_deleted", false)) {
-        remove_local(req, key, old != NULL);
+        remove_local(req, key, true); /* of none, too, as in CouchDB */
         return;
     }
     struct cm_err err = CM_ERR_INIT;
     char rev[32];
-    snprintf(rev, sizeof(rev), "0-%lld", (long long)local_number(old) + 1);
+    snprintf(rev, sizeof(rev), "0-%lld", (long long)local_number(doc) + 1);
     cm_json_set(doc, "_id", NULL);
     cm_json_set_str(doc, "_rev", rev);
     int rc = cs_kv_put(req->server->store, TABLE, key, doc, &err);

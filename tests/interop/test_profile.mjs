@@ -91,7 +91,10 @@ async function reads() {
         // PouchDB's HTTP adapter makes an error of {missing: rev}.
         return answer.map((row) => (row.ok ? row : 'missing')).sort((a, b) => (JSON.stringify(plain(a)) < JSON.stringify(plain(b)) ? -1 : 1));
       });
-  await ask('latest', (db) => db.get('plain', { rev: rev(1, 'a'), latest: true }));
+  await ask('latest', async (db) => {
+    const { _rev } = await db.get('many1');
+    return db.get('many1', { rev: _rev, latest: true });
+  });
   for (const options of [{}, { include_docs: true }, { startkey: 'many2' }, { endkey: 'many2' },
     { startkey: 'm', endkey: 'n' }, { endkey: 'many2', inclusive_end: false }, { descending: true },
     { descending: true, startkey: 'o', endkey: 'many1' }, { limit: 2 }, { skip: 2 },

@@ -15,12 +15,14 @@
 #include "base/core/json.h"
 #include "base/core/log.h"
 #include "base/core/mem.h"
+#include "base/net/url.h"
 #include "replicator/serve.h"
 #include "tests/lab/lab_db.h"
 
 #define UUID_BYTES       16
 #define REPLICATIONS_MAX 64
 #define CONNECTIONS_MAX  2000
+#define URL_MAX          8192
 
 struct replication {
     struct rp_client *client;
@@ -194,6 +196,19 @@ static void serve_replicate(struct lab *lab, struct http_exchange *ex)
 
 /* ---- databases ---------------------------------------------------------------------------- */
 
+static void reply_made(struct http_exchange *ex, const char *name)
+{
+    const char *host = http_head_field(&http_ex_request(ex)->head, "host");
+    struct cm_buf url;
+    cm_buf_init(&url, URL_MAX);
+    cm_buf_printf(&url, "http://%s/", host ? host : "");
+    url_encode(&url, name);
+    if (host && !url.failed)
+        http_ex_header(ex, "Location", cm_buf_str(&url));
+    cm_buf_fini(&url);
+    reply_ok(ex, 201);
+}
+
 static void create_db(struct lab *lab, struct http_exchange *ex, const char *name)
 {
     struct cm_err err = CM_ERR_INIT;
@@ -211,7 +226,7 @@ static void create_db(struct lab *lab, struct http_exchange *ex, const char *nam
     else if (lab_db_create(&lab->dbs, name, &err) < 0)
         reply_error(ex, 500, "internal_server_error", err.what);
     else
-        reply_ok(ex, 201);
+        reply_made(ex, name);
     cm_err_fini(&err);
 }
 

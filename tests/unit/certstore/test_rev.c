@@ -41,6 +41,30 @@ static void refuses(void **state)
     }
 }
 
+/* What CouchDB takes for a revision is more than what we can hold. */
+static void names(void **state)
+{
+    static const char *const named[] = {"1-a",
+                                        "0-a",
+                                        "+1-a",
+                                        "-1-a",
+                                        "1-",
+                                        "1--",
+                                        "99999999999999999999999999-a",
+                                        "1-00112233445566778899AAbbccddeeff",
+                                        "1-0123456789012345678901234567890123456789"};
+    static const char *const not_named[] = {
+        "",      "-",    "1",    "-a",  "a-1",
+        "1.0-a", " 1-a", "1 -a", "+-a", "1-0011223344556677889900aabbccddgg"};
+    (void)state;
+    for (size_t i = 0; i < sizeof(named) / sizeof(named[0]); i++)
+        if (!cs_rev_named(named[i]))
+            fail_msg("refused: %s", named[i]);
+    for (size_t i = 0; i < sizeof(not_named) / sizeof(not_named[0]); i++)
+        if (cs_rev_named(not_named[i]))
+            fail_msg("accepted: %s", not_named[i]);
+}
+
 static int order(const char *a, const char *b)
 {
     struct cs_rev x, y;
@@ -68,6 +92,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(reads_and_writes),
         cmocka_unit_test(refuses),
+        cmocka_unit_test(names),
         cmocka_unit_test(orders_as_couchdb),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

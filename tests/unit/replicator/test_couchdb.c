@@ -95,15 +95,40 @@ static void conflicts_live_and_deleted(void **state)
 static void revs_info_tells_what_is_left(void **state)
 {
     struct fixture *f = *state;
-    ask(&f->node, &f->a, "GET", "/db/torn?revs_info=true&rev=" REV_E, NULL);
+    ask(&f->node, &f->a, "GET", "/db/torn?revs_info=true", NULL);
     const json_t *info = cm_json_arr(f->a.body, "_revs_info");
     assert_int_equal(json_array_size(info), 2);
-    assert_string_equal(cm_json_str(json_array_get(info, 0), "rev"), REV_E);
-    assert_string_equal(cm_json_str(json_array_get(info, 0), "status"), "deleted");
-    assert_string_equal(cm_json_str(json_array_get(info, 1), "status"), "missing");
-    ask(&f->node, &f->a, "GET", "/db/torn?revs_info=true", NULL);
-    info = cm_json_arr(f->a.body, "_revs_info");
+    assert_string_equal(cm_json_str(json_array_get(info, 0), "rev"), REV_D);
     assert_string_equal(cm_json_str(json_array_get(info, 0), "status"), "available");
+    assert_string_equal(cm_json_str(json_array_get(info, 1), "status"), "missing");
+    ask(&f->node, &f->a, "GET", "/db/gone?revs_info=true&deleted=true", NULL);
+    info = cm_json_arr(f->a.body, "_revs_info");
+    assert_string_equal(cm_json_str(json_array_get(info, 0), "status"), "deleted");
+}
+
+static void a_tombstone_on_demand(void **state)
+{
+    struct fixture *f = *state;
+    ask(&f->node, &f->a, "GET", "/db/gone?deleted=true", NULL);
+    assert_int_equal(f->a.status, 200);
+    assert_true(cm_json_bool(f->a.body, "_deleted", false));
+    ask(&f->node, &f->a, "GET", "/db/gone?deleted=false", NULL);
+    refused(f, 404, "not_found", "deleted");
+}
+
+/* With rev and latest the winner comes, wherever the revision lies, and none of it or not. */
+static void latest_is_the_winner(void **state)
+{
+    static const char *const revs[] = {REV_C, REV_D, REV_E, "9-none"};
+    struct fixture *f = *state;
+    for (size_t i = 0; i < sizeof(revs) / sizeof(revs[0]); i++) {
+        CM_AUTO_STR path = cm_asprintf("/db/torn?latest=true&conflicts=true&rev=%s", revs[i]);
+        ask(&f->node, &f->a, "GET", path, NULL);
+        assert_string_equal(cm_json_str(f->a.body, "_rev"), REV_D);
+        assert_non_null(cm_json_arr(f->a.body, "_conflicts"));
+    }
+    ask(&f->node, &f->a, "GET", "/db/gone?latest=true&rev=" REV_B, NULL);
+    refused(f, 404, "not_found", "deleted");
 }
 
 static void tags_match_as_in_http(void **state)
@@ -138,13 +163,53 @@ static void many_open_revs(void **state)
     struct cm_buf path;
     cm_buf_init(&path, 1u << 20);
     cm_buf_puts(&path, "/db/torn?open_revs=%5B%221-a%22");
-    for (int i = 0; i < 60; i++)
-        cm_buf_puts(&path, ",%221-a%22");
-    cm_buf_puts(&path, "%5D");
+    for (int i = 60; i > 0; i--)
+        cm_buf_printf(&path, ",%%22%d-a%%22", i);
+    cm_buf_puts(&path, ",%221-a%22%5D");
     ask(&f->node, &f->a, "GET", cm_buf_str(&path), NULL);
     assert_int_equal(f->a.status, 200);
-    assert_int_equal(json_array_size(f->a.body), 61); /* as asked, one by one */
+    assert_int_equal(json_array_size(f->a.body), 60); /* each once */
     cm_buf_fini(&path);
+}
+
+/* What is there first, in the order of revisions, then what is missing: 10^26 as any other. */
+static void open_revs_are_in_order(void **state)
+{
+    static const char *const order[] = {
+        REV_C, REV_D, REV_E, "1-zz", "2-z", "10-a", "1" HEX32("0") "-a"};
+    struct fixture *f = *state;
+    ask(&f->node, &f->a, "GET",
+        "/db/torn?open_revs=%5B%221" HEX32("0") "-a%22,%2210-a%22,%222-z%22,%22" REV_E
+                                                "%22,%22" REV_D "%22,%221-zz%22,%22" REV_C
+                                                "%22,%22" REV_D "%22,%222-z%22%5D",
+        NULL);
+    assert_int_equal(json_array_size(f->a.body), sizeof(order) / sizeof(order[0]));
+    for (size_t i = 0; i < sizeof(order) / sizeof(order[0]); i++) {
+        const json_t *row = json_array_get(f->a.body, i);
+        const json_t *doc = cm_json_obj(row, "ok");
+        assert_string_equal(cm_json_str(doc ? doc : row, doc ? "_rev" : "missing"), order[i]);
+    }
+    ask(&f->node, &f->a, "GET", "/db/_odd?open_revs=%5B%221-a%22%5D", NULL);
+    assert_string_equal(f->a.text, "[{\"missing\":\"1-a\"}]\n");
+}
+
+/* Asked about a revision that no store of ours can hold, only that is missing: a 400 would end the
+ * job of the client, with everything else that it has to bring. */
+static void revisions_beyond_all_are_missing(void **state)
+{
+    static const char giant[] = "1" HEX32("0") "-a";
+    struct fixture *f = *state;
+    ask(&f->node, &f->a, "POST", "/db/_revs_diff",
+        "{\"torn\":[\"1" HEX32("0") "-a\",\"" REV_D "\",\"0-a\"],\"gone\":[\"" REV_B "\"]}");
+    assert_int_equal(f->a.status, 200);
+    assert_int_equal(json_object_size(f->a.body), 1);
+    const json_t *missing = cm_json_arr(cm_json_obj(f->a.body, "torn"), "missing");
+    assert_int_equal(json_array_size(missing), 2);
+    assert_string_equal(json_string_value(json_array_get(missing, 0)), giant);
+    ask(&f->node, &f->a, "GET", "/db/torn?rev=1" HEX32("0") "-a", NULL);
+    refused(f, 404, "not_found", "missing");
+    ask(&f->node, &f->a, "POST", "/db/_revs_diff", "{\"torn\":[\"1" HEX32("0") "\"]}");
+    refused(f, 400, "bad_request", "Invalid rev format");
 }
 
 static void bulk_get_without_a_revision(void **state)
@@ -178,6 +243,40 @@ static void deletions(void **state)
     refused(f, 404, "not_found", "deleted");
     ask(&f->node, &f->a, "PUT", "/db/new?new_edits=false",
         "{\"_rev\":\"" REV_A "\",\"_deleted\":true}");
+    assert_int_equal(f->a.status, 200);
+}
+
+/* Of a document that is deleted altogether only a living one without a revision goes on. */
+static void only_a_new_life_follows_the_end(void **state)
+{
+    static const char *const bodies[] = {"{\"_rev\":\"" REV_B "\"}",
+                                         "{\"_rev\":\"" REV_B "\",\"_deleted\":true}",
+                                         "{\"_deleted\":true}"};
+    struct fixture *f = *state;
+    for (size_t i = 0; i < sizeof(bodies) / sizeof(bodies[0]); i++) {
+        ask(&f->node, &f->a, "PUT", "/db/gone", bodies[i]);
+        refused(f, 409, "conflict", "Document update conflict.");
+    }
+    ask(&f->node, &f->a, "PUT", "/db/gone", "{}");
+    assert_int_equal(strncmp(cm_json_str(f->a.body, "rev"), "2-", 2), 0);
+    /* A branch that ended lives again while another one does. */
+    ask(&f->node, &f->a, "PUT", "/db/torn", "{\"_rev\":\"" REV_E "\"}");
+    assert_int_equal(f->a.status, 201);
+}
+
+static void the_url_names_the_document(void **state)
+{
+    struct fixture *f = *state;
+    ask(&f->node, &f->a, "PUT", "/db/a%2Fb", "{\"_id\":\"other\"}");
+    assert_int_equal(f->a.status, 201);
+    assert_string_equal(cm_json_str(f->a.body, "id"), "a/b");
+    assert_non_null(strstr(f->a.headers, "Location: http://"));
+    assert_non_null(strstr(f->a.headers, "/db/a%2Fb\r\n"));
+    ask(&f->node, &f->a, "GET", "/db/other", NULL);
+    assert_int_equal(f->a.status, 404);
+    ask(&f->node, &f->a, "POST", "/db", "{\"_id\":\"made\"}");
+    assert_non_null(strstr(f->a.headers, "/db/made\r\n"));
+    ask(&f->node, &f->a, "GET", "/db//a%2Fb/", NULL); /* slashes in a row are one */
     assert_int_equal(f->a.status, 200);
 }
 
@@ -241,6 +340,8 @@ static void envelopes(void **state)
     refused(f, 400, "bad_request", "`keys` body member must be an array.");
     ask(&f->node, &f->a, "GET", "/db/_all_docs?keys=1", NULL);
     refused(f, 400, "bad_request", "`keys` parameter must be an array.");
+    ask(&f->node, &f->a, "POST", "/db/_all_docs", "");
+    refused(f, 400, "bad_request", RP_NO_JSON);
     ask(&f->node, &f->a, "GET", "/_uuids?count=1001", NULL);
     refused(f, 400, "bad_request", "count parameter too large");
     ask(&f->node, &f->a, "GET", "/_uuids?count=x", NULL);
@@ -406,9 +507,15 @@ int main(void)
         T(conflicts_live_and_deleted),
         T(revs_info_tells_what_is_left),
         T(tags_match_as_in_http),
+        T(a_tombstone_on_demand),
+        T(latest_is_the_winner),
         T(many_open_revs),
+        T(open_revs_are_in_order),
+        T(revisions_beyond_all_are_missing),
         T(bulk_get_without_a_revision),
         T(deletions),
+        T(only_a_new_life_follows_the_end),
+        T(the_url_names_the_document),
         T(a_revision_is_named_once),
         T(one_bad_edit_spoils_the_batch),
         T(envelopes),

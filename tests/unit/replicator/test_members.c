@@ -61,6 +61,8 @@ static void what_couchdb_refuses(void **state)
          "_revisions.ids isn't a array."},
         {"{\"_revisions\":{\"start\":2,\"ids\":[\"a\",5]}}", "doc_validation",
          "RevId isn't a string"},
+        {"{\"_revisions\":{\"start\":1,\"ids\":[\"0011223344556677889900aabbccddgg\"]}}",
+         "doc_validation", "RevId isn't a valid hexadecimal"},
         {"{\"_odd\":1}", "doc_validation", "Bad special document member: _odd"},
         {"{\"v\":1,\"_\":1}", "doc_validation", "Bad special document member: _"},
         {"{\"_replication\":1}", "doc_validation", "Bad special document member: _replication"},
@@ -76,6 +78,7 @@ static void what_it_takes(void **state)
     (void)state;
     taken("{}", false);
     taken("{\"_id\":\"a_b\",\"_rev\":\"1-a\",\"_deleted\":false,\"v\":{\"_odd\":1}}", false);
+    taken("{\"_rev\":\"100000000000000000000000000-a\"}", false); /* a conflict later on */
     taken("{\"_id\":\"_design/x\",\"_revisions\":{\"start\":2,\"ids\":[\"b\",\"a\"]}}", false);
     /* What a server added, sent back as it was. */
     taken("{\"_revs_info\":[],\"_conflicts\":[],\"_deleted_conflicts\":[],\"_local_seq\":3,"
@@ -104,7 +107,7 @@ static void bounds(void **state)
     assert_string_equal(wrong.error, "doc_validation");
 }
 
-/* Of a _local document the id stands in the URL, and the revision is not looked at. */
+/* Of a _local document the id stands in the URL. */
 static void local_documents(void **state)
 {
     static const struct row rows[] = {
@@ -112,12 +115,13 @@ static void local_documents(void **state)
         {"{\"_deleted\":\"y\"}", "doc_validation", "Bad special document member: _deleted"},
         {"{\"_odd\":1}", "doc_validation", "Bad special document member: _odd"},
         {"{\"_attachments\":{}}", "forbidden", "Attachments are not supported"},
+        {"{\"_rev\":5}", "bad_request", "Invalid rev format"},
     };
     (void)state;
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
         refused(&rows[i], true);
     taken("{\"_id\":\"_local/x\",\"_rev\":\"0-7\"}", true);
-    taken("{\"_rev\":5,\"_deleted\":true}", true);
+    taken("{\"_rev\":\"0-\",\"_deleted\":true}", true);
 }
 
 int main(void)

@@ -100,6 +100,12 @@ static void members_of_one_document(void **state)
         {"POST", "/db", "{\"_revisions\":5}", 400, "doc_validation",
          "Bad special document member: _revisions"},
         {"DELETE", "/db/plain?rev=zz", NULL, 400, "bad_request", "Invalid rev format"},
+        {"DELETE", "/db/x?rev=zz", NULL, 404, "not_found", "missing"},
+        {"PUT", "/db/x", "[]", 400, "bad_request", "Document must be a JSON object"},
+        {"PUT", "/db/x", "", 400, "bad_request", RP_NO_JSON},
+        {"PUT", "/db/x", "{\"a\":1,}", 400, "bad_request", RP_NO_JSON},
+        {"PUT", "/db/x", "{\"_rev\":\"1" HEX32("0") "-a\"}", 409, "conflict", NULL},
+        {"POST", "/db", "5", 400, "bad_request", "Document must be a JSON object"},
         {"POST", "/db/_bulk_docs", "{\"docs\":[{\"_id\":\"x\"},{\"_rev\":\"zz\"}]}", 400,
          "bad_request", "Invalid rev format"},
         {"GET", "/db/x", NULL, 404, "not_found", "missing"}, /* none of all this made it */
@@ -138,12 +144,14 @@ static void batch_is_accepted(void **state)
 
 static void tags_go_with_the_revision(void **state)
 {
-    static const char *const tagged[] = {"/db/torn?_nonce=7", "/db/torn?rev=" REV_D,
-                                         "/db/torn?latest=true", "/db/torn?revs=false",
+    static const char *const tagged[] = {"/db/torn?_nonce=7",
+                                         "/db/torn?rev=" REV_D,
+                                         "/db/torn?latest=true",
+                                         "/db/torn?revs=true",
+                                         "/db/torn?deleted_conflicts=true",
                                          "/db/torn?attachments=true"};
-    static const char *const untagged[] = {
-        "/db/torn?revs=true",      "/db/torn?revs_info=true", "/db/torn?conflicts=true",
-        "/db/torn?local_seq=true", "/db/torn?meta=true",      "/db/torn?deleted_conflicts=true"};
+    static const char *const untagged[] = {"/db/torn?revs_info=true", "/db/torn?conflicts=true",
+                                           "/db/torn?local_seq=true", "/db/torn?meta=true"};
     struct fixture *f = *state;
     for (size_t i = 0; i < sizeof(tagged) / sizeof(tagged[0]); i++) {
         ask_as(&f->node, &f->a, "GET", tagged[i], "If-None-Match: \"" REV_D "\"", NULL);
@@ -174,14 +182,15 @@ static void a_match_beyond_all_revisions(void **state)
     refused(f, &row);
 }
 
-/* No revision is in conflict with itself. */
-static void conflicts_are_the_winners(void **state)
+/* A revision that is named comes alone, even when it is the winner's. */
+static void a_named_revision_comes_alone(void **state)
 {
     struct fixture *f = *state;
-    ask(&f->node, &f->a, "GET", "/db/torn?conflicts=true&rev=" REV_C, NULL);
+    ask(&f->node, &f->a, "GET", "/db/torn?meta=true&local_seq=true&rev=" REV_D, NULL);
     assert_int_equal(f->a.status, 200);
-    assert_null(json_object_get(f->a.body, "_conflicts"));
-    assert_int_equal(rows_of(f, "/db/torn?conflicts=true&rev=" REV_D, "_conflicts"), 1);
+    assert_int_equal(json_object_size(f->a.body), 2);
+    assert_non_null(strstr(f->a.headers, "\"" REV_D "\""));
+    assert_int_equal(rows_of(f, "/db/torn?meta=true", "_conflicts"), 1);
 }
 
 static void open_revs_lists(void **state)
@@ -190,13 +199,13 @@ static void open_revs_lists(void **state)
         {"GET", "/db/torn?open_revs=%7B%7D", NULL, 400, "bad_request", "Invalid list of revisions"},
         {"GET", "/db/torn?open_revs=%22all%22", NULL, 400, "bad_request",
          "Invalid list of revisions"},
-        {"GET", "/db/torn?open_revs=", NULL, 400, "bad_request", "Invalid list of revisions"},
+        {"GET", "/db/torn?open_revs=", NULL, 400, "bad_request", RP_NO_JSON},
         {"GET", "/db/torn?open_revs=%5B1%5D", NULL, 400, "bad_request", "Invalid rev format"},
     };
     struct fixture *f = *state;
     RUN(f, table);
-    ask(&f->node, &f->a, "GET", "/db/torn?open_revs=%5B%5D", NULL);
-    assert_string_equal(f->a.text, "[]\n");
+    ask(&f->node, &f->a, "GET", "/db/torn?open_revs=%5B%5D", NULL); /* no list: the document */
+    assert_string_equal(cm_json_str(f->a.body, "_rev"), REV_D);
 }
 
 /* A history that contradicts what is known: every leaf can still be had. */
@@ -269,16 +278,22 @@ static void bulk_get_entries(void **state)
         const char *id, *error, *reason;
     } rows[] = {
         {NULL, "bad_request", "document must be a JSON object"},
+        {NULL, "bad_request", "document must be a JSON object"},
         {NULL, "bad_request", "document id missed"},
         {NULL, "illegal_docid", "Document id must be a string"},
         {"torn", "bad_request", "Invalid rev format"},
         {"torn", "bad_request", "Invalid rev format"},
-        {"", "not_found", "missing"},
+        {"torn", "not_found", "missing"},
+        {"", "illegal_docid", "Document id must not be empty"},
+        {"_odd", "illegal_docid", "Only reserved document ids may start with underscore."},
+        {"_local/x", "not_found", "missing"},
     };
     struct fixture *f = *state;
     ask(&f->node, &f->a, "POST", "/db/_bulk_get",
-        "{\"docs\":[5,{},{\"id\":5},{\"id\":\"torn\",\"rev\":5},{\"id\":\"torn\",\"rev\":\"\"},"
-        "{\"id\":\"\"}]}");
+        "{\"docs\":[5,{},{\"rev\":\"1-a\"},{\"id\":5},{\"id\":\"torn\",\"rev\":5},"
+        "{\"id\":\"torn\",\"rev\":\"\"},{\"id\":\"torn\",\"rev\":\"1" HEX32(
+            "0") "-a\"},"
+                 "{\"id\":\"\"},{\"id\":\"_odd\"},{\"id\":\"_local/x\"}]}");
     assert_int_equal(f->a.status, 200);
     const json_t *results = cm_json_arr(f->a.body, "results");
     assert_int_equal(json_array_size(results), sizeof(rows) / sizeof(rows[0]));
@@ -405,7 +420,8 @@ static void places_that_look_alike(void **state)
          "_local documents do not accept attachments."},
         {"GET", "/db/_changes/x", NULL, 404, "not_found", "missing"},
         {"POST", "/db/_compact/x", "{}", 404, "not_found", "missing"},
-        {"GET", "/db/_design/x/_view/y", NULL, 404, "not_found", "Document is missing attachment"},
+        {"GET", "/db/_design/x/_view/y", NULL, 404, "not_found", "missing"},
+        {"GET", "/db/plain/file", NULL, 404, "not_found", "Document is missing attachment"},
         {"PUT", "/db/_design/x/file", "x", 415, "bad_content_type", NULL},
         {"GET", "/_uuids?count=99999999999999999999", NULL, 400, "bad_request",
          "count parameter too large"},
@@ -423,7 +439,9 @@ static void local_documents(void **state)
         {"PUT", "/db/_local/x", "{\"_deleted\":\"y\"}", 400, "doc_validation",
          "Bad special document member: _deleted"},
         {"PUT", "/db/_local/x", "{\"_attachments\":{}}", 403, "forbidden", NULL},
-        {"PUT", "/db/_local/x", "[]", 400, "bad_request", "Request body must be a JSON object"},
+        {"PUT", "/db/_local/x", "[]", 400, "bad_request", "Document must be a JSON object"},
+        {"PUT", "/db/_local/x", "{\"_rev\":\"zz\"}", 400, "bad_request", "Invalid rev format"},
+        {"PUT", "/db/_local/x?rev=0-1", "{\"_rev\":\"0-2\"}", 400, "bad_request", NULL},
         {"GET", "/db/_local/x", NULL, 404, "not_found", "missing"},
     };
     struct fixture *f = *state;
@@ -448,7 +466,16 @@ static void local_documents(void **state)
     ask(&f->node, &f->a, "PUT", path, "{}");
     assert_int_equal(f->a.status, 201);
     ask(&f->node, &f->a, "PUT", "/db/_local/x", "{\"_rev\":\"0-7\",\"_id\":\"_local/x\"}");
+    assert_string_equal(cm_json_str(f->a.body, "rev"), "0-8");
+    ask(&f->node, &f->a, "PUT", "/db/_local/x?rev=0-41", "{}");
+    assert_string_equal(cm_json_str(f->a.body, "rev"), "0-42");
+    ask(&f->node, &f->a, "PUT", "/db/_local/x", "{}");
     assert_string_equal(cm_json_str(f->a.body, "rev"), "0-1");
+    for (int i = 0; i < 2; i++) { /* there is one; there is none */
+        ask(&f->node, &f->a, "PUT", "/db/_local/x", "{\"_deleted\":true}");
+        assert_int_equal(f->a.status, 200);
+        assert_string_equal(cm_json_str(f->a.body, "rev"), "0-0");
+    }
 }
 
 static void types_and_encodings(void **state)
@@ -505,7 +532,7 @@ int main(void)
         T(batch_is_accepted),
         T(a_match_beyond_all_revisions),
         T(tags_go_with_the_revision),
-        T(conflicts_are_the_winners),
+        T(a_named_revision_comes_alone),
         T(open_revs_lists),
         T(made_up_ancestors),
         T(all_docs_parameters),
