@@ -4,7 +4,7 @@
 #include <string.h>
 
 #define GOOD "settings:good"
-#define BAD  "settings:bad"
+#define BAD  "settings:worst"
 #define EVIL "eeeeeeeeeeeeeeeeeeeeeeeeeeeeeeee"
 
 /* The long pause after a failure is a short one here; time limits are what they are. */
@@ -22,12 +22,13 @@ struct fixture {
     unsigned asked; /* for BAD's leaves */
 };
 
-/* One document of the hub cannot be read, today or ever. */
+/* One document of the hub cannot be read, today or ever.  (No hexadecimal digit spells its name:
+ * the names of checkpoints are made of those.) */
 static bool answer(void *arg, const struct http_request *req, struct http_exchange *ex)
 {
     struct fixture *f = arg;
     static const char text[] = "{\"error\":\"internal_server_error\"}";
-    if (!strstr(req->head.path, "bad"))
+    if (!strstr(req->head.path, "worst"))
         return false;
     f->asked++;
     http_ex_reply(ex, 500, "application/json", text, sizeof(text) - 1);
