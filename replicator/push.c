@@ -374,6 +374,7 @@ void rp_push_wake(struct rp_job *job, const char *id)
     if (!job->pusher || !job->pusher->idle || job->state != RP_LIVE || !push_wants(job, id))
         return;
     job->pusher->idle = false;
+    rp_job_state(job, RP_REPLICATING); /* the peer lacks it from now on, not from the look on */
     int64_t wait = job->pusher->scanned_at + RP_GATHER_PUSH_MS - cm_mono_ms();
     rp_job_after(job, wait > 0 ? wait : 0, scan); /* after all changes of this commit */
 }

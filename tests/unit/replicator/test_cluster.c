@@ -7,14 +7,7 @@
 #include <string.h>
 
 #include "base/core/mem.h"
-
-/* Pauses of seconds are a twentieth here; time limits are what they are. */
-void __real_cm_timer_start(struct cm_timer *timer, int64_t ms);
-void __wrap_cm_timer_start(struct cm_timer *timer, int64_t ms);
-void __wrap_cm_timer_start(struct cm_timer *timer, int64_t ms)
-{
-    __real_cm_timer_start(timer, ms >= 100 && ms <= 8000 ? ms / 20 : ms);
-}
+#include "tests/unit/replicator/quick.h"
 
 struct fixture {
     struct rig rig;

@@ -7,6 +7,7 @@
 
 #include "base/core/mem.h"
 #include "replicator/values.h"
+#include "tests/unit/replicator/quick.h"
 
 #define RECEIPT "receipt:edge:" ULID("01")
 

@@ -7,6 +7,7 @@
 #include "base/core/mem.h"
 #include "replicator/job.h"
 #include "replicator/patience.h"
+#include "tests/unit/replicator/quick.h"
 
 #define DOCS 1300
 
@@ -24,6 +25,7 @@ static int setup(void **state)
     rig_open(&f->rig);
     node_start(&f->rig, &f->up, "up", true);
     node_start(&f->rig, &f->edge, "edge", true);
+    unhurried = true;
     *state = f;
     return 0;
 }
@@ -138,16 +140,25 @@ static bool checkpoint_saved(void *arg)
     return f->up.puts >= f->want;
 }
 
+static bool all_saved(void *arg)
+{
+    const struct fixture *f = arg;
+    CM_AUTO_JSON pull = client_part(f->client, "pull");
+    CM_AUTO_JSON push = client_part(f->client, "push");
+    return cm_json_bool(pull, "saved", false) && cm_json_bool(push, "saved", false);
+}
+
 /* Our own process ends and starts again: the checkpoint is found, nothing is sent again. */
 static void test_client_restarts(void **state)
 {
     struct fixture *f = *state;
+    unhurried = false;
     fill(&f->up, DOCS);
     f->client = client_start(&f->edge, &f->up);
     client_settle(&f->edge, f->client);
     f->want = 2; /* both directions: the first batch at once, the rest when the throttle allows */
     rig_wait(&f->rig, checkpoint_saved, f);
-    rig_sleep(&f->rig, 2500);
+    rig_wait(&f->rig, all_saved, f);
     size_t sent = f->up.docs_sent;
     unsigned from_zero = f->up.from_zero;
     node_close_store(&f->edge);
@@ -317,6 +328,9 @@ static void test_lag(void **state)
     wait_state(f, "pull", "live");
     lag(f, "pull", 0, true);
     assert_int_equal(f->client->job[0]->backoff_ms, RP_BACKOFF_MIN_MS); /* patience is new, too */
+    wait_state(f, "push", "live");
+    put_doc(&f->edge, json_pack("{s:s}", "_id", "first"), NULL);
+    lag(f, "push", 1, true); /* at once, before the push has looked */
     wait_state(f, "push", "live");
     node_stop(&f->up);
     wait_state(f, "pull", "waiting");
