@@ -39,7 +39,7 @@ static void eleven_are_one_too_many(void **state)
 {
     struct rig *rig = *state;
     rig->chain = 11;
-    assert_int_equal(run(rig, ONE("www.example"), 400), CM_EPEER);
+    assert_int_equal(run(rig, ONE("www.example"), 120), CM_EPEER);
     has(rig->err.what, "hop 12, http://www.example:");
     has(rig->err.what, "/hop11: redirected once more; a CA follows 10 redirects");
     assert_int_equal(rig->err.cause_count, 5);
@@ -57,7 +57,7 @@ static void the_wrong_port_is_named_with_its_hop(void **state)
         {"www.example/two", 301, "https://www.example:8443/three", NULL},
         {NULL, 0, NULL, NULL},
     };
-    assert_int_equal(run(rig, ONE("www.example"), 400), CM_EPEER);
+    assert_int_equal(run(rig, ONE("www.example"), 120), CM_EPEER);
     has(rig->err.what, "hop 3, https://www.example:8443/three: redirected to port 8443; a CA "
                        "follows only 80 and 443");
     assert_int_equal(rig->err.cause_count, 2);
@@ -76,7 +76,7 @@ static void the_missing_slash_is_named(void **state)
         {TOK, 301, "https://www.example.well-known/acme-challenge/tok", NULL},
         {NULL, 0, NULL, NULL},
     };
-    assert_int_equal(run(rig, ONE("www.example"), 400), CM_EPEER);
+    assert_int_equal(run(rig, ONE("www.example"), 120), CM_EPEER);
     has(rig->err.what, "hop 2, https://www.example.well-known/");
     has(rig->err.what, "a slash is missing");
     has(rig->err.hint, "https://www.example/");
@@ -90,7 +90,7 @@ static void a_circle_is_named(void **state)
         {"www.example/a", 308, CH_PATH "tok", NULL},
         {NULL, 0, NULL, NULL},
     };
-    assert_int_equal(run(rig, ONE("www.example"), 400), CM_EPEER);
+    assert_int_equal(run(rig, ONE("www.example"), 120), CM_EPEER);
     has(rig->err.what, "hop 3, ");
     has(rig->err.what, "in a circle");
 }
@@ -102,7 +102,7 @@ static void a_redirect_to_nowhere_is_named(void **state)
         {TOK, 302, "http://none.example/x", NULL},
         {NULL, 0, NULL, NULL},
     };
-    assert_int_not_equal(run(rig, ONE("www.example"), 400), 0);
+    assert_int_not_equal(run(rig, ONE("www.example"), 120), 0);
     has(rig->err.what, "hop 2, http://none.example/x: the host of this redirect has no address");
     has(rig->err.cause[0], "redirect to http://none.example/x");
 }
@@ -116,7 +116,7 @@ static void a_redirect_to_a_port_without_listener_names_the_address(void **state
         {TOK, 302, "https://tls.example:%d/x", NULL},
         {NULL, 0, NULL, NULL},
     };
-    assert_int_equal(run(rig, ONE("www.example"), 400), CM_ENET);
+    assert_int_equal(run(rig, ONE("www.example"), 120), CM_ENET);
     has(rig->err.what, "hop 2, https://tls.example:");
     has(rig->err.what, "/x (127.0.0.3): nothing listens there");
 }
@@ -128,7 +128,7 @@ static void plain_http_on_the_https_port_is_named(void **state)
         {TOK, 302, "https://www.example:%d/x", NULL},
         {NULL, 0, NULL, NULL},
     };
-    assert_int_equal(run(rig, ONE("www.example"), 400), CM_ENET);
+    assert_int_equal(run(rig, ONE("www.example"), 120), CM_ENET);
     has(rig->err.what, "hop 2, https://www.example:");
     has(rig->err.what, "TLS handshake failed");
 }
@@ -137,7 +137,7 @@ static void redirects_without_location_are_named(void **state)
 {
     struct rig *rig = *state;
     rig->routes = (const struct route[]){{TOK, 302, NULL, NULL}, {NULL, 0, NULL, NULL}};
-    assert_int_equal(run(rig, ONE("www.example"), 400), CM_EPEER);
+    assert_int_equal(run(rig, ONE("www.example"), 120), CM_EPEER);
     has(rig->err.what, "status 302 without a Location");
 }
 
@@ -145,7 +145,7 @@ static void status_303_is_no_redirect_of_a_ca(void **state)
 {
     struct rig *rig = *state;
     rig->routes = (const struct route[]){{TOK, 303, "/a", NULL}, {NULL, 0, NULL, NULL}};
-    assert_int_equal(run(rig, ONE("www.example"), 400), CM_EPEER);
+    assert_int_equal(run(rig, ONE("www.example"), 120), CM_EPEER);
     has(rig->err.what, "status 303 instead of 200");
 }
 
@@ -158,7 +158,7 @@ static void the_page_of_another_server_behind_a_redirect_is_named(void **state)
         {"other.example/404", 404, NULL, "<h1>404 Not Found</h1>"},
         {NULL, 0, NULL, NULL},
     };
-    assert_int_equal(run(rig, ONE("www.example"), 400), CM_EPEER);
+    assert_int_equal(run(rig, ONE("www.example"), 120), CM_EPEER);
     has(rig->err.what, "hop 2, http://other.example:");
     has(rig->err.what, "(127.0.0.1): status 404 instead of 200 from the web server "
                        "\"nginx/1.22.1\": \"<h1>404 Not Found</h1>\"");
@@ -172,7 +172,7 @@ static void the_same_host_is_asked_on_the_address_under_test(void **state)
         {"two.example" CH_PATH "tok", 301, "/b", NULL},
         {NULL, 0, NULL, NULL},
     };
-    assert_int_equal(run(rig, ONE("two.example"), 400), CM_EPEER);
+    assert_int_equal(run(rig, ONE("two.example"), 120), CM_EPEER);
     has(rig->err.what, "is not served on 127.0.0.2 port ");
     has(rig->err.what, "/b (127.0.0.2): another answer");
 }

@@ -44,7 +44,7 @@ static void names_the_one_address_that_is_wrong(void **state)
 {
     struct rig *rig = *state;
     rig->second_wrong = true;
-    assert_int_equal(run(rig, ONE("two.example"), 600), CM_EPEER);
+    assert_int_equal(run(rig, ONE("two.example"), 200), CM_EPEER);
     assert_non_null(strstr(told(rig), "two.example"));
     assert_non_null(strstr(told(rig), "127.0.0.2"));
     assert_non_null(strstr(told(rig), "\"hello\""));
@@ -56,7 +56,7 @@ static void shows_a_wrong_answer_without_its_control_bytes(void **state)
 {
     struct rig *rig = *state;
     rig->wrong = "<h1>\x1b[31mIt works\n</h1>";
-    assert_int_equal(run(rig, ONE("www.example"), 300), CM_EPEER);
+    assert_int_equal(run(rig, ONE("www.example"), 120), CM_EPEER);
     assert_non_null(strstr(told(rig), "<h1>.[31mIt works.</h1>"));
 }
 
@@ -64,7 +64,7 @@ static void an_answer_of_the_same_length_is_wrong_too(void **state)
 {
     struct rig *rig = *state;
     rig->wrong = "toK.thumb";
-    assert_int_equal(run(rig, ONE("www.example"), 300), CM_EPEER);
+    assert_int_equal(run(rig, ONE("www.example"), 120), CM_EPEER);
     assert_non_null(strstr(told(rig), "another answer"));
 }
 
@@ -72,7 +72,7 @@ static void names_a_status(void **state)
 {
     struct rig *rig = *state;
     rig->not_yet = 1000;
-    assert_int_equal(run(rig, ONE("www.example"), 300), CM_EPEER);
+    assert_int_equal(run(rig, ONE("www.example"), 120), CM_EPEER);
     assert_non_null(strstr(told(rig), "status 404"));
     assert_non_null(strstr(rig->err.hint, "self-check"));
 }
@@ -83,7 +83,7 @@ static void tells_which_address_a_ca_tries_first(void **state)
     http_listener_free(rig->first);
     rig->first = NULL;
     rig->second_wrong = true;
-    assert_int_equal(run(rig, ONE("two.example"), 300), CM_ENET);
+    assert_int_equal(run(rig, ONE("two.example"), 120), CM_ENET);
     has(rig->err.what, "127.0.0.1 port ");
     has(rig->err.what, "(the address a CA tries first)");
     has(rig->err.what, "nothing listens there");
@@ -118,7 +118,7 @@ static void asks_addresses(void **state)
 static void names_ipv6_without_listener_while_ipv4_answers(void **state)
 {
     struct rig *rig = *state;
-    assert_int_equal(run(rig, ONE("six.example"), 300), CM_ENET);
+    assert_int_equal(run(rig, ONE("six.example"), 120), CM_ENET);
     has(rig->err.what, "six.example");
     has(rig->err.what, "::1 port ");
     has(rig->err.what, "nothing listens there");
@@ -139,7 +139,7 @@ static void an_address_without_route_from_here_is_left_out(void **state)
 static void no_address_with_a_route_is_a_failure(void **state)
 {
     struct rig *rig = *state;
-    assert_int_equal(run(rig, ONE("onlycast.example"), 300), CM_ENET);
+    assert_int_equal(run(rig, ONE("onlycast.example"), 120), CM_ENET);
     has(rig->err.what, "ff0e::1");
     has(rig->err.hint, "no route");
 }
@@ -147,7 +147,7 @@ static void no_address_with_a_route_is_a_failure(void **state)
 static void names_a_host_without_address(void **state)
 {
     struct rig *rig = *state;
-    assert_int_not_equal(run(rig, ONE("none.example"), 500), 0);
+    assert_int_not_equal(run(rig, ONE("none.example"), 120), 0);
     assert_non_null(strstr(told(rig), "none.example has no address"));
     assert_non_null(strstr(rig->err.hint, "A or AAAA"));
 }
@@ -156,7 +156,7 @@ static void names_a_host_without_address(void **state)
 static void tells_a_sick_resolver_from_a_missing_record(void **state)
 {
     struct rig *rig = *state;
-    assert_int_not_equal(run(rig, ONE("sick.example"), 500), 0);
+    assert_int_not_equal(run(rig, ONE("sick.example"), 120), 0);
     has(told(rig), "the addresses of sick.example cannot be looked up");
     has(rig->err.hint, "resolver");
     assert_null(strstr(rig->err.hint, "AAAA"));
@@ -167,7 +167,7 @@ static void names_a_port_where_nobody_listens(void **state)
     struct rig *rig = *state;
     http_listener_free(rig->second);
     rig->second = NULL;
-    assert_int_equal(run(rig, ONE("two.example"), 400), CM_ENET);
+    assert_int_equal(run(rig, ONE("two.example"), 120), CM_ENET);
     assert_non_null(strstr(told(rig), "127.0.0.2"));
 }
 
@@ -178,7 +178,7 @@ static void one_bad_host_of_two_is_enough(void **state)
         (const char *const[][4]){{"www.example", "tok", "tok.thumb", "2030-01-01T00:00:00Z"},
                                  {"none.example", "tok2", "tok2.thumb", "2030-01-01T00:00:00Z"},
                                  {NULL}});
-    assert_int_not_equal(run(rig, tokens, 500), 0);
+    assert_int_not_equal(run(rig, tokens, 120), 0);
     assert_non_null(strstr(told(rig), "none.example"));
     assert_int_equal(rig->requests, 1); /* what passed is not asked again */
 }

@@ -99,13 +99,32 @@ static void pems(void **state)
 static void ours(void **state)
 {
     (void)state;
-    EVP_PKEY *key = key_of(KF_KEY_P256), *none = NULL;
+    EVP_PKEY *key = key_of(KF_KEY_P256);
     CM_AUTO_STR pem = NULL;
     struct cm_err err = CM_ERR_INIT;
     assert_int_equal(kf_key_to_encrypted_pem(key, "eleven char", &pem, &err), CM_EINVAL);
     assert_non_null(strstr(err.what, "passphrase"));
     cm_err_fini(&err);
     assert_int_equal(kf_key_to_encrypted_pem(key, PASS, &pem, NULL), 0);
+    assert_int_equal(strncmp(pem, "-----BEGIN ENCRYPTED PRIVATE KEY-----", 37), 0);
+    assert_same(key, pem, PASS);
+    EVP_PKEY_free(key);
+}
+
+/* As openssl encrypts it: with fewer rounds than ours has (each try costs a second there). */
+static void only_with_its_passphrase(void **state)
+{
+    (void)state;
+    EVP_PKEY *key = key_of(KF_KEY_P256), *none = NULL;
+    BIO *bio = BIO_new(BIO_s_mem());
+    char *data;
+    struct cm_err err = CM_ERR_INIT;
+    assert_int_equal(PEM_write_bio_PKCS8PrivateKey(bio, key, EVP_aes_256_cbc(), PASS,
+                                                   (int)strlen(PASS), NULL, NULL),
+                     1);
+    long len = BIO_get_mem_data(bio, &data);
+    CM_AUTO_STR pem = cm_strndup(data, (size_t)len);
+    BIO_free(bio);
     assert_int_equal(strncmp(pem, "-----BEGIN ENCRYPTED PRIVATE KEY-----", 37), 0);
     assert_same(key, pem, PASS);
     assert_int_equal(kf_key_from_text(pem, "another one here", &none, &err), CM_EINVAL);
@@ -159,8 +178,8 @@ static void what_is_no_account_key(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(jwks), cmocka_unit_test(pems),
-                                       cmocka_unit_test(ours),
-                                       cmocka_unit_test(what_is_no_account_key)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(jwks), cmocka_unit_test(pems), cmocka_unit_test(ours),
+        cmocka_unit_test(only_with_its_passphrase), cmocka_unit_test(what_is_no_account_key)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
