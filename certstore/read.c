@@ -156,6 +156,44 @@ int cs_read_rev(struct cs_store *store, const char *id, const char *rev, bool re
     return rc;
 }
 
+static json_t *info_of(const struct cs_tree *tree, uint32_t node)
+{
+    json_t *list = json_array();
+    char text[CS_REV_MAX + 1];
+    while (node != CS_NO_NODE) {
+        const struct cs_node *n = &tree->node[node];
+        json_t *row = json_object();
+        cs_rev_format(&n->rev, text);
+        cm_json_set_str(row, "rev", text);
+        cm_json_set_str(row, "status",
+                        (n->flags & CS_NODE_BODY) == 0      ? "missing"
+                        : (n->flags & CS_NODE_DELETED) != 0 ? "deleted"
+                                                            : "available");
+        json_array_append_new(list, row);
+        node = n->parent;
+    }
+    return list;
+}
+
+int cs_revs_info(struct cs_store *store, const char *id, json_t **ret, struct cm_err *err)
+{
+    struct cs_view view;
+    struct cs_entry entry = CS_ENTRY_INIT;
+    *ret = NULL;
+    int rc = cs_view_begin(store, true, &view, err);
+    if (rc < 0)
+        return rc;
+    rc = cs_entry_load(view.txn, id, &entry, err);
+    uint32_t node = rc == 0 && entry.found ? pick(&entry.tree, NULL, true) : CS_NO_NODE;
+    if (node != CS_NO_NODE)
+        *ret = info_of(&entry.tree, node);
+    else if (rc == 0)
+        rc = cm_fail(err, CM_ENOENT, "missing");
+    cs_entry_fini(&entry);
+    cs_view_end(store, &view);
+    return rc;
+}
+
 int cs_read_leaves(struct cs_store *store, const char *id, bool revs, json_t **ret,
                    struct cm_err *err)
 {

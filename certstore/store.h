@@ -229,6 +229,9 @@ void cs_unlisten(struct cs_store *store, const void *arg);
  * *ret owned by the caller, its members' values shared: members may be set and deleted, no more. */
 int cs_read_rev(struct cs_store *store, const char *id, const char *rev, bool revs, bool latest,
                 json_t **ret, struct cm_err *err);
+/* What is left of the winner and its ancestors, newest first: *ret is an array of {rev, status},
+ * "available", "deleted" or "missing" (owned).  CM_ENOENT = unknown id. */
+int cs_revs_info(struct cs_store *store, const char *id, json_t **ret, struct cm_err *err);
 /* Every leaf (winner first), documents as above; *ret is an array. CM_ENOENT = unknown id. */
 int cs_read_leaves(struct cs_store *store, const char *id, bool revs, json_t **ret,
                    struct cm_err *err);

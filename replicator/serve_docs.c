@@ -9,7 +9,6 @@
 #include "certstore/rev.h"
 #include "replicator/serve.h"
 
-#define REVS_INFO_MAX 100 /* ancestors looked up for revs_info */
 #define OPEN_REVS_MAX 1000
 
 /* Is rev on the path of this leaf (`_revisions`)? */
@@ -86,31 +85,11 @@ void rp_add_conflicts(struct cs_store *store, const char *id, json_t *doc, bool 
     json_decref(deleted_list);
 }
 
-/* `_revs_info` from `_revisions`: which of the newest ancestors still have a body. */
 static void add_revs_info(struct cs_store *store, const char *id, json_t *doc)
 {
-    CM_AUTO_JSON with_path = NULL;
-    if (cs_read_rev(store, id, cm_json_str(doc, "_rev"), true, false, &with_path, NULL) < 0)
-        return;
-    const json_t *path = cm_json_obj(with_path, "_revisions");
-    int64_t start = cm_json_int(path, "start", 0);
-    const json_t *ids = cm_json_arr(path, "ids");
-    json_t *info = json_array();
-    for (size_t i = 0; i < json_array_size(ids) && i < REVS_INFO_MAX; i++) {
-        CM_AUTO_STR rev = cm_asprintf("%lld-%s", (long long)(start - (int64_t)i),
-                                      json_string_value(json_array_get(ids, i)));
-        CM_AUTO_JSON old = NULL;
-        const char *status = "available";
-        if (cs_read_rev(store, id, rev, false, false, &old, NULL) < 0)
-            status = "missing";
-        else if (cm_json_bool(old, "_deleted", false))
-            status = "deleted";
-        json_t *row = json_object();
-        cm_json_set_str(row, "rev", rev);
-        cm_json_set_str(row, "status", status);
-        json_array_append_new(info, row);
-    }
-    cm_json_set(doc, "_revs_info", info);
+    json_t *info = NULL;
+    if (cs_revs_info(store, id, &info, NULL) == 0)
+        cm_json_set(doc, "_revs_info", info);
 }
 
 static int take_seq(void *arg, const struct cs_change *change)

@@ -86,6 +86,30 @@ static void reads_revisions(void **state)
     assert_sound(rig, 1);
 }
 
+static void what_is_left_of_the_ancestors(void **state)
+{
+    struct rig *rig = *state;
+    static const char *const rows[][2] = {
+        {"4-d", "available"}, {"3-c", "missing"}, {"2-b", "deleted"}, {"1-a", "available"}};
+    replicate(rig, at_rev(plain("x", 1), "1-a"));
+    json_t *tombstone = at_rev(plain("x", 2), "2-b,1-a");
+    cm_json_set_bool(tombstone, "_deleted", true);
+    replicate(rig, tombstone);
+    replicate(rig, at_rev(plain("x", 4), "4-d,3-c,2-b,1-a"));
+    replicate(rig, at_rev(plain("x", 5), "3-e,2-z")); /* of the winner alone */
+    commit(rig);
+    CM_AUTO_JSON info = NULL;
+    json_t *none = NULL;
+    assert_int_equal(cs_revs_info(rig->store, "x", &info, NULL), 0);
+    assert_int_equal(json_array_size(info), 4);
+    for (size_t i = 0; i < 4; i++) {
+        assert_string_equal(cm_json_str(json_array_get(info, i), "rev"), rows[i][0]);
+        assert_string_equal(cm_json_str(json_array_get(info, i), "status"), rows[i][1]);
+    }
+    assert_int_equal(cs_revs_info(rig->store, "y", &none, NULL), CM_ENOENT);
+    assert_null(none);
+}
+
 /* What cs_write_revs() appends is what cs_read_rev() and cs_read_leaves() say, as text. */
 static void assert_written(struct rig *rig, const char *id, const char *rev, bool latest,
                            const char *expected)
@@ -179,6 +203,11 @@ static void edits_like_couchdb(void **state)
     cm_json_set_bool(gone, "_deleted", true);
     result = edit(rig, gone, result.rev);
     assert_int_equal(result.code, 0);
+    /* Who names the tombstone, or deletes once more, has not seen the end. */
+    assert_int_equal(edit(rig, plain("x", 4), result.rev).code, CM_ECONFLICT);
+    gone = plain("x", 0);
+    cm_json_set_bool(gone, "_deleted", true);
+    assert_int_equal(edit(rig, gone, NULL).code, CM_ECONFLICT);
     /* Without a revision it goes on from the tombstone. */
     result = edit(rig, plain("x", 5), NULL);
     assert_int_equal(result.code, 0);
@@ -260,7 +289,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(reads_revisions),      T(writes_revisions_as_text), T(reads_only_what_is_durable),
         T(edits_like_couchdb),   T(same_edit_same_revision),  T(members_of_couchdb),
-        T(ancestors_are_filled), T(edits_need_no_policy),
+        T(ancestors_are_filled), T(edits_need_no_policy),     T(what_is_left_of_the_ancestors),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -229,7 +229,7 @@ static void latest_below_a_revision(void **state)
     assert_int_equal(json_array_size(cm_json_arr(result, "docs")), 1);
 }
 
-static void the_newest_hundred_are_told(void **state)
+static void all_ancestors_are_told(void **state)
 {
     struct fixture *f = *state;
     struct cm_buf text;
@@ -243,9 +243,11 @@ static void the_newest_hundred_are_told(void **state)
     assert_string_equal(f->a.text, "[]\n");
     ask(&f->node, &f->a, "GET", "/db/old?revs_info=true", NULL);
     const json_t *info = cm_json_arr(f->a.body, "_revs_info");
-    assert_int_equal(json_array_size(info), 100);
-    const json_t *last = json_array_get(info, 99);
-    assert_string_equal(cm_json_str(last, "rev"), "51-x");
+    assert_int_equal(json_array_size(info), 150);
+    const json_t *last = json_array_get(info, 149);
+    assert_string_equal(cm_json_str(last, "rev"), "1-x");
+    assert_string_equal(cm_json_str(last, "status"), "missing");
+    assert_string_equal(cm_json_str(json_array_get(info, 0), "status"), "available");
     ask(&f->node, &f->a, "GET", "/db/old?revs=true", NULL);
     const json_t *ids = cm_json_arr(cm_json_obj(f->a.body, "_revisions"), "ids");
     assert_int_equal(json_array_size(ids), 150);
@@ -387,7 +389,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_get, setup, teardown),
         cmocka_unit_test_setup_teardown(test_open_revs, setup, teardown),
         cmocka_unit_test_setup_teardown(latest_below_a_revision, setup, teardown),
-        cmocka_unit_test_setup_teardown(the_newest_hundred_are_told, setup, teardown),
+        cmocka_unit_test_setup_teardown(all_ancestors_are_told, setup, teardown),
         cmocka_unit_test_setup_teardown(test_bulk_get, setup, teardown),
         cmocka_unit_test_setup_teardown(test_revs_diff, setup, teardown),
         cmocka_unit_test_setup_teardown(test_edits, setup, teardown),
