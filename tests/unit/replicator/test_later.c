@@ -19,6 +19,9 @@ struct fixture {
     int times;         /* … so often; -1 = always */
     unsigned asked;    /* for that document */
     const char *reason;
+    struct cs_proof proof; /* under way, for so many ms */
+    struct cm_timer *prover;
+    int prove_ms;
 };
 
 /* In place of one document's answer; the others of the request are there. */
@@ -61,10 +64,29 @@ static bool answer(void *arg, const struct http_request *req, struct http_exchan
     return true;
 }
 
+static void proved(void *arg)
+{
+    struct fixture *f = arg;
+    const struct cs_proof proof = f->proof;
+    for (size_t i = 0; i < proof.count; i++)
+        assert_non_null(proof.doc(proof.arg, i));
+    f->proof = (struct cs_proof){0};
+    proof.done(proof.arg);
+}
+
+static void prove(void *prove_arg, const struct cs_proof *proof)
+{
+    struct fixture *f = prove_arg;
+    assert_null(f->proof.done);
+    f->proof = *proof;
+    cm_timer_start(f->prover, f->prove_ms);
+}
+
 static int setup(void **state)
 {
     struct fixture *f = test_calloc(1, sizeof(*f));
     rig_open(&f->rig);
+    f->prover = cm_timer_new(f->rig.loop, proved, f);
     node_start(&f->rig, &f->up, "up", true);
     node_start(&f->rig, &f->edge, "edge", true);
     f->up.answer = answer;
@@ -86,6 +108,7 @@ static int teardown(void **state)
         node_close(&f->fleet);
     node_close(&f->edge);
     node_close(&f->up);
+    cm_timer_free(f->prover);
     rig_close(&f->rig);
     test_free(f);
     return 0;
@@ -147,6 +170,43 @@ static void the_next_node_has_it(void **state)
     assert_int_equal(refused(f), 0);
     begin_again(f);
     assert_int_equal(f->asked, 3);
+}
+
+/* The rows of the next batch are asked for while the last documents of this one are checked: they
+ * may be there by then, or on their way. */
+static void the_next_rows_wait_as_well(void **state)
+{
+    struct fixture *f = *state;
+    static const int times[] = {0, 60};
+    fill(&f->up, 0, DOCS);
+    for (size_t i = 0; i < sizeof(times) / sizeof(times[0]); i++) {
+        struct cm_err err = CM_ERR_INIT;
+        const struct rp_client_opts opts = {.loop = f->rig.loop,
+                                            .store = f->edge.store,
+                                            .http = f->rig.http,
+                                            .url = f->up.url,
+                                            .allow_http = true,
+                                            .lab = true,
+                                            .pull_only = true,
+                                            .prove = prove,
+                                            .prove_arg = f};
+        f->id = "doc0040"; /* in the first batch, of three */
+        f->error = "not_found";
+        f->times = 2;
+        f->asked = 0;
+        f->prove_ms = times[i];
+        if (rp_client_new(&opts, &f->client, &err) < 0)
+            fail_msg("rp_client_new: %s", err.what);
+        client_settle(&f->edge, f->client);
+        assert_int_equal(cs_doc_count(f->edge.store), DOCS);
+        assert_int_equal(f->asked, 3);
+        assert_int_equal(refused(f), 0);
+        node_close_store(&f->edge);
+        rp_client_free(f->client);
+        f->client = NULL;
+        node_close(&f->edge);
+        node_start(&f->rig, &f->edge, "edge", true);
+    }
 }
 
 static void no_copy_answers_in_time(void **state)
@@ -240,6 +300,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(the_next_node_has_it, setup, teardown),
+        cmocka_unit_test_setup_teardown(the_next_rows_wait_as_well, setup, teardown),
         cmocka_unit_test_setup_teardown(no_copy_answers_in_time, setup, teardown),
         cmocka_unit_test_setup_teardown(one_by_one, setup, teardown),
         cmocka_unit_test_setup_teardown(given_up, setup, teardown),
