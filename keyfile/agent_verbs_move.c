@@ -185,6 +185,20 @@ static int key_import(struct kfa *a, int64_t id, const json_t *request, json_t *
 
 /* ---- key.rewrap ------------------------------------------------------------------------------ */
 
+/* The listed servers that were not removed since (owned): they get it, whoever else is listed. */
+static json_t *present_of(const struct kfa *a, const json_t *servers)
+{
+    json_t *present = json_array();
+    for (size_t i = 0; i < json_array_size(servers); i++) {
+        json_t *name = json_array_get(servers, i);
+        const struct kf_server *server =
+            json_is_string(name) ? kf_trust_server(a->trust, json_string_value(name)) : NULL;
+        if (!server || server->state != KF_REMOVED)
+            json_array_append(present, name);
+    }
+    return present;
+}
+
 /* The same key for the servers that the signed document lists now. */
 static int key_rewrap(struct kfa *a, int64_t id, const json_t *request, json_t *reply,
                       struct cm_err *err)
@@ -200,8 +214,9 @@ static int key_rewrap(struct kfa *a, int64_t id, const json_t *request, json_t *
                      cm_json_str(document, "_id"));
     if (rc == 0)
         rc = kfa_credential_key(a, document, &key, &exportable, err);
+    CM_AUTO_JSON present = present_of(a, cm_json_arr(document, "servers"));
     if (rc == 0)
-        rc = add_recipients(a, cm_json_arr(document, "servers"), job, err);
+        rc = add_recipients(a, present, job, err);
     if (rc == 0)
         rc = kf_bind_credential(&job->binding, cm_json_str(document, "_id") + 11,
                                 cm_json_int(document, "key_generation", 0), err);

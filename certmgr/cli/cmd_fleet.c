@@ -179,9 +179,11 @@ static int cmd_server_remove(struct cli *cli)
     CM_AUTO_JSON reply = NULL;
     int status = cli_api(cli, "DELETE", cm_buf_str(&path), NULL, &reply);
     cm_buf_fini(&path);
-    CM_AUTO_STR done = cm_asprintf("Server %s is removed. Keys it could open: renew those "
-                                   "credentials with new keys.",
-                                   cli->argv[0]);
+    CM_AUTO_STR done =
+        cm_asprintf("Server %s is removed. What it could open gets another key at its "
+                    "next renewal; at once: certmgr renew --new-key ID "
+                    "(certmgr list --view server)",
+                    cli->argv[0]);
     return cli_told(cli, status, reply, done);
 }
 

@@ -166,8 +166,9 @@ static void agent_failed(struct dep_run *run, const struct cm_err *err)
         if (strstr(err->what, "not a recipient"))
             cm_err_hint(&run->err,
                         "The key was sealed for the keys that this server had before it joined "
-                        "again. On the manager: certmgr renew --new-key ID; an imported one: take "
-                        "this server off the credential, then put it back (certmgr change)");
+                        "again. The manager orders the certificate with a new key by itself, or "
+                        "seals an imported key anew; where it is paused or people bring the "
+                        "certificate, give there: certmgr renew --new-key ID");
         failed(run);
         return;
     case DEP_COMMIT:

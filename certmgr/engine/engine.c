@@ -107,6 +107,8 @@ static void on_change(void *arg, const char *id)
         CM_AUTO_JSON row = cs_peek_body(engine->env.store, id);
         if (cm_json_obj(row, "revoke"))
             eng_former_look(engine, cm_json_str_or(row, "credential", ""));
+    } else if (eng_id_name(id, "trust:")) {
+        eng_rejoin_look(engine);
     } else if (at_work(engine) && (name = eng_id_name(id, "request:"))) {
         intake_request(engine, name);
     } else if (at_work(engine) && eng_id_name(id, "receipt:")) {
@@ -135,6 +137,7 @@ struct engine *eng_new(const struct eng_env *env)
         eng_ari_start(engine);
         eng_resume_start(engine);
         eng_activation_start(engine);
+        eng_rejoin_start(engine);
     } else if (!engine->env.manager && !engine->env.held) {
         eng_holder_start(engine);
     }
@@ -163,6 +166,7 @@ void eng_free(struct engine *engine)
     eng_ari_stop(engine);
     eng_resume_stop(engine);
     eng_activation_stop(engine);
+    eng_rejoin_stop(engine);
     eng_acts_stop(engine);
     eng_imports_stop(engine);
     eng_preflights_stop(engine);

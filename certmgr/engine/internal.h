@@ -46,6 +46,7 @@ struct eng_former;
 struct eng_import;
 struct eng_holder;
 struct eng_over;
+struct eng_rejoin;
 struct eng_task;
 struct eng_resume;
 
@@ -119,6 +120,7 @@ struct engine {
     struct eng_import *imports;    /* account_move.c */
     struct eng_resume *resume;     /* account_resume.c; NULL when this server does no work */
     struct eng_holder *holders;    /* holder.c */
+    struct eng_rejoin *rejoin;     /* rejoin.c; NULL when this server does no work */
     struct eng_over *over;         /* over.c; NULL when this server is held */
 };
 
@@ -263,6 +265,12 @@ void intake_request(struct engine *engine, const char *ulid);
 /* Sweeps now and then daily, in slices. */
 void eng_over_start(struct engine *engine);
 void eng_over_stop(struct engine *engine);
+
+/* ---- rejoin.c (manager) ---- */
+void eng_rejoin_start(struct engine *engine);
+void eng_rejoin_stop(struct engine *engine);
+/* The trust root may be another one. */
+void eng_rejoin_look(struct engine *engine);
 
 /* ---- sched.c (manager) ---- */
 void sched_start(struct engine *engine);

@@ -6,6 +6,7 @@
 #include "certmgr/engine/manual.h"
 
 #include "certmgr/engine/job.h"
+#include "certmgr/engine/recipients.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -38,10 +39,18 @@ static void go_on(struct job *job)
         job_choose(job);
 }
 
+/* The server of the list for whose sake the key cannot stay, or NULL. */
+static const struct kf_server *wrong_recipient(const struct job *job, const json_t *holder)
+{
+    return eng_recipient_wrong(job->engine, cm_json_arr(job->credential, "servers"),
+                               cm_json_str(holder, "sealed_key"));
+}
+
 /* An order that the CA has is finished with the key that it has. */
 static bool is_staged(const struct job *job)
 {
-    if (job_has_old_key(job, job->credential) && !is_at_ca(job))
+    if ((job_has_old_key(job, job->credential) || wrong_recipient(job, job->order)) &&
+        !is_at_ca(job))
         return false;
     if (wants_new_key(job) && same(job, "public_key_sha256", "public_key_sha256"))
         return false;
@@ -55,8 +64,9 @@ static bool is_staged(const struct job *job)
 static bool may_keep(const struct job *job)
 {
     const json_t *credential = job->credential;
-    return !job->trial && !wants_new_key(job) && cm_json_str(credential, "csr") &&
-           cm_json_str(credential, "sealed_key") && cm_json_str(credential, "public_key_sha256") &&
+    return !job->trial && !wrong_recipient(job, credential) && !wants_new_key(job) &&
+           cm_json_str(credential, "csr") && cm_json_str(credential, "sealed_key") &&
+           cm_json_str(credential, "public_key_sha256") &&
            strcmp(cm_json_str_or(credential, "key_rollover", "keep"), "keep") == 0;
 }
 
@@ -123,7 +133,8 @@ static void on_created(void *arg, const json_t *reply, const struct cm_err *err)
     }
     int64_t generation = cm_json_int(job->credential, "key_generation", 0) + 1;
     stage(job, reply, generation);
-    size_t servers = json_array_size(cm_json_arr(job->credential, "servers"));
+    CM_AUTO_JSON present = eng_recipients(job->engine, cm_json_arr(job->credential, "servers"));
+    size_t servers = json_array_size(present);
     eng_step(job->engine, job->ulid, CM_LOG_INFO,
              "Key made (%s, generation %" PRId64 "), sealed to %zu server%s",
              cm_json_str_or(job->credential, "key_type", ""), generation, servers,
@@ -143,13 +154,21 @@ void job_key(struct job *job)
         save_staged(job);
         return;
     }
+    const struct kf_server *wrong = wrong_recipient(job, job->credential);
+    if (wrong)
+        eng_step(job->engine, job->ulid, CM_LOG_INFO,
+                 wrong->state == KF_REMOVED
+                     ? "The key is made anew: server %s can open it, and was removed"
+                     : "The key is made anew: server %s cannot open it with the keys it has now",
+                 wrong->name);
     json_t *request = json_object();
     cm_json_set_str(request, "op", "key.create");
     cm_json_set_str(request, "credential", job->ulid);
     cm_json_set_int(request, "generation", cm_json_int(job->credential, "key_generation", 0) + 1);
     json_object_set(request, "key_type", json_object_get(job->credential, "key_type"));
     json_object_set(request, "names", json_object_get(job->credential, "host_names_ascii"));
-    json_object_set(request, "servers", json_object_get(job->credential, "servers"));
+    cm_json_set(request, "servers",
+                eng_recipients(job->engine, cm_json_arr(job->credential, "servers")));
     json_object_set(request, "exportable", json_object_get(job->credential, "exportable"));
     struct kf_agent agent = job->engine->env.agent;
     agent.call(agent.arg, request, on_created, job_call_new(job));

@@ -57,6 +57,10 @@ class Removed(unittest.TestCase):
     def reporters(self, credential):
         return {r["server"] for r in self.alpha.show(credential).get("receipts", [])}
 
+    def deployed(self, credential):
+        return {r["server"]: r.get("fingerprint") for r in
+                self.alpha.view(credential).get("receipts", []) if r["state"] != "failed"}
+
     def refused(self):
         return {row["id"]: row for row in
                 self.alpha.json("replication", "refused")["quarantine"]}
@@ -100,7 +104,7 @@ class Removed(unittest.TestCase):
 
         self.returns_with_its_keys(made, receipt)
         self.alpha.cli("server", "remove", "beta")
-        self.returns_with_new_keys()
+        self.returns_with_new_keys(made)
 
     def token(self):
         return self.alpha.json("server", "add", "beta")["token"]
@@ -130,8 +134,9 @@ class Removed(unittest.TestCase):
                      receipt not in self.refused(), 60, 0.2)
         self.assertEqual(self.beta.replication("POST", "/_bulk_docs", EMPTY), [])
 
-    def returns_with_new_keys(self):
-        """What it reports now counts; a join whose answer was lost is ended by its old token."""
+    def returns_with_new_keys(self, made):
+        """What it reports now counts; a join whose answer was lost is ended by its old token. What
+        it had is ordered anew for the keys that it has now, and nobody needs to ask."""
         before, token = rotation.keys(self.beta), self.token()
         self.beta.stop()
         shutil.rmtree(self.beta.root / "var/lib/certmgr")
@@ -145,6 +150,11 @@ class Removed(unittest.TestCase):
         self.beta.start()
         after = rotation.keys(self.beta)
         self.assertTrue(all(before[k] != after[k] for k in before), (before, after))
+        lab.wait_for("a key that it can open",
+                     lambda: self.alpha.document(f"keyfile:{made}")["key_generation"] == 2, 90, 0.2)
+        fingerprint = self.alpha.document(f"keyfile:{made}")["fingerprint"]
+        lab.wait_for("its deployment", lambda: self.deployed(made) == {"beta": fingerprint,
+                                                                       "gamma": fingerprint}, 90, 0.2)
         again = self.credential("two.removed.example", "beta")
         self.assertEqual(self.reporters(again), {"beta"})
         self.assertNotIn(f"receipt:beta:{again}", self.refused())

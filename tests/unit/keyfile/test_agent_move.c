@@ -281,6 +281,21 @@ static void rewrap_keeps_the_mark(void **state)
     }
 }
 
+/* Who is listed still, but was removed, does not keep the others from it.  The last test: "one" is
+ * gone then. */
+static void rewrap_leaves_out_who_was_removed(void **state)
+{
+    (void)state;
+    CM_AUTO_JSON reply = imported(true);
+    json_decref(call(&f.manager, json_pack("{s:s,s:s}", "op", "trust.remove", "name", "one")));
+    CM_AUTO_JSON left = call(
+        &f.manager, rewrap(credential(reply, "update_servers", json_pack("[s,s]", "one", "two"))));
+    assert_true(can_open(&f.two, cm_json_str(left, "sealed_key")));
+    assert_false(can_open(&f.one, cm_json_str(left, "sealed_key")));
+    refused(&f.manager, rewrap(credential(reply, "update_servers", json_pack("[s]", "one"))),
+            "invalid", "1 to 200");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -289,6 +304,7 @@ int main(void)
         cmocka_unit_test(rewrap_follows_the_signed_list),
         cmocka_unit_test(export_is_for_marked_keys),
         cmocka_unit_test(rewrap_keeps_the_mark),
+        cmocka_unit_test(rewrap_leaves_out_who_was_removed),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
