@@ -15,7 +15,10 @@ struct rotate {
     bool copy;         /* our keys were replaced: this is a copy from before */
     bool ended;        /* the front is about to begin anew */
     char *after;       /* … the document it looked at last */
-    size_t open, left, failed;
+    bool looked;       /* … at all of them */
+    bool worked;       /* … and found something to do */
+    size_t open;       /* answers that it waits for: of the agent, of commits */
+    size_t left, failed;
     uint8_t old_ski[20]; /* KF_SKI_SIZE: of the former seal key */
 };
 

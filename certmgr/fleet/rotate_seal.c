@@ -98,6 +98,7 @@ static void publish(struct rotate *rotate, json_t *take_body, int64_t serial)
 {
     json_object_del(take_body, "signature");
     json_object_del(take_body, "serial");
+    rotate->worked = true;
     rotate->open++;
     cs_publish(rotate->opts.store, take_body, serial, on_published, rotate);
 }
@@ -205,6 +206,7 @@ static void begin_sealing(struct rotate *rotate, const json_t *body, int64_t ser
         cm_free(s);
         return;
     }
+    rotate->worked = true;
     rotate->open++;
     seal_next(s);
 }
@@ -218,6 +220,13 @@ static bool signed_before(const struct rotate *rotate, const json_t *body)
     const json_t *signature = cm_json_obj(body, "signature");
     return strcmp(cm_json_str_or(signature, "by", ""), self->name) == 0 &&
            strcmp(cm_json_str_or(signature, "key", ""), self->sign_id) != 0;
+}
+
+/* What cannot be read may need the former key: it stays. */
+static void unseen(struct rotate *rotate, const struct cm_err *err)
+{
+    rotate->failed++;
+    rotate_error(rotate, err);
 }
 
 static void look_at_tombstone(struct rotate *rotate, const char *id, bool by_manager)
@@ -244,12 +253,17 @@ static void look_at(struct rotate *rotate, const char *id)
 {
     const struct cs_type *type = cs_type_of(id);
     struct cs_doc doc;
+    struct cm_err err = CM_ERR_INIT;
     if (type == NULL || strcmp(id, "trust:root") == 0 || strncmp(id, "rotation:", 9) == 0)
         return;
-    if (cs_peek(rotate->opts.store, id, &doc, NULL) < 0) {
+    int rc = cs_peek(rotate->opts.store, id, &doc, &err);
+    if (rc == CM_ENOENT)
         look_at_tombstone(rotate, id, type->by_manager);
+    else if (rc < 0)
+        unseen(rotate, &err);
+    cm_err_fini(&err);
+    if (rc < 0)
         return;
-    }
     if (signed_before(rotate, doc.body)) {
         rotate->left++;
         if (!type->by_manager)
@@ -266,15 +280,29 @@ static int note_id(void *arg, const struct cs_change *change)
     return 0;
 }
 
+/* What was looked at may lie in the open batch of the store, where a full disk throws it away: it
+ * counts when that is durable. */
+static void on_durable(void *arg, int code, const struct cm_err *err)
+{
+    struct rotate *rotate = arg;
+    (void)err; /* the store tells it */
+    rotate->open--;
+    rotate->failed += code != 0;
+}
+
 /* One slice; false at the end. */
 static bool slice(struct rotate *rotate)
 {
     CM_AUTO_JSON ids = json_array();
+    struct cm_err err = CM_ERR_INIT;
     size_t i;
     json_t *id;
     bool from = rotate->after != NULL;
-    int rc = cs_docs(rotate->opts.store, rotate->after, false, ROTATE_SLICE, note_id, ids, NULL);
+    int rc = cs_docs(rotate->opts.store, rotate->after, false, ROTATE_SLICE, note_id, ids, &err);
     size_t count = json_array_size(ids);
+    if (rc < 0)
+        unseen(rotate, &err);
+    cm_err_fini(&err);
     json_array_foreach(ids, i, id)
     {
         if (!from || i > 0) /* `from` is included */
@@ -284,12 +312,15 @@ static bool slice(struct rotate *rotate)
         cm_free(rotate->after);
         rotate->after = cm_strdup(json_string_value(json_array_get(ids, count - 1)));
     }
+    rotate->open++;
+    cs_after_commit(rotate->opts.store, on_durable, rotate);
     return rc == 0 && count == ROTATE_SLICE;
 }
 
 static void begin(struct rotate *rotate)
 {
     rotate->passing = true;
+    rotate->looked = rotate->worked = false;
     rotate->left = rotate->failed = 0;
     cm_free(rotate->after);
     rotate->after = NULL;
@@ -304,17 +335,15 @@ void rotate_pass(struct rotate *rotate)
 {
     if (!rotate->passing)
         begin(rotate);
-    if (rotate->open >= ROTATE_OPEN) {
+    if (!rotate->looked && rotate->open < ROTATE_OPEN)
+        rotate->looked = !slice(rotate);
+    if (!rotate->looked || rotate->open > 0) {
         cm_timer_start(rotate->timer, SLICE_MS);
         return;
     }
-    bool more = slice(rotate);
-    if (more || rotate->open > 0) {
-        cm_timer_start(rotate->timer, SLICE_MS);
-        if (more)
-            return;
-    }
-    /* What was begun in this pass counts as left: the next one finds it done. */
+    /* What was begun in this pass counts as left: the next one, at once, finds it done. */
     rotate->passing = false;
+    if (rotate->worked)
+        cm_timer_start(rotate->timer, SLICE_MS);
     rotate_passed(rotate, rotate->left + rotate->failed);
 }

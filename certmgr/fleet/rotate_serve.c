@@ -52,9 +52,9 @@ static void note_refused(struct rotate_serve *serve, const struct cm_err *err)
     (void)cs_kv_put(serve->store, TABLE, key, told, NULL);
 }
 
-static void note_done(struct rotate_serve *serve)
+static void note_done(struct rotate_serve *serve, const char *name)
 {
-    CM_AUTO_STR key = cm_asprintf(REFUSED "%s", serve->server);
+    CM_AUTO_STR key = cm_asprintf(REFUSED "%s", name);
     (void)cs_kv_del(serve->store, TABLE, key, NULL);
 }
 
@@ -65,7 +65,7 @@ static void on_stored(void *arg, const struct cm_err *err)
     if (err != NULL)
         note_refused(serve, err);
     else
-        note_done(serve);
+        note_done(serve, serve->server);
     cm_step("serve.stored");
     cm_timer_start(serve->turn, 0);
 }
@@ -79,7 +79,7 @@ static void on_signed(void *arg, const json_t *reply, const struct cm_err *err)
         on_stored(serve, err);
     } else if (fleet_keep_proposal(serve->fleet, serve->what, reply, &open)) {
         serve->changing = false; /* waits for other signers; people see the proposal */
-        note_done(serve);
+        note_done(serve, serve->server);
         cm_log_err(CM_LOG_INFO, "rotate", &open);
     } else {
         fleet_store_trust(serve->fleet, cm_json_obj(reply, "document"), on_stored, serve);
@@ -142,8 +142,10 @@ static bool serve_rotation(struct rotate_serve *serve, const char *id)
     const struct kf_trust *trust = fleet_trust(serve->fleet);
     const struct kf_server *server = kf_trust_server(trust, cm_json_str_or(document, "server", ""));
     const char *state = cm_json_str_or(document, "state", "");
-    if (document == NULL)
+    if (document == NULL) {
         take_back_order(serve, strchr(id, ':') + 1);
+        note_done(serve, strchr(id, ':') + 1); /* the next one is not refused yet */
+    }
     if (server == NULL || server->state != KF_ACTIVE)
         return true;
     bool listed = kf_trust_has_keys(trust, document);

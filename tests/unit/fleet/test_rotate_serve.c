@@ -253,6 +253,30 @@ static void a_removed_server_gets_no_new_keys(void **state)
     assert_false(is_refused());
 }
 
+/* Given up after it was refused: the next rotation does not begin with that reason. */
+static void a_refusal_ends_with_its_rotation(void **state)
+{
+    (void)state;
+    serve();
+    CM_AUTO_JSON word = rotation_word(&beta);
+    CM_AUTO_JSON bad = json_deep_copy(word);
+    json_object_set(bad, "proof_seal", json_object_get(bad, "proof_sign"));
+    CM_AUTO_JSON unproved = rotation_says(&beta, bad, "keys", 2);
+    hears(unproved, "1-00000000000000000000000000000001");
+    SETTLE_UNTIL(&alpha, (serve_some(), is_refused()));
+    json_t *gone =
+        json_pack("{s:s, s:s, s:i}", "_id", "rotation:beta", "type", "rotation", "serial", 3);
+    json_t *request = json_pack("{s:s, s:o, s:b}", "op", "doc.sign", "body", gone, "deleted", 1);
+    json_incref(gone);
+    CM_AUTO_JSON reply = must(agent_now(&beta, request));
+    json_object_set(gone, "signature", cm_json_obj(reply, "signature"));
+    cm_json_set_bool(gone, "_deleted", true);
+    CM_AUTO_JSON owned = gone;
+    hears(owned, "2-00000000000000000000000000000002");
+    SETTLE_UNTIL(&alpha, (serve_some(), !is_refused()));
+    assert_int_equal(rotates, 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -261,6 +285,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(orders_that_make_no_sense, setup, teardown),
         cmocka_unit_test_setup_teardown(former_keys_go_when_all_is_sealed_anew, setup, teardown),
         cmocka_unit_test_setup_teardown(a_removed_server_gets_no_new_keys, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_refusal_ends_with_its_rotation, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
