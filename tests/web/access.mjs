@@ -42,6 +42,11 @@ async function forms(person, language) {
   await page.locator("button.primary[type=submit]").click();
   await page.locator(".summary").waitFor();
   await person.axe(`refused account, ${language}`);
+  await person.open(`/credentials/${person.lab.issued}/end`);
+  await page.locator("#after").selectOption("delete");
+  await page.locator("section[aria-labelledby=revoke-title] button.danger").click();
+  await page.locator(".summary").waitFor();
+  await person.axe(`refused removal, ${language}`);
 }
 
 async function pages(browser, lab, locale, language) {

@@ -1,4 +1,4 @@
-/* Accounts, settings, invitation and removal of a server through their pages. */
+/* Accounts, settings, invitation and removal of a server, removal of a credential through their pages. */
 import assert from "node:assert/strict";
 import { Person, until } from "./browser.mjs";
 
@@ -112,6 +112,25 @@ async function credential(person, other) {
   assert.equal(await other.page.locator("#renew_days").inputValue(), "18", "nor what was typed");
 }
 
+/* Nothing is removed by one click, not even behind a revocation; what was chosen stays. */
+async function removal(person) {
+  const { page, lab } = person;
+  await person.open(`/credentials/${lab.issued}/end`);
+  await page.locator("#reason").selectOption("4");
+  await page.locator("#after").selectOption("delete");
+  await page.locator("section[aria-labelledby=revoke-title] button.danger").click();
+  await person.shows(/Confirm that this credential is to be removed/, "#revoke_sure-error");
+  assert.equal(await page.locator("#reason").inputValue(), "4");
+  assert.equal(await page.locator("#after").inputValue(), "delete");
+  await page.locator(".summary a[href='#revoke_sure']").click(); // leads to the box
+  assert.equal(await page.locator("#revoke_sure").isChecked(), false);
+  await person.shot("credential-remove-refused");
+  await page.locator("section[aria-labelledby=away-title] button.danger").click();
+  await person.shows(/Confirm that this credential is to be removed/, "#sure-error");
+  await person.open(`/credentials/${lab.issued}`);
+  assert.doesNotMatch(await person.text(), /revoked|asked to revoke/i, "one click revokes nothing");
+}
+
 export async function run(browser, lab) {
   const person = await Person.come(browser, lab);
   const other = await Person.come(browser, lab);
@@ -122,6 +141,7 @@ export async function run(browser, lab) {
   await settings(person);
   await servers(person);
   await credential(person, other);
+  await removal(person);
   await other.leave();
   await person.leave();
 }

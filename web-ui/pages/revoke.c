@@ -15,7 +15,17 @@
 
 #define REASON_LAST 10
 
+#define SURE "revoke_sure" /* of the removal afterwards; "sure" is that of the card below */
+
 /* ---- parts ---- */
+
+/* What was chosen before the page came back with a question. */
+static const char *chosen(const struct web_ctx *ctx, const char *name, const char *otherwise)
+{
+    const char *value = web_form_get(&ctx->form, name);
+
+    return value ? value : otherwise;
+}
 
 static void reason_field(struct web_ctx *ctx, struct cm_buf *page, const json_t *credential)
 {
@@ -24,10 +34,10 @@ static void reason_field(struct web_ctx *ctx, struct cm_buf *page, const json_t 
     unsigned accepted = acme_reasons(cm_json_str(account, "directory"));
     struct web_option options[REASON_LAST + 1];
     char *label[REASON_LAST + 1], value[REASON_LAST + 1][4];
-    struct web_field field = {
-        .name = "reason", .label = MSG_RV_REASON, .hint = MSG_RV_REASON_HINT, .value = "0"};
+    struct web_field field = {.name = "reason", .label = MSG_RV_REASON, .hint = MSG_RV_REASON_HINT};
     size_t count = 0;
 
+    field.value = chosen(ctx, "reason", "0");
     for (int reason = 0; reason <= REASON_LAST; reason++) {
         if (!(accepted & 1u << reason) || !acme_reason_name(reason))
             continue;
@@ -46,9 +56,9 @@ static void after_field(struct web_ctx *ctx, struct cm_buf *page)
     const struct web_option options[] = {{"keep", web_msg(ctx, MSG_RV_KEEP)},
                                          {"archive", web_msg(ctx, MSG_RV_ARCHIVE)},
                                          {"delete", web_msg(ctx, MSG_RV_DELETE)}};
-    struct web_field field = {
-        .name = "after", .label = MSG_RV_AFTER, .hint = MSG_RV_AFTER_HINT, .value = "keep"};
+    struct web_field field = {.name = "after", .label = MSG_RV_AFTER, .hint = MSG_RV_AFTER_HINT};
 
+    field.value = chosen(ctx, "after", "keep");
     web_field_select(ctx, page, &field, options, 3);
 }
 
@@ -60,7 +70,8 @@ static void form_begin(struct web_ctx *ctx, struct cm_buf *page, const char *wha
     web_page_token(ctx, page);
 }
 
-static void revoke_card(struct web_ctx *ctx, struct cm_buf *page, const json_t *credential)
+static void revoke_card(struct web_ctx *ctx, struct cm_buf *page, const json_t *credential,
+                        const json_t *errors)
 {
     html_raw(page, "<section class=\"card\" aria-labelledby=\"revoke-title\">");
     html_leaf(page, "h2", web_msg(ctx, MSG_RV_REVOKE), "id", "revoke-title", NULL);
@@ -68,7 +79,9 @@ static void revoke_card(struct web_ctx *ctx, struct cm_buf *page, const json_t *
     form_begin(ctx, page, "revoke");
     reason_field(ctx, page, credential);
     after_field(ctx, page);
-    web_field_check(ctx, page, "key", "1", MSG_RV_KEY, false);
+    web_field_errors(ctx, page, SURE, errors);
+    web_field_check(ctx, page, SURE, "1", MSG_RV_AFTER_SURE, false);
+    web_field_check(ctx, page, "key", "1", MSG_RV_KEY, web_form_get(&ctx->form, "key") != NULL);
     html_raw(page, "<div class=\"actions\">");
     html_leaf(page, "button", web_msg(ctx, MSG_RV_REVOKE), "class", "danger", "type", "submit",
               NULL);
@@ -172,7 +185,7 @@ static void render(struct web_ctx *ctx, int status, const json_t *errors, const 
     if (may_roll_over(credential))
         rollover_card(ctx, &page);
     if (may_revoke(credential))
-        revoke_card(ctx, &page, credential);
+        revoke_card(ctx, &page, credential, errors);
     away_card(ctx, &page, credential, errors);
     html_raw(&page, "<p>");
     html_leaf(&page, "a", web_msg(ctx, MSG_CANCEL), "class", "button", "href", href, NULL);
@@ -201,6 +214,15 @@ static void ended(void *arg, const struct cm_err *err)
         web_reply_redirect(ctx, gone ? "/credentials" : href);
 }
 
+/* Removing cannot be taken back: a word more than a click. */
+static void ask_to_be_sure(struct web_ctx *ctx, const char *field)
+{
+    CM_AUTO_JSON errors = json_array();
+
+    web_field_fail(errors, field, web_msg(ctx, MSG_RV_DELETE_NEEDED));
+    render(ctx, 422, errors, NULL);
+}
+
 void page_credential_revoke_post(struct web_ctx *ctx)
 {
     struct eng_actor actor = web_actor(ctx);
@@ -211,7 +233,9 @@ void page_credential_revoke_post(struct web_ctx *ctx)
                                            : strcmp(after, "delete") == 0 ? "delete"
                                                                           : "keep"};
 
-    if (cm_ulid_ok(ctx->param))
+    if (strcmp(wish.after, "delete") == 0 && !web_form_get(&ctx->form, SURE))
+        ask_to_be_sure(ctx, SURE);
+    else if (cm_ulid_ok(ctx->param))
         eng_revoke(ctx->web->env.engine, ctx->param, &wish, &actor, ended, ctx);
     else
         web_reply_status(ctx, 404);
@@ -222,13 +246,9 @@ void page_credential_remove_post(struct web_ctx *ctx)
     struct eng_actor actor = web_actor(ctx);
     bool remove = strcmp(web_form_text(&ctx->form, "how"), "delete") == 0;
 
-    if (remove && !web_form_get(&ctx->form, "sure")) {
-        CM_AUTO_JSON errors = json_array();
-        web_field_fail(errors, "sure", web_msg(ctx, MSG_RV_DELETE_NEEDED));
-        render(ctx, 422, errors, NULL);
-        return;
-    }
-    if (cm_ulid_ok(ctx->param))
+    if (remove && !web_form_get(&ctx->form, "sure"))
+        ask_to_be_sure(ctx, "sure");
+    else if (cm_ulid_ok(ctx->param))
         eng_put_away(ctx->web->env.engine, ctx->param, remove, &actor, ended, ctx);
     else
         web_reply_status(ctx, 404);

@@ -140,6 +140,54 @@ static void removing_wants_a_word(void **state)
     rig_stop(&rig);
 }
 
+/* The same word where a revocation removes the credential afterwards; nothing that was chosen is
+ * lost by the question. */
+static void removing_after_the_revocation_wants_a_word(void **state)
+{
+    static const char *const others[] = {"keep", "archive"};
+    struct rig rig;
+    struct reply reply;
+    (void)state;
+    rig_start(&rig);
+    rig_sign_in(&rig);
+    rig_put(&rig, json_pack("{s:s,s:s,s:s,s:s,s:s,s:s}", "_id", "credential:" ULID, "type",
+                            "credential", "status", "issued", "provider", "acme", "account", "le",
+                            "chain", "-----BEGIN CERTIFICATE-----\n"));
+    rig_get(&rig, "/credentials/" ULID "/end", &reply);
+    assert_has(&reply, "name=\"revoke_sure\"");
+    assert_has(&reply, "If it is to be removed afterwards");
+    assert_has(&reply, "<option value=\"keep\" selected");
+    assert_has_not(&reply, "revoke_sure-error");
+    reply_fini(&reply);
+    rig_post(&rig, "/credentials/" ULID "/revoke", "reason=4&after=delete&key=1", &reply);
+    assert_status(&reply, 422);
+    assert_has(&reply, "id=\"revoke_sure-error\"");
+    assert_has_not(&reply, "id=\"sure-error\"");
+    assert_has(&reply, "Confirm that this credential is to be removed.");
+    assert_has(&reply, "<option value=\"4\" selected");
+    assert_has(&reply, "<option value=\"delete\" selected");
+    assert_has(&reply, "name=\"key\" value=\"1\" checked");
+    assert_has_not(&reply, "name=\"revoke_sure\" value=\"1\" checked");
+    assert_int_equal(doubles.calls, 0);
+    reply_fini(&reply);
+    /* The word of the other card is not this one's. */
+    rig_post(&rig, "/credentials/" ULID "/revoke", "reason=4&after=delete&sure=1", &reply);
+    assert_status(&reply, 422);
+    reply_fini(&reply);
+    rig_post(&rig, "/credentials/" ULID "/revoke", "reason=4&after=delete&revoke_sure=1", &reply);
+    assert_status(&reply, 303);
+    assert_int_equal(doubles.calls, 1);
+    reply_fini(&reply);
+    for (size_t i = 0; i < 2; i++) {
+        CM_AUTO_STR form = cm_asprintf("reason=4&after=%s", others[i]);
+        rig_post(&rig, "/credentials/" ULID "/revoke", form, &reply);
+        assert_status(&reply, 303);
+        assert_int_equal(doubles.calls, 2 + (int)i);
+        reply_fini(&reply);
+    }
+    rig_stop(&rig);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -147,6 +195,7 @@ int main(void)
         cmocka_unit_test(a_refusal_leaves_what_was_asked_for),
         cmocka_unit_test(a_new_key_and_then_the_revocation),
         cmocka_unit_test(removing_wants_a_word),
+        cmocka_unit_test(removing_after_the_revocation_wants_a_word),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
