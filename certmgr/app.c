@@ -187,6 +187,12 @@ static void port_gave_back(void *arg, const char *peer)
     app_care_gave_back(app->care, peer);
 }
 
+static void port_take_back(void *arg, const char *peer)
+{
+    struct app *app = arg;
+    app_care_take_back(app->care, peer);
+}
+
 /* ---- care ---- */
 
 static bool port_caught_up(void *arg)
@@ -395,6 +401,7 @@ static void make_servers(struct app *app)
                                 .arg = app,
                                 .wants_back = port_wants_back,
                                 .gave_back = port_gave_back,
+                                .take_back = port_take_back,
                                 .prove = fleet_prove,
                                 .prove_arg = app->fleet};
     struct web_env web = {.loop = app->loop,

@@ -209,6 +209,12 @@ void app_care_gave_back(void *arg, const char *peer)
     hold_answered(care->hold, peer);
 }
 
+void app_care_take_back(void *arg, const char *peer)
+{
+    struct app_care *care = arg;
+    hold_take_back(care->hold, peer);
+}
+
 /* ---- life --------------------------------------------------------------------------------------
  */
 

@@ -33,3 +33,4 @@ struct web_care app_care_port(struct app_care *care);
 /* For the replication server (arg = care). */
 bool app_care_wants_back(void *care, const char *peer);
 void app_care_gave_back(void *care, const char *peer);
+void app_care_take_back(void *care, const char *peer);

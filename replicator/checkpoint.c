@@ -35,6 +35,20 @@ static bool has_session(const json_t *history, size_t from, const char *id)
     return false;
 }
 
+const json_t *rp_checkpoint_seq_of(const json_t *doc, const char *session_id)
+{
+    const json_t *history = cm_json_arr(doc, "history");
+    const char *id = cm_json_str(doc, "session_id");
+    if (id && strcmp(id, session_id) == 0)
+        return json_object_get(doc, "source_last_seq");
+    for (size_t i = 0; i < json_array_size(history) && i < RP_HISTORY_MAX; i++) {
+        id = session_at(history, i);
+        if (id && strcmp(id, session_id) == 0)
+            return json_object_get(json_array_get(history, i), "recorded_seq");
+    }
+    return NULL;
+}
+
 const json_t *rp_checkpoint_compare(const json_t *source, const json_t *target,
                                     const json_t **ret_history, size_t *ret_from)
 {

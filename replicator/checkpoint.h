@@ -30,6 +30,9 @@ struct rp_session {
 const json_t *rp_checkpoint_compare(const json_t *source, const json_t *target,
                                     const json_t **ret_history, size_t *ret_from);
 
+/* The sequence at which a document (NULL = none) remembers that session (borrowed), or NULL. */
+const json_t *rp_checkpoint_seq_of(const json_t *doc, const char *session_id);
+
 /* The document to store: this session at seq in front of history[from…] (owned). */
 json_t *rp_checkpoint_make(const struct rp_session *session, const json_t *seq,
                            const json_t *history, size_t from);

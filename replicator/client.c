@@ -321,6 +321,12 @@ static void job_open(struct rp_job *job)
     rp_job_call(job, &(struct rp_call_spec){.method = "GET"}, on_root);
 }
 
+void rp_push_anew(struct rp_client *client)
+{
+    if (client->job[1])
+        job_open(client->job[1]);
+}
+
 /* ---- life --------------------------------------------------------------------------------- */
 
 /* Splits and keeps the URL of the database; NULL or "" = no upstream. */

@@ -50,6 +50,7 @@ struct rp_save {
     char remote_rev[64];
     struct rp_session session;
     json_t *seq;      /* newest to record */
+    json_t *acked;    /* pull: {session_id, seq} that the peer has confirmed to remember */
     int conflicts;    /* with the peer's copy, in a row */
     bool dirty, off;  /* seq is not saved yet; the peer takes no checkpoints */
     int64_t saved_at; /* monotonic ms */
@@ -149,6 +150,9 @@ json_t *rp_reply_json(const struct http_result *res);
 /* Does a 404 say that the database itself is not there (or none of its copies just now)? */
 bool rp_reply_no_database(const struct http_result *res);
 
+/* Begins the push anew: everything is given back when the peer asks for it. */
+void rp_push_anew(struct rp_client *client);
+
 /* ---- status.c ---- */
 void rp_job_state(struct rp_job *job, enum rp_state state);
 void rp_job_count(struct rp_job *job, size_t documents);
@@ -177,6 +181,11 @@ void rp_push_free(struct rp_job *job);
 /* Notes the incarnation of an upstream (database information `db`).  A new one is followed (1); one
  * that was followed by another is a copy of the past: CM_ECONFLICT, nothing is taken from it. */
 int rp_upstream_check(struct rp_job *job, const json_t *db, struct cm_err *err);
+
+/* Has this upstream of ours forgotten what it had confirmed (job->save.acked)?  Then it runs from
+ * an older copy, and err (if not NULL) says so.  remote: the checkpoint that it shows, NULL = none.
+ */
+bool rp_upstream_forgot(const struct rp_job *job, const json_t *remote, struct cm_err *err);
 
 /* Is this sequence of another incarnation than the one that was opened?  Then it is opened anew. */
 bool rp_upstream_moved(const struct rp_job *job, const json_t *seq);

@@ -295,7 +295,7 @@ static void on_gave_back(struct rp_job *job, const struct http_result *res)
         return;
     }
     cm_log(CM_LOG_INFO, "replicator", job->client->url,
-           "the upstream was restored; it has everything back that is held here");
+           "the upstream has everything back that is held here");
     job->give_back = false;
     rest(job);
 }

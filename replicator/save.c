@@ -4,6 +4,9 @@
  * Target first: a source that is ahead of the target would skip documents after a crash.  Pulling,
  * the target is our own table "local"; pushing, it is the peer.  Writing runs beside the job's
  * loop and never holds it up; a lost checkpoint costs a repeated comparison, never a document.
+ *
+ * Pulling, our side keeps in `acked` what the peer has confirmed: an upstream that does not know it
+ * any more runs from an older copy, and is given back what it lacks (upstream.c).
  */
 #include <string.h>
 
@@ -28,11 +31,20 @@ static void forget(struct rp_save *save)
     json_decref(save->remote);
     json_decref(save->history);
     json_decref(save->seq);
+    json_decref(save->acked);
     json_decref(save->doc);
-    save->local = save->remote = save->history = save->seq = save->doc = NULL;
+    save->local = save->remote = save->history = save->seq = save->acked = save->doc = NULL;
 }
 
 /* ---- opening ------------------------------------------------------------------------------ */
+
+static void new_session(struct rp_save *save)
+{
+    uint8_t random[(RP_JOB_ID - 1) / 2];
+    cm_random(random, sizeof(random));
+    cm_hex(random, sizeof(random), save->session.id);
+    save->session.started_ms = cm_now_ms();
+}
 
 static void start(struct rp_job *job)
 {
@@ -50,6 +62,34 @@ static void start(struct rp_job *job)
         rp_pull_start(job, job->again ? NULL : seq);
 }
 
+/* The upstream knows now that it runs from an older copy, and wants back what it lacks.  From here
+ * on the two copies are told apart by the session. */
+static void on_take_back(struct rp_job *job, const struct http_result *res)
+{
+    struct rp_save *save = &job->save;
+    if (res->status != 200 && res->status != 201) {
+        rp_job_fail_status(job, res, "telling what it has forgotten to");
+        return;
+    }
+    json_decref(save->acked);
+    save->acked = NULL;
+    json_object_del(save->local, "acked");
+    if (save->local)
+        (void)cs_kv_put(job->client->store, TABLE, job->id, save->local, NULL); /* or told again */
+    new_session(save);
+    rp_push_anew(job->client);
+    start(job);
+}
+
+static void tell_forgotten(struct rp_job *job, struct cm_err *err)
+{
+    cm_log_err(CM_LOG_ERROR, "replicator", err);
+    cm_err_fini(&job->last_err);
+    cm_err_copy(&job->last_err, err);
+    job->last_err_ms = cm_now_ms();
+    rp_job_call(job, &(struct rp_call_spec){.method = "POST", .path = "/_take_back"}, on_take_back);
+}
+
 static void on_remote(struct rp_job *job, const struct http_result *res)
 {
     struct rp_save *save = &job->save;
@@ -60,7 +100,12 @@ static void on_remote(struct rp_job *job, const struct http_result *res)
     if (res->status == 200)
         save->remote = rp_reply_json(res);
     cm_strcpy(save->remote_rev, sizeof(save->remote_rev), cm_json_str_or(save->remote, "_rev", ""));
-    start(job);
+    struct cm_err err = CM_ERR_INIT;
+    if (rp_upstream_forgot(job, save->remote, &err))
+        tell_forgotten(job, &err);
+    else
+        start(job);
+    cm_err_fini(&err);
 }
 
 void rp_save_open(struct rp_job *job)
@@ -69,15 +114,12 @@ void rp_save_open(struct rp_job *job)
     char path[64];
     rp_save_stop(job);
     forget(save);
-    if (save->session.id[0] == '\0') {
-        uint8_t random[(RP_JOB_ID - 1) / 2];
-        cm_random(random, sizeof(random));
-        cm_hex(random, sizeof(random), save->session.id);
-        save->session.started_ms = cm_now_ms();
-    }
+    if (save->session.id[0] == '\0')
+        new_session(save);
     save->dirty = save->off = false;
     save->conflicts = 0;
     save->local = cs_kv_get(job->client->store, TABLE, job->id);
+    save->acked = json_incref(cm_json_obj(save->local, "acked"));
     path_of(job, path);
     rp_job_call(job, &(struct rp_call_spec){.method = "GET", .path = path}, on_remote);
 }
@@ -112,6 +154,31 @@ static int write_local(struct rp_job *job)
         cm_log_err(CM_LOG_WARN, "replicator", &err);
     cm_err_fini(&err);
     return rc;
+}
+
+/* Pulling from one of ours: what our side is to remember of the peer's.  Where the pull went back
+ * to the beginning, both sides do. */
+static void add_acked(struct rp_job *job)
+{
+    struct rp_save *save = &job->save;
+    if (save->acked &&
+        rp_seq_number(save->seq) < rp_seq_number(json_object_get(save->acked, "seq")))
+        json_object_set(save->acked, "seq", save->seq);
+    if (save->acked)
+        json_object_set(save->doc, "acked", save->acked);
+}
+
+static void note_acked(struct rp_job *job)
+{
+    struct rp_save *save = &job->save;
+    if (job->epoch[0] == '\0')
+        return;
+    json_decref(save->acked);
+    save->acked = json_object();
+    cm_json_set_str(save->acked, "session_id", save->session.id);
+    json_object_set(save->acked, "seq", json_object_get(save->doc, "source_last_seq"));
+    add_acked(job);
+    (void)write_local(job);
 }
 
 static void on_local_durable(struct rp_job *job)
@@ -160,6 +227,8 @@ static void on_written(void *arg, const struct http_result *res)
         cm_strcpy(save->remote_rev, sizeof(save->remote_rev), cm_json_str_or(reply, "rev", ""));
         if (job->push)
             write_local(job);
+        else
+            note_acked(job);
         save->conflicts = 0;
     } else if (res->status == 409) {
         if (read_again(job))
@@ -184,6 +253,7 @@ static void put_checkpoint(struct rp_job *job)
     struct cm_err err = CM_ERR_INIT;
     char path[64];
     CM_AUTO_JSON doc = json_copy(save->doc);
+    json_object_del(doc, "acked");
     path_of(job, path);
     if (save->remote_rev[0])
         cm_json_set_str(doc, "_rev", save->remote_rev);
@@ -245,7 +315,10 @@ static void on_timer(void *arg)
     save->doc = rp_checkpoint_make(&save->session, save->seq, save->history, save->history_from);
     if (job->push) {
         write_remote(job);
-    } else if (write_local(job) == 0) {
+        return;
+    }
+    add_acked(job);
+    if (write_local(job) == 0) {
         save->ticket = rp_ticket_new(job, on_local_durable);
         cs_after_commit(job->client->store, on_ticket, save->ticket);
     } else {

@@ -34,6 +34,7 @@ struct rp_server *rp_server_new(const struct rp_server_opts *opts)
     server->prove_arg = opts->prove_arg;
     server->wants_back = opts->wants_back;
     server->gave_back = opts->gave_back;
+    server->take_back = opts->take_back;
     server->seen = json_object();
     server->kick = cm_timer_new(opts->loop, rp_stream_on_kick, server);
     server->beat = cm_timer_new(opts->loop, rp_stream_on_beat, server);
@@ -173,6 +174,7 @@ static const struct verb verbs[] = {
     {"_bulk_docs", POST, "POST", rp_serve_bulk_docs},
     {"_ensure_full_commit", POST, "POST", rp_serve_full_commit},
     {"_gave_back", POST, "POST", rp_serve_gave_back},
+    {"_take_back", POST, "POST", rp_serve_take_back},
     {"_all_docs", GET | POST, "GET,HEAD,POST", rp_serve_all_docs},
     {"_revs_limit", GET | PUT, "GET,HEAD,PUT", rp_serve_revs_limit},
     {"_security", GET | PUT, "GET,HEAD,PUT", rp_serve_security},

@@ -28,6 +28,7 @@ struct rp_server {
     void *arg;
     bool (*wants_back)(void *arg, const char *peer);
     void (*gave_back)(void *arg, const char *peer);
+    void (*take_back)(void *arg, const char *peer);
     cs_prove_fn prove;
     void *prove_arg;
     json_t *seen;              /* peer name -> {since, at: ms since the boot: clocks are set} */
@@ -83,6 +84,7 @@ void rp_serve_all_dbs(struct rp_req *req);
 void rp_serve_uuids(struct rp_req *req);
 void rp_serve_full_commit(struct rp_req *req);
 void rp_serve_gave_back(struct rp_req *req);
+void rp_serve_take_back(struct rp_req *req);
 void rp_serve_local(struct rp_req *req);
 void rp_serve_doc(struct rp_req *req);
 void rp_serve_edit(struct rp_req *req);    /* PUT, DELETE /db/ID (lab) */

@@ -118,3 +118,13 @@ void rp_serve_gave_back(struct rp_req *req)
         req->server->gave_back(req->server->arg, req->peer);
     rp_reply_durable(req, 201, body);
 }
+
+void rp_serve_take_back(struct rp_req *req)
+{
+    const struct rp_server *server = req->server;
+    json_t *body = json_object();
+    cm_json_set_bool(body, "ok", true);
+    if (!server->lab && server->take_back)
+        server->take_back(server->arg, req->peer);
+    rp_reply_durable(req, 201, body);
+}

@@ -4,6 +4,11 @@
  * A restored manager begins a new one, and everything is compared with it from the start.  When an
  * incarnation comes back that was followed by another already, two managers are alive: the old one
  * (a clone, or a machine that was switched on again) is not believed.
+ *
+ * An older copy without a restore (a snapshot of a virtual machine, its image started twice) has
+ * the same incarnation.  What gives it away: it does not know a checkpoint any more that it had
+ * confirmed, which is durable before it is answered.  It is believed (what it has is signed), and
+ * gets back what it lacks.
  */
 #include <string.h>
 
@@ -82,6 +87,32 @@ int rp_upstream_check(struct rp_job *job, const json_t *db, struct cm_err *err)
     follow(known, before, epoch);
     int rc = cs_kv_put(client->store, TABLE, KEY, all, err);
     return rc < 0 ? rc : before != NULL;
+}
+
+bool rp_upstream_forgot(const struct rp_job *job, const json_t *remote, struct cm_err *err)
+{
+    char epoch[EPOCH_LEN + 1];
+    const json_t *acked = job->save.acked;
+    const char *token = cm_json_str(acked, "seq");
+    if (job->push || job->client->hub || !job->epoch[0] || !token || !epoch_of(token, epoch) ||
+        strcmp(epoch, job->epoch) != 0)
+        return false;
+    /* Ours is written first: a session that both know is not older than the one confirmed. */
+    const char *confirmed = cm_json_str_or(acked, "session_id", "");
+    const char *newest = cm_json_str_or(job->save.local, "session_id", confirmed);
+    int64_t had = rp_seq_number(json_object_get(acked, "seq"));
+    if (rp_seq_number(rp_checkpoint_seq_of(remote, confirmed)) >= had ||
+        (strcmp(newest, confirmed) != 0 && rp_checkpoint_seq_of(remote, newest) != NULL))
+        return false;
+    cm_fail(err, CM_ECONFLICT,
+            "the upstream runs from an older copy of its store: it has forgotten what it had "
+            "confirmed (change %lld)",
+            (long long)had);
+    cm_err_object(err, "peer %s", job->client->url);
+    cm_err_hint(err,
+                "What it lacks is given back to it. Was a snapshot of the machine put back, or "
+                "does it run twice? Of two, stop one.");
+    return true;
 }
 
 bool rp_upstream_moved(const struct rp_job *job, const json_t *seq)

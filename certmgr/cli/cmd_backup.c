@@ -170,8 +170,14 @@ static int cmd_hold(struct cli *cli)
                        ? "On hold since a restore: no orders, no deployment, no changes."
                        : "Nothing is on hold.");
     bool active = cm_json_bool(hold, "active", false);
+    bool copy = cm_json_bool(hold, "older_copy", false);
+    if (copy && !active)
+        printf(
+            "This manager runs from an older copy of its store: a snapshot that was put back, "
+            "or a\nmachine that runs twice. Servers give back what it lacks; of two, stop one.\n");
     for (size_t i = 0; i < json_array_size(waiting); i++)
         printf(active ? "  has not answered: %s\n"
+               : copy ? "  still gives back: %s\n"
                       : "  released before %s answered; it still gives back when it comes\n",
                json_string_value(json_array_get(waiting, i)));
     if (active)

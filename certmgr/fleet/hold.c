@@ -8,14 +8,17 @@
 #include "base/core/log.h"
 #include "base/core/mem.h"
 #include "base/core/step.h"
+#include "certmgr/fleet/alarm.h"
 
 #define TABLE "state"
 #define KEY   "hold"
 
+#define COPY_LEVEL 3 /* of its alarm: critical */
+
 struct hold {
     struct hold_opts opts;
-    json_t
-        *doc; /* {since, backup_at, answered: {name: true}, released_at?, released_by?} or NULL */
+    json_t *doc; /* {since, backup_at | older_copy, answered: {name: true}, released_at?,
+                    released_by?} or NULL */
 };
 
 static bool counts(const struct kf_server *server, const char *self)
@@ -156,6 +159,54 @@ void hold_answered(struct hold *hold, const char *server)
     cm_err_fini(&err);
 }
 
+/* What the others hold, they gave already: only who remembers more is waited for. */
+static json_t *copy_doc(const struct hold *hold)
+{
+    json_t *doc = json_object(), *answered = json_object();
+    for (size_t i = 0; i < kf_trust_count(trust_of(hold)); i++)
+        cm_json_set_bool(answered, kf_trust_at(trust_of(hold), i)->name, true);
+    cm_json_set_time(doc, "since", cm_now_ms());
+    cm_json_set_bool(doc, "older_copy", true);
+    cm_json_set(doc, "answered", answered);
+    cm_json_set_time(doc, "released_at", cm_now_ms()); /* nothing is stopped */
+    return doc;
+}
+
+static void tell_copy(const struct hold *hold, const char *server)
+{
+    CM_AUTO_STR key = cm_asprintf(FLEET_ALARMS "copy/%s", hold->opts.self);
+    CM_AUTO_STR where = cm_asprintf("server %s", hold->opts.self);
+    CM_AUTO_STR what = cm_asprintf("Server %s remembers changes of this manager that its store "
+                                   "has forgotten",
+                                   server);
+    fleet_alarm_raise(hold->opts.store,
+                      &(struct fleet_alarm){
+                          .key = key,
+                          .kind = "old_copy",
+                          .level = COPY_LEVEL,
+                          .title = "The manager runs from an older copy of its store",
+                          .where = where,
+                          .what = what,
+                          .hint = "Was a snapshot of the machine put back, or does it run twice? "
+                                  "Of two, stop one. The servers give back what they hold; what "
+                                  "no server had is lost"});
+}
+
+void hold_take_back(struct hold *hold, const char *server)
+{
+    struct cm_err err = CM_ERR_INIT;
+    const struct kf_server *peer = kf_trust_server(trust_of(hold), server);
+    if (peer == NULL || !counts(peer, hold->opts.self) || !is_manager(hold))
+        return;
+    tell_copy(hold, server);
+    if (hold->doc == NULL)
+        hold->doc = copy_doc(hold);
+    json_object_del(cm_json_obj(hold->doc, "answered"), server);
+    if (save(hold, false, &err) < 0)
+        cm_log_err(CM_LOG_ERROR, "hold", &err);
+    cm_err_fini(&err);
+}
+
 void hold_caught_up(struct hold *hold)
 {
     struct cm_err err = CM_ERR_INIT;
@@ -183,6 +234,8 @@ json_t *hold_status(const struct hold *hold)
     cm_json_set_bool(view, "active", hold_active(hold));
     cm_json_set_str(view, "since", cm_json_str(hold->doc, "since"));
     cm_json_set_str(view, "backup_at", cm_json_str(hold->doc, "backup_at"));
+    if (json_object_get(hold->doc, "older_copy"))
+        cm_json_set_bool(view, "older_copy", true);
     if (is_manager(hold))
         cm_json_set(view, "waiting", waiting(hold->doc, trust_of(hold), hold->opts.self));
     json_object_foreach(cm_json_obj(hold->doc, "answered"), name, unused)

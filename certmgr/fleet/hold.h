@@ -36,10 +36,14 @@ bool hold_active(const struct hold *hold);
 bool hold_wants(const struct hold *hold, const char *server);
 /* It has given back everything (durable with the open batch). */
 void hold_answered(struct hold *hold, const char *server);
+/* A server remembers what this store, the manager's, has forgotten: it was not restored, but is an
+ * older copy all the same (the snapshot of a machine).  Raises the alarm and wants back what that
+ * server holds, while everything goes on (durable with the open batch). */
+void hold_take_back(struct hold *hold, const char *server);
 /* This server, which is not the manager, has caught up with its upstream. */
 void hold_caught_up(struct hold *hold);
 /* An administrator takes the responsibility.  CM_ENOENT when nothing is held. */
 int hold_release(struct hold *hold, const char *who, struct cm_err *err);
-/* {active, since, backup_at, waiting: [name…], answered: [name…], released_by?} (owned), or NULL.
- */
+/* {active, since, backup_at | older_copy, waiting: [name…], answered: [name…], released_by?}
+ * (owned), or NULL. */
 json_t *hold_status(const struct hold *hold);

@@ -104,6 +104,29 @@ class Backup(unittest.TestCase):
                      lambda: self.manager.cli("settings", "--renew-days", "44",
                                               check=False).returncode == 0)
         self.wait_days(self.edge, 44)
+        self.snapshot_put_back()
+
+    def snapshot_put_back(self):
+        """The manager's machine is set back, nobody restores: the server gives back, all tell."""
+        self.manager.stop()
+        shutil.copytree(self.state, self.dir / "snapshot")
+        self.manager.start()
+        self.assertNotIn("older copy", self.manager.tail(1000) + self.edge.tail(1000))
+        self.set_days(55)
+        self.wait_days(self.edge, 55)
+        lab.wait_for("the checkpoint", lambda: next(
+            row for row in self.edge.json("replication", "status")["directions"]
+            if row["direction"] == "pull")["saved"])
+        self.move_away()
+        (self.dir / "snapshot").rename(self.state)
+        self.manager.start()
+        self.wait_days(self.manager, 55)
+        self.assertIn("The manager runs from an older copy of its store: Server beta remembers",
+                      self.manager.tail(1000))
+        self.assertIn("it has forgotten what it had confirmed",
+                      self.edge.cli("replication", "status").stdout)
+        self.set_days(66)
+        self.wait_days(self.edge, 66)
 
     def refusals(self, backup):
         """A place in use, a key that others can read, a damaged file: each is told."""

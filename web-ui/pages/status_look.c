@@ -187,7 +187,11 @@ void part_hold(struct web_ctx *ctx, struct cm_buf *page, const json_t *hold)
 
     html_raw(page, active ? "<section class=\"card tone-warn\">" : "<section class=\"card\">");
     html_leaf(page, "h2", web_msg(ctx, MSG_STATUS_HOLD), NULL);
-    html_leaf(page, "p", web_msg(ctx, active ? MSG_HOLD_ACTIVE : MSG_HOLD_OVER), NULL);
+    html_leaf(page, "p",
+              web_msg(ctx, active                                    ? MSG_HOLD_ACTIVE
+                           : cm_json_bool(hold, "older_copy", false) ? MSG_HOLD_COPY
+                                                                     : MSG_HOLD_OVER),
+              NULL);
     html_raw(page, "<dl class=\"facts\">");
     fact(ctx, page, MSG_HOLD_WAITING, waiting, false);
     fact(ctx, page, MSG_HOLD_ANSWERED, answered, false);

@@ -148,6 +148,41 @@ static void a_person_releases_it(void **state)
     assert_int_equal(released, 1); /* the process works already */
 }
 
+/* Nobody restored anything, and a server remembers more: it gives back while the work goes on. */
+static void an_older_copy_wants_back(void **state)
+{
+    (void)state;
+    open_hold("alpha");
+    assert_false(hold_wants(hold, "beta"));
+    hold_take_back(hold, "alpha");
+    hold_take_back(hold, "nobody");
+    assert_null(hold_status(hold));
+    hold_take_back(hold, "beta");
+    save();
+    open_hold("alpha"); /* over a restart, too */
+    assert_false(hold_active(hold));
+    assert_true(hold_wants(hold, "beta"));
+    assert_false(hold_wants(hold, "gamma")); /* it has said nothing of the kind */
+    CM_AUTO_JSON status = hold_status(hold);
+    assert_true(cm_json_bool(status, "older_copy", false));
+    assert_int_equal(waits(), 1);
+    CM_AUTO_JSON alarm = cs_kv_get(store(), "state", "alarm/copy/alpha");
+    assert_string_equal(cm_json_str(alarm, "kind"), "old_copy");
+    assert_non_null(strstr(cm_json_str(alarm, "what"), "beta"));
+    hold_take_back(hold, "gamma");
+    assert_int_equal(waits(), 2);
+    hold_answered(hold, "beta");
+    hold_answered(hold, "gamma");
+    save();
+    assert_false(is_kept());
+    assert_int_equal(released, 0);
+    hold_take_back(hold, "beta"); /* and once more */
+    assert_true(hold_wants(hold, "beta"));
+    open_hold("beta"); /* who is not the manager is given nothing */
+    hold_take_back(hold, "gamma");
+    assert_false(hold_wants(hold, "gamma"));
+}
+
 static void a_member_waits_for_its_upstream(void **state)
 {
     (void)state;
@@ -231,6 +266,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(ends_when_all_have_answered), T(is_remembered_over_a_restart),
         T(a_person_releases_it),        T(a_member_waits_for_its_upstream),
+        T(an_older_copy_wants_back),    T(a_member_waits_for_its_upstream),
         T(a_manager_is_not_caught_up),  T(knows_its_backup),
         T(nothing_is_on_hold),          T(nobody_waits_for_the_removed),
     };

@@ -117,6 +117,14 @@ static void toy_gave_back(void *arg, const char *peer)
     node->restored = false;
 }
 
+static void toy_take_back(void *arg, const char *peer)
+{
+    struct node *node = arg;
+    assert_string_equal(peer, "edge");
+    node->take_back++;
+    node->restored = true;
+}
+
 static bool toy_peer(void *arg, const struct http_request *req, struct rp_peer *ret)
 {
     const struct node *node = arg;
@@ -235,6 +243,7 @@ static void open_store(struct node *node)
                                                           .peer = toy_peer,
                                                           .wants_back = toy_wants_back,
                                                           .gave_back = toy_gave_back,
+                                                          .take_back = toy_take_back,
                                                           .prove = node->prove,
                                                           .prove_arg = node->prove_arg,
                                                           .arg = node});

@@ -62,6 +62,7 @@ struct node {
     char first_diff[64]; /* the beginning of the first _revs_diff that came */
     bool restored;       /* its peers are to give back what they hold */
     unsigned gave_back;  /* … and have done so */
+    unsigned take_back;  /* they said that it is an older copy; they are asked, too */
 };
 
 struct rig {

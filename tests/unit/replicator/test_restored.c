@@ -1,5 +1,7 @@
 /* An upstream that comes back from a backup: its servers give back what they hold newer, nothing is
- * lost and nothing comes back to life; an older incarnation is not believed. */
+ * lost and nothing comes back to life; an older incarnation is not believed.  So it is with an
+ * older copy that nobody restored: it has forgotten what it had confirmed. */
+#include "tests/unit/replicator/quick.h"
 #include "tests/unit/replicator/rig.h"
 
 #include <stdio.h>
@@ -75,17 +77,24 @@ static void synced(struct fixture *f)
     client_settle(&f->edge, f->client);
 }
 
-/* The upstream's store becomes the backup, as a new incarnation. */
-static void restore(struct fixture *f)
+/* The upstream begins anew, its store is that file, as it is (NULL = the one it has). */
+static void put_back(struct fixture *f, const char *file)
 {
     CM_AUTO_STR data = cm_asprintf("%s/data.mdb", f->up.dir);
     CM_AUTO_STR lock = cm_asprintf("%s/lock.mdb", f->up.dir);
     node_stop(&f->up);
     node_close_store(&f->up);
     unlink(lock);
-    assert_int_equal(rename(f->backup, data), 0);
-    f->up.restored = true;
+    if (file)
+        assert_int_equal(rename(file, data), 0);
     node_restart(&f->up);
+}
+
+/* The upstream's store becomes the backup, as a new incarnation. */
+static void restore(struct fixture *f)
+{
+    f->up.restored = true;
+    put_back(f, f->backup);
     assert_int_equal(cs_renew_epoch(f->up.store, NULL), 0);
 }
 
@@ -187,6 +196,116 @@ static void only_who_is_asked(void **state)
     answer_fini(&a);
 }
 
+static bool took_back_twice(void *arg)
+{
+    const struct fixture *f = arg;
+    return f->up.take_back == 2 && f->up.gave_back == 2;
+}
+
+static bool is_saved(void *arg)
+{
+    const struct fixture *f = arg;
+    CM_AUTO_JSON pull = client_part(f->client, "pull");
+    return cm_json_bool(pull, "saved", false);
+}
+
+static void settle_and_save(struct fixture *f)
+{
+    client_settle(&f->edge, f->client);
+    rig_wait(&f->rig, is_saved, f);
+}
+
+/* Connects anew after the upstream began anew. */
+static void again(struct fixture *f)
+{
+    rp_client_retarget(f->client, f->up.url, NULL);
+    settle_and_save(f);
+}
+
+/* A snapshot of the upstream's machine is put back, and later the machine itself: same incarnation,
+ * no hold, and whatever one of the two has confirmed is in the other one in the end. */
+static void older_copy_gets_back_what_it_lacks(void **state)
+{
+    struct fixture *f = *state;
+    CM_AUTO_STR itself = cm_asprintf("%s.itself", f->backup);
+    live_on(f);
+    rig_wait(&f->rig, is_saved, f);
+    put_back(f, NULL);
+    again(f);
+    assert_int_equal(f->up.take_back, 0); /* a restart is nothing */
+    assert_int_equal(cs_copy(f->up.store, itself, NULL), 0);
+    put_back(f, f->backup);
+    put_doc(&f->up, doc_settings("e", 2500, 5), NULL); /* at a sequence that the other one had */
+    rp_client_retarget(f->client, f->up.url, NULL);
+    rig_wait(&f->rig, given_back, f);
+    settle_and_save(f);
+    assert_int_equal(f->up.take_back, 1);
+    CM_AUTO_JSON pull = client_part(f->client, "pull");
+    CM_AUTO_STR told = cm_json_dump(cm_json_obj(pull, "last_error"), NULL);
+    assert_non_null(strstr(told, "older copy of its store"));
+    assert_null(json_object_get(pull, "error")); /* it goes on */
+    assert_int_equal(days(&f->up, "settings:a"), 11);
+    assert_int_equal(days(&f->up, "settings:b"), -1);
+    assert_int_equal(days(&f->up, "settings:d"), 4);
+    assert_int_equal(days(&f->edge, "settings:e"), 5);
+    again(f);
+    assert_int_equal(f->up.take_back, 1); /* told once */
+    put_back(f, itself);
+    assert_int_equal(days(&f->up, "settings:e"), -1);
+    rp_client_retarget(f->client, f->up.url, NULL);
+    rig_wait(&f->rig, took_back_twice, f);
+    client_settle(&f->edge, f->client);
+    static const char *const ids[] = {"settings:a", "settings:b", "settings:c", "settings:d",
+                                      "settings:e"};
+    for (size_t i = 0; i < sizeof(ids) / sizeof(ids[0]); i++)
+        assert_true(same_leaves(&f->up, &f->edge, ids[i]));
+    CM_AUTO_JSON quarantine = cs_quarantine(f->up.store);
+    assert_int_equal(json_array_size(quarantine), 0);
+}
+
+/* What shows that a peer has forgotten something, and what does not. */
+static void what_was_forgotten(void **state)
+{
+    static const struct {
+        const char *acked, *newest, *remote;
+        bool hub, push, forgot;
+    } table[] = {
+        {"9-0badcafe", "s", "{'session_id':'s','source_last_seq':'9-0badcafe'}", 0, 0, false},
+        {"9-0badcafe", "s", "{'session_id':'s','source_last_seq':'8-0badcafe'}", 0, 0, true},
+        {"9-0badcafe", "s", NULL, 0, 0, true},
+        {"9-0badcafe", "s", NULL, true, 0, false}, /* nodes of a cluster may be late */
+        {"9-0badcafe", "s", NULL, 0, true, false},
+        {NULL, "s", NULL, 0, 0, false},         /* nothing was confirmed yet */
+        {"9-00000000", "s", NULL, 0, 0, false}, /* another incarnation: a restore tells itself */
+        {"junk", "s", NULL, 0, 0, false},
+        {"9-0badcafe", "s", "{'session_id':'x','source_last_seq':'99-0badcafe'}", 0, 0, true},
+        {"9-0badcafe", "s", "{'session_id':'x','history':[{'session_id':'s','recorded_seq':9}]}", 0,
+         0, false},
+        /* The answer to our newest one was lost with us; the peer has it. */
+        {"9-0badcafe", "t", "{'session_id':'t','source_last_seq':'3-0badcafe'}", 0, 0, false},
+        {"9-0badcafe", "s", "[]", 0, 0, true},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
+        struct cm_err err = CM_ERR_INIT;
+        CM_AUTO_JSON remote = NULL;
+        CM_AUTO_JSON acked = json_pack("{s:s,s:s*}", "session_id", "s", "seq", table[i].acked);
+        CM_AUTO_JSON local = json_pack("{s:s}", "session_id", table[i].newest);
+        struct rp_client client = {.url = (char *)(uintptr_t) "https://up", .hub = table[i].hub};
+        struct rp_job job = {.client = &client, .push = table[i].push, .epoch = "0badcafe"};
+        job.save = (struct rp_save){.acked = acked, .local = local};
+        CM_AUTO_STR text = table[i].remote ? cm_strdup(table[i].remote) : NULL;
+        for (char *at = text; at && *at; at++)
+            *at = *at == '\'' ? '"' : *at;
+        if (text)
+            assert_int_equal(cm_json_parse(text, strlen(text), &remote, NULL), 0);
+        if (rp_upstream_forgot(&job, remote, &err) != table[i].forgot)
+            fail_msg("row %zu", i);
+        assert_int_equal(err.code != 0, table[i].forgot);
+        cm_err_fini(&err);
+    }
+}
+
 static bool pull_failed(void *arg)
 {
     const struct fixture *f = arg;
@@ -202,8 +321,6 @@ static bool pull_failed(void *arg)
 static void old_incarnation_is_not_believed(void **state)
 {
     struct fixture *f = *state;
-    CM_AUTO_STR data = cm_asprintf("%s/data.mdb", f->up.dir);
-    CM_AUTO_STR lock = cm_asprintf("%s/lock.mdb", f->up.dir);
     CM_AUTO_STR old = cm_asprintf("%s.old", f->backup);
     live_on(f);
     assert_int_equal(cs_copy(f->up.store, old, NULL), 0);
@@ -211,11 +328,7 @@ static void old_incarnation_is_not_believed(void **state)
     rp_client_retarget(f->client, f->up.url, NULL);
     rig_wait(&f->rig, given_back, f);
     client_settle(&f->edge, f->client);
-    node_stop(&f->up);
-    node_close_store(&f->up);
-    unlink(lock);
-    assert_int_equal(rename(old, data), 0);
-    node_restart(&f->up);
+    put_back(f, old);
     put_doc(&f->up, doc_settings("evil", 9000, 9), NULL);
     rp_client_retarget(f->client, f->up.url, NULL);
     rig_wait(&f->rig, pull_failed, f);
@@ -256,6 +369,8 @@ int main(void)
         T(nothing_lost_nothing_resurrected),
         T(only_who_is_asked),
         T(old_incarnation_is_not_believed),
+        T(older_copy_gets_back_what_it_lacks),
+        T(what_was_forgotten),
         T(what_is_remembered_is_bounded),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
