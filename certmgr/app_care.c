@@ -8,6 +8,7 @@
 #include "base/core/mem.h"
 #include "base/core/step.h"
 #include "certmgr/fleet/backup.h"
+#include "certmgr/fleet/rotate.h"
 
 #define SLICE_MS     250  /* between two slices of the scrub; it never hurries */
 #define SCRUB_LOOK_S 3600 /* is a pass due? */
@@ -164,15 +165,34 @@ static void port_recovery(void *arg, const char *spki, web_care_fn done, void *d
 /* ---- hold --------------------------------------------------------------------------------------
  */
 
+/* Restored from a backup made before its keys were replaced: nobody will ever answer. */
+static bool is_shut_out(const struct app_care *care)
+{
+    return hold_active(care->hold) &&
+           rotate_is_copy(care->opts.config, fleet_trust(care->opts.fleet));
+}
+
 static json_t *port_hold(void *arg)
 {
     const struct app_care *care = arg;
-    return hold_status(care->hold);
+    json_t *view = hold_status(care->hold);
+    if (is_shut_out(care))
+        cm_json_set_bool(view, "keys_replaced", true);
+    return view;
 }
 
 static int port_release(void *arg, const char *who, struct cm_err *err)
 {
     const struct app_care *care = arg;
+    if (is_shut_out(care)) {
+        cm_fail(
+            err, CM_ECONFLICT,
+            "the keys of server %.63s were replaced after this backup was made: nobody accepts it",
+            care->opts.config->name);
+        cm_err_hint(err, "Restore a backup made since then, or promote a standby (certmgr manager "
+                         "promote --lost)");
+        return CM_ECONFLICT;
+    }
     return hold_release(care->hold, who, err);
 }
 

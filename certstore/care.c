@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "base/core/clock.h"
@@ -108,6 +109,15 @@ int cs_care_new(struct cs_store *store, const json_t *body, struct cs_result *re
                      store->map_percent);
 }
 
+static int64_t disk_free(const struct cs_store *store)
+{
+    struct statvfs fs;
+    if (statvfs(store->dir, &fs) != 0 || fs.f_frsize == 0 ||
+        (uint64_t)fs.f_bavail > (uint64_t)INT64_MAX / fs.f_frsize)
+        return INT64_MAX;
+    return (int64_t)((uint64_t)fs.f_bavail * fs.f_frsize);
+}
+
 int cs_stat(struct cs_store *store, struct cs_stat *ret, struct cm_err *err)
 {
     struct cs_usage usage;
@@ -127,6 +137,7 @@ int cs_stat(struct cs_store *store, struct cs_stat *ret, struct cm_err *err)
     ret->map_used = (int64_t)usage.used;
     ret->file_size = (int64_t)usage.file;
     ret->map_percent = store->map_percent;
+    ret->disk_free = disk_free(store);
     ret->readers = usage.readers;
     ret->slow_views = store->slow_views;
     ret->stuck_reader = is_stuck(store) ? store->reader_pid : 0;
@@ -147,6 +158,8 @@ json_t *cs_stat_json(struct cs_store *store)
     cm_json_set_int(v, "map_size", s.map_size);
     cm_json_set_int(v, "map_used", s.map_used);
     cm_json_set_int(v, "map_percent", s.map_percent);
+    if (s.disk_free < INT64_MAX)
+        cm_json_set_int(v, "disk_free", s.disk_free);
     cm_json_set_int(v, "readers", s.readers);
     cm_json_set_int(v, "slow_snapshots", s.slow_views);
     cm_json_set_int(v, "stuck_reader", s.stuck_reader);

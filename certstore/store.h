@@ -328,14 +328,18 @@ int cs_check(struct cs_store *store, json_t **ret_report, struct cm_err *err);
 
 /* Above these parts of the map: people are warned; new credentials and the like are refused, while
  * whatever exists is still renewed, deployed and reported on. */
-#define CS_MAP_WARN    70
-#define CS_MAP_REFUSE  90
+#define CS_MAP_WARN   70
+#define CS_MAP_REFUSE 90
+/* Bytes free on the store's disk below which people are warned: when it is full nothing can be
+ * saved any more, not even that. */
+#define CS_DISK_WARN   (64ll << 20)
 #define CS_VIEW_MAX_MS 2000 /* a snapshot that is held longer keeps old pages from being reused */
 
 struct cs_stat {
     int64_t documents, deleted, refused; /* effective, their tombstones, quarantined */
     int64_t records;                     /* of all tables */
     int64_t map_size, map_used, file_size;
+    int64_t disk_free; /* bytes; INT64_MAX = not known */
     int map_percent;
     int64_t readers, slow_views; /* snapshots held longer than CS_VIEW_MAX_MS since the start */
     int64_t stuck_reader; /* process that reads from one snapshot for CS_READER_MAX_MS; 0 = none */

@@ -395,6 +395,20 @@ void kf_server_pins(const struct kf_server *server, char out[KF_PINS_TEXT])
              server->old_tls_b64 ? server->old_tls_spki : "");
 }
 
+void kf_trust_replaced_pins(const struct kf_trust *trust, const struct kf_server *server,
+                            char out[KF_PINS_TEXT])
+{
+    const struct entry *found = (const struct entry *)server;
+    const json_t *entry =
+        json_array_get(cm_json_arr(trust->doc, "servers"), (size_t)(found - trust->server));
+    const json_t *gone = cm_json_arr(entry, "replaced");
+    size_t count = json_array_size(gone);
+    const char *last = count > 0 ? cm_json_str(json_array_get(gone, count - 1), "tls") : NULL;
+    const char *before = count > 1 ? cm_json_str(json_array_get(gone, count - 2), "tls") : NULL;
+    snprintf(out, KF_PINS_TEXT, "%s%s%s", last ? last : "", last && before ? "," : "",
+             last && before ? before : "");
+}
+
 EVP_PKEY *kf_trust_sign_key(const struct kf_trust *trust, const struct kf_server *server,
                             const char *key_id)
 {

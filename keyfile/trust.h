@@ -59,6 +59,10 @@ bool kf_server_signs_with(const struct kf_server *server, const char *key_id);
  * and the former one while that counts. */
 #define KF_PINS_TEXT (2 * KF_SPKI_HEX)
 void kf_server_pins(const struct kf_server *server, char out[KF_PINS_TEXT]);
+/* The same of the two key sets of this server (of this trust root) that were replaced last; "" when
+ * none was: by these a copy of it from before is known. */
+void kf_trust_replaced_pins(const struct kf_trust *trust, const struct kf_server *server,
+                            char out[KF_PINS_TEXT]);
 /* The first active manager, or NULL. */
 const struct kf_server *kf_trust_manager(const struct kf_trust *trust);
 /* Recovery key's SPKI (base64) or NULL. */

@@ -68,11 +68,20 @@ static void add_lag(json_t *row, const struct rp_job *job)
         cm_json_set_int(row, "lag_seconds", (cm_now_ms() - job->live_ms) / 1000);
 }
 
+/* A push without anything to send has no connection of its own: whether the peer is there, the pull
+ * of the same client knows. */
+static enum rp_state shown_state(const struct rp_job *job)
+{
+    const struct rp_job *pull = job->client->job[0];
+    bool away = job->push && pull && (pull->state == RP_WAITING || pull->state == RP_CONNECTING);
+    return away && job->state == RP_LIVE ? pull->state : job->state;
+}
+
 static json_t *job_status(const struct rp_job *job)
 {
     static const char *const names[] = {"stopped", "connecting", "replicating", "live", "waiting"};
     json_t *row = json_object();
-    cm_json_set_str(row, "state", names[job->state]);
+    cm_json_set_str(row, "state", names[shown_state(job)]);
     if (job->save.seq)
         json_object_set(row, "last_seq", job->save.seq);
     cm_json_set_bool(row, "saved", rp_save_clean(job));

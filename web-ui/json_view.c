@@ -30,6 +30,7 @@ static const struct word members[] = {{"jobs", MSG_K_JOBS},
                                       {"map_size", MSG_K_MAP_SIZE},
                                       {"map_used", MSG_K_MAP_USED},
                                       {"map_percent", MSG_K_MAP_PERCENT},
+                                      {"disk_free", MSG_K_DISK_FREE},
                                       {"readers", MSG_K_READERS},
                                       {"slow_snapshots", MSG_K_SLOW_SNAPSHOTS},
                                       {"stuck_reader", MSG_K_STUCK_READER},
@@ -143,7 +144,7 @@ static void size(struct cm_buf *page, json_int_t bytes)
 static bool is_size(const char *key)
 {
     return key && (strcmp(key, "file_size") == 0 || strcmp(key, "map_size") == 0 ||
-                   strcmp(key, "map_used") == 0);
+                   strcmp(key, "map_used") == 0 || strcmp(key, "disk_free") == 0);
 }
 
 static bool is_state(const char *key)

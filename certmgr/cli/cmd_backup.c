@@ -150,6 +150,23 @@ static int cmd_restore(struct cli *cli)
 
 /* ---- hold ---- */
 
+/* What ends an active hold.  Who is not the manager waits for it (waiting is NULL then). */
+static void tell_end_of_hold(const char *state, bool active, const json_t *waiting)
+{
+    if (!active)
+        return;
+    if (waiting != NULL)
+        printf("One that is gone for good never answers: certmgr hold release\n");
+    else if (strcmp(state, "removed") == 0)
+        printf(
+            "This server was taken out of the fleet meanwhile. The hold ends by itself when it "
+            "is back\n(certmgr server add on the manager, then stop it and certmgr join --again) "
+            "and has\ncaught up.\n");
+    else
+        printf("It ends by itself when this server has caught up with its manager (certmgr "
+               "replication status).\n");
+}
+
 static int cmd_hold(struct cli *cli)
 {
     struct cli_option o[] = {{.name = NULL}};
@@ -170,6 +187,13 @@ static int cmd_hold(struct cli *cli)
                        ? "On hold since a restore: no orders, no deployment, no changes."
                        : "Nothing is on hold.");
     bool active = cm_json_bool(hold, "active", false);
+    if (cm_json_bool(hold, "keys_replaced", false)) {
+        printf(
+            "The keys of this server were replaced after this backup was made: no server accepts "
+            "it.\nRestore a backup made since then, or promote a standby (certmgr manager promote "
+            "--lost).\n");
+        return CLI_OK;
+    }
     bool copy = cm_json_bool(hold, "older_copy", false);
     if (copy && !active)
         printf(
@@ -180,8 +204,7 @@ static int cmd_hold(struct cli *cli)
                : copy ? "  still gives back: %s\n"
                       : "  released before %s answered; it still gives back when it comes\n",
                json_string_value(json_array_get(waiting, i)));
-    if (active)
-        printf("One that is gone for good never answers: certmgr hold release\n");
+    tell_end_of_hold(cm_json_str_or(cm_json_obj(reply, "trust"), "state", ""), active, waiting);
     return CLI_OK;
 }
 

@@ -53,6 +53,22 @@ static int cmd_server_role(struct cli *cli)
     return cli_told(cli, status, reply, done);
 }
 
+/* As many signatures as signers: one that is lost would leave the fleet as it is for ever. */
+static void warn_no_spare(struct cli *cli, const json_t *proposal, int64_t threshold)
+{
+    CM_AUTO_JSON reply = NULL;
+    const json_t *all = cm_json_arr(cm_json_obj(proposal, "document"), "root_signers");
+    if (threshold < 2 || cli->json)
+        return;
+    if (all == NULL && cli_api(cli, "GET", "/trust", NULL, &reply) == CLI_OK)
+        all = cm_json_arr(reply, "signers");
+    if (all != NULL && (int64_t)json_array_size(all) == threshold)
+        fprintf(stderr,
+                "certmgr: all %lld root signers have to sign then: if one is lost, nothing "
+                "can change any more. Name one more: certmgr trust threshold %lld --signer NAME\n",
+                (long long)threshold, (long long)threshold);
+}
+
 static int cmd_promote(struct cli *cli)
 {
     struct cli_option options[] = {
@@ -65,9 +81,14 @@ static int cmd_promote(struct cli *cli)
     cm_json_set_str(body, "url", cli_value(&options[1], NULL));
     cm_json_set_str(body, "ui_url", cli_value(&options[2], NULL));
     int status = cli_api(cli, "POST", "/manager/promote", body, &reply);
-    return cli_told(cli, status, reply,
-                    "This server is the manager now. The other servers follow by themselves.\n"
-                    "People of the old manager are not known here: certmgr setup-link");
+    status = cli_told(cli, status, reply,
+                      "This server is the manager now. The other servers follow by themselves.\n"
+                      "People of the old manager are not known here: certmgr setup-link");
+    const json_t *proposal = cm_json_obj(reply, "proposal");
+    if (status == CLI_OK || status == CLI_WAITING)
+        warn_no_spare(cli, proposal,
+                      cm_json_int(cm_json_obj(proposal, "document"), "threshold", 0));
+    return status;
 }
 
 static int cmd_trust_show(struct cli *cli)
@@ -84,27 +105,16 @@ static int cmd_trust_show(struct cli *cli)
            (long long)cm_json_int(reply, "threshold", 1));
     json_array_foreach(cm_json_arr(reply, "signers"), i, name)
         printf("  %s\n", json_string_value(name));
+    int64_t threshold = cm_json_int(reply, "threshold", 1);
+    if (threshold > 1 && (int64_t)json_array_size(cm_json_arr(reply, "signers")) == threshold)
+        printf("All of them have to sign: if one is lost, nothing can change any more. Name one "
+               "more:\n  certmgr trust threshold %lld --signer NAME\n",
+               (long long)threshold);
     if (proposal != NULL)
         printf("Proposed at %s: %s (%lld of %lld signatures)\n", cm_json_str_or(proposal, "at", ""),
                cm_json_str_or(proposal, "what", ""), (long long)cm_json_int(proposal, "have", 0),
                (long long)cm_json_int(proposal, "need", 0));
     return CLI_OK;
-}
-
-/* As many signatures as signers: one that is lost would leave the fleet as it is for ever. */
-static void warn_no_spare(struct cli *cli, const json_t *proposal, int64_t threshold)
-{
-    CM_AUTO_JSON reply = NULL;
-    const json_t *all = cm_json_arr(cm_json_obj(proposal, "document"), "root_signers");
-    if (threshold < 2 || cli->json)
-        return;
-    if (all == NULL && cli_api(cli, "GET", "/trust", NULL, &reply) == CLI_OK)
-        all = cm_json_arr(reply, "signers");
-    if (all != NULL && (int64_t)json_array_size(all) == threshold)
-        fprintf(stderr,
-                "certmgr: all %lld root signers have to sign then: if one is lost, nothing "
-                "can change any more. Name one more: --signer NAME\n",
-                (long long)threshold);
 }
 
 static int cmd_trust_threshold(struct cli *cli)
@@ -229,6 +239,8 @@ static void print_rotation(const json_t *v)
         printf("Left:     %lld documents\n", (long long)cm_json_int(v, "left", 0));
     if (cm_json_str(v, "finished_at") != NULL)
         printf("Finished: %s\n", cm_json_str(v, "finished_at"));
+    if (strcmp(cm_json_str_or(v, "state", ""), "done") == 0)
+        printf("Backup:   one from before cannot come back as this server; make another now\n");
     if (cm_json_bool(v, "stuck", false))
         printf("No progress since %s\n",
                cm_json_str_or(v, "progress_at", cm_json_str_or(v, "at", "long")));

@@ -2,6 +2,7 @@
 #include "base/core/json.h"
 #include "base/core/mem.h"
 #include "certmgr/cli/cli_internal.h"
+#include "certstore/store.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -79,6 +80,17 @@ static void print_task(const json_t *status)
         cli_line("HOLD:", "this server was restored and waits for the others (certmgr hold)");
 }
 
+/* What is to be said of so many free bytes (owned), or NULL. */
+static char *disk_of(int64_t bytes)
+{
+    if (bytes >= CS_DISK_WARN)
+        return NULL;
+    return cm_asprintf("%lld MiB are free%s", (long long)(bytes >> 20),
+                       bytes >> 20 == 0
+                           ? ": nothing can be saved; free some, and all goes on by itself"
+                           : "; when the disk is full nothing can be saved");
+}
+
 static void print_store(const json_t *store, int64_t refused)
 {
     CM_AUTO_STR text = cm_asprintf("%lld documents, %lld of %lld MiB (%lld %%)",
@@ -88,6 +100,9 @@ static void print_store(const json_t *store, int64_t refused)
                                    (long long)cm_json_int(store, "map_percent", 0));
     size_t problems = json_array_size(cm_json_arr(cm_json_obj(store, "scrub"), "problems"));
     cli_line("store:", text);
+    CM_AUTO_STR disk = disk_of(cm_json_int(store, "disk_free", INT64_MAX));
+    if (disk)
+        cli_line("  DISK:", disk);
     if (problems > 0)
         cli_line("  DAMAGED:", "the weekly check found problems (certmgr store stat)");
     if (refused > 0)

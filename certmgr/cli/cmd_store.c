@@ -3,25 +3,24 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/core/json.h"
 #include "base/core/mem.h"
+#include "base/core/step.h"
 #include "certmgr/cli/cli_internal.h"
 #include "certstore/store.h"
 
 #define COPY_BYTES 65536
 
-/* Works on the files: the server must not run. */
-static int cmd_store_check(struct cli *cli)
+static int check(struct cli *cli)
 {
-    struct cli_option o[] = {{.name = NULL}};
     struct cm_err err = CM_ERR_INIT;
     struct cs_store *store = NULL;
     CM_AUTO_JSON report = NULL;
-    if (cli_options(cli, o) != 0 || cli->argc != 0)
-        return CLI_USAGE;
     int status = CLI_OK;
+    cm_step("check.begins");
     if (cli_open_store(cli, &store, &err) != 0 || cs_check(store, &report, &err) != 0)
         status = cli_error(cli, &err);
     cs_close(store);
@@ -30,6 +29,45 @@ static int cmd_store_check(struct cli *cli)
         return status;
     cli_print_json(report);
     return json_array_size(cm_json_arr(report, "problems")) == 0 ? CLI_OK : CLI_FAILED;
+}
+
+static int tell_unreadable(struct cli *cli, int sig)
+{
+    struct cm_err err = CM_ERR_INIT;
+    char dir[CONFIG_PATH_MAX + 32];
+    config_store_dir(&cli->config, dir, sizeof(dir));
+    cm_fail(&err, CM_EIO,
+            "the certificate store in %s is so damaged that reading it ended with "
+            "signal %d",
+            dir, sig);
+    cm_err_hint(&err,
+                "Restore the newest backup (man certmgr, WHEN A SERVER IS LOST); a server that "
+                "is not the manager can join again instead");
+    int status = cli_error(cli, &err);
+    cm_err_fini(&err);
+    return status;
+}
+
+/* Works on the files: the server must not run.  In a process of its own: LMDB believes its pages,
+ * and what a broken disk made of them may end whoever reads them. */
+static int cmd_store_check(struct cli *cli)
+{
+    struct cli_option o[] = {{.name = NULL}};
+    int how = 0;
+    if (cli_options(cli, o) != 0 || cli->argc != 0)
+        return CLI_USAGE;
+    fflush(stdout);
+    pid_t pid = fork();
+    if (pid < 0)
+        return check(cli);
+    if (pid == 0) {
+        int status = check(cli);
+        fflush(stdout);
+        _exit(status);
+    }
+    while (waitpid(pid, &how, 0) < 0 && errno == EINTR) {
+    }
+    return WIFSIGNALED(how) ? tell_unreadable(cli, WTERMSIG(how)) : WEXITSTATUS(how);
 }
 
 /* The pass that decides anew whom to believe, after the trust root changed; nothing without one. */
@@ -57,6 +95,7 @@ static void print_stat(const json_t *stat)
            "records       %lld\n"
            "file          %.1f MiB\n"
            "map           %lld %% of %.1f GiB in use\n"
+           "disk          %.1f MiB free\n"
            "sequence      %lld, incarnation %s\n"
            "last scrub    %s, %zu problems\n",
            (long long)cm_json_int(stat, "documents", 0), (long long)cm_json_int(stat, "deleted", 0),
@@ -64,6 +103,7 @@ static void print_stat(const json_t *stat)
            (double)cm_json_int(stat, "file_size", 0) / (1 << 20),
            (long long)cm_json_int(stat, "map_percent", 0),
            (double)cm_json_int(stat, "map_size", 0) / (1 << 30),
+           (double)cm_json_int(stat, "disk_free", 0) / (1 << 20),
            (long long)cm_json_int(stat, "sequence", 0), cm_json_str_or(stat, "epoch", "?"),
            strcmp(cm_json_str_or(scrub, "state", ""), "running") == 0
                ? "running"

@@ -65,3 +65,7 @@ void rotate_order(struct fleet *fleet, const char *name, const char *who, fleet_
 /* What the manager knows of a server's rotation: {state, at, old_keys?, stuck, by?, refused?}
  * (owned), or NULL when none is under way.  State "ordered": the server has not answered yet. */
 json_t *rotate_of(struct cs_store *store, const struct kf_trust *trust, const char *name);
+
+/* Is this server's TLS key one that the trust root knows as replaced?  Then it is a copy of it from
+ * before: a restored backup, a cloned machine. */
+bool rotate_is_copy(const struct config *config, const struct kf_trust *trust);

@@ -40,8 +40,6 @@ int rotate_make_tls(const struct config *config, char **ret_tls, struct cm_err *
 /* The new TLS key's proof (kf_rotation_prove()). */
 int rotate_prove_tls(const struct config *config, const json_t *keys, char **ret,
                      struct cm_err *err);
-/* Is the TLS key one that the trust root knows as replaced? */
-bool rotate_is_copy(const struct config *config, const struct kf_trust *trust);
 /* Does a new TLS key wait to be taken into use? */
 bool rotate_tls_waits(const struct config *config);
 int rotate_drop_tls(const struct config *config, struct cm_err *err);

@@ -34,6 +34,7 @@ struct question {
     char name[KF_NAME_MAX];
     bool first, shown; /* shown: we have posted our root already */
     bool any_key;      /* the key on record is not the present one: see on_reply() */
+    bool copy;         /* its former keys are asked for: see show_copy() */
     json_t *reply;
 };
 
@@ -110,6 +111,25 @@ static void on_cosigned(void *arg, const struct cm_err *err)
     ask(q, all);
 }
 
+/* What answers does not know what we know, and its key is not the one on record: perhaps a manager
+ * that was restored from a backup made before its keys were replaced.  By its former key it is
+ * known for that, and is shown the present root; then it tells the people in front of it why nobody
+ * comes. Returns false when there is nothing to show. */
+static bool show_copy(struct question *q, int64_t theirs)
+{
+    const struct fleet *fleet = q->seek->opts.fleet;
+    const struct kf_server *server = kf_trust_server(fleet->trust, q->name);
+    char pins[KF_PINS_TEXT] = "";
+    if (server != NULL)
+        kf_trust_replaced_pins(fleet->trust, server, pins);
+    if (q->shown || pins[0] == '\0' || theirs >= kf_trust_version(fleet->trust))
+        return false;
+    CM_AUTO_JSON all = fleet_chain(fleet, theirs);
+    q->shown = q->copy = true;
+    ask(q, all);
+    return true;
+}
+
 static void on_followed(void *arg, const struct cm_err *err)
 {
     struct question *q = arg;
@@ -118,8 +138,9 @@ static void on_followed(void *arg, const struct cm_err *err)
     const json_t *proposal = cm_json_obj(q->reply, "proposal");
     if (err != NULL)
         cm_log_err(CM_LOG_WARN, "fleet", err);
-    if (q->any_key) {
-        question_end(q); /* nothing else of what such a one says counts, and it is shown nothing */
+    if (q->any_key) { /* nothing else of what such a one says counts */
+        if (!show_copy(q, theirs))
+            question_end(q);
         return;
     }
     if (fleet_is_manager(fleet) && cm_json_bool(q->reply, "manager", false) &&
@@ -173,7 +194,10 @@ static void ask(struct question *q, const json_t *post)
         question_end(q);
         return;
     }
-    kf_server_pins(server, pins);
+    if (q->copy)
+        kf_trust_replaced_pins(trust, server, pins);
+    else
+        kf_server_pins(server, pins);
     cm_step(post ? "trust.show" : "trust.ask");
     static const char *const headers[] = {"Content-Type: application/json", NULL};
     CM_AUTO_STR url =
@@ -186,8 +210,8 @@ static void ask(struct question *q, const json_t *post)
                                   .body_len = len,
                                   .timeout_ms = q->first ? FIRST_MS : SEEK_CALL_MS,
                                   .reply_max = FLEET_TRUST_BODY,
-                                  .pin_spki = q->any_key ? NULL : pins,
-                                  .insecure = q->any_key,
+                                  .pin_spki = q->any_key && !q->copy ? NULL : pins,
+                                  .insecure = q->any_key && !q->copy,
                                   .cert_file = seek->cert_file,
                                   .key_file = seek->key_file,
                                   .no_keep = true};

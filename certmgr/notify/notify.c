@@ -161,6 +161,8 @@ static void look_at_store(const struct notifier *n, json_t *open)
     CM_AUTO_JSON refused = NULL;
     if (cs_stat(n->opts.store, &stat, NULL) == 0) {
         store.map_percent = stat.map_percent;
+        store.disk_low = stat.disk_free < CS_DISK_WARN;
+        store.disk_free = stat.disk_free;
         store.stuck_reader = stat.stuck_reader;
         refused = stat.refused > 0 ? cs_quarantine(n->opts.store) : NULL;
     }

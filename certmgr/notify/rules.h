@@ -33,6 +33,8 @@ void notice_rules_server(const struct notice_rules *rules, const char *name, int
  * who keeps its files from being used again, what peers brought that was refused. */
 struct notice_store {
     int map_percent;
+    bool disk_low; /* fewer bytes are free than CS_DISK_WARN: disk_free */
+    int64_t disk_free;
     size_t scrub_problems;
     int64_t held_since_ms; /* 0 = not on hold */
     int64_t stuck_reader;  /* process that keeps an old snapshot; 0 = none */

@@ -85,6 +85,24 @@ static void map_rule(int percent, json_t *open)
     cm_json_set_str(c, "path", "/status");
 }
 
+/* In time: of a disk that is full nobody can be told by what has to be saved first. */
+static void disk_rule(bool low, int64_t bytes, json_t *open)
+{
+    json_t *c = low ? condition_open(open, "store:disk", "disk_full",
+                                     bytes < CS_DISK_WARN / 8 ? CONDITION_CRITICAL : CONDITION_OPEN)
+                    : NULL;
+    if (!c)
+        return;
+    cm_json_set_str(c, "title", "The disk of the certificate store is nearly full");
+    cm_json_set_str(c, "where", "the manager's certificate store");
+    cm_json_set_str(c, "what",
+                    bytes < CS_DISK_WARN / 8
+                        ? "Less than 8 MiB are free; when it is full nothing can be saved"
+                        : "Less than 64 MiB are free; when it is full nothing can be saved");
+    cm_json_set_str(c, "hint", "Free space on that file system; the store goes on by itself");
+    cm_json_set_str(c, "path", "/status");
+}
+
 static void scrub_rule(size_t problems, json_t *open)
 {
     json_t *c = problems > 0
@@ -156,6 +174,7 @@ static void refused_rule(const json_t *newest, size_t count, json_t *open)
 void notice_rules_store(const struct notice_store *store, json_t *open)
 {
     map_rule(store->map_percent, open);
+    disk_rule(store->disk_low, store->disk_free, open);
     scrub_rule(store->scrub_problems, open);
     hold_rule(store->held_since_ms, open);
     reader_rule(store->stuck_reader, open);

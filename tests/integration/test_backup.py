@@ -196,9 +196,36 @@ class Backup(unittest.TestCase):
         self.restore(backup)
         report = self.manager.json("store", "check")
         self.assertEqual(report["problems"], [])
+        if lab_steps.IN_BUILD:  # a page that is so broken that LMDB falls over it
+            (self.manager.command_steps.dir / "check.begins").write_text("")
+            done = self.manager.cli("store", "check", check=False)
+            self.assertEqual(done.returncode, 1)
+            self.assertIn("so damaged that reading it ended with signal 9", done.stderr)
+            self.assertIn("Restore the newest backup", done.stderr)
         self.manager.start()
         self.wait_free()
         self.wait_days(self.manager, 11)
+
+    def test_from_before_a_rotation(self):
+        """Its keys were replaced since the backup: nobody comes, and it learns and says why."""
+        backup = self.dir / "before.backup"
+        self.manager.cli("backup", backup)
+        self.assertIn("are not being replaced",
+                      self.manager.cli("server", "rotate", "--status", check=False).stderr)
+        self.manager.cli("server", "rotate")
+        lab.wait_for("the rotation", lambda: "done" in self.manager.cli(
+            "server", "rotate", "--status", check=False).stdout)
+        self.assertIn("make another now", self.manager.cli("server", "rotate", "--status").stdout)
+        self.move_away()
+        self.restore(backup)
+        self.manager.start()
+        lab.wait_for("it to know", lambda: (self.hold() or {}).get("keys_replaced"), 90, 0.2)
+        told = self.manager.cli("hold").stdout
+        self.assertIn("were replaced after this backup was made: no server accepts it", told)
+        self.assertNotIn("release", told)
+        refused = self.manager.cli("hold", "release", check=False)
+        self.assertNotEqual(refused.returncode, 0)
+        self.assertIn("Restore a backup made since then", refused.stderr)
 
     def test_store_commands(self):
         stat = self.manager.json("store", "stat")

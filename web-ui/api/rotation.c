@@ -10,10 +10,16 @@ void api_rotation(struct web_ctx *ctx)
     const struct web_power *power = &ctx->web->env.power;
     json_t *view = power->rotation ? power->rotation(power->arg, ctx->param) : NULL;
 
-    if (view)
+    if (view) {
         web_reply_json(ctx, 200, view);
-    else
-        web_reply_status(ctx, 404);
+        return;
+    }
+    struct cm_err err = CM_ERR_INIT;
+    cm_fail(&err, CM_ENOENT, "the keys of server \"%.63s\" are not being replaced", ctx->param);
+    cm_err_hint(&err, "What has ended is told by that server itself; certmgr server list names the "
+                      "servers");
+    web_reply_error(ctx, &err);
+    cm_err_fini(&err);
 }
 
 /* Accepted: it takes as long as it takes; what becomes of it is told by GET. */

@@ -5,6 +5,7 @@
  */
 #include "base/core/clock.h"
 #include "base/core/mem.h"
+#include "certstore/store.h"
 #include "web-ui/html.h"
 #include "web-ui/pages/pages.h"
 #include "web-ui/sentence.h"
@@ -137,6 +138,8 @@ static void services(struct look *look, const json_t *status)
             say(look, "bad", MSG_LOOK_LISTENER, cm_json_str_or(listener, "address", ""),
                 cm_json_str(listener, "error"));
     }
+    if (cm_json_int(cm_json_obj(status, "store"), "disk_free", INT64_MAX) < CS_DISK_WARN)
+        say(look, "bad", MSG_LOOK_DISK, NULL, NULL);
     if (json_array_size(
             cm_json_arr(cm_json_obj(cm_json_obj(status, "store"), "scrub"), "problems")) > 0)
         say(look, "bad", MSG_LOOK_STORE, NULL, NULL);
@@ -175,10 +178,20 @@ static void fact(struct web_ctx *ctx, struct cm_buf *page, enum web_msg name, co
     html_raw(page, "</dd>");
 }
 
+static enum web_msg hold_text(const json_t *hold)
+{
+    if (cm_json_bool(hold, "keys_replaced", false))
+        return MSG_HOLD_REPLACED;
+    if (cm_json_bool(hold, "active", false))
+        return MSG_HOLD_ACTIVE;
+    return cm_json_bool(hold, "older_copy", false) ? MSG_HOLD_COPY : MSG_HOLD_OVER;
+}
+
 /* What a restored server waits for, and the button of who knows better. */
 void part_hold(struct web_ctx *ctx, struct cm_buf *page, const json_t *hold)
 {
     bool active = cm_json_bool(hold, "active", false);
+    bool may = active && !cm_json_bool(hold, "keys_replaced", false);
 
     if (!hold)
         return;
@@ -187,11 +200,7 @@ void part_hold(struct web_ctx *ctx, struct cm_buf *page, const json_t *hold)
 
     html_raw(page, active ? "<section class=\"card tone-warn\">" : "<section class=\"card\">");
     html_leaf(page, "h2", web_msg(ctx, MSG_STATUS_HOLD), NULL);
-    html_leaf(page, "p",
-              web_msg(ctx, active                                    ? MSG_HOLD_ACTIVE
-                           : cm_json_bool(hold, "older_copy", false) ? MSG_HOLD_COPY
-                                                                     : MSG_HOLD_OVER),
-              NULL);
+    html_leaf(page, "p", web_msg(ctx, hold_text(hold)), NULL);
     html_raw(page, "<dl class=\"facts\">");
     fact(ctx, page, MSG_HOLD_WAITING, waiting, false);
     fact(ctx, page, MSG_HOLD_ANSWERED, answered, false);
@@ -199,7 +208,7 @@ void part_hold(struct web_ctx *ctx, struct cm_buf *page, const json_t *hold)
     fact(ctx, page, MSG_HOLD_SINCE, cm_json_str(hold, "since"), true);
     fact(ctx, page, MSG_HOLD_BY, cm_json_str(hold, "released_by"), false);
     html_raw(page, "</dl>");
-    if (active) {
+    if (may) {
         html_leaf(page, "p", web_msg(ctx, MSG_HOLD_WARN), NULL);
         html_open(page, "form", "method", "post", "action", "/status/hold-release", NULL);
         web_page_token(ctx, page);

@@ -46,6 +46,26 @@ static void a_rule_without_a_spare_is_warned_of(void **state)
     assert_string_equal(threshold_of("\"a\",\"b\",\"c\"")->err, "");
 }
 
+/* A promotion may lead there, too: the lost manager signs no more. */
+static void a_promotion_without_a_spare_is_warned_of(void **state)
+{
+    static const struct route routes[] = {
+        {"POST", API "/manager/promote", 202,
+         "{\"waiting\":\"1 of 2\",\"hint\":\"carry it\",\"proposal\":{\"document\":"
+         "{\"threshold\":2,\"root_signers\":[\"a\",\"b\"]}}}"},
+        {"GET", API "/trust", 200,
+         "{\"version\":7,\"threshold\":2,\"signers\":[\"bravo\",\"carol\"]}"},
+        {NULL, NULL, 0, NULL}};
+    (void)state;
+    place_serve(&place, routes);
+    struct said *said = RUN(&place, "manager", "promote", "--lost");
+    assert_int_equal(said->status, CLI_WAITING);
+    assert_has(said->err, "all 2 root signers have to sign then");
+    assert_has(said->err, "certmgr trust threshold 2 --signer NAME");
+    said = RUN(&place, "trust", "show");
+    assert_has(said->out, "All of them have to sign: if one is lost");
+}
+
 /* What the file holds afterwards, and what is said. */
 static void sign(int status, const char *reply, int wanted, const char *said_text, const char *kept)
 {
@@ -81,6 +101,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_rule_without_a_spare_is_warned_of, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_promotion_without_a_spare_is_warned_of, setup, teardown),
         cmocka_unit_test_setup_teardown(the_signature_goes_with_the_file, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -31,7 +31,7 @@ static void the_status_is_told_in_lines(void **state)
          "\"listeners\":[{\"name\":\"ui\",\"state\":\"open\",\"address\":\"[::]:8443\"}],"
          "\"peers\":[{\"peer\":\"bravo\",\"feed\":true,\"lag_documents\":4}],"
          "\"store\":{\"documents\":9,\"map_used\":2097152,\"map_size\":4194304,"
-         "\"map_percent\":50},\"quarantined\":0}"},
+         "\"map_percent\":50,\"disk_free\":67108864},\"quarantined\":0}"},
         {NULL, NULL, 0, NULL}};
     static const struct route ill[] = {
         {"GET", API "/status", 200,
@@ -41,7 +41,8 @@ static void the_status_is_told_in_lines(void **state)
          "\"hint\":\"Set it\"}]},\"hold\":{\"active\":true},"
          "\"upstream\":{\"url\":\"U\",\"pull\":{\"state\":\"waiting\",\"lag_documents\":7,"
          "\"error\":{\"what\":\"no way\"}}},"
-         "\"store\":{\"scrub\":{\"problems\":[{}]}},\"quarantined\":2}"},
+         "\"store\":{\"disk_free\":67108863,\"scrub\":{\"problems\":[{}]}},"
+         "\"quarantined\":2}"},
         {NULL, NULL, 0, NULL}};
     (void)state;
     place_serve(&place, well);
@@ -58,6 +59,7 @@ static void the_status_is_told_in_lines(void **state)
                           "since this server started\n");
     assert_has(said->out, "9 documents, 2 of 4 MiB (50 %)\n");
     assert_null(strstr(said->out, "refused"));
+    assert_null(strstr(said->out, "DISK"));
     said = RUN(&place, "status", "--json");
     CM_AUTO_JSON v = NULL;
     assert_int_equal(cm_json_parse(said->out, strlen(said->out), &v, NULL), 0);
@@ -72,6 +74,7 @@ static void the_status_is_told_in_lines(void **state)
     assert_has(said->out, "ALARM:                 The clock jumped\n");
     assert_has(said->out, "HOLD: ");
     assert_has(said->out, "waiting, 7 changes behind, last success never\n    no way\n");
+    assert_has(said->out, "  DISK:                63 MiB are free; when the disk is full");
     assert_has(said->out, "  DAMAGED: ");
     assert_has(said->out, "  refused: ");
     assert_null(strstr(said->out, "task: ")); /* the manager's work only */
@@ -110,6 +113,39 @@ static void a_lost_manager_is_no_dead_end(void **state)
          "manager lost?");
     told(SILENT("\"state\":\"active\",", ""), "EXPIRED at 2020-01-01", "REMOVED");
     told(SILENT("\"state\":\"removed\",", ""), "REMOVED: ", "manager lost?");
+}
+
+static void held(const char *view, const char *has, const char *has_not)
+{
+    const struct route routes[] = {{"GET", API "/status", 200, view}, {NULL, NULL, 0, NULL}};
+    place_fini(&place);
+    place_init(&place);
+    place_serve(&place, routes);
+    struct said *said = RUN(&place, "hold");
+    assert_int_equal(said->status, CLI_OK);
+    assert_has(said->out, has);
+    assert_null(strstr(said->out, has_not));
+}
+
+/* What ends it depends on who holds: "release" is told to those only whom it helps. */
+static void what_ends_a_hold(void **state)
+{
+#define HOLD(trust, more) "{\"trust\":{\"state\":\"" trust "\"},\"hold\":{" more "}}"
+    (void)state;
+    held(HOLD("active", "\"active\":true,\"waiting\":[\"bravo\"]"),
+         "  has not answered: bravo\nOne that is gone for good never answers: certmgr hold "
+         "release\n",
+         "by itself");
+    held(HOLD("active", "\"active\":true"), "ends by itself when this server has caught up",
+         "release");
+    held(HOLD("removed", "\"active\":true"), "taken out of the fleet", "release");
+    held(HOLD("active", "\"active\":true,\"keys_replaced\":true,\"waiting\":[\"bravo\"]"),
+         "replaced after this backup was made: no server accepts it.\nRestore a backup", "release");
+    held(HOLD("active", "\"active\":false,\"older_copy\":true,\"waiting\":[\"bravo\"]"),
+         "an older copy of its store", "released");
+    held(HOLD("active", "\"active\":false,\"waiting\":[\"bravo\"]"),
+         "released before bravo answered", "older copy");
+    held("{}", "Nothing is on hold.\n", "release");
 }
 
 /* How far verdicts are decided anew is told while it runs and after; nothing when it never ran. */
@@ -154,6 +190,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(the_status_is_told_in_lines, setup, teardown),
         cmocka_unit_test_setup_teardown(a_lost_manager_is_no_dead_end, setup, teardown),
+        cmocka_unit_test_setup_teardown(what_ends_a_hold, setup, teardown),
         cmocka_unit_test_setup_teardown(the_store_tells_of_verdicts, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -39,11 +39,13 @@ static void test_store(void **state)
 {
     static const struct {
         struct notice_store store;
-        const char *map, *scrub, *hold;
-    } rows[] = {{{.map_percent = 69}, "0", "0", "0"},
-                {{.map_percent = 70}, "1", "0", "0"},
-                {{.map_percent = 90, .scrub_problems = 2}, "3", "3", "0"},
-                {{.held_since_ms = NOW}, "0", "0", "3"}};
+        const char *map, *scrub, *hold, *disk;
+    } rows[] = {{{.map_percent = 69}, "0", "0", "0", "0"},
+                {{.map_percent = 70}, "1", "0", "0", "0"},
+                {{.map_percent = 90, .scrub_problems = 2}, "3", "3", "0", "0"},
+                {{.held_since_ms = NOW}, "0", "0", "3", "0"},
+                {{.disk_low = true, .disk_free = CS_DISK_WARN - 1}, "0", "0", "0", "1"},
+                {{.disk_low = true, .disk_free = 0}, "0", "0", "0", "3"}};
     (void)state;
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         CM_AUTO_JSON open = json_object();
@@ -51,6 +53,7 @@ static void test_store(void **state)
         assert_string_equal(level_text(open, "store:map"), rows[i].map);
         assert_string_equal(level_text(open, "store:scrub"), rows[i].scrub);
         assert_string_equal(level_text(open, "store:hold"), rows[i].hold);
+        assert_string_equal(level_text(open, "store:disk"), rows[i].disk);
     }
 }
 

@@ -321,6 +321,13 @@ static void lag(struct fixture *f, const char *direction, int64_t documents, boo
     assert_int_equal(cm_json_str(part, "last_success_at") != NULL, seconds);
 }
 
+static bool push_is_behind(void *arg)
+{
+    const struct fixture *f = arg;
+    CM_AUTO_JSON part = client_part(f->client, "push");
+    return cm_json_int(part, "lag_documents", 0) > 0;
+}
+
 /* Never met: nothing is known. Caught up: nothing is missing. Away: what it has now is not known,
  * what we have for it is, and the seconds run. */
 static void test_lag(void **state)
@@ -345,7 +352,10 @@ static void test_lag(void **state)
     node_stop(&f->up);
     wait_state(f, "pull", "waiting");
     lag(f, "pull", -1, true);
+    wait_state(f, "push", "waiting"); /* it has nothing to send, and is not live all the same */
+    lag(f, "push", 0, true);
     put_doc(&f->edge, json_pack("{s:s}", "_id", "mine"), NULL);
+    rig_wait(&f->rig, push_is_behind, f);
     wait_state(f, "push", "waiting");
     lag(f, "push", 1, true);
     node_listen(&f->up);
