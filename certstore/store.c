@@ -8,6 +8,7 @@
 #include "base/core/file.h"
 #include "base/core/log.h"
 #include "base/core/mem.h"
+#include "certstore/lockfile.h"
 #include "certstore/varint.h"
 
 #define STATE_VERSION   1
@@ -154,7 +155,9 @@ int cs_open(const struct cs_opts *opts, struct cs_store **ret, struct cm_err *er
     store->arm_arg = opts->arm_arg;
     store->changed = json_object();
     store->local_changed = json_object();
-    int rc = cs_env_open(opts->dir, opts->map_size, opts->create, &store->env, err);
+    int rc = cs_lock_reserve(opts->dir, opts->create, err);
+    if (rc == 0)
+        rc = cs_env_open(opts->dir, opts->map_size, opts->create, &store->env, err);
     if (rc == 0)
         rc = state_load(store, opts->create, err);
     store->batch = store->durable;

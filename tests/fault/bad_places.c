@@ -122,6 +122,31 @@ static void full_disk(const char *mount_point)
     cm_free(copy);
 }
 
+/* Not even room for LMDB's lock file, into which it writes through a map: no SIGBUS, but words. */
+static void no_room_to_open(const char *mount_point)
+{
+    static const char nothing[4096];
+    struct cs_store *store = NULL;
+    struct cm_err err = CM_ERR_INIT;
+    char *dir = cm_asprintf("%s/late", mount_point), *ballast = cm_asprintf("%s/b", mount_point);
+    struct cs_opts opts = {.dir = dir, .create = true, .map_size = 64u << 20};
+    int fd = open(ballast, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    while (fd >= 0 && write(fd, nothing, sizeof(nothing)) > 0)
+        continue;
+    EXPECT("no room to open", cs_open(&opts, &store, &err) == CM_EFULL);
+    EXPECT("no room to open", strstr(err.hint, "Free space"));
+    cm_err_fini(&err);
+    if (fd < 0 || ftruncate(fd, 0) != 0)
+        die("no room to open", NULL);
+    close(fd);
+    EXPECT("no room to open", cs_open(&opts, &store, &err) == 0);
+    cs_close(store);
+    EXPECT("no room to open", unlink(ballast) == 0);
+    cm_err_fini(&err);
+    cm_free(dir);
+    cm_free(ballast);
+}
+
 static void read_only(const char *mount_point)
 {
     struct cs_store *store = NULL;
@@ -154,6 +179,7 @@ int main(void)
     if (unshare(CLONE_NEWNS) == 0 && mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0 &&
         mount("none", dir, "tmpfs", 0, "size=8m") == 0) {
         full_disk(dir);
+        no_room_to_open(dir);
         read_only(dir);
         (void)umount2(dir, MNT_DETACH);
     } else {
