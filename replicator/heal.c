@@ -294,13 +294,16 @@ static void on_posted(void *arg, const struct http_result *res)
         return;
     CM_AUTO_JSON rows = rp_reply_json(res);
     size_t refused = 0;
-    bool passing = false;
+    const char *passing = json_is_array(rows) ? NULL : "its answer does not parse";
     for (size_t i = 0; i < json_array_size(rows); i++) {
         const char *error = cm_json_str(json_array_get(rows, i), "error");
         refused += error != NULL;
-        passing |= error && !rp_row_final(error);
+        if (error && !rp_row_final(error))
+            passing = error;
     }
     if (passing) {
+        cm_log(CM_LOG_WARN, "replicator", heal->id,
+               "healing the hub: it could not store what puts it right: %s", passing);
         postpone(client);
         return;
     }

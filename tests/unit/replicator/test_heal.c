@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "base/core/mem.h"
+
 #define GOOD "settings:good"
 #define BAD  "settings:worst"
 #define EVIL "eeeeeeeeeeeeeeeeeeeeeeeeeeeeeeee"
@@ -19,7 +21,10 @@ struct fixture {
     struct rig rig;
     struct node hub, manager;
     struct rp_client *client;
-    unsigned asked; /* for BAD's leaves */
+    unsigned asked;    /* for BAD's leaves */
+    int days;          /* that GOOD is to have on the hub */
+    const char *after; /* what is posted to put GOOD right is answered so, and not stored … */
+    unsigned answered; /* … so often */
 };
 
 /* One document of the hub cannot be read, today or ever.  (No hexadecimal digit spells its name:
@@ -28,6 +33,11 @@ static bool answer(void *arg, const struct http_request *req, struct http_exchan
 {
     struct fixture *f = arg;
     static const char text[] = "{\"error\":\"internal_server_error\"}";
+    if (f->after && strstr(req->head.path, "/_bulk_docs") && strstr(req->body, EVIL)) {
+        http_ex_reply(ex, 201, "application/json", f->after, strlen(f->after));
+        f->answered++;
+        return true;
+    }
     if (!strstr(req->head.path, "worst"))
         return false;
     f->asked++;
@@ -58,12 +68,18 @@ static int teardown(void **state)
     return 0;
 }
 
-static void spoil(struct fixture *f, const char *id)
+static void spoil_at(struct fixture *f, const char *id, const char *rev)
 {
     struct cs_result res;
-    CM_AUTO_JSON doc = json_pack("{s:s,s:s,s:i}", "_id", id, "_rev", "5-" EVIL, "renew_days", 1);
+    CM_AUTO_JSON doc = json_pack("{s:s,s:s,s:i}", "_id", id, "_rev", rev, "renew_days", 1);
     assert_int_equal(cs_put_replicated(f->hub.store, doc, "hub", &res, NULL), 0);
     assert_int_equal(cs_commit(f->hub.store, NULL), 0);
+}
+
+static void spoil(struct fixture *f, const char *id)
+{
+    spoil_at(f, id, "5-" EVIL);
+    f->days = 30;
 }
 
 static bool good_is_right(void *arg)
@@ -72,7 +88,7 @@ static bool good_is_right(void *arg)
     CM_AUTO_JSON doc = NULL;
     if (cs_read_rev(f->hub.store, GOOD, NULL, false, false, &doc, NULL) < 0)
         return false;
-    return cm_json_int(doc, "renew_days", -1) == 30;
+    return cm_json_int(doc, "renew_days", -1) == f->days;
 }
 
 static bool asked_again(void *arg)
@@ -80,11 +96,9 @@ static bool asked_again(void *arg)
     return ((struct fixture *)arg)->asked >= 2;
 }
 
-static void what_cannot_be_read_does_not_stop_the_others(void **state)
+static void start(struct fixture *f)
 {
-    struct fixture *f = *state;
     struct cm_err err = CM_ERR_INIT;
-    put_doc(&f->manager, doc_settings("good", 1000, 30), NULL);
     const struct rp_client_opts opts = {.loop = f->rig.loop,
                                         .store = f->manager.store,
                                         .http = f->rig.http,
@@ -93,14 +107,60 @@ static void what_cannot_be_read_does_not_stop_the_others(void **state)
                                         .hub = true,
                                         .manager = true,
                                         .heal = true};
-    spoil(f, BAD); /* the first of the queue */
-    spoil(f, GOOD);
     if (rp_client_new(&opts, &f->client, &err) < 0)
         fail_msg("rp_client_new: %s", err.what);
+}
+
+static void what_cannot_be_read_does_not_stop_the_others(void **state)
+{
+    struct fixture *f = *state;
+    put_doc(&f->manager, doc_settings("good", 1000, 30), NULL);
+    spoil(f, BAD); /* the first of the queue */
+    spoil(f, GOOD);
+    start(f);
     rig_wait(&f->rig, good_is_right, f);
     rig_wait(&f->rig, asked_again, f); /* nor is it forgotten */
     CM_AUTO_JSON waits = cs_kv_get(f->manager.store, "heal", BAD);
     assert_non_null(waits);
+}
+
+static bool was_answered(void *arg)
+{
+    return ((struct fixture *)arg)->answered > 0;
+}
+
+static bool is_healed(void *arg)
+{
+    struct fixture *f = arg;
+    CM_AUTO_JSON waits = cs_kv_get(f->manager.store, "heal", GOOD);
+    return waits == NULL;
+}
+
+/* Nobody knows what a hub has stored that breaks off as it says so, or says something else. */
+static void what_is_no_answer_is_no_success(void **state)
+{
+    struct fixture *f = *state;
+    static const char *const answers[] = {"[", "{\"ok\":true}", ""};
+    start(f);
+    for (int i = 0; i < 3; i++) {
+        CM_AUTO_STR evil = cm_asprintf("%d-" EVIL, 50 + i);
+        put_doc(&f->manager, doc_settings("good", 1000 + i, 30 + i), NULL);
+        f->days = 30 + i;
+        rig_wait(&f->rig, good_is_right, f); /* pushed: what follows is the healing's alone */
+        client_settle(&f->manager, f->client);
+        f->after = answers[i];
+        f->answered = 0;
+        spoil_at(f, GOOD, evil);
+        rig_wait(&f->rig, was_answered, f);
+        rig_sleep(&f->rig, 20);
+        CM_AUTO_JSON waits = cs_kv_get(f->manager.store, "heal", GOOD);
+        CM_AUTO_JSON status = rp_client_status(f->client);
+        assert_non_null(waits);
+        assert_int_equal(cm_json_int(status, "healed", -1), i);
+        f->after = NULL;
+        rig_wait(&f->rig, is_healed, f);
+        assert_true(good_is_right(f));
+    }
 }
 
 int main(void)
@@ -108,6 +168,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(what_cannot_be_read_does_not_stop_the_others, setup,
                                         teardown),
+        cmocka_unit_test_setup_teardown(what_is_no_answer_is_no_success, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
