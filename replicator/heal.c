@@ -22,6 +22,7 @@
 #include "base/net/url.h"
 #include "certstore/rev.h"
 #include "replicator/job.h"
+#include "replicator/rows.h"
 
 #define TABLE     "heal"
 #define MORE      "more" /* in it, and no id: the queue was full, everything has to be read again */
@@ -277,10 +278,14 @@ static void postpone(struct rp_client *client)
 /* True when the reply is of no use: told, and tried again later. */
 static bool failed(struct rp_client *client, const struct http_result *res, const char *what)
 {
-    if (res->err->code == 0 && res->status < 400)
-        return false;
+    const char *why = res->err->code ? res->err->what : "refused";
+    if (res->err->code == 0 && res->status < 400) {
+        if (rp_rows_whole(res->body, res->body_len))
+            return false;
+        why = "the answer breaks off";
+    }
     cm_log(CM_LOG_WARN, "replicator", client->heal->id, "healing the hub: %s: %s (HTTP %d)", what,
-           res->err->code ? res->err->what : "refused", res->status);
+           why, res->status);
     postpone(client);
     return true;
 }
@@ -378,9 +383,10 @@ static void on_buried(void *arg, const struct http_result *res)
 {
     struct rp_client *client = arg;
     struct rp_heal *heal = client->heal;
-    bool away = res->err->code != 0 ? res->err->code != CM_ELIMIT : res->status >= 500;
+    bool lost =
+        res->err->code != 0 ? res->err->code == CM_ELIMIT : res->status >= 400 && res->status < 500;
     heal->call = NULL;
-    if (away && failed(client, res, "reading"))
+    if (!lost && failed(client, res, "reading"))
         return;
     CM_AUTO_JSON found = res->status == 200 && res->err->code == 0 ? rp_reply_json(res) : NULL;
     if (take_buried(client, found) == 0) {

@@ -21,10 +21,11 @@ struct fixture {
     struct rig rig;
     struct node hub, manager;
     struct rp_client *client;
-    unsigned asked;    /* for BAD's leaves */
-    int days;          /* that GOOD is to have on the hub */
-    const char *after; /* what is posted to put GOOD right is answered so, and not stored … */
-    unsigned answered; /* … so often */
+    unsigned asked;     /* for BAD's leaves */
+    int days;           /* that GOOD is to have on the hub */
+    const char *after;  /* what is posted to put GOOD right is answered so, and not stored … */
+    const char *leaves; /* … and who asks for revisions so … */
+    unsigned answered;  /* … so often */
 };
 
 /* One document of the hub cannot be read, today or ever.  (No hexadecimal digit spells its name:
@@ -36,6 +37,11 @@ static bool answer(void *arg, const struct http_request *req, struct http_exchan
     if (f->after && strstr(req->head.path, "/_bulk_docs") && strstr(req->body, EVIL)) {
         http_ex_reply(ex, 201, "application/json", f->after, strlen(f->after));
         f->answered++;
+        return true;
+    }
+    if (f->leaves && strstr(req->head.query, "open_revs=")) {
+        f->answered++;
+        http_ex_reply(ex, 200, "application/json", f->leaves, strlen(f->leaves));
         return true;
     }
     if (!strstr(req->head.path, "worst"))
@@ -142,13 +148,14 @@ static void what_is_no_answer_is_no_success(void **state)
     struct fixture *f = *state;
     static const char *const answers[] = {"[", "{\"ok\":true}", ""};
     start(f);
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < 4; i++) {
         CM_AUTO_STR evil = cm_asprintf("%d-" EVIL, 50 + i);
         put_doc(&f->manager, doc_settings("good", 1000 + i, 30 + i), NULL);
         f->days = 30 + i;
         rig_wait(&f->rig, good_is_right, f); /* pushed: what follows is the healing's alone */
         client_settle(&f->manager, f->client);
-        f->after = answers[i];
+        f->after = i < 3 ? answers[i] : NULL;
+        f->leaves = i < 3 ? NULL : "[{\"ok\":{";
         f->answered = 0;
         spoil_at(f, GOOD, evil);
         rig_wait(&f->rig, was_answered, f);
@@ -157,7 +164,7 @@ static void what_is_no_answer_is_no_success(void **state)
         CM_AUTO_JSON status = rp_client_status(f->client);
         assert_non_null(waits);
         assert_int_equal(cm_json_int(status, "healed", -1), i);
-        f->after = NULL;
+        f->after = f->leaves = NULL;
         rig_wait(&f->rig, is_healed, f);
         assert_true(good_is_right(f));
     }
