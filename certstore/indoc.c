@@ -143,12 +143,12 @@ size_t cs_doc_max(const char *id)
 /* The body's text: in the place that is offered, or in memory of its own. */
 static void write_text(struct cs_place place, struct cs_indoc *in)
 {
-    struct cm_buf out;
-    if (place.size > 0) {
+    struct cm_buf out = {.len = place.len};
+    if (place.len == 0 && place.size > 0) {
         cm_buf_place(&out, place.at, place.size);
         cm_json_put(in->body, &out);
-        in->placed = !out.failed;
     }
+    in->placed = place.size > 0 && !out.failed;
     if (in->placed) {
         in->text = place.at;
         in->text_len = out.len;

@@ -15,8 +15,9 @@ struct cs_proof {
      * there is none. */
     const json_t *(*doc)(void *arg, size_t at);
     /* Then, on the same thread: good = validly signed by who may write it.  May change and free the
-     * document, but its `signature` stays until done.  May be NULL. */
-    void (*also)(void *arg, size_t at, bool good);
+     * document, but its `signature` stays until done.  text: what will be stored of it, as far as
+     * that is known, or NULL.  May be NULL. */
+    void (*also)(void *arg, size_t at, bool good, const char *text, size_t len);
     /* On the loop, once, never from inside, also when prove_arg has ended meanwhile: inside, the
      * store's verify port knows the verdicts. */
     void (*done)(void *arg);

@@ -124,6 +124,7 @@ int cs_put_replicated(struct cs_store *store, const json_t *doc, const char *pee
 struct cs_place {
     char *at;
     size_t size;
+    size_t len; /* not 0: so much of it is that text already */
 };
 #define CS_NO_PLACE ((struct cs_place){0})
 struct cs_ready;

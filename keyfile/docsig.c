@@ -32,23 +32,28 @@ static bool is_signed_member(const char *key)
     return key[0] != 's' || (strcmp(key, "signature") != 0 && strcmp(key, "signatures") != 0);
 }
 
-static int put_bytes(const json_t *body, bool deleted, struct cm_buf *out, struct cm_err *err)
+/* ret_mark: where the one member begins that the document itself does not have. */
+static int put_bytes(const json_t *body, bool deleted, struct cm_buf *out, size_t *ret_mark,
+                     struct cm_err *err)
 {
+    struct cm_json_extra mark = {.key = "deleted", .value = json_boolean(deleted)};
     if (!json_is_object(body))
         return cm_fail(err, CM_EMALF, "a document is a JSON object");
     if (json_object_get(body, "deleted"))
         return cm_fail(err, CM_EMALF, "a document has no member named \"deleted\"");
     cm_buf_reserve(out, DOC_BYTES_USUAL);
-    return cm_json_canonical_view(body, is_signed_member, "deleted", json_boolean(deleted), out,
-                                  err);
+    int rc = cm_json_canonical_view(body, is_signed_member, &mark, out, err);
+    *ret_mark = mark.at;
+    return rc;
 }
 
 int kf_doc_bytes(const json_t *body, bool deleted, char **ret, size_t *ret_len, struct cm_err *err)
 {
     struct cm_buf buf;
+    size_t mark;
     *ret = NULL;
     cm_buf_init(&buf, DOC_BYTES_MAX);
-    int rc = put_bytes(body, deleted, &buf, err);
+    int rc = put_bytes(body, deleted, &buf, &mark, err);
     if (rc == 0)
         *ret = cm_buf_take(&buf, ret_len);
     cm_buf_fini(&buf);
@@ -209,7 +214,7 @@ static int check_bytes(EVP_PKEY *key, const json_t *body, bool deleted, struct k
     struct cm_buf *bytes = &v->signed_bytes;
     bytes->max = DOC_BYTES_MAX;
     cm_buf_reset(bytes);
-    int rc = put_bytes(body, deleted, bytes, err);
+    int rc = put_bytes(body, deleted, bytes, &v->mark, err);
     if (rc < 0)
         return rc;
     const json_t *entry = cm_json_obj(body, "signature");
@@ -233,6 +238,24 @@ int kf_doc_check(const struct kf_trust *trust, const json_t *body, bool deleted,
     if (rc < 0 && err)
         err->code = CM_EDENIED;
     return rc < 0 ? CM_EDENIED : 0;
+}
+
+bool kf_doc_checked_text(const struct kf_verifier *v, const json_t *body, struct cm_buf *out)
+{
+    const struct cm_buf *bytes = &v->signed_bytes;
+    if (json_object_get(body, "signatures")) /* neither signed nor counted among what is not */
+        return false;
+    /* "_id" stands before it and "type" behind it. */
+    const char *behind = memchr(bytes->data + v->mark, ',', bytes->len - v->mark);
+    const char *end = bytes->data + bytes->len - 1;
+    if (!behind)
+        return false;
+    cm_buf_add(out, bytes->data, v->mark);
+    cm_buf_add(out, behind + 1, (size_t)(end - behind - 1));
+    cm_buf_puts(out, ",\"signature\":");
+    cm_json_put(json_object_get(body, "signature"), out);
+    cm_buf_putc(out, '}');
+    return !out->failed;
 }
 
 int kf_doc_verify(const struct kf_trust *trust, const json_t *body, bool deleted,

@@ -30,5 +30,10 @@ EVP_PKEY *kf_trust_sign_key(const struct kf_trust *trust, const struct kf_server
 /* kf_doc_verify() with a verifier that serves many documents; on any thread, while nobody changes
  * the document and the root is held. */
 struct kf_verifier;
+struct cm_buf;
 int kf_doc_check(const struct kf_trust *trust, const json_t *body, bool deleted,
                  struct kf_verifier *v, struct cm_err *err);
+/* Of the document that v just found good: appends its text (`_id` and the members without "_") out
+ * of the bytes that were signed, which costs less than writing it once more.  False: that does not
+ * go with this one, or out is full. */
+bool kf_doc_checked_text(const struct kf_verifier *v, const json_t *body, struct cm_buf *out);

@@ -26,7 +26,9 @@ struct kf_verifier {
     EVP_PKEY_CTX *ctx;
     EVP_MD *digest;
     size_t coord;
-    struct cm_buf signed_bytes; /* of the last document (docsig.c); its memory serves the next */
+    /* Of the last document, for docsig.c; the memory serves the next one. */
+    struct cm_buf signed_bytes;
+    size_t mark;
 };
 /* As kf_sig_verify(). */
 int kf_verifier_check(struct kf_verifier *v, EVP_PKEY *key, const void *data, size_t len,

@@ -47,16 +47,27 @@ static const json_t *parse_one(void *arg, size_t at)
     return doc->parsed;
 }
 
-static void read_one(void *arg, size_t at, bool good)
+/* Where the document came, there is room for what will be stored of it. */
+static struct cs_place place_of(const struct posted *posted, size_t at, const char *text,
+                                size_t len)
+{
+    const struct cm_json_span *span = &posted->span[at];
+    struct cs_place place = {.at = posted->text + (span->at - posted->text), .size = span->len};
+    if (text && len <= span->len) {
+        memcpy(place.at, text, len);
+        place.len = len;
+    }
+    return place;
+}
+
+static void read_one(void *arg, size_t at, bool good, const char *text, size_t len)
 {
     struct posted *posted = arg;
     struct document *doc = &posted->doc[at];
     if (!doc->parsed || !rp_has_rev(doc->parsed))
         return;
-    const struct cm_json_span *span = &posted->span[at];
-    const struct cs_place place = {posted->text + (span->at - posted->text), span->len};
     doc->posted = rp_posted_doc(doc->parsed);
-    doc->posted.ready = cs_ready_new(doc->parsed, posted->policy, place);
+    doc->posted.ready = cs_ready_new(doc->parsed, posted->policy, place_of(posted, at, text, len));
     doc->parsed = NULL;
     if (good)
         cs_ready_slim(doc->posted.ready);

@@ -63,5 +63,10 @@ void cm_json_put_string(struct cm_buf *out, const char *text, size_t len);
 int cm_json_canonical(const json_t *v, struct cm_buf *out, struct cm_err *err);
 /* The same of an object with only those members that keep() wants, and one more that it must not
  * have. */
-int cm_json_canonical_view(const json_t *obj, bool (*keep)(const char *key), const char *extra,
-                           const json_t *value, struct cm_buf *out, struct cm_err *err);
+struct cm_json_extra {
+    const char *key;
+    const json_t *value;
+    size_t at; /* returned: where in out its key begins */
+};
+int cm_json_canonical_view(const json_t *obj, bool (*keep)(const char *key),
+                           struct cm_json_extra *extra, struct cm_buf *out, struct cm_err *err);

@@ -49,8 +49,8 @@ static void sort_members(struct member *member, size_t n)
 }
 
 /* Sorts and writes them. */
-static int put_members(struct member *member, size_t n, unsigned depth, struct cm_buf *out,
-                       struct cm_err *err)
+static int put_members(struct member *member, size_t n, struct cm_json_extra *extra, unsigned depth,
+                       struct cm_buf *out, struct cm_err *err)
 {
     int rc = 0;
     sort_members(member, n);
@@ -58,6 +58,8 @@ static int put_members(struct member *member, size_t n, unsigned depth, struct c
     for (size_t i = 0; i < n && rc == 0; i++) {
         if (i > 0)
             cm_json_add(out, ",", 1);
+        if (extra && member[i].key == extra->key)
+            extra->at = out->len;
         cm_json_put_string(out, member[i].key, member[i].len);
         cm_json_add(out, ":", 1);
         rc = put_value(member[i].value, depth, out, err);
@@ -67,7 +69,7 @@ static int put_members(struct member *member, size_t n, unsigned depth, struct c
 }
 
 /* keep NULL: every member; extra: one more, or NULL. */
-static int put_object(const json_t *obj, bool (*keep)(const char *key), const struct member *extra,
+static int put_object(const json_t *obj, bool (*keep)(const char *key), struct cm_json_extra *extra,
                       unsigned depth, struct cm_buf *out, struct cm_err *err)
 {
     size_t count = json_object_size(obj) + 1, n = 0;
@@ -83,8 +85,9 @@ static int put_object(const json_t *obj, bool (*keep)(const char *key), const st
             member[n++] = (struct member){.key = key, .len = len, .value = value};
     }
     if (extra)
-        member[n++] = *extra;
-    int rc = put_members(member, n, depth, out, err);
+        member[n++] =
+            (struct member){.key = extra->key, .len = strlen(extra->key), .value = extra->value};
+    int rc = put_members(member, n, extra, depth, out, err);
     if (member != few)
         cm_free(member);
     return rc;
@@ -158,9 +161,8 @@ int cm_json_canonical(const json_t *v, struct cm_buf *out, struct cm_err *err)
     return finish(put_value(v, 0, out, err), out, err);
 }
 
-int cm_json_canonical_view(const json_t *obj, bool (*keep)(const char *key), const char *extra,
-                           const json_t *value, struct cm_buf *out, struct cm_err *err)
+int cm_json_canonical_view(const json_t *obj, bool (*keep)(const char *key),
+                           struct cm_json_extra *extra, struct cm_buf *out, struct cm_err *err)
 {
-    const struct member more = {.key = extra, .len = strlen(extra), .value = value};
-    return finish(put_object(obj, keep, &more, 1, out, err), out, err);
+    return finish(put_object(obj, keep, extra, 1, out, err), out, err);
 }

@@ -55,18 +55,24 @@ static void free_proof(struct fleet_proof *proof)
 }
 
 /* What kf_doc_verify() would refuse anyway is left to it, and so is the trust root. */
-static void check(const struct fleet_proof *proof, size_t at, struct kf_verifier *verifier)
+static void check(const struct fleet_proof *proof, size_t at, struct kf_verifier *verifier,
+                  struct cm_buf *text)
 {
     const struct cs_proof *docs = &proof->docs;
     const json_t *doc = docs->doc(docs->arg, at);
     struct verdict *v = &proof->verdict[at];
+    bool written = false;
     if (doc != NULL) {
         v->deleted = cm_json_bool(doc, "_deleted", false);
         v->good = kf_doc_check(proof->trust, doc, v->deleted, verifier, NULL) == 0;
         v->signature = v->good ? json_object_get(doc, "signature") : NULL;
     }
-    if (docs->also != NULL)
-        docs->also(docs->arg, at, v->good);
+    if (docs->also == NULL)
+        return;
+    cm_buf_reset(text);
+    if (v->good)
+        written = kf_doc_checked_text(verifier, doc, text);
+    docs->also(docs->arg, at, v->good, written ? text->data : NULL, text->len);
 }
 
 /* On a worker thread. */
@@ -74,8 +80,11 @@ static void run_share(void *arg)
 {
     const struct share *share = arg;
     struct kf_verifier verifier = {0};
+    struct cm_buf text;
+    cm_buf_init(&text, CS_DOC_MAX);
     for (size_t i = share->from; i < share->to; i++)
-        check(share->proof, i, &verifier);
+        check(share->proof, i, &verifier, &text);
+    cm_buf_fini(&text);
     kf_verifier_fini(&verifier);
 }
 

@@ -134,15 +134,24 @@ static const json_t *at_some(void *arg, size_t i)
 }
 
 /* Takes the document apart, as whoever reads it ahead does. */
-static void take_apart(void *arg, size_t i, bool good)
+static void take_apart(void *arg, size_t i, bool good, const char *text, size_t len)
 {
     struct also *a = arg;
+    CM_AUTO_JSON read = NULL;
+    json_t *doc = json_array_get(a->o.docs, i);
+    if (good) {
+        assert_int_equal(cm_json_parse(text, len, &read, NULL), 0);
+        cm_json_set_str(read, "_rev", "1-a");
+        assert_true(json_equal(read, doc));
+    } else {
+        assert_null(text);
+    }
     a->calls[i]++;
     a->good[i] = good;
     a->away[i] = !pthread_equal(pthread_self(), a->loop);
     assert_true(pthread_equal(pthread_self(), a->got[i]));
-    json_object_del(json_array_get(a->o.docs, i), "_rev");
-    cm_json_set_int(json_array_get(a->o.docs, i), "serial", 7);
+    json_object_del(doc, "_rev");
+    cm_json_set_int(doc, "serial", 7);
 }
 
 /* Also what nobody signed, what is not there, and after the check: that it is not the same any more

@@ -1,6 +1,8 @@
 /* Document signatures: the signed bytes, and who may write what. */
 #include "support.h"
 
+#include "keyfile/sig.h"
+
 static struct {
     char *dir;
     struct kf_identity manager, server, outsider;
@@ -94,6 +96,40 @@ static const struct row rows[] = {
     {"nonsense:x", false, false},
 };
 
+/* The text out of the signed bytes is the document, whatever else is named "deleted". */
+static void a_checked_document_is_not_written_again(void **state)
+{
+    struct kf_verifier v = {0};
+    (void)state;
+    for (int deleted = 0; deleted < 2; deleted++) {
+        CM_AUTO_JSON doc = document("credential:01JDEXAMPLE0000000000000000");
+        cm_json_set(doc, "a", json_pack("{s:b,s:s}", "deleted", 1, "b", "\"deleted\":true,"));
+        cm_json_set(doc, "z", json_pack("{s:b}", "deleted", 0));
+        OK(kf_doc_sign(&f.manager, doc, deleted, &f.err), f.err);
+        CM_AUTO_JSON body = json_deep_copy(doc);
+        CM_AUTO_JSON read = NULL;
+        cm_json_set_str(doc, "_rev", "1-a");
+        cm_json_set_bool(doc, "_deleted", deleted);
+        struct cm_buf text;
+        cm_buf_init(&text, 4096);
+        OK(kf_doc_check(f.trust, doc, deleted, &v, &f.err), f.err);
+        assert_true(kf_doc_checked_text(&v, doc, &text));
+        OK(cm_json_parse(text.data, text.len, &read, &f.err), f.err);
+        assert_true(json_equal(read, body));
+        CM_AUTO_STR compact = cm_json_dump(read, NULL);
+        assert_string_equal(text.data, compact);
+        text.max = text.len - 1;
+        cm_buf_reset(&text);
+        assert_false(kf_doc_checked_text(&v, doc, &text)); /* no room */
+        cm_json_set(doc, "signatures", json_array());
+        cm_buf_fini(&text);
+        cm_buf_init(&text, 4096);
+        assert_false(kf_doc_checked_text(&v, doc, &text)); /* has what nobody signed */
+        cm_buf_fini(&text);
+    }
+    kf_verifier_fini(&v);
+}
+
 static void roles_own_types(void **state)
 {
     (void)state;
@@ -179,9 +215,14 @@ static void refuses_bad_shapes(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(signs_canonical_bytes), cmocka_unit_test(verifies_what_it_signed),
-        cmocka_unit_test(roles_own_types),       cmocka_unit_test(a_request_names_its_server),
-        cmocka_unit_test(refuses_bad_signers),   cmocka_unit_test(refuses_bad_shapes),
+        cmocka_unit_test(signs_canonical_bytes),
+        cmocka_unit_test(verifies_what_it_signed),
+        cmocka_unit_test(a_checked_document_is_not_written_again),
+        cmocka_unit_test(a_checked_document_is_not_written_again),
+        cmocka_unit_test(roles_own_types),
+        cmocka_unit_test(a_request_names_its_server),
+        cmocka_unit_test(refuses_bad_signers),
+        cmocka_unit_test(refuses_bad_shapes),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
