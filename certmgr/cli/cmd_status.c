@@ -204,7 +204,9 @@ static int cmd_status(struct cli *cli)
     print_task(reply);
     print_replication(reply);
     print_store(cm_json_obj(reply, "store"), cm_json_int(reply, "quarantined", 0));
-    if (cm_json_obj(reply, "notices"))
+    if (cm_json_bool(cm_json_obj(reply, "notices"), "off", false))
+        cli_line("notices:", "off: nobody is told of alarms (certmgr.conf(5), [notify])");
+    else if (cm_json_obj(reply, "notices"))
         print_counts("notices:", cm_json_obj(reply, "notices"));
     return CLI_OK;
 }

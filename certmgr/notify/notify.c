@@ -388,6 +388,13 @@ static int on_seen_row(void *arg, const char *key, const json_t *value)
     return 0;
 }
 
+/* Without a channel nothing is looked at, so nothing is open either. */
+static bool tells_anybody(const struct notifier *n)
+{
+    return notice_channel_on(n->sender, NOTICE_MAIL) ||
+           notice_channel_on(n->sender, NOTICE_WEBHOOK);
+}
+
 struct notifier *notifier_new(const struct notifier_opts *opts)
 {
     struct notifier *n = cm_calloc(1, sizeof(*n));
@@ -403,7 +410,7 @@ struct notifier *notifier_new(const struct notifier_opts *opts)
     n->timer = cm_timer_new(opts->loop, on_timer, n);
     cs_kv_each(opts->store, TABLE, OPEN, on_open_row, n);
     cs_kv_each(opts->store, TABLE, SEEN, on_seen_row, n);
-    if (notice_channel_on(n->sender, NOTICE_MAIL) || notice_channel_on(n->sender, NOTICE_WEBHOOK))
+    if (tells_anybody(n))
         cm_timer_start(n->timer, n->opts.config->check_interval_s * INT64_C(1000));
     return n;
 }
@@ -428,5 +435,7 @@ json_t *notifier_status(const struct notifier *n)
 {
     json_t *status = outbox_status(n->outbox);
     cm_json_set_int(status, "open", (int64_t)json_object_size(n->rows));
+    if (!tells_anybody(n))
+        cm_json_set_bool(status, "off", true);
     return status;
 }

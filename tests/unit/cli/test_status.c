@@ -42,7 +42,7 @@ static void the_status_is_told_in_lines(void **state)
          "\"upstream\":{\"url\":\"U\",\"pull\":{\"state\":\"waiting\",\"lag_documents\":7,"
          "\"error\":{\"what\":\"no way\"}}},"
          "\"store\":{\"disk_free\":67108863,\"scrub\":{\"problems\":[{}]}},"
-         "\"quarantined\":2}"},
+         "\"quarantined\":2,\"notices\":{\"waiting\":0,\"open\":0,\"off\":true}}"},
         {NULL, NULL, 0, NULL}};
     (void)state;
     place_serve(&place, well);
@@ -77,6 +77,7 @@ static void the_status_is_told_in_lines(void **state)
     assert_has(said->out, "  DISK:                63 MiB are free; when the disk is full");
     assert_has(said->out, "  DAMAGED: ");
     assert_has(said->out, "  refused: ");
+    assert_has(said->out, "notices:               off: nobody is told of alarms");
     assert_null(strstr(said->out, "task: ")); /* the manager's work only */
 }
 

@@ -405,6 +405,7 @@ static void test_test(void **state)
                         "the webhook's receiver answered with status 500");
     CM_AUTO_JSON status = notifier_status(n->notifier);
     assert_int_equal(cm_json_int(status, "waiting", -1), 0); /* tests are not kept */
+    assert_null(json_object_get(status, "off"));
     assert_int_equal(chmod(n->config.webhook_secret_file, 0644), 0);
     try_test(n);
     row = json_array_get(n->result, 0);
@@ -413,6 +414,8 @@ static void test_test(void **state)
     try_test(n);
     assert_int_equal(n->err.code, CM_EINVAL);
     assert_non_null(strstr(n->err.hint, "[notify]"));
+    CM_AUTO_JSON nobody = notifier_status(n->notifier);
+    assert_true(cm_json_bool(nobody, "off", false)); /* nothing open is not: all is well */
 }
 
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, set_up, tear_down)

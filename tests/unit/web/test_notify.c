@@ -77,6 +77,12 @@ static void test_button(void **state)
     rig_stop(&rig);
 }
 
+static json_t *nobody_is_told(void *arg)
+{
+    (void)arg;
+    return json_pack("{s:{s:i,s:b}}", "notices", "open", 0, "off", 1);
+}
+
 static void test_not_configured(void **state)
 {
     struct rig rig;
@@ -90,6 +96,11 @@ static void test_not_configured(void **state)
     assert_has(&reply, "no notices are configured");
     assert_has(&reply, "Set mail_to in section [notify]");
     assert_has(&reply, ">Send a test notice</button>"); /* the page stays */
+    reply_fini(&reply);
+    rig.web->env.status = nobody_is_told;
+    rig_get(&rig, "/status", &reply);
+    assert_has(&reply, "Nobody is told of failures and alarms");
+    assert_has_not(&reply, "notify-test");
     reply_fini(&reply);
     rig.web->env.notify_test = NULL; /* not a manager */
     rig_get(&rig, "/status", &reply);
