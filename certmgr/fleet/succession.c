@@ -220,6 +220,13 @@ static bool signed_by_us(const struct succession *s, const json_t *body)
     return key != NULL && strcmp(key, self->sign_id) == 0;
 }
 
+/* What cannot be read may lack a manager: the pass is made again. */
+static void unseen(struct succession *s, const struct cm_err *err)
+{
+    s->failed++;
+    cm_log_err(CM_LOG_WARN, "fleet", err);
+}
+
 /* A tombstone is signed, too: a server that missed it would keep what was deleted. */
 static void look_at_tombstone(struct succession *s, const char *id)
 {
@@ -244,10 +251,15 @@ static void look_at(struct succession *s, const char *id)
     struct cs_doc doc;
     if (type == NULL || !type->by_manager || strcmp(id, "trust:root") == 0)
         return;
-    if (cs_get(s->store, id, &doc, NULL) < 0) {
+    struct cm_err err = CM_ERR_INIT;
+    int rc = cs_get(s->store, id, &doc, &err);
+    if (rc == CM_ENOENT)
         look_at_tombstone(s, id);
+    else if (rc < 0)
+        unseen(s, &err);
+    cm_err_fini(&err);
+    if (rc < 0)
         return;
-    }
     renew(s, &doc, !signed_by_us(s, doc.body));
     cs_doc_fini(&doc);
 }
@@ -291,8 +303,12 @@ static void slice(struct succession *s)
     size_t i;
     json_t *id;
     bool same = s->after != NULL;
-    int rc = cs_docs(s->store, s->after, false, SUCCESSION_SLICE, note_id, &slice, NULL);
+    struct cm_err err = CM_ERR_INIT;
+    int rc = cs_docs(s->store, s->after, false, SUCCESSION_SLICE, note_id, &slice, &err);
     size_t count = json_array_size(slice.ids);
+    if (rc < 0)
+        unseen(s, &err);
+    cm_err_fini(&err);
     json_array_foreach(slice.ids, i, id)
     {
         if (!same || i > 0) /* `from` is included */
