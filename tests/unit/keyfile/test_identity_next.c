@@ -138,6 +138,32 @@ static void half_exchanged_is_finished(void **state)
     assert_null(f.id.pending);
 }
 
+/* Of a destroyed key nothing is left where it lay, not only its name is gone. */
+static void destroyed_keys_are_overwritten(void **state)
+{
+    static const char *const names[] = {"seal.key", "sign.key"};
+    (void)state;
+    OK(kf_identity_prepare(f.dir, &f.id, &f.err), f.err);
+    OK(kf_identity_exchange(f.dir, &f.id, &f.err), f.err);
+    for (size_t i = 0; i < 2; i++) {
+        CM_AUTO_STR key = cm_asprintf("%s/old/%s", f.dir, names[i]);
+        CM_AUTO_STR kept = cm_asprintf("%s/kept-%zu", f.base, i);
+        assert_int_equal(link(key, kept), 0);
+    }
+    OK(kf_identity_drop_former(f.dir, &f.id, &f.err), f.err);
+    assert_false(is_there("old"));
+    for (size_t i = 0; i < 2; i++) {
+        CM_AUTO_STR kept = cm_asprintf("%s/kept-%zu", f.base, i);
+        char *bytes = NULL;
+        size_t len = 0;
+        OK(cm_file_read(kept, 16384, &bytes, &len, &f.err), f.err);
+        assert_true(len > 100);
+        for (size_t k = 0; k < len; k++)
+            assert_int_equal(bytes[k], 0);
+        cm_free(bytes);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -146,6 +172,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(opens_with_both, setup, teardown),
         cmocka_unit_test_setup_teardown(half_made_is_wiped, setup, teardown),
         cmocka_unit_test_setup_teardown(half_exchanged_is_finished, setup, teardown),
+        cmocka_unit_test_setup_teardown(destroyed_keys_are_overwritten, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

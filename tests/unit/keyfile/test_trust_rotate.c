@@ -2,6 +2,7 @@
 #include "support.h"
 
 #include "keyfile/identity_next.h"
+#include "keyfile/trust_build.h"
 #include "keyfile/trust_change.h"
 #include "keyfile/trust_rotate.h"
 
@@ -223,6 +224,65 @@ static void two_signers(void **state)
     take(both);
 }
 
+/* What it says fits its name, its server and the keys that are listed. */
+static void a_word_about_something_else(void **state)
+{
+    json_t *next;
+    (void)state;
+    prepare(&f.beta);
+    CM_AUTO_JSON other = word(&f.beta, "keys");
+    json_object_del(other, "signature");
+    cm_json_set_str(other, "server", "alpha");
+    OK(kf_doc_sign(&f.beta, other, false, &f.err), f.err);
+    REFUSED(kf_trust_rotate(&f.alpha, f.trust, other, cm_now_ms(), &next, &f.err), CM_EMALF,
+            "rotation:beta is not about server alpha", f.err);
+    CM_AUTO_JSON doc = word(&f.beta, "keys");
+    OK(kf_trust_rotate(&f.alpha, f.trust, doc, cm_now_ms(), &next, &f.err), f.err);
+    take(next);
+    OK(kf_identity_exchange(f.beta_dir, &f.beta, &f.err), f.err);
+    CM_AUTO_JSON done = word(&f.beta, "resealed");
+    json_object_del(done, "signature");
+    cm_json_set_str(done, "seal", f.alpha.seal_b64);
+    OK(kf_doc_sign(&f.beta, done, false, &f.err), f.err);
+    REFUSED(kf_trust_retire(&f.alpha, f.trust, done, cm_now_ms(), &next, &f.err), CM_ECONFLICT,
+            "no former keys", f.err);
+}
+
+/* Who is leaving keeps the keys it has. */
+static void only_an_active_server(void **state)
+{
+    json_t *next;
+    (void)state;
+    CM_AUTO_JSON body = kf_trust_next_body(f.trust, cm_now_ms());
+    cm_json_set_str(kf_trust_entry(body, "beta"), "state", "retiring");
+    OK(kf_trust_finish(&f.alpha, f.trust, body, &next, &f.err), f.err);
+    take(next);
+    prepare(&f.beta);
+    CM_AUTO_JSON doc = word(&f.beta, "keys");
+    OK(kf_doc_verify(f.trust, doc, false, &f.err), f.err); /* its signature counts */
+    REFUSED(kf_trust_rotate(&f.alpha, f.trust, doc, cm_now_ms(), &next, &f.err), CM_EDENIED,
+            "not active", f.err);
+}
+
+/* The hashes of the newest replaced keys; who comes with older ones is a stranger. */
+static void replaced_keys_are_bounded(void **state)
+{
+    (void)state;
+    CM_AUTO_JSON entry = json_object();
+    char at[24];
+    for (int i = 0; i < KF_REPLACED_MAX + 3; i++) {
+        cm_json_set(entry, "old",
+                    json_pack("{s:s, s:s}", "sign", f.beta.sign_b64, "tls", f.tls_b64));
+        snprintf(at, sizeof(at), "%d", i);
+        OK(kf_trust_forget_old(entry, at, &f.err), f.err);
+        assert_null(json_object_get(entry, "old"));
+    }
+    const json_t *list = cm_json_arr(entry, "replaced");
+    assert_int_equal(json_array_size(list), KF_REPLACED_MAX);
+    assert_string_equal(cm_json_str(json_array_get(list, 0), "at"), "3");
+    assert_string_equal(cm_json_str(json_array_get(list, KF_REPLACED_MAX - 1), "at"), "10");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -232,6 +292,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(not_twice_at_a_time, setup, teardown),
         cmocka_unit_test_setup_teardown(the_managers_own, setup, teardown),
         cmocka_unit_test_setup_teardown(two_signers, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_word_about_something_else, setup, teardown),
+        cmocka_unit_test_setup_teardown(only_an_active_server, setup, teardown),
+        cmocka_unit_test_setup_teardown(replaced_keys_are_bounded, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
