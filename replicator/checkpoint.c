@@ -6,6 +6,7 @@
 #include "base/core/bytes.h"
 #include "base/core/clock.h"
 #include "base/core/mem.h"
+#include "replicator/job.h"
 
 #define FORMAT_VERSION 4 /* of CouchDB's checkpoint documents */
 
@@ -25,58 +26,60 @@ static const char *session_at(const json_t *history, size_t i)
     return cm_json_str(json_array_get(history, i), "session_id");
 }
 
-static bool has_session(const json_t *history, size_t from, const char *id)
+/* The entry of the session, or NULL. */
+static const json_t *find_session(const json_t *history, const char *id)
 {
-    for (size_t i = from; id && i < json_array_size(history) && i < RP_HISTORY_MAX; i++) {
+    for (size_t i = 0; id && i < json_array_size(history) && i < RP_HISTORY_MAX; i++) {
         const char *other = session_at(history, i);
         if (other && strcmp(other, id) == 0)
-            return true;
+            return json_array_get(history, i);
     }
-    return false;
+    return NULL;
 }
 
 const json_t *rp_checkpoint_seq_of(const json_t *doc, const char *session_id)
 {
-    const json_t *history = cm_json_arr(doc, "history");
     const char *id = cm_json_str(doc, "session_id");
     if (id && strcmp(id, session_id) == 0)
         return json_object_get(doc, "source_last_seq");
-    for (size_t i = 0; i < json_array_size(history) && i < RP_HISTORY_MAX; i++) {
-        id = session_at(history, i);
-        if (id && strcmp(id, session_id) == 0)
-            return json_object_get(json_array_get(history, i), "recorded_seq");
-    }
-    return NULL;
+    return json_object_get(find_session(cm_json_arr(doc, "history"), session_id), "recorded_seq");
 }
 
-const json_t *rp_checkpoint_compare(const json_t *source, const json_t *target,
+/* Where a session was that both know, NULL = not to be told.  The number in front of a peer's
+ * sequence is for comparing only: the rest may lead anywhere. */
+static const json_t *agreed(const json_t *own, const json_t *stored, const json_t *peer)
+{
+    if (json_equal(own, peer))
+        return own;
+    if (stored && json_equal(stored, peer))
+        return stored;
+    return rp_seq_number(own) >= 0 && rp_seq_number(peer) >= rp_seq_number(own) ? own : NULL;
+}
+
+const json_t *rp_checkpoint_compare(const json_t *own, const json_t *peer,
                                     const json_t **ret_history, size_t *ret_from)
 {
-    const char *source_id = cm_json_str(source, "session_id");
-    const char *target_id = cm_json_str(target, "session_id");
-    const json_t *ours = cm_json_arr(source, "history"), *theirs = cm_json_arr(target, "history");
+    const char *own_id = cm_json_str(own, "session_id"), *peer_id = cm_json_str(peer, "session_id");
+    const json_t *ours = cm_json_arr(own, "history"), *theirs = cm_json_arr(peer, "history");
+    const json_t *seq = NULL, *entry = NULL;
     *ret_history = NULL;
     *ret_from = 0;
-    if (source_id && target_id && strcmp(source_id, target_id) == 0) {
-        *ret_history = ours;
-        return json_object_get(source, "source_last_seq");
+    if (own_id && peer_id && strcmp(own_id, peer_id) == 0) {
+        seq = agreed(json_object_get(own, "source_last_seq"), json_object_get(own, "stored_seq"),
+                     json_object_get(peer, "source_last_seq"));
+        *ret_history = seq ? ours : NULL;
+        return seq;
     }
-    /* Newest first on both sides: the first session that the other one knows too. */
-    size_t count = json_array_size(ours) < json_array_size(theirs) ? json_array_size(ours)
-                                                                   : json_array_size(theirs);
-    for (size_t i = 0; i < count && i < RP_HISTORY_MAX; i++) {
-        if (has_session(theirs, i, session_at(ours, i))) {
-            *ret_history = ours;
-            *ret_from = i + 1;
-            return json_object_get(json_array_get(ours, i), "recorded_seq");
-        }
-        if (has_session(ours, i + 1, session_at(theirs, i))) {
-            *ret_history = theirs;
-            *ret_from = i + 1;
-            return json_object_get(json_array_get(theirs, i), "recorded_seq");
-        }
+    /* Newest first: the first session of ours that the other one knows too. */
+    for (size_t i = 0; !entry && i < json_array_size(ours) && i < RP_HISTORY_MAX; i++) {
+        entry = find_session(theirs, session_at(ours, i));
+        if (entry)
+            seq = agreed(json_object_get(json_array_get(ours, i), "recorded_seq"), NULL,
+                         json_object_get(entry, "recorded_seq"));
+        *ret_history = seq ? ours : NULL;
+        *ret_from = seq ? i + 1 : 0;
     }
-    return NULL;
+    return seq;
 }
 
 static void set_seq(json_t *obj, const char *key, const json_t *seq)
@@ -88,7 +91,7 @@ static void set_seq(json_t *obj, const char *key, const json_t *seq)
 }
 
 json_t *rp_checkpoint_make(const struct rp_session *session, const json_t *seq,
-                           const json_t *history, size_t from)
+                           const json_t *stored, const json_t *history, size_t from)
 {
     json_t *doc = json_object(), *list = json_array(), *head = json_object();
     cm_json_set_str(head, "session_id", session->id);
@@ -110,6 +113,8 @@ json_t *rp_checkpoint_make(const struct rp_session *session, const json_t *seq,
     }
     cm_json_set_str(doc, "session_id", session->id);
     set_seq(doc, "source_last_seq", seq);
+    if (stored)
+        json_object_set(doc, "stored_seq", (json_t *)(uintptr_t)stored);
     cm_json_set_int(doc, "replication_id_version", FORMAT_VERSION);
     cm_json_set(doc, "history", list);
     return doc;

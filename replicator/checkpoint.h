@@ -24,15 +24,19 @@ struct rp_session {
     int64_t missing_checked, missing_found, docs_read, docs_written, write_failures;
 };
 
-/* Compares both sides' documents (NULL = none).  Returns the sequence both know (borrowed; NULL =
- * from the beginning) and in *ret_history the older sessions to keep (borrowed, may be NULL;
- * entries from *ret_from on). */
-const json_t *rp_checkpoint_compare(const json_t *source, const json_t *target,
+/* Compares both sides' documents (NULL = none): our own, and what the peer shows.  Whoever may
+ * write to the peer may have written that, too: it says which sessions it remembers, but where one
+ * was is taken from our own copy, and when the peer's is before that and not what it had
+ * acknowledged last, it was restored.  Returns the sequence both know (borrowed; NULL = from the
+ * beginning) and in *ret_history the older sessions to keep (borrowed, may be NULL; entries from
+ * *ret_from on). */
+const json_t *rp_checkpoint_compare(const json_t *own, const json_t *peer,
                                     const json_t **ret_history, size_t *ret_from);
 
 /* The sequence at which a document (NULL = none) remembers that session (borrowed), or NULL. */
 const json_t *rp_checkpoint_seq_of(const json_t *doc, const char *session_id);
 
-/* The document to store: this session at seq in front of history[from…] (owned). */
+/* The document to store: this session at seq in front of history[from…] (owned).  stored: what
+ * the peer has stored last, NULL = nothing. */
 json_t *rp_checkpoint_make(const struct rp_session *session, const json_t *seq,
-                           const json_t *history, size_t from);
+                           const json_t *stored, const json_t *history, size_t from);

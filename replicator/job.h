@@ -51,6 +51,7 @@ struct rp_save {
     struct rp_session session;
     json_t *seq;      /* newest to record */
     json_t *acked;    /* pull: {session_id, seq} that the peer has confirmed to remember */
+    json_t *stored;   /* newest that the peer has stored */
     int conflicts;    /* with the peer's copy, in a row */
     bool dirty, off;  /* seq is not saved yet; the peer takes no checkpoints */
     int64_t saved_at; /* monotonic ms */

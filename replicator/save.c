@@ -32,8 +32,10 @@ static void forget(struct rp_save *save)
     json_decref(save->history);
     json_decref(save->seq);
     json_decref(save->acked);
+    json_decref(save->stored);
     json_decref(save->doc);
-    save->local = save->remote = save->history = save->seq = save->acked = save->doc = NULL;
+    save->local = save->remote = save->history = save->seq = save->doc = NULL;
+    save->acked = save->stored = NULL;
 }
 
 /* ---- opening ------------------------------------------------------------------------------ */
@@ -49,11 +51,11 @@ static void new_session(struct rp_save *save)
 static void start(struct rp_job *job)
 {
     struct rp_save *save = &job->save;
-    const json_t *source = job->push ? save->local : save->remote;
-    const json_t *target = job->push ? save->remote : save->local;
     const json_t *history = NULL;
-    const json_t *seq = rp_checkpoint_compare(source, target, &history, &save->history_from);
+    const json_t *seq =
+        rp_checkpoint_compare(save->local, save->remote, &history, &save->history_from);
     save->history = json_incref((json_t *)(uintptr_t)history);
+    save->stored = json_incref((json_t *)(uintptr_t)seq); /* and not whatever lies there now */
     json_decref(save->session.start_seq);
     save->session.start_seq = json_incref((json_t *)(uintptr_t)seq);
     if (job->push)
@@ -229,6 +231,8 @@ static void on_written(void *arg, const struct http_result *res)
             write_local(job);
         else
             note_acked(job);
+        json_decref(save->stored);
+        save->stored = json_incref(json_object_get(save->doc, "source_last_seq"));
         save->conflicts = 0;
     } else if (res->status == 409) {
         if (read_again(job))
@@ -312,7 +316,8 @@ static void on_timer(void *arg)
         return;
     save->dirty = false;
     save->saved_at = cm_mono_ms();
-    save->doc = rp_checkpoint_make(&save->session, save->seq, save->history, save->history_from);
+    save->doc = rp_checkpoint_make(&save->session, save->seq, save->stored, save->history,
+                                   save->history_from);
     if (job->push) {
         write_remote(job);
         return;

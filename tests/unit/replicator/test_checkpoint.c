@@ -33,38 +33,78 @@ static json_t *make(const char *sessions)
 static void test_compare(void **state)
 {
     static const struct {
-        const char *source, *target;
+        const char *own, *peer;
         int seq;     /* 0 = from the beginning */
         size_t kept; /* older sessions that stay */
+        int stored;  /* 0 = nothing */
     } table[] = {
-        {NULL, NULL, 0, 0},
-        {"a1", NULL, 0, 0},
-        {NULL, "a1", 0, 0},
-        {"", "", 0, 0},
-        {"a1", "b1", 0, 0},
-        {"a1", "a1", 1, 1},
-        {"b5 a1", "b5 a1", 5, 2},
-        {"b4 a1", "b5 a1", 4, 2}, /* same session: the source's word counts */
-        {"a1", "b5 a1", 1, 0},    /* the source missed the newest run */
-        {"b5 a1", "a1", 1, 0},    /* the target did */
-        {"c7 b5 a1", "b5 a1", 5, 1},
-        {"b5 a1", "c7 b5 a1", 5, 1},
-        {"c7 a1", "d9 a1", 1, 0}, /* both lost one */
-        {"c7 b3 a1", "d9 a1", 1, 0},
-        {"c7 a1", "d9 e3 a1", 1, 0},
-        {"c7 b3", "d9 a1", 0, 0},
+        {NULL, NULL, 0, 0, 0},
+        {"a1", NULL, 0, 0, 0},
+        {NULL, "a1", 0, 0, 0},
+        {"", "", 0, 0, 0},
+        {"a1", "b1", 0, 0, 0},
+        {"a1", "a1", 1, 1, 0},
+        {"b5 a1", "b5 a1", 5, 2, 0},
+        {"b4 a1", "b9 a1", 4, 2, 0}, /* whatever somebody wrote there: our word counts */
+        {"b5 a1", "b4 a1", 4, 2, 4}, /* killed between the two writes */
+        {"b5 a1", "b4 a1", 0, 0, 0}, /* the peer is a restored one */
+        {"b5 a1", "b4 a1", 0, 0, 3},
+        {"a1", "b5 a1", 1, 0, 0}, /* we missed the newest run */
+        {"b5 a1", "a1", 1, 0, 0}, /* the peer did */
+        {"c7 b5 a1", "b5 a1", 5, 1, 0},
+        {"b5 a1", "c7 b5 a1", 5, 1, 0},
+        {"b5 a1", "c7 b9 a1", 5, 1, 0},
+        {"b5 a1", "c7 b4 a1", 0, 0, 0},
+        {"c7 a1", "d9 a1", 1, 0, 0}, /* both lost one */
+        {"c7 b3 a1", "d9 a1", 1, 0, 0},
+        {"c7 a1", "d9 e3 a1", 1, 0, 0},
+        {"c7 b3", "d9 a1", 0, 0, 0},
     };
     (void)state;
     for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
-        CM_AUTO_JSON source = make(table[i].source);
-        CM_AUTO_JSON target = make(table[i].target);
+        CM_AUTO_JSON own = make(table[i].own);
+        CM_AUTO_JSON peer = make(table[i].peer);
         const json_t *history = NULL;
         size_t from = 99;
-        const json_t *seq = rp_checkpoint_compare(source, target, &history, &from);
+        if (table[i].stored)
+            cm_json_set_int(own, "stored_seq", table[i].stored);
+        const json_t *seq = rp_checkpoint_compare(own, peer, &history, &from);
         if (json_integer_value(seq) != table[i].seq ||
             json_array_size(history) - from != table[i].kept)
             fail_msg("row %zu: sequence %d, %zu kept", i, (int)json_integer_value(seq),
                      json_array_size(history) - from);
+    }
+}
+
+/* The number in front of a sequence leads nowhere: who writes the peer's copy shows us ours with
+ * another end, and everything is compared. */
+static void test_compare_tokens(void **state)
+{
+    static const struct {
+        const char *own, *stored, *peer, *seq;
+    } table[] = {
+        {"5-abc", NULL, "5-abc", "5-abc"},  {"5-abc", NULL, "5-evil", "5-abc"},
+        {"5-abc", NULL, "9-evil", "5-abc"}, {"5-abc", NULL, "4-evil", NULL},
+        {"5-abc", "4-ab", "4-ab", "4-ab"},  {"5-abc", "4-ab", "4-evil", NULL},
+        {"5-abc", NULL, "evil", NULL},      {"abc", NULL, "9-evil", NULL},
+        {"abc", NULL, "abc", "abc"},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
+        CM_AUTO_JSON own = make("a1");
+        CM_AUTO_JSON peer = make("a1");
+        const json_t *history = NULL;
+        size_t from;
+        cm_json_set_str(own, "source_last_seq", table[i].own);
+        cm_json_set_str(peer, "source_last_seq", table[i].peer);
+        cm_json_set_str(peer, "stored_seq",
+                        table[i].peer); /* their word about it counts for nothing */
+        if (table[i].stored)
+            cm_json_set_str(own, "stored_seq", table[i].stored);
+        const json_t *seq = rp_checkpoint_compare(own, peer, &history, &from);
+        const char *found = seq ? json_string_value(seq) : "";
+        if (strcmp(found, table[i].seq ? table[i].seq : "") != 0)
+            fail_msg("row %zu: %s", i, found);
     }
 }
 
@@ -86,7 +126,7 @@ static void test_compare_hostile(void **state)
         const json_t *history;
         size_t from;
         assert_int_equal(cm_json_parse(table[i], strlen(table[i]), &theirs, NULL), 0);
-        assert_int_equal(json_integer_value(rp_checkpoint_compare(theirs, ours, &history, &from)),
+        assert_int_equal(json_integer_value(rp_checkpoint_compare(ours, theirs, &history, &from)),
                          0);
     }
 }
@@ -97,7 +137,7 @@ static void test_make(void **state)
     CM_AUTO_JSON seq = json_string("9-0badcafe");
     CM_AUTO_JSON old = make("b5 a1");
     (void)state;
-    CM_AUTO_JSON doc = rp_checkpoint_make(&session, seq, json_object_get(old, "history"), 1);
+    CM_AUTO_JSON doc = rp_checkpoint_make(&session, seq, NULL, json_object_get(old, "history"), 1);
     const json_t *history = cm_json_arr(doc, "history");
     const json_t *head = json_array_get(history, 0);
     assert_string_equal(cm_json_str(doc, "session_id"), "s");
@@ -111,8 +151,10 @@ static void test_make(void **state)
 
     /* The same session again replaces its own entry. */
     CM_AUTO_JSON later = json_string("10-0badcafe");
-    CM_AUTO_JSON again = rp_checkpoint_make(&session, later, history, 0);
+    CM_AUTO_JSON again = rp_checkpoint_make(&session, later, seq, history, 0);
     assert_int_equal(json_array_size(cm_json_arr(again, "history")), 2);
+    assert_string_equal(cm_json_str(again, "stored_seq"), "9-0badcafe");
+    assert_null(json_object_get(doc, "stored_seq"));
     assert_string_equal(
         cm_json_str(json_array_get(cm_json_arr(again, "history"), 0), "recorded_seq"),
         "10-0badcafe");
@@ -128,7 +170,7 @@ static void test_history_is_bounded(void **state)
         json_array_append_new(history, json_pack("{s:s,s:i}", "session_id", id, "recorded_seq", i));
     }
     struct rp_session session = {.id = "new"};
-    CM_AUTO_JSON doc = rp_checkpoint_make(&session, NULL, history, 0);
+    CM_AUTO_JSON doc = rp_checkpoint_make(&session, NULL, NULL, history, 0);
     assert_int_equal(json_array_size(cm_json_arr(doc, "history")), RP_HISTORY_MAX);
     assert_int_equal(cm_json_int(doc, "source_last_seq", -1), 0);
     json_decref(history);
@@ -155,8 +197,11 @@ static void test_job_id(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_compare), cmocka_unit_test(test_compare_hostile),
-        cmocka_unit_test(test_make),    cmocka_unit_test(test_history_is_bounded),
+        cmocka_unit_test(test_compare),
+        cmocka_unit_test(test_compare_tokens),
+        cmocka_unit_test(test_compare_hostile),
+        cmocka_unit_test(test_make),
+        cmocka_unit_test(test_history_is_bounded),
         cmocka_unit_test(test_job_id),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
