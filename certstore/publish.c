@@ -11,6 +11,7 @@ struct cs_publication {
     struct cs_store *store; /* NULL once the store was closed */
     char id[CS_ID_MAX + 1];
     int64_t base_serial;
+    int64_t serial; /* given to it */
     bool deleted;
     cs_published_fn done;
     void *arg;
@@ -128,6 +129,18 @@ static void on_signed(void *arg, const json_t *signed_body, const struct cm_err 
     cm_err_fini(&why);
 }
 
+/* Above what is known of the document and what was signed before.  Another server's serial, however
+ * high, raises that of its own document only: none may use up the serials of all that follow. */
+static int64_t next_serial(struct cs_store *store, const char *id, int64_t known)
+{
+    int64_t now = cm_now_ms();
+    store->last_serial = now > store->last_serial ? now : store->last_serial + 1;
+    for (const struct cs_publication *at = store->publications; at; at = at->next)
+        if (at->serial > known && strcmp(at->id, id) == 0)
+            known = at->serial;
+    return known >= store->last_serial ? known + 1 : store->last_serial;
+}
+
 static int prepare(struct cs_publication *pub, json_t *doc, struct cm_err *err)
 {
     struct cs_store *store = pub->store;
@@ -147,12 +160,8 @@ static int prepare(struct cs_publication *pub, json_t *doc, struct cm_err *err)
     if (rc < 0)
         return rc;
     pub->deleted = json_is_true(json_object_get(doc, "_deleted"));
-    int64_t now = cm_now_ms();
-    serial = serial + 1 > now ? serial + 1 : now;
-    if (serial <= store->last_serial)
-        serial = store->last_serial + 1;
-    store->last_serial = serial;
-    cm_json_set_int(doc, "serial", serial);
+    pub->serial = next_serial(store, pub->id, serial);
+    cm_json_set_int(doc, "serial", pub->serial);
     static const char *const outside[] = {"_deleted", "_rev", "_revisions", "signature",
                                           "signatures"};
     for (size_t i = 0; i < sizeof(outside) / sizeof(outside[0]); i++)

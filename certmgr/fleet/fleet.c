@@ -16,7 +16,9 @@
 #define RENEW_LOOK_MS  (3600 * 1000)
 #define AGENT_AGAIN_MS (60 * 1000) /* an agent that could not be told is told again */
 #define RENEW_AFTER_MS (24LL * 3600 * 1000)
-#define TRUST_LIFE_MS  ((int64_t)KF_TRUST_DAYS * 24 * 3600 * 1000)
+/* Half of what JSON can tell; in ms 140,000 years. */
+#define SERVERS_SERIAL_MAX (INT64_C(1) << 52)
+#define TRUST_LIFE_MS      ((int64_t)KF_TRUST_DAYS * 24 * 3600 * 1000)
 
 const struct kf_trust *fleet_trust(void *fleet)
 {
@@ -74,6 +76,18 @@ static int check_maker(const struct fleet *fleet, const json_t *body, struct cm_
     return cm_fail(err, CM_EDENIED, "%.40s was made on server %.63s, not on %.63s", id, maker, by);
 }
 
+/* Of servers: so that a manager can still write above it, take it away for example. */
+static int check_serial(const struct fleet *fleet, const json_t *body, struct cm_err *err)
+{
+    const char *by = cm_json_str_or(cm_json_obj(body, "signature"), "by", "");
+    const struct kf_server *signer = kf_trust_server(fleet->trust, by);
+    int64_t serial = cm_json_int(body, "serial", 0);
+    if (serial <= SERVERS_SERIAL_MAX || (signer != NULL && signer->manager))
+        return 0;
+    return cm_fail(err, CM_EDENIED, "serial %lld leaves none for those who follow",
+                   (long long)serial);
+}
+
 void fleet_verify(void *arg, const json_t *body, bool deleted, struct cs_verdict *ret)
 {
     struct fleet *fleet = arg;
@@ -100,6 +114,8 @@ void fleet_verify(void *arg, const json_t *body, bool deleted, struct cs_verdict
         rv = kf_doc_verify(fleet->trust, body, deleted, &err);
     if (rv == 0 && !fleet->again)
         rv = check_maker(fleet, body, &err);
+    if (rv == 0 && !fleet->again && json_object_get(body, "signature") != NULL)
+        rv = check_serial(fleet, body, &err);
     ret->valid = rv == 0;
     if (rv != 0)
         snprintf(ret->reason, sizeof(ret->reason), "%.150s", err.what);

@@ -155,6 +155,16 @@ static void serials_rise_above_those_of_others(void **state)
     commit(rig);
     assert_string_equal(journal, "mine: settings:a 800001;");
     assert_int_equal(days_of(rig, "settings:a"), 2);
+    /* … and changed twice at a time; what it wrote raises no other document's serial. */
+    journal[0] = '\0';
+    publish(rig, draft(3), -1, "3");
+    publish(rig, draft(4), -1, "4");
+    json_t *other = json_pack("{s:s,s:s}", "_id", "settings:b", "type", "settings");
+    publish(rig, other, 0, "other");
+    commit(rig);
+    assert_string_equal(journal,
+                        "3: settings:a 800002;4: settings:a 800003;other: settings:b 5003;");
+    assert_int_equal(days_of(rig, "settings:a"), 4);
 }
 
 static void stale_base_is_a_conflict(void **state)

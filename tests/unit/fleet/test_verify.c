@@ -188,9 +188,10 @@ static void signing_asks_the_agent(void **state)
 
 #define REQUEST_ID "request:" ULID
 
-static json_t *request_named(struct server *s, const char *id, int serial, bool deleted)
+static json_t *request_named(struct server *s, const char *id, int64_t serial, bool deleted)
 {
-    json_t *body = json_pack("{s:s, s:s, s:i}", "_id", id, "type", "request", "serial", serial);
+    json_t *body =
+        json_pack("{s:s, s:s, s:I}", "_id", id, "type", "request", "serial", (json_int_t)serial);
     if (!deleted) {
         cm_json_set_str(body, "action", "retry");
         cm_json_set_str(body, "credential", ULID);
@@ -205,7 +206,7 @@ static json_t *request_named(struct server *s, const char *id, int serial, bool 
     return body;
 }
 
-static json_t *request_of(struct server *s, int serial, bool deleted)
+static json_t *request_of(struct server *s, int64_t serial, bool deleted)
 {
     return request_named(s, REQUEST_ID, serial, deleted);
 }
@@ -269,6 +270,27 @@ static void a_number_is_its_makers_whoever_comes_first(void **state)
     server_fini(&beta);
 }
 
+/* Serials end at 2^53 - 1: a server that takes the last one is not to have the last word, and does
+ * not take the manager's away. */
+static void no_server_uses_up_the_serials(void **state)
+{
+    (void)state;
+    struct cm_err err = CM_ERR_INIT;
+    member_init(&beta, "beta", &alpha);
+    server_attach(&alpha);
+    OK(fleet_adopt(alpha.fleet, kf_trust_document(fleet_trust(beta.fleet)), &err), err);
+    settle(&alpha);
+    int64_t most = INT64_C(1) << 52;
+    assert_int_equal(arrives(request_of(&beta, most + 1, false), "1-a"), CM_EDENIED);
+    CM_AUTO_JSON list = cs_quarantine(alpha.store);
+    assert_non_null(strstr(cm_json_str(json_array_get(list, 0), "reason"), "leaves none"));
+    assert_int_equal(arrives(request_of(&beta, most, false), "1-b"), 0);
+    assert_int_equal(arrives(request_of(&alpha, most + 1, true), "2-c"), 0);
+    CM_AUTO_JSON gone = cs_get_body(alpha.store, REQUEST_ID);
+    assert_null(gone);
+    server_fini(&beta);
+}
+
 /* A manager from a backup does not know a server that joined since: what another one wrote under
  * its number falls when the server's own version comes, be its serial as high as it will. */
 static void what_was_taken_too_early_gives_way(void **state)
@@ -311,6 +333,7 @@ int main(void)
         T(nobody_else_changes_a_request),
         T(a_number_is_its_makers_whoever_comes_first),
         T(what_was_taken_too_early_gives_way),
+        T(no_server_uses_up_the_serials),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
