@@ -47,7 +47,7 @@ struct http_call {
     http_data_fn on_data;
     void *arg;
     char *host;
-    int port, timeout_ms, silence_ms;
+    int port, timeout_ms, connect_ms, silence_ms;
     struct cm_timer *silence;
     struct cm_buf head, reply;
     bool client_cert; /* is offered */
@@ -144,12 +144,15 @@ static void call_free(struct http_call *call)
 
 static void explain(const struct http_call *call, CURLcode rc, struct cm_err *err)
 {
+    curl_off_t ready = 0; /* when the request could have been sent */
+    (void)curl_easy_getinfo(call->setup.easy, CURLINFO_PRETRANSFER_TIME_T, &ready);
     const struct http_failure failure = {
         .curl = rc,
         .fault = call->fault,
         .host = call->host,
         .port = call->port,
         .timeout_ms = call->timeout_ms > 0 ? call->timeout_ms : CONNECT_TIMEOUT_MS,
+        .connect_ms = ready > 0 ? 0 : call->connect_ms,
         .silence_ms = call->silence_ms,
         .client_cert = call->client_cert,
         .why = call->why,
@@ -299,7 +302,10 @@ static void set_limits(struct http_call *call, const struct http_call_opts *opts
     call->timeout_ms = opts->timeout_ms ? opts->timeout_ms : HTTP_CALL_TIMEOUT_MS;
     if (call->timeout_ms > 0)
         SET(call, TIMEOUT_MS, (long)call->timeout_ms);
-    SET(call, CONNECTTIMEOUT_MS, (long)(opts->connect_ms ? opts->connect_ms : CONNECT_TIMEOUT_MS));
+    call->connect_ms = opts->connect_ms ? opts->connect_ms : CONNECT_TIMEOUT_MS;
+    if (call->timeout_ms > 0 && call->timeout_ms < call->connect_ms)
+        call->connect_ms = call->timeout_ms;
+    SET(call, CONNECTTIMEOUT_MS, (long)call->connect_ms);
     SET(call, FORBID_REUSE, opts->no_keep ? 1L : 0L);
     call->silence_ms = opts->silence_ms;
     if (call->silence_ms > 0)

@@ -71,7 +71,10 @@ static void explain_code(const struct http_failure *failure, struct cm_err *err)
         i++;
     bool known = i < sizeof(reasons) / sizeof(reasons[0]);
     const char *why = failure->why[0] ? failure->why : curl_easy_strerror((CURLcode)failure->curl);
-    if (failure->curl == CURLE_OPERATION_TIMEDOUT)
+    if (failure->curl == CURLE_OPERATION_TIMEDOUT && failure->connect_ms > 0)
+        cm_fail(err, CM_ETIMEOUT, "host %s port %d: no connection within %d ms", failure->host,
+                failure->port, failure->connect_ms);
+    else if (failure->curl == CURLE_OPERATION_TIMEDOUT)
         cm_fail(err, CM_ETIMEOUT, "host %s port %d: no complete answer within %d ms", failure->host,
                 failure->port, failure->timeout_ms);
     else

@@ -9,6 +9,7 @@ struct http_failure {
     const char *host;
     int port;
     int timeout_ms, silence_ms;
+    int connect_ms;   /* no connection stood within so long; 0: one did */
     bool client_cert; /* a client certificate was offered */
     const char *why;  /* libcurl's message, or "" */
 };

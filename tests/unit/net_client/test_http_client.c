@@ -211,6 +211,27 @@ static void deadlines(void **state)
                 cm_mono_ms() - begin < 4500); /* not by the peer, after 5 s */
 }
 
+/* TCP stands, TLS never does: nobody takes the connection out of the queue. */
+static void a_connection_that_never_stands(void **state)
+{
+    (void)state;
+    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t len = sizeof(at);
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(bind(fd, (struct sockaddr *)&at, len), 0);
+    assert_int_equal(listen(fd, 1), 0);
+    assert_int_equal(getsockname(fd, (struct sockaddr *)&at, &len), 0);
+    char url[200];
+    struct call c = {0};
+    struct http_call_opts opts = options(url, sizeof(url), "/");
+    snprintf(url, sizeof(url), "https://127.0.0.1:%d/", ntohs(at.sin_port));
+    opts.connect_ms = 150;
+    run(&c, &opts);
+    assert_int_equal(c.code, CM_ETIMEOUT);
+    assert_non_null(strstr(c.what, "no connection within 150 ms"));
+    close(fd);
+}
+
 /* A connection carries the hosts of one address; each request names its own. */
 static void any_host_goes_over_a_connection_to_the_address(void **state)
 {
@@ -343,6 +364,7 @@ int main(void)
         TEST(broken_replies_are_explained),
         TEST(no_listener),
         TEST(deadlines),
+        TEST(a_connection_that_never_stands),
         TEST(any_host_goes_over_a_connection_to_the_address),
         TEST(resolve_replaces_the_look_up),
         TEST(unknown_hosts),

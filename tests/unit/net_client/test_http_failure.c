@@ -50,7 +50,7 @@ static void the_cause_is_the_library_s_message(void **state)
     assert_string_equal(err.cause[0], "Connection refused");
     err = explain(CURLE_OPERATION_TIMEDOUT, 0, false, "");
     assert_int_equal(err.code, CM_ETIMEOUT);
-    assert_non_null(strstr(err.what, "3000 ms"));
+    assert_non_null(strstr(err.what, "no complete answer within 3000 ms"));
     err = explain(CURLE_PEER_FAILED_VERIFICATION, 0, false, "x");
     assert_int_equal(err.code, CM_EDENIED);
     assert_int_equal(err.retry, CM_RETRY_CONFIGURATION);
