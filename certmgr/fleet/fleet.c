@@ -104,8 +104,7 @@ void fleet_verify(void *arg, const json_t *body, bool deleted, struct cs_verdict
         rv = kf_doc_signer(fleet->trust, body, &err);
     } else if (kf_trust_expires_ms(fleet->trust) <= cm_now_ms() && !fleet->held) {
         fleet->starved = true;
-        rv = cm_fail(&err, CM_EDENIED,
-                     "the trust root has expired; new documents wait for a fresh one");
+        rv = cm_fail(&err, CM_EDENIED, FLEET_EXPIRED "; new documents wait for a fresh one");
     } else if (fleet->fresh != NULL && json_object_get(body, "signature") == fleet->fresh)
         rv = kf_doc_signer(fleet->trust, body, &err); /* our own agent made it a moment ago */
     else if (fleet_is_proven(fleet, body, deleted))

@@ -35,6 +35,7 @@ int fleet_adopt(struct fleet *fleet, const json_t *document, struct cm_err *err)
 void fleet_store_trust(struct fleet *fleet, const json_t *document, fleet_done_fn done, void *arg);
 
 /* ---- starved.c ---- */
+#define FLEET_EXPIRED "the trust root has expired" /* so a refusal begins that is not for ever */
 /* Begins to look; the store is attached. */
 void fleet_starved_open(struct fleet *fleet);
 /* One look, every 5 s. */

@@ -7,6 +7,8 @@
  * missing until it changes again.  So the refusals are remembered, over a restart too; once the
  * root counts again the quarantine is tried and everything is compared with the upstream anew.
  */
+#include <string.h>
+
 #include "base/core/clock.h"
 #include "base/core/json.h"
 #include "base/core/log.h"
@@ -74,10 +76,21 @@ void fleet_starved_look(void *arg)
         feed(fleet);
 }
 
+/* We may have been killed before the first look: the refusals themselves are on the disk. */
+static bool refused_before(const struct fleet *fleet)
+{
+    CM_AUTO_JSON refused = cs_quarantine(fleet->store);
+    for (size_t i = 0; i < json_array_size(refused); i++)
+        if (strstr(cm_json_str_or(json_array_get(refused, i), "reason", ""), FLEET_EXPIRED))
+            return true;
+    return false;
+}
+
 void fleet_starved_open(struct fleet *fleet)
 {
     CM_AUTO_JSON noted = cs_kv_get(fleet->store, TABLE, KEY);
-    fleet->starved = fleet->starved_noted = noted != NULL;
+    fleet->starved_noted = noted != NULL;
+    fleet->starved = fleet->starved_noted || refused_before(fleet);
     fleet->hunger = cm_timer_new(fleet->loop, fleet_starved_look, fleet);
     cm_timer_start(fleet->hunger, LOOK_MS);
 }

@@ -36,12 +36,17 @@ static json_t *settings(void)
 }
 
 /* The clock of beta goes ten years wrong, and settings:a comes. */
-static void starve(const json_t *doc)
+static void refuse(const json_t *doc)
 {
     int64_t expires = kf_trust_expires_ms(fleet_trust(beta.fleet));
     cm_clock_fake(expires + 3650 * DAY_MS, 0);
     struct cs_result r = replicate(&beta, doc, "1-00000000000000000000000000000001");
     assert_int_equal(r.code, CM_EDENIED);
+}
+
+static void starve(const json_t *doc)
+{
+    refuse(doc);
     fleet_starved_look(beta.fleet);
     settle(&beta);
     assert_int_equal(fed, 0);
@@ -62,11 +67,8 @@ static void is_fed_when_the_clock_is_right_again(void **state)
     assert_int_equal(fed, 1);
 }
 
-static void remembers_over_a_restart(void **state)
+static void restarts_and_is_fed(void)
 {
-    (void)state;
-    CM_AUTO_JSON doc = settings();
-    starve(doc);
     server_close(&beta);
     cm_clock_fake(-1, -1);
     server_open(&beta, NULL);
@@ -79,6 +81,26 @@ static void remembers_over_a_restart(void **state)
     assert_non_null(there);
     CM_AUTO_JSON noted = cs_kv_get(beta.store, "state", "starved");
     assert_null(noted);
+}
+
+static void remembers_over_a_restart(void **state)
+{
+    (void)state;
+    CM_AUTO_JSON doc = settings();
+    starve(doc);
+    restarts_and_is_fed();
+}
+
+/* What was refused is on the disk, that it was for the clock's sake not yet. */
+static void killed_before_it_was_noted(void **state)
+{
+    (void)state;
+    CM_AUTO_JSON doc = settings();
+    refuse(doc);
+    assert_int_equal(cs_commit(beta.store, NULL), 0);
+    CM_AUTO_JSON noted = cs_kv_get(beta.store, "state", "starved");
+    assert_null(noted);
+    restarts_and_is_fed();
 }
 
 static void nothing_refused_nothing_fed(void **state)
@@ -171,8 +193,9 @@ int main(void)
 #define T(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
     const struct CMUnitTest tests[] = {
         T(is_fed_when_the_clock_is_right_again), T(remembers_over_a_restart),
-        T(nothing_refused_nothing_fed),          T(takes_what_is_given_back_on_hold),
-        T(a_full_list_is_made_up_for),           T(a_new_root_alone_is_no_reason),
+        T(killed_before_it_was_noted),           T(nothing_refused_nothing_fed),
+        T(takes_what_is_given_back_on_hold),     T(a_full_list_is_made_up_for),
+        T(a_new_root_alone_is_no_reason),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
