@@ -332,6 +332,19 @@ void h_until(struct h *h, bool (*what)(struct h *h), const char *name)
     }
 }
 
+static unsigned wanted_downloads;
+
+static bool downloaded(struct h *h)
+{
+    return h->ca.downloads >= wanted_downloads && h->engine->job_count == 0;
+}
+
+void h_until_downloads(struct h *h, unsigned downloads)
+{
+    wanted_downloads = downloads;
+    h_until(h, downloaded, "the next certificate");
+}
+
 void h_turns(struct h *h, int ms)
 {
     bool late = false;

@@ -106,6 +106,8 @@ void h_restart(struct h *h);
 
 /* Runs the loop until what() is true; fails the test after H_SECONDS. */
 void h_until(struct h *h, bool (*what)(struct h *h), const char *name);
+/* Until the CA has given so many certificates, and all orders are through. */
+void h_until_downloads(struct h *h, unsigned downloads);
 void h_turns(struct h *h, int ms); /* runs for a while */
 unsigned h_op_count(const struct h *h, const char *op);
 

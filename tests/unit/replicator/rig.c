@@ -263,6 +263,18 @@ void node_stop(struct node *node)
     node->listener = NULL;
 }
 
+void node_purge(struct node *node, const char *id)
+{
+    CM_AUTO_JSON doc = NULL;
+    CM_AUTO_JSON revs = json_array();
+    json_t *purged = NULL;
+    assert_int_equal(cs_read_rev(node->store, id, NULL, false, false, &doc, NULL), 0);
+    json_array_append(revs, json_object_get(doc, "_rev"));
+    assert_int_equal(cs_purge(node->store, id, revs, &purged, NULL), 0);
+    assert_int_equal(cs_commit(node->store, NULL), 0);
+    json_decref(purged);
+}
+
 void node_close_store(struct node *node)
 {
     cs_close(node->store);

@@ -84,10 +84,11 @@ void rig_sleep(struct rig *rig, int64_t ms);
 
 /* A fresh store and its server.  lab: without policy. */
 void node_start(struct rig *rig, struct node *node, const char *name, bool lab);
-void node_restart(struct node *node); /* store and server again, on the same port */
-void node_listen(struct node *node);  /* again, after node_stop() */
-void node_stop(struct node *node);    /* listener only: the server "dies" */
-void node_close(struct node *node);   /* everything; the directory is removed */
+void node_restart(struct node *node);               /* store and server again, on the same port */
+void node_listen(struct node *node);                /* again, after node_stop() */
+void node_stop(struct node *node);                  /* listener only: the server "dies" */
+void node_purge(struct node *node, const char *id); /* its winner is gone, as if never there */
+void node_close(struct node *node);                 /* everything; the directory is removed */
 /* Closes the store: clients of it may be freed then. */
 void node_close_store(struct node *node);
 

@@ -99,23 +99,11 @@ static void cut(void *arg)
     node_listen(&f->up);
 }
 
-static void purge(struct node *node, const char *id)
-{
-    CM_AUTO_JSON doc = NULL;
-    CM_AUTO_JSON revs = json_array();
-    json_t *purged = NULL;
-    assert_int_equal(cs_read_rev(node->store, id, NULL, false, false, &doc, NULL), 0);
-    json_array_append(revs, json_object_get(doc, "_rev"));
-    assert_int_equal(cs_purge(node->store, id, revs, &purged, NULL), 0);
-    assert_int_equal(cs_commit(node->store, NULL), 0);
-    json_decref(purged);
-}
-
 static bool answer(void *arg, const struct http_request *req, struct http_exchange *ex)
 {
     struct fixture *f = arg;
     if (f->gone && strstr(req->head.path, "/_revs_diff")) {
-        purge(&f->edge, f->gone);
+        node_purge(&f->edge, f->gone);
         f->gone = NULL;
     }
     if (strcmp(req->head.path, "/") == 0) {

@@ -207,18 +207,6 @@ static void test_checkpoint_lost(void **state)
     assert_int_equal(f->up.from_zero, from_zero + 1);
 }
 
-static void lose(struct node *node, const char *id)
-{
-    CM_AUTO_JSON doc = NULL;
-    CM_AUTO_JSON revs = json_array();
-    json_t *purged = NULL;
-    assert_int_equal(cs_read_rev(node->store, id, NULL, false, false, &doc, NULL), 0);
-    json_array_append(revs, json_object_get(doc, "_rev"));
-    assert_int_equal(cs_purge(node->store, id, revs, &purged, NULL), 0);
-    assert_int_equal(cs_commit(node->store, NULL), 0);
-    json_decref(purged);
-}
-
 static void end_client(struct fixture *f)
 {
     node_close_store(&f->edge);
@@ -252,7 +240,7 @@ static void test_from_the_beginning_is_not_forgotten(void **state)
     f->client = client_start_with(&f->edge, &f->up, true, false);
     client_settle(&f->edge, f->client);
     rig_wait(&f->rig, is_saved, f);
-    lose(&f->edge, "doc0003");
+    node_purge(&f->edge, "doc0003");
     node_stop(&f->up);
     rp_client_again(f->client);
     assert_int_equal(cs_commit(f->edge.store, NULL), 0);
