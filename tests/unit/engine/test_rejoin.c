@@ -237,7 +237,7 @@ static void an_imported_key_is_sealed_anew(void **state)
     remove_server(h, BRAVO);
     join_with_new_keys(h, BRAVO);
     h_until(h, is_sealed_anew, "the key for its new keys");
-    CM_AUTO_JSON body = h_status(h, "issued");
+    json_decref(h_status(h, "issued"));
     assert_int_equal(h_op_count(h, "key.create"), 1);
     assert_int_equal(h_op_count(h, "key.rewrap"), 1);
 }
