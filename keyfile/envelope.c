@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "base/core/bytes.h"
 #include "base/core/mem.h"
 #include "keyfile/der.h"
 
@@ -170,6 +171,23 @@ int kf_envelope_check(const uint8_t *der, size_t len, struct kf_envelope *ret, s
     struct kf_der in = {der, der + len};
     const char *why = len == 0 ? "it is empty" : check_envelope(&in, ret);
     return why ? cm_fail(err, CM_EMALF, "envelope refused: %s", why) : 0;
+}
+
+int kf_envelope_read(const char *text, uint8_t **ret_der, struct kf_envelope *ret,
+                     struct cm_err *err)
+{
+    size_t len = 0, text_len = strlen(text);
+    *ret_der = NULL;
+    if (text_len > 2 * KF_ENVELOPE_MAX)
+        return cm_fail(err, CM_ELIMIT, "envelope is longer than %u bytes", KF_ENVELOPE_MAX);
+    if (text_len == 0 || cm_b64_decode(text, text_len, ret_der, &len) < 0)
+        return cm_fail(err, CM_EMALF, "envelope refused: it is no base64");
+    int rc = kf_envelope_check(*ret_der, len, ret, err);
+    if (rc < 0) {
+        cm_free(*ret_der);
+        *ret_der = NULL;
+    }
+    return rc;
 }
 
 bool kf_envelope_lists(const struct kf_envelope *envelope, const uint8_t ski[KF_SKI_SIZE])

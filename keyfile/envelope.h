@@ -24,5 +24,9 @@ struct kf_envelope {
 
 /* 0 when der is an envelope of the profile; CM_EMALF or CM_ELIMIT with the rule that it breaks. */
 int kf_envelope_check(const uint8_t *der, size_t len, struct kf_envelope *ret, struct cm_err *err);
+/* The same of a sealed value as documents carry it (base64); *ret_der is what envelope points into,
+ * cm_free, NULL when refused. */
+int kf_envelope_read(const char *text, uint8_t **ret_der, struct kf_envelope *ret,
+                     struct cm_err *err);
 /* Is the key with this identifier one of the recipients? */
 bool kf_envelope_lists(const struct kf_envelope *envelope, const uint8_t ski[KF_SKI_SIZE]);

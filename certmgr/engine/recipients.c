@@ -1,8 +1,6 @@
 /* Recipients of sealed keys.  See recipients.h. */
 #include "certmgr/engine/recipients.h"
 
-#include <string.h>
-
 #include "keyfile/envelope.h"
 #include "keyfile/rewrap.h"
 #include "keyfile/seal.h"
@@ -25,17 +23,11 @@ static enum opens opens(const struct kf_server *server, const char *sealed_key)
 {
     struct kf_envelope envelope;
     uint8_t *der = NULL;
-    size_t len = 0, text_len = strlen(sealed_key);
-    if (text_len == 0 || text_len > 2 * KF_ENVELOPE_MAX ||
-        cm_b64_decode(sealed_key, text_len, &der, &len) < 0)
+    if (kf_envelope_read(sealed_key, &der, &envelope, NULL) < 0)
         return NO_ENVELOPE;
-    enum opens can = NO_ENVELOPE;
-    if (kf_envelope_check(der, len, &envelope, NULL) == 0)
-        can = lists(&envelope, server->seal_b64) || lists(&envelope, server->old_seal_b64)
-                  ? OPENS
-                  : OPENS_NOT;
+    bool can = lists(&envelope, server->seal_b64) || lists(&envelope, server->old_seal_b64);
     cm_free(der);
-    return can;
+    return can ? OPENS : OPENS_NOT;
 }
 
 bool eng_recipient(const struct kf_server *server, const char *sealed_key)

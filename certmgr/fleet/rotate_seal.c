@@ -43,12 +43,9 @@ static bool lists_former(const struct rotate *rotate, const char *text)
 {
     struct kf_envelope envelope;
     uint8_t *der = NULL;
-    size_t len = 0, text_len = strlen(text);
-    if (text_len == 0 || text_len > 2 * KF_ENVELOPE_MAX ||
-        cm_b64_decode(text, text_len, &der, &len) < 0)
+    if (kf_envelope_read(text, &der, &envelope, NULL) < 0)
         return false;
-    bool yes = kf_envelope_check(der, len, &envelope, NULL) == 0 &&
-               kf_envelope_lists(&envelope, rotate->old_ski);
+    bool yes = kf_envelope_lists(&envelope, rotate->old_ski);
     cm_free(der);
     return yes;
 }

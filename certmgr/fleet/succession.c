@@ -170,13 +170,10 @@ static bool lacks_somebody(const struct succession *s, const char *sealed)
     const struct kf_trust *trust = fleet_trust(s->fleet);
     struct kf_envelope envelope;
     uint8_t *der = NULL;
-    size_t len = 0, text_len = strlen(sealed);
     bool lacks = false;
-    if (text_len == 0 || text_len > 2 * KF_ENVELOPE_MAX ||
-        cm_b64_decode(sealed, text_len, &der, &len) < 0)
+    if (kf_envelope_read(sealed, &der, &envelope, NULL) < 0)
         return false;
-    if (kf_envelope_check(der, len, &envelope, NULL) == 0 &&
-        lists(&envelope, kf_trust_server(trust, s->fleet->self))) {
+    if (lists(&envelope, kf_trust_server(trust, s->fleet->self))) {
         for (size_t i = 0; i < kf_trust_count(trust); i++) {
             const struct kf_server *server = kf_trust_at(trust, i);
             if (server->state == KF_ACTIVE && (server->manager || server->standby))

@@ -504,6 +504,28 @@ static void accepts_the_good_one(void **state)
     node_free(root);
 }
 
+static void reads_it_as_documents_carry_it(void **state)
+{
+    struct kf_envelope envelope;
+    uint8_t *der;
+    (void)state;
+    CM_AUTO_STR text = cm_b64(f.good, f.good_len);
+    OK(kf_envelope_read(text, &der, &envelope, &f.err), f.err);
+    assert_memory_equal(der, f.good, f.good_len);
+    assert_true(kf_envelope_lists(&envelope, envelope.ski[0]));
+    cm_free(der);
+    CM_AUTO_STR cut = cm_b64(f.good, f.good_len - 1);
+    CM_AUTO_STR huge = cm_malloc(2 * KF_ENVELOPE_MAX + 2);
+    memset(huge, 'A', 2 * KF_ENVELOPE_MAX + 1);
+    huge[2 * KF_ENVELOPE_MAX + 1] = '\0';
+    REFUSED(kf_envelope_read(cut, &der, &envelope, &f.err), CM_EMALF, "envelope", f.err);
+    assert_null(der);
+    REFUSED(kf_envelope_read("", &der, &envelope, &f.err), CM_EMALF, "base64", f.err);
+    REFUSED(kf_envelope_read("?", &der, &envelope, &f.err), CM_EMALF, "base64", f.err);
+    REFUSED(kf_envelope_read(huge, &der, &envelope, &f.err), CM_ELIMIT, "longer", f.err);
+    assert_null(der);
+}
+
 static void refuses_every_mutation(void **state)
 {
     (void)state;
@@ -569,6 +591,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(accepts_the_good_one),
+        cmocka_unit_test(reads_it_as_documents_carry_it),
         cmocka_unit_test(refuses_every_mutation),
         cmocka_unit_test(refuses_every_truncation_and_appendix),
         cmocka_unit_test(refuses_huge_lengths),
