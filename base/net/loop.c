@@ -10,6 +10,8 @@
 
 #include <signal.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
 #include <uv.h>
 
 #include "base/core/mem.h"
@@ -354,9 +356,22 @@ void cm_watch_free(struct cm_watch *watch)
 
 /* ---- worker threads --------------------------------------------------------------------- */
 
+/* Four threads that check signatures would leave the loop, which feeds them and answers everybody,
+ * a fifth of the processors.  On Linux a thread has a nice value of its own (setpriority(2),
+ * "C library/kernel differences"); failing, the work is only less polite. */
+static void yield_to_loop(void)
+{
+    static _Thread_local bool done;
+    if (!done)
+        (void)setpriority(PRIO_PROCESS, (id_t)gettid(),
+                          getpriority(PRIO_PROCESS, (id_t)gettid()) + CM_LOOP_WORK_NICE);
+    done = true;
+}
+
 static void job_work(uv_work_t *uv)
 {
     struct job *job = uv->data;
+    yield_to_loop();
     job->work(job->arg);
 }
 

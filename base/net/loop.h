@@ -45,7 +45,8 @@ void cm_watch_set(struct cm_watch *watch, int events); /* 0 = pause */
 void cm_watch_free(struct cm_watch *watch);            /* does not close fd */
 
 /* Runs work(arg) on a worker thread, then done(arg) on the loop.  work must touch nothing but arg.
- */
+ * Worker threads are this much nicer than the loop (at most 19): it goes first. */
+#define CM_LOOP_WORK_NICE 5
 void cm_loop_work(struct cm_loop *loop, cm_fn work, cm_fn done, void *arg);
 /* Calls fn(arg) on SIGTERM/SIGINT (once per signal). */
 void cm_loop_on_term(struct cm_loop *loop, cm_fn fn, void *arg);

@@ -319,12 +319,15 @@ static void errors_on_the_descriptor_reach_the_owner(void **state)
 
 struct job {
     pthread_t worker, owner;
+    int nice;
     bool done;
 };
 
 static void job_work(void *arg)
 {
-    ((struct job *)arg)->worker = pthread_self();
+    struct job *job = arg;
+    job->worker = pthread_self();
+    job->nice = getpriority(PRIO_PROCESS, (id_t)gettid());
 }
 
 static void job_done(void *arg)
@@ -345,6 +348,20 @@ static void work_leaves_the_loop_thread(void **state)
     assert_true(job.done);
     assert_true(pthread_equal(job.owner, pthread_self()));
     assert_false(pthread_equal(job.worker, pthread_self()));
+}
+
+static void work_gives_way_to_the_loop(void **state)
+{
+    (void)state;
+    int own = getpriority(PRIO_PROCESS, 0);
+    int nicer = own + CM_LOOP_WORK_NICE < 19 ? own + CM_LOOP_WORK_NICE : 19;
+    for (int i = 0; i < 16; i++) { /* more than there are threads: once for each is enough */
+        struct job job = {0};
+        cm_loop_work(loop, job_work, job_done, &job);
+        cm_loop_run(loop);
+        assert_int_equal(job.nice, nicer);
+    }
+    assert_int_equal(getpriority(PRIO_PROCESS, (id_t)gettid()), own);
 }
 
 static void signals_arrive_on_the_loop(void **state)
@@ -374,6 +391,7 @@ int main(void)
         TEST(a_watch_may_free_itself_and_the_number_come_back),
         TEST(errors_on_the_descriptor_reach_the_owner),
         TEST(work_leaves_the_loop_thread),
+        TEST(work_gives_way_to_the_loop),
         TEST(signals_arrive_on_the_loop),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
