@@ -166,8 +166,6 @@ void rp_heal_free(struct rp_client *client);
 /* The hub shows something of this document that does not count: look at it. */
 void rp_heal_note(struct rp_client *client, const char *id);
 int64_t rp_heal_count(const struct rp_client *client);
-/* Is this an empty tombstone by which a manager pruned a branch?  It says nothing. */
-bool rp_heal_is_mark(const json_t *doc);
 
 /* ---- pull.c, push.c ---- */
 int64_t rp_push_behind(const struct rp_job *job); /* changes of ours that were not looked at */

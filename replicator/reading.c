@@ -3,6 +3,7 @@
 
 #include "base/core/json.h"
 #include "base/core/mem.h"
+#include "replicator/remedy.h"
 #include "replicator/values.h"
 
 struct rp_reading *rp_reading_new(struct rp_job *job, const struct http_result *res)
@@ -30,7 +31,7 @@ static void add_entry(struct rp_reading *reading, const json_t *entry)
     *item = (struct rp_item){.error = doc ? NULL : why};
     if (!doc)
         return;
-    item->mark = reading->hub && rp_heal_is_mark(doc);
+    item->mark = reading->hub && rp_remedy_is_mark(doc);
     item->ready = cs_ready_new(json_incref(doc), reading->policy, CS_NO_PLACE);
 }
 

@@ -10,7 +10,7 @@
 struct rp_item {
     struct cs_ready *ready; /* NULL: an error instead */
     const json_t *error;    /* lives in the reply */
-    bool mark;              /* rp_heal_is_mark(); of a hub only */
+    bool mark;              /* rp_remedy_is_mark(); of a hub only */
 };
 
 struct rp_reading {
