@@ -255,17 +255,18 @@ class Bench:
         self.tool("fill", directory, 1)
         bodies = self.bodies(directory, DOCS)
         with self.serve(directory) as server:
-            start = multiprocessing.Barrier(clients + 1)
+            gate = multiprocessing.Barrier(clients + 1)
             running = [multiprocessing.Process(target=posting_client,
-                                               args=(directory, bodies[i::clients], start))
+                                               args=(directory, bodies[i::clients], gate))
                        for i in range(clients)]
             for client in running:
                 client.start()
-            start.wait(PATIENCE_S)
+            gate.wait(PATIENCE_S)
             cpu, begun = server.cpu(), time.monotonic()
+            gate.wait(PATIENCE_S)
+            wall, memory = time.monotonic() - begun, Memory({"server": [server.process.pid]})
             for client in running:
                 client.join(PATIENCE_S)
-            wall, memory = time.monotonic() - begun, Memory({"server": [server.process.pid]})
             memory.look()
             if any(client.exitcode != 0 for client in running):
                 raise RuntimeError("a client failed")
@@ -345,14 +346,15 @@ def refuse_nothing(rows):
         raise RuntimeError(f"refused: {[r for r in rows if 'error' in r][:3]}")
 
 
-def posting_client(directory, bodies, start):
-    """A process of its own: what it costs is not the server's."""
+def posting_client(directory, bodies, gate):
+    """A process of its own: what it costs is not the server's, nor how long it takes to end."""
     connection = http.client.HTTPSConnection(ADDRESS, PORT, timeout=PATIENCE_S,
                                              context=client_tls(directory, "source"))
     connection.connect()
-    start.wait(PATIENCE_S)
+    gate.wait(PATIENCE_S)
     for body in bodies:
         refuse_nothing(post(connection, "POST", "/certstore/_bulk_docs", body))
+    gate.wait(PATIENCE_S)
 
 
 def plain_bodies(count):
