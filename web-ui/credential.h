@@ -7,7 +7,6 @@
 #include "web-ui/ctx.h"
 
 #define HISTORY_MAX   200 /* newest requests told per credential */
-#define STEP_ID_TEXT  17  /* 16 digits and NUL */
 #define STEP_ID_WIDTH 16
 
 /* eng_view() and history: [{request, action, who, via, server, at}], oldest first (owned); NULL =

@@ -120,7 +120,6 @@ struct http_exchange {
     void *close_arg;
     cm_fn drain_fn;
     void *drain_arg;
-    void *user;
     bool streaming; /* the head was sent */
     bool chunked;
     bool no_body; /* HEAD, 204, 304: nothing follows the head */

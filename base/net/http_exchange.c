@@ -77,16 +77,6 @@ void http_ex_on_close(struct http_exchange *ex, cm_fn fn, void *arg)
     ex->close_arg = arg;
 }
 
-void http_ex_set_user(struct http_exchange *ex, void *user)
-{
-    ex->user = user;
-}
-
-void *http_ex_user(const struct http_exchange *ex)
-{
-    return ex->user;
-}
-
 /* ---- reply head ---------------------------------------------------------------------------- */
 
 static bool header_ok(const char *name, const char *value)

@@ -96,9 +96,6 @@ void http_ex_end(struct http_exchange *ex); /* after this ex must not be used */
 /* fn(arg) is called at most once, if the client vanishes or the listener is freed before the reply
  * has been handed over; ex is gone when it returns. */
 void http_ex_on_close(struct http_exchange *ex, cm_fn fn, void *arg);
-/* Free slot for the handler chain (authenticated user, …); borrowed. */
-void http_ex_set_user(struct http_exchange *ex, void *user);
-void *http_ex_user(const struct http_exchange *ex);
 
 /* Replies {"error":…} style bodies are the callers' business; this is the reason phrase. */
 const char *http_status_text(int status);

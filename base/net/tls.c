@@ -29,8 +29,6 @@
 
 struct tls_server {
     SSL_CTX *ctx;
-    char *cert_file;
-    char *key_file;
     bool ask_client_cert;
     tls_peer_fn peer_ok;
     void *arg;
@@ -97,22 +95,22 @@ static int select_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_l
     return SSL_TLSEXT_ERR_OK;
 }
 
-static int load_files(SSL_CTX *ctx, const struct tls_server *tls, struct cm_err *err)
+static int load_files(SSL_CTX *ctx, const struct tls_server_opts *opts, struct cm_err *err)
 {
     const char *what;
 
-    if (SSL_CTX_use_certificate_chain_file(ctx, tls->cert_file) != 1)
+    if (SSL_CTX_use_certificate_chain_file(ctx, opts->cert_file) != 1)
         what = "the certificate cannot be read";
-    else if (SSL_CTX_use_PrivateKey_file(ctx, tls->key_file, SSL_FILETYPE_PEM) != 1)
+    else if (SSL_CTX_use_PrivateKey_file(ctx, opts->key_file, SSL_FILETYPE_PEM) != 1)
         what = "the private key cannot be read or is not the certificate's";
     else
         return 0;
     tls_fail(err, CM_ECRYPTO, what);
-    return cm_wrap(err, CM_ECRYPTO, "TLS files %s and %s cannot be used", tls->cert_file,
-                   tls->key_file);
+    return cm_wrap(err, CM_ECRYPTO, "TLS files %s and %s cannot be used", opts->cert_file,
+                   opts->key_file);
 }
 
-static int make_ctx(struct tls_server *tls, SSL_CTX **ret, struct cm_err *err)
+static int make_ctx(struct tls_server *tls, const struct tls_server_opts *opts, struct cm_err *err)
 {
     SSL_CTX *ctx = SSL_CTX_new(TLS_server_method());
     char groups[] = TLS_GROUPS; /* the macro casts const away */
@@ -135,12 +133,12 @@ static int make_ctx(struct tls_server *tls, SSL_CTX **ret, struct cm_err *err)
         SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER, NULL);
         SSL_CTX_set_cert_verify_callback(ctx, verify_peer, tls);
     }
-    int r = load_files(ctx, tls, err);
+    int r = load_files(ctx, opts, err);
     if (r < 0) {
         SSL_CTX_free(ctx);
         return r;
     }
-    *ret = ctx;
+    tls->ctx = ctx;
     return 0;
 }
 
@@ -149,13 +147,11 @@ int tls_server_new(const struct tls_server_opts *opts, struct tls_server **ret, 
     struct tls_server *tls = cm_calloc(1, sizeof(*tls));
 
     *tls = (struct tls_server){
-        .cert_file = cm_strdup(opts->cert_file),
-        .key_file = cm_strdup(opts->key_file),
         .ask_client_cert = opts->ask_client_cert,
         .peer_ok = opts->peer_ok,
         .arg = opts->arg,
     };
-    int r = make_ctx(tls, &tls->ctx, err);
+    int r = make_ctx(tls, opts, err);
     if (r < 0) {
         tls_server_free(tls);
         return r;
@@ -164,25 +160,11 @@ int tls_server_new(const struct tls_server_opts *opts, struct tls_server **ret, 
     return 0;
 }
 
-int tls_server_reload(struct tls_server *tls, struct cm_err *err)
-{
-    SSL_CTX *ctx;
-    int r = make_ctx(tls, &ctx, err);
-
-    if (r < 0)
-        return r;
-    SSL_CTX_free(tls->ctx); /* live connections hold their own references */
-    tls->ctx = ctx;
-    return 0;
-}
-
 void tls_server_free(struct tls_server *tls)
 {
     if (tls == NULL)
         return;
     SSL_CTX_free(tls->ctx);
-    cm_free(tls->cert_file);
-    cm_free(tls->key_file);
     cm_free(tls);
 }
 

@@ -28,9 +28,6 @@ struct tls_server_opts {
 int tls_server_new(const struct tls_server_opts *opts, struct tls_server **ret, struct cm_err *err);
 void tls_server_free(struct tls_server *tls);
 SSL_CTX *tls_server_ctx(struct tls_server *tls);
-/* Reads the files again; connections of before keep what they have.  On failure the old certificate
- * stays in force. */
-int tls_server_reload(struct tls_server *tls, struct cm_err *err);
 
 /* Hex SHA-256 of a certificate's SPKI.  Returns 0 or CM_ECRYPTO. */
 int tls_spki_of_cert(X509 *cert, char out[65]);

@@ -6,12 +6,6 @@
 #include "base/core/bytes.h"
 #include "base/core/mem.h"
 
-bool acme_challenge_known(const char *type)
-{
-    return type && (strcmp(type, ACME_HTTP01) == 0 || strcmp(type, ACME_DNS01) == 0 ||
-                    strcmp(type, ACME_TLSALPN) == 0);
-}
-
 void acme_proof_digest(const char *key_authorization, uint8_t out[32])
 {
     cm_sha256(key_authorization, strlen(key_authorization), out);

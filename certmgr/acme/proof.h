@@ -15,8 +15,6 @@
 /* Which challenge proves this name; NULL = http-01. */
 typedef const char *(*acme_challenge_fn)(void *arg, const char *name);
 
-/* Is it one of the three? */
-bool acme_challenge_known(const char *type);
 /* SHA-256 of the key authorization: what the acmeIdentifier extension holds (RFC 8737 3). */
 void acme_proof_digest(const char *key_authorization, uint8_t out[32]);
 /* The TXT value at _acme-challenge (RFC 8555 8.4). */

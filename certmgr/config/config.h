@@ -10,7 +10,6 @@
 #include "keyfile/agent.h"
 
 #define CONFIG_PATH_MAX     1024
-#define CONFIG_LISTEN_MAX   8
 #define CONFIG_ARGV_MAX     32
 #define CONFIG_TARGETS_MAX  KF_TARGETS_MAX
 #define CONFIG_PROGRAMS_MAX 16

@@ -16,21 +16,3 @@ json_t *dnsp_shipped_recipe(const char *name)
     }
     return recipe;
 }
-
-json_t *dnsp_shipped_list(void)
-{
-    static const char *const shown[] = {"id",         "title",       "docs",
-                                        "unverified", "credentials", "options"};
-    json_t *list = json_array();
-    for (size_t i = 0; i < dnsp_shipped_count; i++) {
-        CM_AUTO_JSON recipe = dnsp_shipped_recipe(dnsp_shipped_all[i].name);
-        json_t *one = json_object();
-        for (size_t k = 0; k < sizeof(shown) / sizeof(shown[0]); k++) {
-            json_t *v = json_object_get(recipe, shown[k]);
-            if (v)
-                json_object_set(one, shown[k], v);
-        }
-        json_array_append_new(list, one);
-    }
-    return list;
-}

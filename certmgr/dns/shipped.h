@@ -13,6 +13,3 @@ extern const size_t dnsp_shipped_count;
 
 /* The recipe of that id, parsed (json_decref), or NULL when none is shipped. */
 json_t *dnsp_shipped_recipe(const char *name);
-/* [{"id","title","docs","unverified","credentials","options"}…] for lists and forms (json_decref).
- */
-json_t *dnsp_shipped_list(void);

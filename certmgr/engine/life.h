@@ -13,7 +13,6 @@
 #define ARCHIVE_AGAIN_MS   60000
 #define ARCHIVE_RETRY_MS   5000 /* after a write that failed */
 #define ARCHIVE_AGAIN_MOST 1000 /* replaced certificates that wait for another attempt */
-#define ARCHIVE_NAME_TEXT  64
 
 /* ---- revoke.c ---- */
 bool eng_revoke_by_key(const json_t *credential);

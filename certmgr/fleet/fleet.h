@@ -11,8 +11,7 @@
 #include "keyfile/port.h"
 #include "keyfile/trust.h"
 
-#define FLEET_INVITE_S     3600
-#define FLEET_TRUST_WARN_S 86400 /* no fresh trust root for so long: yellow */
+#define FLEET_INVITE_S 3600
 
 struct fleet;
 struct fleet_opts {

@@ -46,11 +46,6 @@ void shim_off(void)
     fault.armed = false;
 }
 
-int64_t shim_count(enum shim_call call)
-{
-    return fault.count[call];
-}
-
 bool shim_hit(void)
 {
     return fault.hit;

@@ -17,8 +17,7 @@ enum shim_call { SHIM_WRITE, SHIM_SYNC, SHIM_TRUNCATE, SHIM_OPEN, SHIM_RENAME, S
 /* The k-th (from 1) call of this kind fails with error, once; sticky: all from then on. */
 void shim_fail(enum shim_call call, int64_t k, int error, bool sticky);
 void shim_off(void);
-/* Calls of the kind since shim_fail(), and whether the failure happened. */
-int64_t shim_count(enum shim_call call);
+/* Did the failure happen? */
 bool shim_hit(void);
 
 /* ---- log of one file's writes ---- */

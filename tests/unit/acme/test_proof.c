@@ -39,21 +39,10 @@ static void values(void **state)
     }
 }
 
-static void kinds(void **state)
-{
-    (void)state;
-    assert_true(acme_challenge_known("http-01"));
-    assert_true(acme_challenge_known("dns-01"));
-    assert_true(acme_challenge_known("tls-alpn-01"));
-    assert_false(acme_challenge_known("tls-sni-01"));
-    assert_false(acme_challenge_known(NULL));
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(values),
-        cmocka_unit_test(kinds),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -23,7 +23,6 @@ struct fixture {
     struct agent_link *link;
     struct kf_agent agent;
     int peer; /* the agent's end */
-    bool calling;
 };
 
 /* The link's looks are a millisecond away, and counted. */

@@ -24,7 +24,6 @@
 #define ULID_A "01J00000000000000000000000"
 #define ULID_B "01J00000000000000000000001"
 #define TIME_A "2027-01-02T03:04:05.000Z"
-#define HEX_A  "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"
 
 struct rig {
     struct cs_store *store;

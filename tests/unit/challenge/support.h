@@ -23,8 +23,6 @@
 #include "certmgr/challenge/challenge.h"
 #include "tests/unit/scratch.h"
 
-#define UNUSED __attribute__((unused))
-
 #define OK(expr, err)                                                                              \
     do {                                                                                           \
         int ok_rc = (expr);                                                                        \

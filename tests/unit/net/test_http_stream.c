@@ -240,7 +240,6 @@ static void reply_in_close(void *arg)
     struct closing *closing = arg;
     closing->count++;
     assert_string_equal(http_ex_request(closing->ex)->head.path, "/park");
-    assert_ptr_equal(http_ex_user(closing->ex), closing);
     http_ex_reply(closing->ex, 200, NULL, "x", 1);
 }
 
@@ -255,7 +254,6 @@ static void test_listener_free_parked(void **state)
     client_send(&c, GET("/park"));
     WAIT_FOR(&s, s.parked_count == 1);
     closing.ex = s.parked[0];
-    http_ex_set_user(closing.ex, &closing);
     http_ex_on_close(closing.ex, reply_in_close, &closing);
     http_listener_free(s.listener);
     assert_int_equal(closing.count, 1);
