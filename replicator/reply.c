@@ -102,7 +102,8 @@ void rp_bad_json(struct rp_req *req, const struct cm_err *err)
     rp_bad_request(req, reason);
 }
 
-static json_t *take_body(struct rp_req *req, const char *not_object)
+static json_t *take_body(struct rp_req *req, const char *not_object, rp_salvage_fn salvage,
+                         json_t **ret_rest)
 {
     struct cm_err err = CM_ERR_INIT;
     json_t *body = NULL;
@@ -110,7 +111,9 @@ static json_t *take_body(struct rp_req *req, const char *not_object)
         rp_error(req, 413, "too_large", "too many values in one request");
         return NULL;
     }
-    if (cm_json_parse_lax(req->http->body, req->http->body_len, &body, &err) < 0) {
+    if (cm_json_parse_lax(req->http->body, req->http->body_len, &body, &err) < 0 && salvage)
+        body = salvage(req->http->body, req->http->body_len, ret_rest);
+    if (!body) {
         rp_bad_json(req, &err);
     } else if (!json_is_object(body)) {
         json_decref(body);
@@ -121,14 +124,22 @@ static json_t *take_body(struct rp_req *req, const char *not_object)
     return body;
 }
 
+#define NO_OBJECT "Request body must be a JSON object"
+
 json_t *rp_body(struct rp_req *req)
 {
-    return take_body(req, "Request body must be a JSON object");
+    return take_body(req, NO_OBJECT, NULL, NULL);
+}
+
+json_t *rp_body_or(struct rp_req *req, rp_salvage_fn salvage, json_t **ret_rest)
+{
+    *ret_rest = NULL;
+    return take_body(req, NO_OBJECT, salvage, ret_rest);
 }
 
 json_t *rp_doc_body(struct rp_req *req)
 {
-    return take_body(req, "Document must be a JSON object");
+    return take_body(req, "Document must be a JSON object", NULL, NULL);
 }
 
 void rp_json_str(struct cm_buf *out, const char *text)

@@ -63,6 +63,9 @@ void rp_store_failed(struct rp_req *req, const struct cm_err *err);
 void rp_reply_durable(struct rp_req *req, int status, json_t *take);
 /* The body as a JSON object (fractions allowed: lab documents have them).  NULL = answered. */
 json_t *rp_body(struct rp_req *req);
+/* The same, with what salvage.h can take of a body that holds a value which is not read. */
+typedef json_t *(*rp_salvage_fn)(const char *text, size_t len, json_t **ret_rest);
+json_t *rp_body_or(struct rp_req *req, rp_salvage_fn salvage, json_t **ret_rest);
 /* The same where the body is a document. */
 json_t *rp_doc_body(struct rp_req *req);
 /* 400: what cm_json_parse_lax() said; in the lab what CouchDB says, which names no place. */
@@ -126,6 +129,7 @@ bool rp_take_rev(struct rp_req *req, json_t *doc);
 void rp_add_conflicts(struct cs_store *store, const char *id, json_t *doc, bool live, bool deleted);
 /* Outcome of one refused write as _bulk_docs lists it (owned). */
 json_t *rp_refusal(const char *id, const char *rev, const char *error, const char *reason);
+#define RP_CONFLICT "Document update conflict."
 #define RP_NO_LOCAL "Invalid _local document id."
 /* Why a replicated document without a revision is refused. */
 #define RP_NO_REV "When `new_edits: false`, the document needs `_rev` or `_revisions` specified"

@@ -60,7 +60,7 @@ int rp_edit(struct rp_server *server, const json_t *doc, json_t **ret_row, struc
         return 201;
     }
     if (rc == CM_ECONFLICT) {
-        *ret_row = rp_refusal(id, NULL, "conflict", "Document update conflict.");
+        *ret_row = rp_refusal(id, NULL, "conflict", RP_CONFLICT);
         return 409;
     }
     if (rc == CM_ELIMIT) {

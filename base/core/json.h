@@ -29,6 +29,15 @@ struct cm_json_span {
 bool cm_json_split(const char *text, size_t len, const char *list, size_t max,
                    struct cm_json_span **ret, size_t *ret_count, json_t **ret_rest);
 
+/* Is it one JSON value by the grammar alone (RFC 8259, UTF-8)?  There may be in it what the reader
+ * refuses: numbers of any size, names twice, halves of surrogate pairs, any depth. */
+bool cm_json_wellformed(const char *text, size_t len);
+/* The same of an array or object, whose values or members (from the name's quote on) are returned
+ * as texts inside of `text` (*ret, owned: cm_free).  False (nothing is returned): it is none, or
+ * has more than max. */
+bool cm_json_parts(const char *text, size_t len, size_t max, struct cm_json_span **ret,
+                   size_t *ret_count);
+
 /* Getters: NULL / fallback when absent or of another type; borrowed results. */
 const char *cm_json_str(const json_t *obj, const char *key);
 const char *cm_json_str_or(const json_t *obj, const char *key, const char *fallback);

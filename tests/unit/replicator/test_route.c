@@ -69,11 +69,13 @@ static void test_query(void **state)
     struct rp_route route;
     (void)state;
     assert_int_equal(
-        rp_route_parse("/db/x?revs=true&open_revs=%5B%221-a%22%5D&latest=1&rev=a&rev=b", &route,
-                       NULL),
+        rp_route_parse(
+            "/db/x?revs=true&open_revs=%5B%221-a%22%5D&latest=1&rev=a&rev=b&key=%22a+b%2Bc%22",
+            &route, NULL),
         0);
     assert_string_equal(rp_query(&route, "open_revs"), "[\"1-a\"]");
     assert_string_equal(rp_query(&route, "rev"), "b");
+    assert_string_equal(rp_query(&route, "key"), "\"a b+c\""); /* unlike in the path */
     assert_null(rp_query(&route, "conflicts"));
     assert_true(rp_query_true(&route, "revs"));
     assert_false(rp_query_true(&route, "latest"));
