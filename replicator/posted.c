@@ -11,12 +11,14 @@
 
 #include "base/core/json.h"
 #include "base/core/mem.h"
+#include "replicator/salvage.h"
 #include "replicator/serve.h"
 #include "replicator/values.h"
 
 struct document {
     struct rp_posted_doc posted;
     json_t *parsed; /* until it is read for the store */
+    json_t *row;    /* that refuses it: its text is JSON, but cannot be read */
 };
 
 struct posted {
@@ -43,7 +45,8 @@ static const json_t *parse_one(void *arg, size_t at)
     struct posted *posted = arg;
     const struct cm_json_span *span = &posted->span[at];
     struct document *doc = &posted->doc[at];
-    (void)cm_json_parse_lax(span->at, span->len, &doc->parsed, NULL);
+    if (cm_json_parse_lax(span->at, span->len, &doc->parsed, NULL) < 0)
+        doc->row = rp_salvage_row(span->at, span->len);
     return doc->parsed;
 }
 
@@ -78,6 +81,7 @@ static void free_posted(void *arg)
     struct posted *posted = arg;
     for (size_t i = 0; i < posted->count; i++) {
         json_decref(posted->doc[i].parsed);
+        json_decref(posted->doc[i].row);
         if (posted->doc[i].posted.ready)
             cs_ready_free(posted->doc[i].posted.ready);
     }
@@ -94,6 +98,12 @@ static void freed(void *arg)
 
 /* ---- on the loop -------------------------------------------------------------------------- */
 
+/* Is it to be put, or refused alone? */
+static bool is_document(const struct document *doc)
+{
+    return doc->posted.ready || doc->row;
+}
+
 /* One of them is no document: the request as a whole is wrong, and nothing of it is put.  Whose
  * text could not be read, that one's is still as it came. */
 static void refuse(const struct posted *posted, struct rp_req *req)
@@ -102,7 +112,7 @@ static void refuse(const struct posted *posted, struct rp_req *req)
     CM_AUTO_JSON again = NULL;
     int rc = 0;
     for (size_t i = 0; i < posted->count && rc == 0; i++)
-        if (!posted->doc[i].parsed && !posted->doc[i].posted.ready)
+        if (!posted->doc[i].parsed && !is_document(&posted->doc[i]))
             rc = cm_json_parse_lax(posted->span[i].at, posted->span[i].len, &again, &err);
     if (rc < 0)
         rp_bad_json(req, &err);
@@ -116,8 +126,11 @@ static void put_all(struct posted *posted, struct rp_req *req)
     struct cm_err err = CM_ERR_INIT;
     CM_AUTO_JSON rows = json_array();
     int rc = 0;
-    for (size_t i = 0; i < posted->count && rc == 0; i++)
-        rc = rp_put_posted(req, &posted->doc[i].posted, rows, &err);
+    for (size_t i = 0; i < posted->count && rc == 0; i++) {
+        struct document *doc = &posted->doc[i];
+        rc = doc->row ? rp_put_unread(req, false, doc->row, rows, &err)
+                      : rp_put_posted(req, &doc->posted, rows, &err);
+    }
     if (rc < 0)
         rp_store_failed(req, &err);
     else
@@ -131,7 +144,7 @@ static void on_proved(void *arg)
     struct rp_req req;
     bool all = true;
     for (size_t i = 0; i < posted->count; i++)
-        all = all && posted->doc[i].posted.ready;
+        all = all && is_document(&posted->doc[i]);
     if (posted->ex && rp_resume(posted->server, posted->ex, &req)) {
         if (all)
             put_all(posted, &req);

@@ -32,8 +32,7 @@ static bool merge(json_t *object, json_t *take_from)
     return json_object_size(object) == before + 1;
 }
 
-/* The row with which a document is refused (owned); NULL: its text is no JSON object. */
-static json_t *row_of(const char *text, size_t len)
+json_t *rp_salvage_row(const char *text, size_t len)
 {
     struct cm_json_span *span = NULL;
     size_t count = 0;
@@ -76,7 +75,7 @@ static bool add_docs(const struct cm_json_span *list, json_t *body, json_t *rows
     for (size_t i = 0; i < count; i++) {
         json_t *doc = NULL;
         bool read = cm_json_parse_lax(span[i].at, span[i].len, &doc, NULL) == 0;
-        json_t *row = read ? json_null() : row_of(span[i].at, span[i].len);
+        json_t *row = read ? json_null() : rp_salvage_row(span[i].at, span[i].len);
         good = good && row;
         json_array_append_new(docs, read ? doc : json_null());
         json_array_append_new(rows, row);

@@ -173,20 +173,18 @@ void rp_lacks_rev(struct rp_req *req)
     rp_bad_request(req, RP_NO_REV);
 }
 
-/* A document whose text was not read: listed, when the client may write it at all. */
-static int put_unread(struct rp_req *req, const struct batch *batch, json_t *row, json_t *rows,
-                      struct cm_err *err)
+int rp_put_unread(struct rp_req *req, bool edit, json_t *row, json_t *rows, struct cm_err *err)
 {
     const struct rp_server *server = req->server;
     const char *id = cm_json_str_or(row, "id", ""), *rev = cm_json_str_or(row, "rev", "");
-    const char *refusal = batch->new_edits ? NULL : write_refusal(req, id);
+    const char *refusal = edit ? NULL : write_refusal(req, id);
     int rc = 0;
     if (refusal)
         cm_json_set_str(row, "reason", refusal);
     else if (!server->lab)
         rc = cs_quarantine_note(server->store, id, rev, req->peer,
                                 cm_json_str_or(row, "reason", ""), err);
-    if (batch->new_edits)
+    if (edit)
         cm_json_set(row, "rev", NULL);
     json_array_append(rows, row);
     return rc;
@@ -250,7 +248,7 @@ static int put_each(struct rp_req *req, const struct batch *batch, json_t *rows,
         const json_t *doc = json_array_get(batch->docs, i);
         const struct rp_posted_doc posted = rp_posted_doc(doc);
         if (row_of(batch, i))
-            rc = put_unread(req, batch, row_of(batch, i), rows, err);
+            rc = rp_put_unread(req, batch->new_edits, row_of(batch, i), rows, err);
         else if (batch->new_edits)
             rc = edit_one(req, doc, made, rows, err);
         else

@@ -303,7 +303,7 @@ static void what_is_no_document_refuses_all(void **state)
         {"nope", "invalid UTF-8 JSON"},
         {"\"text\"", "needs `_rev` or `_revisions`"},
         {"{\"_id\":\"x\"}", "needs `_rev` or `_revisions`"},
-        {"{\"_id\":\"x\",\"_id\":\"y\"}", "invalid UTF-8 JSON"},
+        {"{\"_id\":\"x\",\"_id\":}", "invalid UTF-8 JSON"},
     };
     serve_with_port(f);
     CM_AUTO_STR plain = bulk_body(20);
@@ -320,6 +320,35 @@ static void what_is_no_document_refuses_all(void **state)
     }
     assert_int_equal(f->calls, 4);
     assert_int_equal(cs_doc_count(f->up.store), 0);
+}
+
+/* JSON, but with a value that is not read here: CouchDB keeps some of those and sends them on. */
+static void what_cannot_be_read_is_refused_alone(void **state)
+{
+    struct fixture *f = *state;
+    struct answer a = {0};
+    static const char *const wrong[] = {
+        "{\"_id\":\"x\",\"_rev\":\"" REV_A "\",\"n\":9007199254740993}",
+        "{\"_id\":\"x\",\"_id\":\"x\",\"_rev\":\"" REV_A "\"}",
+        "{\"_id\":\"x\",\"s\":\"\\ud800\",\"_rev\":\"" REV_A "\"}",
+    };
+    serve_with_port(f);
+    CM_AUTO_STR plain = bulk_body(20);
+    char *last = strrchr(plain, '{');
+    for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+        CM_AUTO_STR text = cm_asprintf("%.*s%s]}", (int)(last - plain), plain, wrong[i]);
+        ask(&f->up, &a, "POST", "/db/_bulk_docs", text);
+        assert_int_equal(a.status, 201);
+        assert_int_equal(json_array_size(a.body), 1);
+        const json_t *row = json_array_get(a.body, 0);
+        assert_string_equal(cm_json_str(row, "id"), "x");
+        assert_string_equal(cm_json_str(row, "rev"), REV_A);
+        assert_string_equal(cm_json_str(row, "error"), "forbidden");
+        assert_non_null(strstr(cm_json_str(row, "reason"), "cannot be kept"));
+        assert_int_equal(cs_doc_count(f->up.store), 19);
+    }
+    assert_int_equal(f->calls, 3);
+    answer_fini(&a);
 }
 
 static bool is_asked(void *arg)
@@ -473,6 +502,7 @@ int main(void)
         T(posted_documents_are_answered_after_their_verdict),
         T(an_unusual_text_is_taken_as_well),
         T(what_is_no_document_refuses_all),
+        T(what_cannot_be_read_is_refused_alone),
         T(the_poster_may_vanish_meanwhile),
         T(read_ahead_or_not_the_verdicts_are_the_same),
         T(the_poster_may_be_removed_meanwhile),
