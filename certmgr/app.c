@@ -193,6 +193,12 @@ static void port_take_back(void *arg, const char *peer)
     app_care_take_back(app->care, peer);
 }
 
+static void port_brought(void *arg, const char *peer, const json_t *body)
+{
+    struct app *app = arg;
+    app_care_brought(app->care, peer, body);
+}
+
 /* ---- care ---- */
 
 static bool port_caught_up(void *arg)
@@ -402,6 +408,7 @@ static void make_servers(struct app *app)
                                 .wants_back = port_wants_back,
                                 .gave_back = port_gave_back,
                                 .take_back = port_take_back,
+                                .brought = port_brought,
                                 .prove = fleet_prove,
                                 .prove_arg = app->fleet};
     struct web_env web = {.loop = app->loop,

@@ -235,6 +235,12 @@ void app_care_take_back(void *arg, const char *peer)
     hold_take_back(care->hold, peer);
 }
 
+void app_care_brought(void *arg, const char *peer, const json_t *body)
+{
+    struct app_care *care = arg;
+    hold_brought(care->hold, peer, body);
+}
+
 /* ---- life --------------------------------------------------------------------------------------
  */
 

@@ -34,3 +34,4 @@ struct web_care app_care_port(struct app_care *care);
 bool app_care_wants_back(void *care, const char *peer);
 void app_care_gave_back(void *care, const char *peer);
 void app_care_take_back(void *care, const char *peer);
+void app_care_brought(void *care, const char *peer, const json_t *body);

@@ -282,9 +282,11 @@ static int replicate_into(struct cs_store *store, struct cs_indoc *in, struct cs
         if (rc != 0)
             return 0;
     }
+    bool newer = at == CS_NO_NODE && (!entry->found || entry->head.has_effective);
     struct cs_change_in change = {
         .in = in, .path = in->path, .path_len = in->path_len, .valid = true, .serial = serial};
     int rc = cs_apply(store, entry, &change, result, err);
+    result->newer = newer && rc == 0;
     return store->failed ? rc : 0;
 }
 

@@ -100,6 +100,7 @@ struct cs_result {
     int code; /* 0, CM_ECONFLICT, CM_EDENIED (quarantined), CM_ELIMIT, CM_EMALF … */
     char rev[CS_REV_MAX + 1];
     bool changed; /* false: the revision was known already */
+    bool newer;   /* brought by a peer, and above what counted here (or new): we had not seen it */
     char reason[160];
 };
 

@@ -42,9 +42,12 @@ struct rp_server_opts {
      * taken from it then), and it has done so (in the open batch).  May be NULL. */
     bool (*wants_back)(void *arg, const char *peer);
     void (*gave_back)(void *arg, const char *peer);
-    /* The peer remembers what this store has forgotten: it is an older copy, and should want back
-     * what the peer holds (in the open batch).  May be NULL. */
+    /* The peer says that it remembers what this store has forgotten: then this is an older copy,
+     * and should want back what the peer holds (in the open batch).  May be NULL. */
     void (*take_back)(void *arg, const char *peer);
+    /* A peer whom wants_back() asks brought this version (its text, or the members by which it was
+     * verified), which is above what counted here.  May be NULL. */
+    void (*brought)(void *arg, const char *peer, const json_t *body);
     cs_prove_fn prove; /* NULL: the store verifies each document as it is put */
     void *prove_arg;
 };

@@ -35,6 +35,7 @@ struct rp_server *rp_server_new(const struct rp_server_opts *opts)
     server->wants_back = opts->wants_back;
     server->gave_back = opts->gave_back;
     server->take_back = opts->take_back;
+    server->brought = opts->brought;
     server->seen = json_object();
     server->kick = cm_timer_new(opts->loop, rp_stream_on_kick, server);
     server->beat = cm_timer_new(opts->loop, rp_stream_on_beat, server);

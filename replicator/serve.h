@@ -29,6 +29,7 @@ struct rp_server {
     bool (*wants_back)(void *arg, const char *peer);
     void (*gave_back)(void *arg, const char *peer);
     void (*take_back)(void *arg, const char *peer);
+    void (*brought)(void *arg, const char *peer, const json_t *body);
     cs_prove_fn prove;
     void *prove_arg;
     json_t *seen;              /* peer name -> {since, at: ms since the boot: clocks are set} */

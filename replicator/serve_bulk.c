@@ -129,6 +129,9 @@ int rp_put_posted(struct rp_req *req, const struct rp_posted_doc *doc, json_t *r
                         : cs_put_replicated(server->store, doc->body, peer, &res, err);
         if (rc == 0 && res.code != 0)
             refusal = res.reason[0] ? res.reason : cm_code_name(res.code);
+        else if (rc == 0 && res.newer && server->brought && rp_wants_back(req))
+            server->brought(server->arg, req->peer,
+                            doc->ready ? cs_ready_body(doc->ready) : doc->body);
     }
     if (refusal)
         json_array_append_new(rows, rp_refusal(doc->id, doc->rev, "forbidden", refusal));

@@ -229,6 +229,17 @@ static void taken(struct taking *t, const struct cm_err *err)
     cm_free(t);
 }
 
+bool fleet_leads(const struct fleet *fleet, const json_t *document)
+{
+    struct kf_trust *trust = NULL;
+    const struct kf_server *self = NULL;
+    if (kf_trust_parse(document, &trust, NULL) == 0)
+        self = kf_trust_server(trust, fleet->self);
+    bool leads = self != NULL && self->manager && self->state == KF_ACTIVE;
+    kf_trust_free(trust);
+    return leads;
+}
+
 /* The manager's store is where the others get it from; elsewhere the store waits for its upstream
  * (with the manager's revision), and this process follows at once. */
 static void on_pinned(void *arg, const json_t *reply, const struct cm_err *err)
@@ -236,21 +247,16 @@ static void on_pinned(void *arg, const json_t *reply, const struct cm_err *err)
     struct taking *t = arg;
     struct fleet *fleet = t->fleet;
     struct cm_err why = CM_ERR_INIT;
-    struct kf_trust *next = NULL;
     (void)reply;
     cm_step("trust.taken");
-    if (err == NULL && kf_trust_parse(t->document, &next, &why) == 0) {
-        const struct kf_server *self = kf_trust_server(next, fleet->self);
-        bool manager = self != NULL && self->manager && self->state == KF_ACTIVE;
-        kf_trust_free(next);
-        if (manager) {
-            fleet_store_trust(fleet, t->document, t->done, t->arg);
-            json_decref(t->document);
-            cm_free(t);
-            return;
-        }
-        (void)fleet_adopt(fleet, t->document, &why); /* told by why */
+    if (err == NULL && fleet_leads(fleet, t->document)) {
+        fleet_store_trust(fleet, t->document, t->done, t->arg);
+        json_decref(t->document);
+        cm_free(t);
+        return;
     }
+    if (err == NULL)
+        (void)fleet_adopt(fleet, t->document, &why); /* told by why */
     if (err == NULL && why.code != 0)
         err = &why;
     taken(t, err);

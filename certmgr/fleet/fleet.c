@@ -279,7 +279,8 @@ static int64_t stored_version(const struct fleet *fleet)
 
 /* The agent may be ahead of the store (killed between signing and storing) or behind it (killed
  * between storing and pinning).  Only the manager, whose document it is, puts it into the store;
- * elsewhere the store gets it from upstream, with the manager's revision. */
+ * elsewhere the store gets it from upstream, with the manager's revision.  Who the manager is says
+ * the agent's version: a former one that was killed here still holds the one that made it that. */
 static void on_agent_trust(void *arg, const json_t *reply, const struct cm_err *err)
 {
     struct fleet *fleet = arg;
@@ -288,7 +289,7 @@ static void on_agent_trust(void *arg, const json_t *reply, const struct cm_err *
     int64_t version = cm_json_int(document, "version", 0);
     if (err != NULL)
         cm_log_err(CM_LOG_WARN, "fleet", err);
-    else if (version > kf_trust_version(fleet->trust) && fleet_is_manager(fleet))
+    else if (version > kf_trust_version(fleet->trust) && fleet_leads(fleet, document))
         fleet_store_trust(fleet, document, on_stored, NULL);
     else if (version > kf_trust_version(fleet->trust) && fleet_adopt(fleet, document, &why) != 0)
         cm_log_err(CM_LOG_WARN, "fleet", &why);

@@ -31,6 +31,9 @@ struct fleet {
  * that is no manager, tries the quarantine again and calls on_change.  An older or equal one
  * changes nothing.  Returns 0 or the refusal. */
 int fleet_adopt(struct fleet *fleet, const json_t *document, struct cm_err *err);
+/* Is this server the manager by that trust root?  Only then the document is its own to store: from
+ * everybody else's store it would come with another revision than from the manager's. */
+bool fleet_leads(const struct fleet *fleet, const json_t *document);
 /* Puts a trust root that the agent has just signed into the store; done after the commit. */
 void fleet_store_trust(struct fleet *fleet, const json_t *document, fleet_done_fn done, void *arg);
 

@@ -17,8 +17,8 @@
 
 struct hold {
     struct hold_opts opts;
-    json_t *doc; /* {since, backup_at | older_copy, answered: {name: true}, released_at?,
-                    released_by?} or NULL */
+    json_t *doc; /* {since, backup_at | claimed | older_copy, answered: {name: true},
+                    released_at?, released_by?} or NULL; claimed: nobody proved it yet */
 };
 
 static bool counts(const struct kf_server *server, const char *self)
@@ -166,7 +166,7 @@ static json_t *copy_doc(const struct hold *hold)
     for (size_t i = 0; i < kf_trust_count(trust_of(hold)); i++)
         cm_json_set_bool(answered, kf_trust_at(trust_of(hold), i)->name, true);
     cm_json_set_time(doc, "since", cm_now_ms());
-    cm_json_set_bool(doc, "older_copy", true);
+    cm_json_set_bool(doc, "claimed", true);
     cm_json_set(doc, "answered", answered);
     cm_json_set_time(doc, "released_at", cm_now_ms()); /* nothing is stopped */
     return doc;
@@ -196,12 +196,32 @@ void hold_take_back(struct hold *hold, const char *server)
 {
     struct cm_err err = CM_ERR_INIT;
     const struct kf_server *peer = kf_trust_server(trust_of(hold), server);
-    if (peer == NULL || !counts(peer, hold->opts.self) || !is_manager(hold))
+    if (peer == NULL || !counts(peer, hold->opts.self) || !is_manager(hold) ||
+        hold_wants(hold, server))
         return;
-    tell_copy(hold, server);
+    cm_log(CM_LOG_INFO, "hold", server,
+           "says that this manager has forgotten what it had confirmed: it is to give back what it "
+           "holds");
     if (hold->doc == NULL)
         hold->doc = copy_doc(hold);
     json_object_del(cm_json_obj(hold->doc, "answered"), server);
+    if (save(hold, false, &err) < 0)
+        cm_log_err(CM_LOG_ERROR, "hold", &err);
+    cm_err_fini(&err);
+}
+
+void hold_brought(struct hold *hold, const char *server, const json_t *body)
+{
+    struct cm_err err = CM_ERR_INIT;
+    const char *by = cm_json_str_or(cm_json_obj(body, "signature"), "by", "");
+    if (!hold_wants(hold, server) || !cm_json_bool(hold->doc, "claimed", false) ||
+        strcmp(by, hold->opts.self) != 0)
+        return;
+    tell_copy(hold, server);
+    cm_log(CM_LOG_WARN, "hold", cm_json_str(body, "_id"),
+           "server %s has a version of it that this manager signed and does not know", server);
+    json_object_del(hold->doc, "claimed");
+    cm_json_set_bool(hold->doc, "older_copy", true);
     if (save(hold, false, &err) < 0)
         cm_log_err(CM_LOG_ERROR, "hold", &err);
     cm_err_fini(&err);
@@ -225,7 +245,7 @@ int hold_release(struct hold *hold, const char *who, struct cm_err *err)
 
 json_t *hold_status(const struct hold *hold)
 {
-    if (!hold->doc)
+    if (!hold->doc || json_object_get(hold->doc, "claimed"))
         return NULL;
     json_t *view = json_object();
     json_t *answered = json_array();

@@ -36,10 +36,14 @@ bool hold_active(const struct hold *hold);
 bool hold_wants(const struct hold *hold, const char *server);
 /* It has given back everything (durable with the open batch). */
 void hold_answered(struct hold *hold, const char *server);
-/* A server remembers what this store, the manager's, has forgotten: it was not restored, but is an
- * older copy all the same (the snapshot of a machine).  Raises the alarm and wants back what that
- * server holds, while everything goes on (durable with the open batch). */
+/* A server says that it remembers what this store, the manager's, has forgotten: it was not
+ * restored, but is an older copy all the same (the snapshot of a machine).  Everybody may say that:
+ * what that server holds is wanted back, while everything goes on (durable with the open batch),
+ * and nothing is told before hold_brought() finds the proof. */
 void hold_take_back(struct hold *hold, const char *server);
+/* A server that is asked brought a version (its text, verified) above what this store had.  Signed
+ * by this manager itself it is the proof that it forgot, and raises the alarm. */
+void hold_brought(struct hold *hold, const char *server, const json_t *body);
 /* This server, which is not the manager, has caught up with its upstream. */
 void hold_caught_up(struct hold *hold);
 /* An administrator takes the responsibility.  CM_ENOENT when nothing is held. */

@@ -4,7 +4,7 @@
 #include "certmgr/fleet/hold.h"
 
 static struct server alpha, beta, third; /* the manager and two members */
-static struct hold *hold, *lived[16];    /* a hold lives as long as its process */
+static struct hold *hold, *lived[24];    /* a hold lives as long as its process */
 static size_t lives;
 static int released;
 
@@ -148,6 +148,44 @@ static void a_person_releases_it(void **state)
     assert_int_equal(released, 1); /* the process works already */
 }
 
+static void brought(const char *server, const char *signer)
+{
+    CM_AUTO_JSON body = json_pack("{s:s,s:{s:s}}", "_id", "settings:a", "signature", "by", signer);
+    hold_brought(hold, server, body);
+}
+
+/* Everybody can say that the manager forgot something: that alone is asked about, and not told. */
+static void who_only_says_so_raises_no_alarm(void **state)
+{
+    (void)state;
+    open_hold("alpha");
+    brought("beta", "alpha"); /* nobody asked */
+    hold_take_back(hold, "beta");
+    hold_take_back(hold, "beta");
+    brought("beta", "beta"); /* its own, which it can make at will */
+    brought("gamma", "alpha");
+    save();
+    open_hold("alpha");
+    assert_true(hold_wants(hold, "beta"));
+    assert_null(hold_status(hold));
+    assert_null(cs_kv_get(store(), "state", "alarm/copy/alpha"));
+    hold_answered(hold, "beta");
+    save();
+    assert_false(is_kept());
+    assert_null(cs_kv_get(store(), "state", "alarm/copy/alpha"));
+}
+
+/* After a restore that is what was to be expected. */
+static void what_a_restored_manager_gets_back_is_no_alarm(void **state)
+{
+    (void)state;
+    begin("alpha");
+    hold_take_back(hold, "beta");
+    brought("beta", "alpha");
+    assert_null(cs_kv_get(store(), "state", "alarm/copy/alpha"));
+    assert_true(hold_active(hold));
+}
+
 /* Nobody restored anything, and a server remembers more: it gives back while the work goes on. */
 static void an_older_copy_wants_back(void **state)
 {
@@ -163,6 +201,9 @@ static void an_older_copy_wants_back(void **state)
     assert_false(hold_active(hold));
     assert_true(hold_wants(hold, "beta"));
     assert_false(hold_wants(hold, "gamma")); /* it has said nothing of the kind */
+    brought("beta", "alpha");                /* what this manager signed, and does not know */
+    save();
+    open_hold("alpha");
     CM_AUTO_JSON status = hold_status(hold);
     assert_true(cm_json_bool(status, "older_copy", false));
     assert_int_equal(waits(), 1);
@@ -264,11 +305,18 @@ int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
     const struct CMUnitTest tests[] = {
-        T(ends_when_all_have_answered), T(is_remembered_over_a_restart),
-        T(a_person_releases_it),        T(a_member_waits_for_its_upstream),
-        T(an_older_copy_wants_back),    T(a_member_waits_for_its_upstream),
-        T(a_manager_is_not_caught_up),  T(knows_its_backup),
-        T(nothing_is_on_hold),          T(nobody_waits_for_the_removed),
+        T(ends_when_all_have_answered),
+        T(is_remembered_over_a_restart),
+        T(a_person_releases_it),
+        T(a_member_waits_for_its_upstream),
+        T(who_only_says_so_raises_no_alarm),
+        T(what_a_restored_manager_gets_back_is_no_alarm),
+        T(an_older_copy_wants_back),
+        T(a_member_waits_for_its_upstream),
+        T(a_manager_is_not_caught_up),
+        T(knows_its_backup),
+        T(nothing_is_on_hold),
+        T(nobody_waits_for_the_removed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -99,6 +99,27 @@ static void a_standby_takes_over(void **state)
     assert_int_equal(told.code, 0);
 }
 
+/* The former manager's agent has pinned its successor's trust root, and everything was killed
+ * before the front followed.  Stored by itself, it would be a child of the version known there, and
+ * have another revision than everywhere else until the next one. */
+static void a_former_manager_stores_nothing_of_its_successor(void **state)
+{
+    (void)state;
+    make_standby();
+    promote_beta();
+    int64_t own = stored_version(&alpha);
+    json_t *update = json_pack("{s:s}", "op", "trust.update");
+    cm_json_set(update, "document", json_deep_copy(kf_trust_document(fleet_trust(beta.fleet))));
+    json_decref(must(agent_now(&alpha, update)));
+    server_close(&alpha);
+    server_open(&alpha, NULL);
+    assert_true(fleet_is_manager(alpha.fleet));
+    server_attach(&alpha);
+    SETTLE_UNTIL(&alpha, version_of(&alpha) == version_of(&beta));
+    assert_false(fleet_is_manager(alpha.fleet));
+    assert_int_equal(stored_version(&alpha), own);
+}
+
 /* Signers changed twice while it was away: the newest alone says nothing to it. */
 static void who_missed_it_follows_step_by_step(void **state)
 {
@@ -444,6 +465,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_standby_takes_over, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_former_manager_stores_nothing_of_its_successor, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(who_missed_it_follows_step_by_step, setup, teardown),
         cmocka_unit_test_setup_teardown(proposals_wait, setup, teardown),
         cmocka_unit_test_setup_teardown(the_new_manager_signs_and_seals_again, setup, teardown),

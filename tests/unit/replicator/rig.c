@@ -125,6 +125,14 @@ static void toy_take_back(void *arg, const char *peer)
     node->restored = true;
 }
 
+static void toy_brought(void *arg, const char *peer, const json_t *body)
+{
+    struct node *node = arg;
+    assert_string_equal(peer, "edge");
+    assert_non_null(cm_json_str(body, "type"));
+    node->brought++;
+}
+
 static bool toy_peer(void *arg, const struct http_request *req, struct rp_peer *ret)
 {
     const struct node *node = arg;
@@ -244,6 +252,7 @@ static void open_store(struct node *node)
                                                           .wants_back = toy_wants_back,
                                                           .gave_back = toy_gave_back,
                                                           .take_back = toy_take_back,
+                                                          .brought = toy_brought,
                                                           .prove = node->prove,
                                                           .prove_arg = node->prove_arg,
                                                           .arg = node});

@@ -63,6 +63,7 @@ struct node {
     bool restored;       /* its peers are to give back what they hold */
     unsigned gave_back;  /* … and have done so */
     unsigned take_back;  /* they said that it is an older copy; they are asked, too */
+    unsigned brought;    /* … and brought so many versions that it did not have */
 };
 
 struct rig {
