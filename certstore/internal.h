@@ -8,6 +8,7 @@
  */
 #pragma once
 
+#include "base/core/told.h"
 #include "certstore/record.h"
 #include "certstore/revtree.h"
 #include "certstore/schema.h"
@@ -80,6 +81,7 @@ struct cs_store {
     struct cs_ear ear[CS_LISTENERS_MAX];
     struct cs_publication *publications; /* waiting for the sign port */
     struct cs_kept kept[CS_BODIES_KEPT];
+    struct cm_told forks; /* in the log (put.c) */
 
     /* care.c */
     int map_percent;                /* of the map in use, as last measured */

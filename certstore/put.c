@@ -6,6 +6,8 @@
 #include "base/core/mem.h"
 #include "certstore/internal.h"
 
+#define FORKS_TOLD 10                         /* lines about forks … */
+#define FORKS_MS   60000                      /* … within this time */
 #define HASHED_MAX (CS_TRUST_MAX * 6u + 256u) /* a body with every byte escaped, and its frame */
 
 /* The id of a new revision: first 16 bytes of the SHA-256 of [deleted, parent, body] in canonical
@@ -47,6 +49,22 @@ static int refused(const char *id, const struct cs_result *result, struct cm_err
     return result->code;
 }
 
+/* Who has signed two of them can post them without end: the first of a minute are told, the list of
+ * refused documents has them all. */
+static void tell_fork(struct cs_store *store, const char *id, int64_t serial)
+{
+    int64_t left_out;
+    bool tell = cm_told_more(&store->forks, &left_out);
+    if (left_out > 0)
+        cm_log(CM_LOG_ERROR, "certstore", NULL,
+               "%lld more signed versions had a serial that another content has",
+               (long long)left_out);
+    if (tell)
+        cm_log(CM_LOG_ERROR, "certstore", id,
+               "two signed versions have serial %lld: a restored or second manager, or an attack",
+               (long long)serial);
+}
+
 /* Compares with the effective leaf: 0 = newer, 1 = the same once more, negative = refused. */
 static int check_serial(struct cs_store *store, const struct cs_entry *entry,
                         const struct cs_indoc *in, int64_t serial, struct cs_result *result,
@@ -65,9 +83,7 @@ static int check_serial(struct cs_store *store, const struct cs_entry *entry,
         return cs_refuse(result, rc, "the present version cannot be read");
     if (in->deleted == head->effective_deleted && cs_same_content(body, present))
         return 1;
-    cm_log(CM_LOG_ERROR, "certstore", in->id,
-           "two signed versions have serial %lld: a restored or second manager, or an attack",
-           (long long)serial);
+    tell_fork(store, in->id, serial);
     return cs_refuse(result, CM_ECONFLICT, "fork: another content has serial %lld already",
                      (long long)serial);
 }
@@ -373,6 +389,26 @@ int cs_put_replicated(struct cs_store *store, const json_t *doc, const char *pee
     return rc;
 }
 
+/* Of a revision whose name is known.  On a hub anybody may have posted it, with what he likes. */
+static enum cs_weight weigh_known(struct cs_store *store, const struct cs_entry *entry,
+                                  struct cs_indoc *in)
+{
+    const struct cs_head *head = &entry->head;
+    bool effective = head->has_effective && cs_rev_eq(&head->effective, &in->path[0]);
+    enum cs_weight weight = effective ? CS_WEIGHT_SAME : CS_WEIGHT_KNOWN;
+    struct cs_result result = {0};
+    int64_t serial = 0;
+    CM_AUTO_JSON ours = NULL;
+    CM_AUTO_JSON body = cs_indoc_body(in);
+    bool have = cs_body_shared(store, &store->txn, in->id, &in->path[0], &ours, NULL) == 0;
+    bool dead = effective && in->deleted != head->effective_deleted;
+    if (have && !dead && json_equal(body, ours))
+        return weight;
+    if (cs_indoc_judge(store, in, &serial, &result) < 0)
+        return CS_WEIGHT_NONE;
+    return effective && have && (dead || !cs_same_content(body, ours)) ? CS_WEIGHT_NONE : weight;
+}
+
 enum cs_weight cs_weigh(struct cs_store *store, const json_t *doc)
 {
     struct cs_indoc in;
@@ -387,9 +423,7 @@ enum cs_weight cs_weigh(struct cs_store *store, const json_t *doc)
         if (rc == 0)
             rc = cs_entry_load(&store->txn, in.id, &entry, NULL);
         if (rc == 0 && cs_tree_find(&entry.tree, &in.path[0]) != CS_NO_NODE)
-            weight = entry.head.has_effective && cs_rev_eq(&entry.head.effective, &in.path[0])
-                         ? CS_WEIGHT_SAME
-                         : CS_WEIGHT_KNOWN;
+            weight = weigh_known(store, &entry, &in);
         else if (rc == 0 && (check_generation(store, &entry, &in, &result) < 0 ||
                              cs_indoc_judge(store, &in, &serial, &result) < 0))
             weight = CS_WEIGHT_NONE;

@@ -143,7 +143,7 @@ int cs_put_ready(struct cs_store *store, struct cs_ready *ready, const char *pee
 
 /* What a replicated document would be worth, without putting it (with policy). */
 enum cs_weight {
-    CS_WEIGHT_NONE,  /* it would be refused */
+    CS_WEIGHT_NONE,  /* it would be refused, or has the name of a version but not its text */
     CS_WEIGHT_KNOWN, /* this revision is known here, as one that is not effective */
     CS_WEIGHT_SAME,  /* the effective version, maybe under another name */
     CS_WEIGHT_NEWER, /* it would become the effective version (or the store failed) */

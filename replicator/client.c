@@ -435,6 +435,7 @@ int rp_client_new(const struct rp_client_opts *opts, struct rp_client **ret, str
         client->job[1] = job_new(client, true);
     if (client->manager && opts->heal)
         rp_heal_new(client);
+    rp_audit_new(client);
     cs_listen(client->store, on_change, client);
     for (size_t i = 0; i < 2; i++)
         if (client->job[i])
@@ -453,6 +454,7 @@ void rp_client_free(struct rp_client *client)
 {
     if (!client)
         return;
+    rp_audit_free(client);
     rp_heal_free(client);
     for (size_t i = 0; i < 2; i++)
         job_free(client->job[i]);

@@ -14,6 +14,7 @@
 #include "base/core/json.h"
 #include "base/core/log.h"
 #include "base/core/mem.h"
+#include "base/core/told.h"
 #include "base/net/url.h"
 #include "certstore/rev.h"
 #include "replicator/job.h"
@@ -41,8 +42,22 @@ struct rp_heal {
     json_t *leaves;         /* of it, while what lies below them is read and kept */
     struct dug *dug;
     bool more; /* MORE */
+    struct cm_told told;
     int64_t healed;
 };
+
+/* Who spoils a hub all the time does not fill the log as well. */
+static void tell(struct rp_client *client, enum cm_level level, const char *what)
+{
+    struct rp_heal *heal = client->heal;
+    int64_t left_out;
+    bool told = cm_told_more(&heal->told, &left_out);
+    if (left_out > 0)
+        cm_log(CM_LOG_WARN, "replicator", client->url, "%lld more documents of the hub like these",
+               (long long)left_out);
+    if (told)
+        cm_log(level, "replicator", heal->id, "%s", what);
+}
 
 /* ---- what was buried before it came here -------------------------------------------------- */
 
@@ -61,8 +76,8 @@ static size_t take_buried(struct rp_client *client, const json_t *found)
             cm_log_err(CM_LOG_WARN, "replicator", &err); /* its commit fails, and is tried again */
             taken++;
         } else if (res.code == 0) {
-            cm_log(CM_LOG_WARN, "replicator", client->heal->id,
-                   "the hub had a version that counts below one that does not; it is dug out");
+            tell(client, CM_LOG_WARN,
+                 "the hub had a version that counts below one that does not; it is dug out");
             taken++;
         }
         cm_err_fini(&err);
@@ -134,13 +149,11 @@ static void on_posted(void *arg, const struct http_result *res)
         return;
     }
     if (refused > 0)
-        cm_log(CM_LOG_ERROR, "replicator", heal->id,
-               "the hub refuses %zu of the revisions that would put it right: look at its members "
-               "and its validation",
-               refused);
+        tell(client, CM_LOG_ERROR,
+             "the hub refuses revisions that would put it right: look at its members and its "
+             "validation");
     else
-        cm_log(CM_LOG_WARN, "replicator", heal->id,
-               "the hub had a version that does not count; it is put right");
+        tell(client, CM_LOG_WARN, "the hub had a version that does not count; it is put right");
     heal->healed += refused == 0;
     finished(client);
 }
@@ -230,8 +243,8 @@ static void on_leaves(void *arg, const struct http_result *res)
     CM_AUTO_JSON leaves = res->status == 200 && !large ? rp_reply_json(res) : NULL;
     if (!json_is_array(leaves)) {
         if (res->status != 404)
-            cm_log(CM_LOG_ERROR, "replicator", heal->id,
-                   "the hub has more of it than can be read: purge the document there");
+            tell(client, CM_LOG_ERROR,
+                 "the hub has more of it than can be read: purge the document there");
         finished(client);
         return;
     }
@@ -329,6 +342,11 @@ void rp_heal_free(struct rp_client *client)
     json_decref(heal->queue);
     cm_free(heal);
     client->heal = NULL;
+}
+
+size_t rp_heal_waits(const struct rp_client *client)
+{
+    return client->heal ? json_object_size(client->heal->queue) : 0;
 }
 
 int64_t rp_heal_count(const struct rp_client *client)

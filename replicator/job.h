@@ -28,6 +28,7 @@ struct rp_pace {
     int64_t count[RP_PACE_SLOTS];
 };
 
+struct rp_audit;
 struct rp_heal;
 struct rp_job;
 struct rp_pull;
@@ -106,6 +107,7 @@ struct rp_client {
     char *authorization, *cert_pem, *key_pem, *ca_pem; /* of a hub; secrets are wiped */
     bool allow_http, lab, hub, manager;
     struct rp_heal *heal; /* the manager's, with a hub */
+    struct rp_audit *audit;
     void (*on_batch)(void *arg, size_t documents);
     void (*on_foreign)(void *arg, const char *id);
     void *arg;
@@ -166,6 +168,15 @@ void rp_heal_free(struct rp_client *client);
 /* The hub shows something of this document that does not count: look at it. */
 void rp_heal_note(struct rp_client *client, const char *id);
 int64_t rp_heal_count(const struct rp_client *client);
+/* How many documents wait to be looked at. */
+size_t rp_heal_waits(const struct rp_client *client);
+
+/* ---- audit.c: has the hub, under the names of our versions, their texts? ---- */
+void rp_audit_new(struct rp_client *client); /* goes on with one that a restart interrupted */
+void rp_audit_free(struct rp_client *client);
+/* All documents are compared, in the background; once more if one is under way.  Nothing without
+ * heal. */
+void rp_audit_begin(struct rp_client *client);
 
 /* ---- pull.c, push.c ---- */
 int64_t rp_push_behind(const struct rp_job *job); /* changes of ours that were not looked at */

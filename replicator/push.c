@@ -12,6 +12,7 @@
 #include "base/core/json.h"
 #include "base/core/log.h"
 #include "base/core/mem.h"
+#include "base/core/told.h"
 #include "certstore/schema.h"
 #include "replicator/job.h"
 #include "replicator/seq.h"
@@ -20,6 +21,8 @@
 #define BYTES_MIN      (32u << 10) /* … over a link that takes no more before time is up */
 #define PAGES_PER_TURN 8           /* pages of the store's feed looked at in one go */
 #define NOTE_EVERY     10000       /* sequences without one to push until the checkpoint moves */
+
+#define DOUBT_MAX 1000 /* documents that are looked at one by one */
 
 struct item {
     char *id, *rev;
@@ -43,6 +46,8 @@ struct rp_push {
     int64_t held;     /* before the first document that the peer could not store; -1 = none */
     int64_t again_ms; /* backoff until those are sent once more */
     struct cm_err why;
+    struct cm_told told; /* refusals in the log */
+    bool audit;          /* the hub had what we never sent: all of it is compared in the end */
 };
 
 static void scan(struct rp_job *job);
@@ -119,6 +124,20 @@ static void come_again(struct rp_job *job)
 
 /* ---- sending ------------------------------------------------------------------------------ */
 
+/* A peer that refuses everything does not fill the log. */
+static void tell_refused(struct rp_job *job, const char *id, const char *reason, const char *error)
+{
+    int64_t left_out;
+    bool tell = cm_told_more(&job->pusher->told, &left_out);
+    if (left_out > 0)
+        cm_log(CM_LOG_WARN, "replicator", job->client->url, "the peer refused %lld more documents",
+               (long long)left_out);
+    if (tell && error)
+        cm_log(CM_LOG_WARN, "replicator", id, "the peer refused it: %s (%s)", reason, error);
+    else if (tell)
+        cm_log(CM_LOG_WARN, "replicator", id, "the peer refused it: %s", reason);
+}
+
 /* Those that were not stored, for good or just now. */
 static size_t count_refusals(struct rp_job *job, const json_t *rows)
 {
@@ -134,8 +153,7 @@ static size_t count_refusals(struct rp_job *job, const json_t *rows)
             continue;
         }
         count++;
-        cm_log(CM_LOG_WARN, "replicator", cm_json_str_or(row, "id", ""),
-               "the peer refused it: %s (%s)", cm_json_str_or(row, "reason", ""), error);
+        tell_refused(job, cm_json_str_or(row, "id", ""), cm_json_str_or(row, "reason", ""), error);
     }
     job->refused += (int64_t)count;
     job->save.session.write_failures += (int64_t)count;
@@ -150,8 +168,7 @@ static void on_bulk_docs(struct rp_job *job, const struct http_result *res)
         if (push->sent > 1) {
             push->bytes /= 2;
         } else {
-            cm_log(CM_LOG_WARN, "replicator", push->lacks[push->first].id,
-                   "the peer refused it: too large");
+            tell_refused(job, push->lacks[push->first].id, "too large", NULL);
             job->refused++;
             push->at = push->next;
             push->bytes = push->budget; /* it was this one: the others go together again */
@@ -243,6 +260,27 @@ static size_t offer_size(const json_t *offer)
     return count;
 }
 
+/* A hub that has a version already which it did not get from us just now may have any text under
+ * that name: in an empty one everybody can be the first. */
+static void doubt(struct rp_job *job, const json_t *missing)
+{
+    struct rp_push *push = job->pusher;
+    const char *id;
+    json_t *revs;
+    if (!job->client->heal || push->lack_count == offer_size(push->offer))
+        return;
+    json_object_foreach(push->offer, id, revs)
+    {
+        const json_t *lacks = cm_json_arr(cm_json_obj(missing, id), "missing");
+        if (json_array_size(lacks) >= json_array_size(revs))
+            continue;
+        if (rp_heal_waits(job->client) < DOUBT_MAX)
+            rp_heal_note(job->client, id);
+        else
+            push->audit = true;
+    }
+}
+
 static void on_revs_diff(struct rp_job *job, const struct http_result *res)
 {
     struct rp_push *push = job->pusher;
@@ -262,6 +300,7 @@ static void on_revs_diff(struct rp_job *job, const struct http_result *res)
         for (size_t i = 0; i < json_array_size(missing) && push->lack_count < room; i++)
             add_lack(push, id, json_string_value(json_array_get(missing, i)));
     }
+    doubt(job, reply);
     job->save.session.missing_checked += (int64_t)room;
     job->save.session.missing_found += (int64_t)push->lack_count;
     send_some(job);
@@ -330,6 +369,9 @@ static void rest(struct rp_job *job)
     push->again_ms = RP_BACKOFF_MIN_MS;
     rp_job_state(job, RP_LIVE);
     rp_job_success(job);
+    if (push->audit)
+        rp_audit_begin(job->client);
+    push->audit = false;
     if (push->since - push->noted >= NOTE_EVERY)
         note(job);
 }
@@ -410,6 +452,7 @@ void rp_push_start(struct rp_job *job, const json_t *since)
     if (json_is_string(since) &&
         rp_seq_parse(json_string_value(since), cs_epoch(store), cs_seq(store), &push->since) < 0)
         push->since = 0;
+    push->audit = push->since == 0;
     push->cursor = push->noted = push->since;
     if (!job->give_back || !offer_trust(job))
         scan(job);

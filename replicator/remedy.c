@@ -81,11 +81,10 @@ static json_t *mark_below(const json_t *leaf)
 
 /* ---- what is to be posted ----------------------------------------------------------------- */
 
-/* Our own good version with its history (owned), or NULL. */
-static json_t *effective(struct cs_store *store, const char *id)
+json_t *rp_remedy_ours(struct cs_store *store, const char *id, bool revs)
 {
     json_t *leaves = NULL, *best = NULL;
-    if (cs_read_leaves(store, id, true, &leaves, NULL) < 0)
+    if (cs_read_leaves(store, id, revs, &leaves, NULL) < 0)
         return NULL;
     for (size_t i = 0; i < json_array_size(leaves); i++) {
         json_t *leaf = json_array_get(leaves, i);
@@ -97,12 +96,12 @@ static json_t *effective(struct cs_store *store, const char *id)
     return best;
 }
 
-/* Does a leaf come after this revision? */
+/* Does a leaf come after this revision, or has its name? */
 static bool is_below(const json_t *leaf, const struct cs_rev *rev)
 {
     const json_t *history = cm_json_obj(leaf, "_revisions");
     int64_t at = cm_json_int(history, "start", 0) - rev->gen;
-    const char *id = at > 0 ? history_id(leaf, (size_t)at) : NULL;
+    const char *id = at >= 0 ? history_id(leaf, (size_t)at) : NULL;
     struct cs_rev other;
     return id && cs_rev_parse_id(id, rev->gen, &other) == 0 && cs_rev_eq(&other, rev);
 }
@@ -127,15 +126,18 @@ json_t *rp_remedy_docs(struct cs_store *store, const char *id, const json_t *lea
 {
     json_t *docs = json_array();
     bool good = false, bad = false, known = false, hidden = false;
-    CM_AUTO_JSON ours = effective(store, id);
+    CM_AUTO_JSON ours = rp_remedy_ours(store, id, true);
     struct cs_rev rev = {0};
     bool has_rev = ours && cs_rev_parse(cm_json_str_or(ours, "_rev", ""), &rev) == 0;
     for (size_t i = 0; i < json_array_size(leaves); i++) {
         const json_t *leaf = cm_json_obj(json_array_get(leaves, i), "ok");
-        hidden |= leaf && has_rev && is_below(leaf, &rev);
-        if (leaf && rp_remedy_is_mark(leaf))
+        bool below = leaf && has_rev && is_below(leaf, &rev);
+        if (leaf && rp_remedy_is_mark(leaf)) {
+            hidden |= below;
             continue;
+        }
         enum cs_weight weight = leaf ? cs_weigh(store, leaf) : CS_WEIGHT_NEWER;
+        hidden |= below && weight != CS_WEIGHT_SAME;
         good |= weight == CS_WEIGHT_SAME || weight == CS_WEIGHT_NEWER;
         known |= weight == CS_WEIGHT_KNOWN;
         bad |= weight == CS_WEIGHT_NONE;

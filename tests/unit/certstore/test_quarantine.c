@@ -238,6 +238,16 @@ static void weighs_without_putting(void **state)
     assert_int_equal(weigh(rig, at_rev(settings("a", 6, 6, false), "3-c")), CS_WEIGHT_NONE);
     assert_int_equal(weigh(rig, at_rev(settings("a", 7, 9, false), "3-c")), CS_WEIGHT_NONE);
     assert_int_equal(weigh(rig, at_rev(settings("a", 9, 9, false), "999999-c")), CS_WEIGHT_NONE);
+    /* A known name does not vouch for what comes with it. */
+    assert_int_equal(weigh(rig, at_rev(settings("a", 7, 8, false), "2-b")), CS_WEIGHT_NONE);
+    assert_int_equal(weigh(rig, at_rev(settings("a", 7, 7, true), "2-b")), CS_WEIGHT_NONE);
+    assert_int_equal(weigh(rig, version("a", 6)), CS_WEIGHT_KNOWN); /* signed, old */
+    json_t *forged = at_rev(settings("a", 7, 7, false), "2-b");
+    cm_json_set_str(cm_json_obj(forged, "signature"), "value", "made-up");
+    assert_int_equal(weigh(rig, forged), CS_WEIGHT_NONE);
+    forged = version("a", 5);
+    cm_json_set_int(forged, "renew_days", 99);
+    assert_int_equal(weigh(rig, forged), CS_WEIGHT_NONE);
     rig->reject_all = true;
     assert_int_equal(weigh(rig, at_rev(settings("a", 9, 9, false), "3-c")), CS_WEIGHT_NONE);
     commit(rig);

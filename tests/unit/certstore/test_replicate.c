@@ -1,6 +1,12 @@
 /* Replicated writes: merging, refusing, malformed histories. */
 #include "support.h"
 
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "base/core/clock.h"
+#include "base/core/told.h"
+
 #define ID "settings:a"
 
 static int setup(void **state)
@@ -341,6 +347,38 @@ static void one_serial_is_not_both_live_and_deleted(void **state)
 }
 
 /* What comes with the name of a known revision is not looked at, so nothing of it may be kept. */
+/* Who can sign can make forks without end: the log tells ten of a minute, the list all. */
+static void forks_do_not_fill_the_log(void **state)
+{
+    struct rig *rig = *state;
+    char lines[16384];
+    size_t count = 0;
+    int log = memfd_create("log", MFD_CLOEXEC), before = dup(STDERR_FILENO);
+    assert_true(log >= 0 && dup2(log, STDERR_FILENO) >= 0);
+    cm_clock_fake(-1, 1000);
+    replicate(rig, version(50, "1-a"));
+    for (int i = 0; i < 40; i++) {
+        CM_AUTO_STR path = cm_asprintf("2-f%d,1-a", i);
+        struct cs_result result = replicate(rig, at_rev(settings("a", 50, 99 + i, false), path));
+        assert_int_equal(result.code, CM_ECONFLICT);
+    }
+    cm_clock_fake(-1, 1000 + CM_TOLD_MS);
+    replicate(rig, at_rev(settings("a", 50, 999, false), "2-ff,1-a"));
+    cm_clock_fake(-1, -1);
+    dup2(before, STDERR_FILENO);
+    close(before);
+    ssize_t len = pread(log, lines, sizeof(lines) - 1, 0);
+    close(log);
+    assert_true(len > 0);
+    lines[len] = '\0';
+    for (const char *at = lines; (at = strstr(at, "two signed versions")) != NULL; at++)
+        count++;
+    assert_int_equal(count, CM_TOLD_MAX + 1);
+    assert_non_null(strstr(lines, " 30 more signed versions "));
+    commit(rig);
+    assert_int_equal(quarantined(rig), 41);
+}
+
 static void a_known_name_brings_no_text(void **state)
 {
     struct rig *rig = *state;
@@ -428,6 +466,7 @@ int main(void)
         T(leaves_are_bounded),
         T(tombstone_counts_by_serial),
         T(one_serial_is_not_both_live_and_deleted),
+        T(forks_do_not_fill_the_log),
         T(a_known_name_brings_no_text),
         T(an_id_ends_where_it_seems_to),
     };

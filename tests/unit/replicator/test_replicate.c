@@ -9,6 +9,7 @@
 
 #include "base/core/clock.h"
 #include "base/core/mem.h"
+#include "base/core/told.h"
 
 #define DOCS 2000
 
@@ -368,6 +369,29 @@ static void test_rubbish_is_told_in_few_lines(void **state)
     assert_int_equal(json_array_size(quarantine), 100);
 }
 
+/* Nor does a peer that takes nothing. */
+static void test_refusals_of_a_peer_are_told_in_few_lines(void **state)
+{
+    struct fixture *f = *state;
+    for (int i = 0; i < 60; i++) {
+        CM_AUTO_STR ulid = cm_asprintf("01ARZ3NDEKTSV4RRFFQ69G5F%02d", i);
+        put_doc(&f->up, doc_receipt("edge", ulid, 50, "served"), NULL);
+        put_doc(&f->edge, doc_receipt("edge", ulid, 20, "failed"), NULL);
+    }
+    int log = memfd_create("log", MFD_CLOEXEC);
+    int before = dup(STDERR_FILENO);
+    assert_true(log >= 0 && dup2(log, STDERR_FILENO) >= 0);
+    f->client = client_start(&f->edge, &f->up);
+    client_settle(&f->edge, f->client);
+    dup2(before, STDERR_FILENO);
+    close(before);
+    size_t lines = logged(log, " the peer refused it: ");
+    close(log);
+    assert_true(lines >= CM_TOLD_MAX && lines <= 2 * CM_TOLD_MAX);
+    CM_AUTO_JSON push = client_part(f->client, "push");
+    assert_int_equal(cm_json_int(push, "refused", 0), 60);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -379,6 +403,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_forged, setup_hostile, teardown),
         cmocka_unit_test_setup_teardown(test_rubbish_is_told_in_few_lines, setup_hostile, teardown),
         cmocka_unit_test_setup_teardown(test_push_refused, setup_fleet, teardown),
+        cmocka_unit_test_setup_teardown(test_refusals_of_a_peer_are_told_in_few_lines, setup_fleet,
+                                        teardown),
         cmocka_unit_test_setup_teardown(test_without_bulk_get, setup_lab, teardown),
         cmocka_unit_test_setup_teardown(test_poisoned, setup_lab, teardown),
         cmocka_unit_test_setup_teardown(test_large_documents, setup_lab, teardown),
