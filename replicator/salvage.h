@@ -8,8 +8,8 @@
 
 #include "base/core/json.h"
 
-/* The row of a _bulk_docs with which a document is refused that cannot be read (owned), or NULL: its
- * text is no JSON object. */
+/* The row of a _bulk_docs with which a document is refused that cannot be read (owned), or NULL:
+ * its text is no JSON object. */
 json_t *rp_salvage_row(const char *text, size_t len);
 /* The body of a _bulk_docs (owned), in which null stands for a document that cannot be read, or
  * NULL: it is no JSON, or more than its documents is at fault.  *ret_rows (owned) is as long as

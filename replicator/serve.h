@@ -144,8 +144,8 @@ struct rp_posted_doc rp_posted_doc(const json_t *doc);
 /* Puts it; a refusal is appended to rows.  Negative only when the store failed. */
 int rp_put_posted(struct rp_req *req, const struct rp_posted_doc *doc, json_t *rows,
                   struct cm_err *err);
-/* A document whose text was not read: refused with row (rp_salvage_row()), and listed when the client
- * may write it at all.  Negative only when the store failed. */
+/* A document whose text was not read: refused with row (rp_salvage_row()), and listed when the
+ * client may write it at all.  Negative only when the store failed. */
 int rp_put_unread(struct rp_req *req, bool edit, json_t *row, json_t *rows, struct cm_err *err);
 /* Without a revision there is nothing to merge: the client is broken, not the document. */
 bool rp_has_rev(const json_t *doc);
