@@ -188,6 +188,19 @@ static void print_services(const json_t *status)
     }
 }
 
+static void print_alarms(const json_t *notices)
+{
+    size_t i;
+    json_t *alarm;
+    json_array_foreach(cm_json_arr(notices, "alarms"), i, alarm)
+    {
+        CM_AUTO_STR text = cm_asprintf("%s: %s", cm_json_str_or(alarm, "title", "?"),
+                                       cm_json_str_or(alarm, "what", ""));
+        cli_line("ALARM:", text);
+        cli_line("  what to do:", cm_json_str(alarm, "hint"));
+    }
+}
+
 static int cmd_status(struct cli *cli)
 {
     CM_AUTO_JSON reply = NULL;
@@ -208,6 +221,7 @@ static int cmd_status(struct cli *cli)
         cli_line("notices:", "off: nobody is told of alarms (certmgr.conf(5), [notify])");
     else if (cm_json_obj(reply, "notices"))
         print_counts("notices:", cm_json_obj(reply, "notices"));
+    print_alarms(cm_json_obj(reply, "notices"));
     return CLI_OK;
 }
 

@@ -174,17 +174,23 @@ static void look_at_store(const struct notifier *n, json_t *open)
 
 /* ---- one look -------------------------------------------------------------------------------- */
 
-static void compare(struct notifier *n)
+/* All but the credentials. */
+static void look_around(struct notifier *n, int64_t now_ms, json_t *open)
 {
-    int64_t now = cm_now_ms();
-    struct notice_rules rules = rules_of(n, now);
-    CM_AUTO_JSON open = json_copy(n->found);
-    CM_AUTO_JSON changed = json_object();
+    struct notice_rules rules = rules_of(n, now_ms);
     look_at_servers(n, &rules, open);
     look_at_store(n, open);
     CM_AUTO_JSON second = cs_kv_get(n->opts.store, "state", "second_manager");
     notice_rules_second(second, open);
     notice_rules_trust(&rules, kf_trust_expires_ms(rules.trust), open);
+}
+
+static void compare(struct notifier *n)
+{
+    int64_t now = cm_now_ms();
+    CM_AUTO_JSON open = json_copy(n->found);
+    CM_AUTO_JSON changed = json_object();
+    look_around(n, now, open);
     CM_AUTO_JSON events =
         notice_update(n->rows, open, now, n->opts.config->remind_after_s * INT64_C(1000), changed);
     const char *key;
@@ -267,10 +273,24 @@ static void walk_on(struct notifier *n)
     compare(n);
 }
 
+/* Without a channel credentials are not looked at (they show their own state), and nothing is noted
+ * as told. */
+static bool tells_anybody(const struct notifier *n)
+{
+    return notice_channel_on(n->sender, NOTICE_MAIL) ||
+           notice_channel_on(n->sender, NOTICE_WEBHOOK);
+}
+
 static void on_timer(void *arg)
 {
     struct notifier *n = arg;
     int64_t now = cm_now_ms();
+    if (!tells_anybody(n)) {
+        CM_AUTO_JSON unused = json_object();
+        look_around(n, now, unused); /* who is silent, and since when, is known by looking */
+        cm_timer_start(n->timer, n->opts.config->check_interval_s * INT64_C(1000));
+        return;
+    }
     if (!n->walk && n->walked_seq == cs_seq(n->opts.store) && now < n->look_ms &&
         now >= n->last_ms) {
         compare(n); /* nothing new about credentials */
@@ -388,13 +408,6 @@ static int on_seen_row(void *arg, const char *key, const json_t *value)
     return 0;
 }
 
-/* Without a channel nothing is looked at, so nothing is open either. */
-static bool tells_anybody(const struct notifier *n)
-{
-    return notice_channel_on(n->sender, NOTICE_MAIL) ||
-           notice_channel_on(n->sender, NOTICE_WEBHOOK);
-}
-
 struct notifier *notifier_new(const struct notifier_opts *opts)
 {
     struct notifier *n = cm_calloc(1, sizeof(*n));
@@ -410,8 +423,7 @@ struct notifier *notifier_new(const struct notifier_opts *opts)
     n->timer = cm_timer_new(opts->loop, on_timer, n);
     cs_kv_each(opts->store, TABLE, OPEN, on_open_row, n);
     cs_kv_each(opts->store, TABLE, SEEN, on_seen_row, n);
-    if (tells_anybody(n))
-        cm_timer_start(n->timer, n->opts.config->check_interval_s * INT64_C(1000));
+    cm_timer_start(n->timer, n->opts.config->check_interval_s * INT64_C(1000));
     return n;
 }
 
@@ -431,10 +443,56 @@ void notifier_free(struct notifier *n)
     cm_free(n);
 }
 
-json_t *notifier_status(const struct notifier *n)
+/* What the status of this server shows by itself. */
+static bool shown_elsewhere(const char *kind)
+{
+    static const char *const kinds[] = {"on_hold",           "disk_full", "store_damaged",
+                                        "documents_refused", "clock",     "ca_failing"};
+    for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
+        if (strcmp(kinds[i], kind) == 0)
+            return true;
+    return false;
+}
+
+static json_t *alarm_of(const json_t *condition)
+{
+    static const char *const taken[] = {"kind", "severity", "title", "where",
+                                        "what", "hint",     "path",  "since"};
+    json_t *alarm = json_object();
+    for (size_t i = 0; i < sizeof(taken) / sizeof(taken[0]); i++)
+        cm_json_set_str(alarm, taken[i], cm_json_str(condition, taken[i]));
+    return alarm;
+}
+
+/* The alarms as they are right now, the critical ones first (owned). */
+static json_t *alarms_now(struct notifier *n)
+{
+    CM_AUTO_JSON open = json_object();
+    json_t *list = json_array(), *condition;
+    const char *key;
+    size_t critical = 0;
+    look_around(n, cm_now_ms(), open);
+    json_object_foreach(open, key, condition)
+    {
+        if (cm_json_bool(condition, "hold", false) ||
+            shown_elsewhere(cm_json_str_or(condition, "kind", "")) ||
+            json_array_size(list) >= NOTIFY_ALARMS_MAX)
+            continue;
+        if (strcmp(cm_json_str_or(condition, "severity", ""), "critical") == 0)
+            json_array_insert_new(list, critical++, alarm_of(condition));
+        else
+            json_array_append_new(list, alarm_of(condition));
+    }
+    return list;
+}
+
+json_t *notifier_status(struct notifier *n)
 {
     json_t *status = outbox_status(n->outbox);
+    CM_AUTO_JSON alarms = alarms_now(n);
     cm_json_set_int(status, "open", (int64_t)json_object_size(n->rows));
+    if (json_array_size(alarms) > 0)
+        json_object_set(status, "alarms", alarms);
     if (!tells_anybody(n))
         cm_json_set_bool(status, "off", true);
     return status;

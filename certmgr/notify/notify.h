@@ -30,7 +30,9 @@ struct notifier_opts {
 };
 
 struct notifier;
-/* Does nothing but answer tests when neither mail_to nor webhook_url is set. */
+/* When neither mail_to nor webhook_url is set nobody is told: alarms are in notifier_status()
+ * alone.
+ */
 struct notifier *notifier_new(const struct notifier_opts *opts);
 /* After cs_close(). */
 void notifier_free(struct notifier *notifier);
@@ -41,5 +43,8 @@ void notifier_free(struct notifier *notifier);
 typedef void (*notify_test_fn)(void *arg, const json_t *result, const struct cm_err *err);
 void notifier_test(struct notifier *notifier, const char *who, notify_test_fn done, void *arg);
 
-/* {open, waiting, failed?} for status pages (owned). */
-json_t *notifier_status(const struct notifier *notifier);
+/* {open, waiting, failed?, off?, alarms?: [{kind, severity, title, where?, what, hint, path,
+ * since?}]} for status pages (owned).  alarms: of fleet and manager, as they are now, with or
+ * without mail; not those which the status shows by itself. */
+#define NOTIFY_ALARMS_MAX 50
+json_t *notifier_status(struct notifier *notifier);

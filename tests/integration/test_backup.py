@@ -123,6 +123,10 @@ class Backup(unittest.TestCase):
         self.wait_days(self.manager, 55)
         self.assertIn("The manager runs from an older copy of its store: Server beta remembers",
                       self.manager.tail(1000))
+        # Nobody is told by mail here: the status shows it all the same.
+        alarm = self.manager.json("status")["notices"]["alarms"][0]
+        self.assertEqual((alarm["kind"], alarm["severity"]), ("old_copy", "critical"))
+        self.assertIn("ALARM:", self.manager.cli("status").stdout)
         self.assertIn("it has forgotten what it had confirmed",
                       self.edge.cli("replication", "status").stdout)
         self.set_days(66)

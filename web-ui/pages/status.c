@@ -25,6 +25,7 @@ static void notices(struct web_ctx *ctx, struct cm_buf *page, const json_t *valu
         return;
     html_raw(page, "<section class=\"card\">");
     html_leaf(page, "h2", web_msg(ctx, MSG_STATUS_NOTICES), NULL);
+    json_object_del((json_t *)(uintptr_t)value, "alarms"); /* told by part_look() */
     if (cm_json_bool(value, "off", false)) {
         html_leaf(page, "p", web_msg(ctx, MSG_NOTICE_OFF), NULL);
         html_raw(page, "</section>");

@@ -109,6 +109,7 @@ static void away(struct look *look, const json_t *peers)
     say(look, "warn", MSG_LOOK_AWAY, text, NULL);
 }
 
+/* Of the task, or of the notices, which have a title. */
 static void alarms(struct look *look, const json_t *task)
 {
     size_t i;
@@ -116,7 +117,11 @@ static void alarms(struct look *look, const json_t *task)
 
     json_array_foreach(cm_json_arr(task, "alarms"), i, alarm)
     {
-        begin(look, "bad");
+        bool critical = strcmp(cm_json_str_or(alarm, "severity", "critical"), "critical") == 0;
+
+        begin(look, critical ? "bad" : "warn");
+        if (cm_json_str(alarm, "title"))
+            web_said(look->page, look->ctx->lang, "p", NULL, cm_json_str(alarm, "title"));
         web_said(look->page, look->ctx->lang, "p", NULL, cm_json_str_or(alarm, "what", ""));
         if (cm_json_str(alarm, "hint"))
             web_said(look->page, look->ctx->lang, "p", NULL, cm_json_str(alarm, "hint"));
@@ -155,6 +160,7 @@ void part_look(struct web_ctx *ctx, struct cm_buf *page, const json_t *status)
         say(&look, "bad", MSG_LOOK_TRUST, NULL, NULL);
     services(&look, status);
     alarms(&look, cm_json_obj(status, "task"));
+    alarms(&look, cm_json_obj(status, "notices"));
     away(&look, cm_json_arr(status, "peers"));
     if (cm_json_int(status, "quarantined", 0) > 0)
         say(&look, "warn", MSG_QUARANTINE_NOTE, NULL, NULL);

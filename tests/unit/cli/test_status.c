@@ -116,6 +116,15 @@ static void a_lost_manager_is_no_dead_end(void **state)
     told(SILENT("\"state\":\"removed\",", ""), "REMOVED: ", "manager lost?");
 }
 
+/* Alarms are shown where nobody is told of them, too. */
+static void alarms_are_shown_without_mail(void **state)
+{
+    (void)state;
+    told("{\"notices\":{\"open\":0,\"waiting\":0,\"off\":true,\"alarms\":[{\"kind\":\"old_copy\","
+         "\"title\":\"The title\",\"what\":\"What is wrong\",\"hint\":\"Do it\"}]}}",
+         "ALARM:                 The title: What is wrong\n  what to do:          Do it\n", NULL);
+}
+
 static void held(const char *view, const char *has, const char *has_not)
 {
     const struct route routes[] = {{"GET", API "/status", 200, view}, {NULL, NULL, 0, NULL}};
@@ -191,6 +200,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(the_status_is_told_in_lines, setup, teardown),
         cmocka_unit_test_setup_teardown(a_lost_manager_is_no_dead_end, setup, teardown),
+        cmocka_unit_test_setup_teardown(alarms_are_shown_without_mail, setup, teardown),
         cmocka_unit_test_setup_teardown(what_ends_a_hold, setup, teardown),
         cmocka_unit_test_setup_teardown(the_store_tells_of_verdicts, setup, teardown),
     };

@@ -282,6 +282,50 @@ static void test_retry(void **state)
     assert_int_equal(cm_json_int(after, "waiting", -1), 0);
 }
 
+static const json_t *first_alarm(const json_t *status)
+{
+    return json_array_get(cm_json_arr(status, "alarms"), 0);
+}
+
+/* Neither mail nor webhook: alarms are seen all the same, at once, and nothing is noted as told. */
+static void test_alarms_without_a_channel(void **state)
+{
+    struct n *n = *state;
+    static const char text[] = "{\"kind\":\"old_copy\",\"level\":3,\"title\":\"The title\","
+                               "\"where\":\"server alpha\",\"what\":\"What is wrong\","
+                               "\"hint\":\"Do it\",\"since\":\"2026-11-22T00:00:00.000Z\"}";
+    CM_AUTO_JSON row = json_loads(text, 0, NULL);
+    notifier_free(n->notifier);
+    n->config.webhook_url[0] = '\0';
+    begin(n);
+    CM_AUTO_JSON calm = notifier_status(n->notifier);
+    assert_null(json_object_get(calm, "alarms"));
+    assert_int_equal(cs_kv_put(n->h->store, "state", "alarm/copy/alpha", row, NULL), 0);
+    turns(n, 40);
+    CM_AUTO_JSON status = notifier_status(n->notifier);
+    assert_true(cm_json_bool(status, "off", false));
+    assert_int_equal(cm_json_int(status, "waiting", -1), 0);
+    assert_int_equal(json_array_size(cm_json_arr(status, "alarms")), 1);
+    assert_string_equal(cm_json_str(first_alarm(status), "kind"), "old_copy");
+    assert_string_equal(cm_json_str(first_alarm(status), "severity"), "critical");
+    assert_string_equal(cm_json_str(first_alarm(status), "what"), "What is wrong");
+    /* Whom the manager has not heard for long, it knows by looking, too. */
+    json_array_clear(n->peers);
+    cm_clock_fake(cm_now_ms() + 86400000 + NOTIFY_GRACE_MS, -1);
+    turns(n, 40);
+    CM_AUTO_JSON silent = notifier_status(n->notifier);
+    assert_int_equal(json_array_size(cm_json_arr(silent, "alarms")), 3);
+    assert_string_equal(cm_json_str(first_alarm(silent), "kind"), "old_copy");
+    cm_clock_fake(-1, -1);
+    /* Where there is a channel it is told then, for it never was. */
+    snprintf(n->config.webhook_url, sizeof(n->config.webhook_url), "http://%s/hook",
+             http_listener_address(n->listener));
+    notifier_free(n->notifier);
+    begin(n);
+    until_got(n, 1);
+    assert_string_equal(told(n, 0), "open old_copy");
+}
+
 static void test_pauses(void **state)
 {
     (void)state;
@@ -431,6 +475,7 @@ int main(void)
         TEST(test_silent),
         TEST(test_silent_after_a_wrong_clock),
         TEST(test_test),
+        TEST(test_alarms_without_a_channel),
         cmocka_unit_test(test_pauses),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
