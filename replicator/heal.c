@@ -20,6 +20,8 @@
 #include "replicator/job.h"
 #include "replicator/remedy.h"
 #include "replicator/rows.h"
+#include "replicator/salvage.h"
+#include "replicator/values.h"
 
 #define TABLE     "heal"
 #define MORE      "more" /* in it, and no id: the queue was full, everything has to be read again */
@@ -212,6 +214,16 @@ static void on_dug(void *arg, int code, const struct cm_err *err)
         go_on(client, AGAIN_MS);
 }
 
+/* Somebody may have written a leaf that nobody here can read: it is pruned as any other, for which
+ * its names are enough. */
+static json_t *leaves_of(const struct http_result *res)
+{
+    json_t *leaves = rp_reply_json(res);
+    if (leaves || !rp_values_ok(res->body, res->body_len))
+        return leaves;
+    return rp_salvage_leaves(res->body, res->body_len);
+}
+
 /* What cannot be read any more (compacted, or too much) is lost on the hub; the rest goes on. */
 static void on_buried(void *arg, const struct http_result *res)
 {
@@ -222,7 +234,7 @@ static void on_buried(void *arg, const struct http_result *res)
     heal->call = NULL;
     if (!lost && failed(client, res, "reading"))
         return;
-    CM_AUTO_JSON found = res->status == 200 && res->err->code == 0 ? rp_reply_json(res) : NULL;
+    CM_AUTO_JSON found = res->status == 200 && res->err->code == 0 ? leaves_of(res) : NULL;
     if (take_buried(client, found) == 0) {
         put_right(client, heal->leaves);
         return;
@@ -240,7 +252,7 @@ static void on_leaves(void *arg, const struct http_result *res)
     bool large = res->err->code == CM_ELIMIT;
     if (!large && res->status != 404 && failed(client, res, "reading"))
         return;
-    CM_AUTO_JSON leaves = res->status == 200 && !large ? rp_reply_json(res) : NULL;
+    CM_AUTO_JSON leaves = res->status == 200 && !large ? leaves_of(res) : NULL;
     if (!json_is_array(leaves)) {
         if (res->status != 404)
             tell(client, CM_LOG_ERROR,

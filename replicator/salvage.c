@@ -55,8 +55,8 @@ json_t *rp_salvage_row(const char *text, size_t len)
                      cm_json_str(names, "_rev"), "error", "forbidden", "reason", why);
 }
 
-/* The value of the member "docs". */
-static void value_of_docs(const struct cm_json_span *span, struct cm_json_span *ret)
+/* The value of a member that is_named(). */
+static void value_of(const struct cm_json_span *span, struct cm_json_span *ret)
 {
     const char *at = (const char *)memchr(span->at, ':', span->len) + 1;
     at += strspn(at, " \t\r\n");
@@ -95,7 +95,7 @@ json_t *rp_salvage_docs(const char *text, size_t len, json_t **ret_rows)
                 text[strspn(text, " \t\r\n")] == '{';
     for (size_t i = 0; i < count && good; i++) {
         if (is_named(&span[i], docs_name)) {
-            value_of_docs(&span[i], &list);
+            value_of(&span[i], &list);
             good = add_docs(&list, body, rows);
         } else {
             good = merge(body, member(&span[i]));
@@ -123,4 +123,57 @@ json_t *rp_salvage_members(const char *text, size_t len, json_t **ret_none)
     }
     cm_free(span);
     return body;
+}
+
+/* What is left of a leaf: the members that name it, when they can be read. */
+static json_t *nameplate(const struct cm_json_span *doc)
+{
+    static const char *const names[] = {"\"_id\"", "\"_rev\"", "\"_revisions\"", "\"_deleted\""};
+    struct cm_json_span *span = NULL;
+    size_t count = 0;
+    json_t *left = json_object();
+    if (doc->at[0] != '{' || !cm_json_parts(doc->at, doc->len, SIZE_MAX, &span, &count))
+        return left;
+    for (size_t i = 0; i < count; i++) {
+        bool wanted = false;
+        for (size_t n = 0; n < sizeof(names) / sizeof(names[0]); n++)
+            wanted = wanted || is_named(&span[i], names[n]);
+        CM_AUTO_JSON one = wanted ? member(&span[i]) : NULL;
+        json_object_update(left, one);
+    }
+    cm_free(span);
+    return left;
+}
+
+static json_t *leaf_of(const struct cm_json_span *entry)
+{
+    struct cm_json_span *span = NULL, doc;
+    size_t count = 0;
+    json_t *leaf = NULL;
+    if (cm_json_parse_lax(entry->at, entry->len, &leaf, NULL) == 0)
+        return leaf;
+    leaf = json_object();
+    if (entry->at[0] == '{' && cm_json_parts(entry->at, entry->len, 1, &span, &count) &&
+        count == 1 && is_named(&span[0], "\"ok\"")) {
+        value_of(&span[0], &doc);
+        json_object_set_new(leaf, "ok", nameplate(&doc));
+    }
+    cm_free(span);
+    return leaf;
+}
+
+json_t *rp_salvage_leaves(const char *text, size_t len)
+{
+    struct cm_json_span *span = NULL;
+    size_t count = 0;
+    if (len == 0 || !cm_json_parts(text, len, SIZE_MAX, &span, &count) ||
+        text[strspn(text, " \t\r\n")] != '[') {
+        cm_free(span);
+        return NULL;
+    }
+    json_t *leaves = json_array();
+    for (size_t i = 0; i < count; i++)
+        json_array_append_new(leaves, leaf_of(&span[i]));
+    cm_free(span);
+    return leaves;
 }

@@ -32,6 +32,22 @@ static void check_split(const char *text, size_t size)
     cm_free(span);
 }
 
+/* The parts of what is well-formed are well-formed, and none lies outside of it. */
+static void check_parts(const char *text, size_t size, bool whole)
+{
+    struct cm_json_span *span;
+    size_t count;
+    CM_BUG_ON(whole && !cm_json_wellformed(text, size));
+    if (!cm_json_parts(text, size, SIZE_MAX, &span, &count))
+        return;
+    for (size_t i = 0; i < count; i++) {
+        CM_BUG_ON(span[i].at < text || span[i].at + span[i].len > text + size);
+        bool name = *span[i].at == '"'; /* of a member, or it is a text */
+        CM_BUG_ON(!name && !cm_json_wellformed(span[i].at, span[i].len));
+    }
+    cm_free(span);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     const char *text = (const char *)data;
@@ -49,6 +65,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         cm_free(dump);
     }
     check_split(text, size);
+    check_parts(text, size, parsed != NULL);
     json_decref(parsed);
     json_decref(taken);
     json_decref(judge);

@@ -122,6 +122,31 @@ async function pullKilled() {
   await peer.process.kill();
 }
 
+// What JavaScript keeps and we do not read stays behind, each document alone, whatever stands beside.
+async function pullUnread() {
+  const peer = new Peer('pull-unread', PORT + 6);
+  const to = scratch();
+  await peer.start();
+  let deep = 1;
+  for (let i = 0; i < 40; i++) deep = [deep];
+  const values = [2 ** 60, 1e20, '\ud83d', 'a\u0000', { '\u0000': 1 }, deep];
+  await fill(peer, values.map((v, i) => ({
+    _id: `doc${i}0`, _rev: '1-a', _revisions: { start: 1, ids: ['a'] }, v })));
+  await fill(peer, makeDocs(60, 'u'));
+  for (let turn = 0; turn < 2; turn++) { // once more: it has been there
+    const client = replicate(peer.url, path.join(to, 'db'));
+    const { code } = await client.ended;
+    const { pull } = JSON.parse(client.out);
+    check(code === 0 && pull.saved, `it ended with ${code}: ${client.err}`);
+    check(pull.refused === (turn ? 0 : values.length), `refused: ${JSON.stringify(pull)}`);
+  }
+  const there = await readPeer(peer);
+  for (let i = 0; i < values.length; i++) there.delete(`doc${i}0`);
+  check(there.size === 60, `${there.size} documents are to come`);
+  checkSame(there, await readStore(to), 'beside what is not read');
+  await peer.process.kill();
+}
+
 async function pullPeerKilled() {
   const peer = new Peer('pull-peer', PORT + 1);
   const to = scratch();
@@ -246,4 +271,4 @@ async function batchesKilled() {
   }
 }
 
-await main([batchesKilled, pullKilled, pullPeerKilled, pushKilled, pushPeerKilled, liveBothWays]);
+await main([pullUnread, batchesKilled, pullKilled, pullPeerKilled, pushKilled, pushPeerKilled, liveBothWays]);

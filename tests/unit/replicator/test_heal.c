@@ -170,12 +170,35 @@ static void what_is_no_answer_is_no_success(void **state)
     }
 }
 
+/* A leaf with a value that CouchDB keeps and nobody here reads is pruned by its name. */
+static void a_leaf_that_is_not_read_is_pruned(void **state)
+{
+    struct fixture *f = *state;
+    CM_AUTO_JSON winner = NULL;
+    put_doc(&f->manager, doc_settings("good", 1000, 30), NULL);
+    spoil(f, GOOD);
+    f->leaves = "[{\"ok\":{\"_id\":\"" GOOD "\",\"_rev\":\"5-" EVIL "\","
+                "\"renew_days\":123456789012345678901234567890,\"renew_days\":1,"
+                "\"_revisions\":{\"start\":5,\"ids\":[\"" EVIL "\"]}}}]";
+    start(f);
+    rig_wait(&f->rig, good_is_right, f);
+    rig_wait(&f->rig, is_healed, f);
+    assert_true(f->answered > 0);
+    assert_int_equal(cs_read_rev(f->hub.store, GOOD, NULL, false, false, &winner, NULL), 0);
+    CM_AUTO_JSON leaves = NULL;
+    assert_int_equal(cs_read_leaves(f->hub.store, GOOD, false, &leaves, NULL), 0);
+    assert_int_equal(json_array_size(leaves), 2); /* the mark below it is the other one */
+    assert_true(cm_json_bool(json_array_get(leaves, 1), "_deleted", false));
+    assert_non_null(strstr(cm_json_str(json_array_get(leaves, 1), "_rev"), "6-"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(what_cannot_be_read_does_not_stop_the_others, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(what_is_no_answer_is_no_success, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_leaf_that_is_not_read_is_pruned, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

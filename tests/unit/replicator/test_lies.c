@@ -108,6 +108,55 @@ static void gets_only_what_was_offered(void **state)
     assert_int_equal(f->up.bulk_docs, 0);
 }
 
+/* Documents with values that are not read here: each stays behind alone and is listed, the job is
+ * well and has moved on. */
+static bool sends_unread(void *arg, const struct http_request *req, struct http_exchange *ex)
+{
+    static const char *const values[] = {"123456789012345678901234567890",
+                                         "1e400",
+                                         "\"\\udc00\"",
+                                         "\"\\u0000\"",
+                                         "1,\"v\":2",
+                                         "\"\xff\""};
+    (void)arg;
+    for (size_t i = 0; strstr(req->head.path, "/_bulk_get") && i < 6; i++) {
+        char name[32];
+        snprintf(name, sizeof(name), "\"settings:bad%zu\"", i);
+        if (!strstr(req->body, name))
+            continue;
+        CM_AUTO_STR text = cm_asprintf("{\"results\":[{\"id\":%s,\"docs\":[{\"ok\":{\"_id\":%s,"
+                                       "\"_rev\":\"1-a\",\"v\":%s}}]}]}",
+                                       name, name, values[i]);
+        http_ex_reply(ex, 200, "application/json", text, strlen(text));
+        return true;
+    }
+    return false;
+}
+
+static void what_is_not_read_is_listed(void **state)
+{
+    struct fixture *f = *state;
+    for (int i = 0; i < 30; i++) {
+        char name[16];
+        snprintf(name, sizeof(name), i % 5 ? "good%d" : "bad%d", i % 5 ? i : i / 5);
+        put_doc(&f->up, doc_settings(name, 1000, 7), NULL);
+    }
+    f->up.answer = sends_unread;
+    f->client = client_start_with(&f->edge, &f->up, true, false);
+    client_settle(&f->edge, f->client);
+    wait_until_it_says(f, "pull", "\"refused\":6");
+    rig_wait(&f->rig, checkpoint_put, f);
+    assert_int_equal(cs_doc_count(f->edge.store), 24);
+    CM_AUTO_JSON list = cs_quarantine(f->edge.store);
+    assert_int_equal(json_array_size(list), 6);
+    assert_non_null(strstr(cm_json_str(json_array_get(list, 0), "reason"), "left out"));
+    unsigned asked = f->up.bulk_gets;
+    put_doc(&f->up, doc_settings("last", 1000, 7), NULL);
+    client_settle(&f->edge, f->client);
+    assert_true(holds(&f->edge, "settings:last"));
+    assert_int_equal(f->up.bulk_gets, asked + 1); /* what stayed behind is not asked for again */
+}
+
 /* Asked for one document it sends another one, validly signed, that is not ours to take. */
 static void gives_only_what_was_asked_for(void **state)
 {
@@ -376,6 +425,7 @@ int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
     const struct CMUnitTest tests[] = {
+        T(what_is_not_read_is_listed),
         T(gets_only_what_was_offered),
         T(gives_only_what_was_asked_for),
         T(a_feed_moves_on),

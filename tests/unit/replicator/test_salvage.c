@@ -109,13 +109,33 @@ static void members(void **state)
     assert_null(rp_salvage_members("", 0, &none));
 }
 
+static void leaves_keep_their_names(void **state)
+{
+    (void)state;
+    static const char text[] =
+        " [ {\"ok\":{\"_id\":\"a\",\"v\":1}},"
+        "{\"ok\" : {\"_id\":\"a\",\"v\":1e400,\"_rev\":\"2-b\",\"w\":\"\\ud800\",\"_deleted\":true,"
+        "\"_revisions\":{\"start\":2,\"ids\":[\"b\",\"a\"]},\"_odd\":1}},"
+        "{\"ok\":{\"_id\":\"a\",\"_rev\":\"1-\\u0000\"}},{\"ok\":[1e400]},{\"missing\":\"1-"
+        "\\u0000\"},"
+        "1e400,null]";
+    CM_AUTO_JSON leaves = rp_salvage_leaves(text, sizeof(text) - 1);
+    CM_AUTO_STR left = cm_json_dump(leaves, NULL);
+    assert_string_equal(left, "[{\"ok\":{\"_id\":\"a\",\"v\":1}},"
+                              "{\"ok\":{\"_id\":\"a\",\"_rev\":\"2-b\",\"_deleted\":true,"
+                              "\"_revisions\":{\"start\":2,\"ids\":[\"b\",\"a\"]}}},"
+                              "{\"ok\":{\"_id\":\"a\"}},{\"ok\":{}},{},{},null]");
+    assert_null(rp_salvage_leaves("{\"a\":1e400}", 11));
+    assert_null(rp_salvage_leaves("[1e400", 6));
+    assert_null(rp_salvage_leaves("", 0));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(the_others_are_left),
-        cmocka_unit_test(each_kind_costs_its_document),
-        cmocka_unit_test(what_is_no_request),
-        cmocka_unit_test(members),
+        cmocka_unit_test(the_others_are_left),     cmocka_unit_test(each_kind_costs_its_document),
+        cmocka_unit_test(what_is_no_request),      cmocka_unit_test(members),
+        cmocka_unit_test(leaves_keep_their_names),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
