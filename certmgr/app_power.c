@@ -93,8 +93,11 @@ static json_t *port_rotation(void *arg, const char *name)
     json_t *view = rotate_of(power->store, fleet_trust(power->fleet), name);
     if (strcmp(name, power->config->name) != 0)
         return view;
+    json_t *own = rotate_status(power->rotate);
+    if (own != NULL && json_object_get(view, "waiting") != NULL)
+        json_object_set(own, "waiting", json_object_get(view, "waiting"));
     json_decref(view);
-    return rotate_status(power->rotate);
+    return own;
 }
 
 void app_power_init(struct app_power *power, const struct rotate_opts *opts)

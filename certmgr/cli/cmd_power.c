@@ -230,6 +230,19 @@ static int cmd_trust_sign(struct cli *cli)
     return status;
 }
 
+/* The manager keeps the former keys of a server for what is sealed for them alone. */
+static void print_waiting(const json_t *waiting)
+{
+    if (waiting == NULL)
+        return;
+    printf("Waiting:  for the server to have %lld documents sealed anew that are sealed for its\n"
+           "          former key alone since %s, the first is %s\n"
+           "Then:     its former keys go; at the latest on %s, whatever is left.\n"
+           "          Certificates from an ACME CA are then renewed with new keys\n",
+           (long long)cm_json_int(waiting, "documents", 0), cm_json_str_or(waiting, "since", "?"),
+           cm_json_str_or(waiting, "first", "?"), cm_json_str_or(waiting, "until", "?"));
+}
+
 static void print_rotation(const json_t *v)
 {
     printf("State:    %s\n", cm_json_str_or(v, "state", "none"));
@@ -237,6 +250,7 @@ static void print_rotation(const json_t *v)
         printf("Begun:    %s by %s\n", cm_json_str(v, "started_at"), cm_json_str_or(v, "by", "?"));
     if (cm_json_int(v, "left", -1) >= 0)
         printf("Left:     %lld documents\n", (long long)cm_json_int(v, "left", 0));
+    print_waiting(cm_json_obj(v, "waiting"));
     if (cm_json_str(v, "finished_at") != NULL)
         printf("Finished: %s\n", cm_json_str(v, "finished_at"));
     if (strcmp(cm_json_str_or(v, "state", ""), "done") == 0)

@@ -5,6 +5,9 @@
  * the key of an imported certificate it can open itself, and has it sealed anew.  What people bring
  * and what is paused waits for them; its deployment says what to do.
  *
+ * A server whose keys were replaced is looked at again when its former ones are gone: what it did
+ * not take up until then is sealed for those alone.
+ *
  * For each active server the table "state" remembers the seal key for which this was seen to
  * ("sealed/<server>"); a server is forgotten there when it is removed.  A look costs a row for each
  * server, and for one that is new there its credentials, by the index.  What is to be done is asked
@@ -90,15 +93,19 @@ static void look_at(struct engine *engine, const struct kf_server *server, const
     CM_AUTO_JSON body = cs_peek_body(engine->env.store, id);
     CM_AUTO_STR keyfile_id = cm_asprintf("keyfile:%s", ulid ? ulid : "");
     CM_AUTO_JSON keyfile = cs_peek_body(engine->env.store, keyfile_id);
+    CM_AUTO_JSON order = ulid ? cs_kv_get(engine->env.store, "order", ulid) : NULL;
     if (!ulid || !is_helped(body) ||
-        !cm_json_has_str(cm_json_arr(keyfile, "servers"), server->name) ||
-        eng_recipient(server, cm_json_str_or(keyfile, "sealed_key", "")))
+        !cm_json_has_str(cm_json_arr(keyfile, "servers"), server->name))
+        return;
+    if (!eng_recipient(server, cm_json_str_or(order, "sealed_key", "")))
+        engine->rejoin->lacks = true; /* it may be finished with this key: looked at again then */
+    if (eng_recipient(server, cm_json_str_or(keyfile, "sealed_key", "")))
         return;
     engine->rejoin->lacks = true;
     if (eng_is_import(body) ? eng_import_moves(body) : !cm_json_str(body, "csr"))
         return; /* it is asked for */
     eng_step(engine, ulid, CM_LOG_INFO,
-             "Server %s has joined again with other keys: it gets what it can open", server->name);
+             "Server %s has other keys than before: it gets what it can open", server->name);
     eng_edit(engine, id, "credential", edit_again, NULL, engine);
 }
 
@@ -151,19 +158,22 @@ static void remember(struct engine *engine, const struct kf_server *server)
     CM_AUTO_JSON value = json_object();
     state_key(server->name, key, sizeof(key));
     cm_json_set_str(value, "seal", server->seal_b64);
+    if (server->old_seal_b64) /* which counted, too */
+        cm_json_set_bool(value, "former", true);
     if (cs_kv_put(engine->env.store, "state", key, value, &err) != 0)
         cm_log_err(CM_LOG_WARN, "engine", &err); /* the next look does it once more */
     cm_err_fini(&err);
 }
 
-/* Is this server's seal key one that was not seen to yet? */
+/* Is this server's seal key one that was not seen to yet, or not without the former one? */
 static bool is_due(struct engine *engine, const struct kf_server *server)
 {
     char key[CS_KV_KEY_MAX + 1];
     state_key(server->name, key, sizeof(key));
     CM_AUTO_JSON value = cs_kv_get(engine->env.store, "state", key);
     if (server->state == KF_ACTIVE)
-        return strcmp(cm_json_str_or(value, "seal", ""), server->seal_b64) != 0;
+        return strcmp(cm_json_str_or(value, "seal", ""), server->seal_b64) != 0 ||
+               (cm_json_bool(value, "former", false) && !server->old_seal_b64);
     if (value && server->state == KF_REMOVED) /* it may come back with the same key */
         (void)cs_kv_del(engine->env.store, "state", key, NULL);
     return false;

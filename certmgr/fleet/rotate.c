@@ -263,10 +263,12 @@ void rotate_passed(struct rotate *rotate, size_t left)
 {
     if (cm_json_int(rotate->journal, "left", -1) != (int64_t)left) {
         cm_json_set_int(rotate->journal, "left", (int64_t)left);
+        if (left == 0)
+            json_object_del(rotate->journal, "error");
         cm_json_set_time(rotate->journal, "progress_at", cm_now_ms());
         (void)keep(rotate);
     }
-    if (left == 0 && enter(rotate, "resealed"))
+    if (left == 0 && strcmp(state_of(rotate), "resealed") != 0 && enter(rotate, "resealed"))
         cm_timer_start(rotate->timer, 0);
 }
 
@@ -291,10 +293,13 @@ static void go_on(struct rotate *rotate)
         begin_anew(rotate); /* the next life takes it into use */
     } else if (self->old_sign_b64 == NULL) {
         finish(rotate);
+    } else if (kf_seal_ski(self->old_seal_b64, rotate->old_ski, NULL) < 0) {
+        return; /* never: the trust root was checked */
     } else if (strcmp(state_of(rotate), "resealed") == 0) {
         say(rotate, "resealed");
-    } else if (enter(rotate, "resealing") &&
-               kf_seal_ski(self->old_seal_b64, rotate->old_ski, NULL) == 0) {
+        rotate_pass_late(rotate);
+    } else if (enter(rotate, "resealing")) {
+        rotate->passed = 0; /* from the first document on */
         rotate_pass(rotate);
     }
 }

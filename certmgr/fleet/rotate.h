@@ -7,6 +7,7 @@
  *   resealing  the trust root lists them: they are in use, and everything that the old ones sealed
  *              or signed is sealed and signed anew
  *   resealed   rotation:<server> says so, signed with the new key; the manager is to forget the old
+ *              when it has no document left that is sealed for the old one alone (rotate_wait.c)
  *   done       the old keys are destroyed
  */
 #pragma once
@@ -18,6 +19,11 @@
 #define ROTATE_SLICE    200              /* documents looked at in one turn */
 #define ROTATE_OPEN     32               /* documents being sealed or signed anew at a time */
 #define ROTATE_STUCK_MS (15 * 60 * 1000) /* without progress for so long, people are told */
+
+#define ROTATE_WAIT_SLICE 100 /* credentials the manager looks at in one turn */
+/* The former keys of a server wait so long for documents that are sealed for them alone. */
+#define ROTATE_WAIT_MS (24 * 3600 * INT64_C(1000))
+#define ROTATE_LEFT_MS (7 * ROTATE_WAIT_MS) /* the notice about those that were left is shown */
 
 struct rotate;
 struct rotate_opts {
@@ -62,8 +68,9 @@ void rotate_watch(struct cs_store *store, const struct kf_trust *trust);
 /* Orders a server to rotate its keys (server:<name>, member rotate_at). */
 void rotate_order(struct fleet *fleet, const char *name, const char *who, fleet_done_fn done,
                   void *arg);
-/* What the manager knows of a server's rotation: {state, at, old_keys?, stuck, by?, refused?}
- * (owned), or NULL when none is under way.  State "ordered": the server has not answered yet. */
+/* What the manager knows of a server's rotation: {state, at, old_keys?, stuck, by?, refused?,
+ * waiting?: {documents, first, since, until}} (owned), or NULL when none is under way.  State
+ * "ordered": the server has not answered yet. */
 json_t *rotate_of(struct cs_store *store, const struct kf_trust *trust, const char *name);
 
 /* Is this server's TLS key one that the trust root knows as replaced?  Then it is a copy of it from

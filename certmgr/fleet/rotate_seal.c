@@ -5,6 +5,10 @@
  * documents of a manager a manager writes it; any other server says so with reseal:<server>:<ulid>,
  * and the manager takes it over after it looked that nothing else changed (rotate_serve.c).  What
  * we signed is signed again; a manager's documents are signed by the pass of succession.c.
+ *
+ * A pass that leaves nothing is told to the manager.  What is pulled after that, written when the
+ * new keys were not listed yet, is looked at as it comes, for as long as the former keys are there:
+ * the manager waits for it (rotate_wait.c).
  */
 #include <string.h>
 
@@ -105,12 +109,13 @@ static void say_resealed(const struct sealing *s)
     struct rotate *rotate = s->rotate;
     const char *ulid = strchr(cm_json_str(s->body, "_id"), ':') + 1;
     json_t *doc = json_object();
+    const struct spot *spot = &s->spot[0];
     CM_AUTO_STR id = cm_asprintf("reseal:%s:%s", rotate->opts.config->name, ulid);
     cm_json_set_str(doc, "_id", id);
     cm_json_set_str(doc, "type", "reseal");
     cm_json_set_str(doc, "server", rotate->opts.config->name);
     cm_json_set_str(doc, "credential", ulid);
-    cm_json_set_str(doc, "sealed_key", cm_json_str(s->body, "sealed_key"));
+    cm_json_set_str(doc, "sealed_key", cm_json_str(spot->holder, spot->key));
     cm_json_set_time(doc, "at", cm_now_ms());
     publish(rotate, doc, -1);
 }
@@ -164,8 +169,8 @@ static void seal_next(struct sealing *s)
     s->rotate->opts.agent.call(s->rotate->opts.agent.arg, request, on_rewrapped, s);
 }
 
-/* Has the manager our envelope for it already, and only to take it over? */
-static bool said_already(const struct rotate *rotate, const json_t *body)
+/* Has the manager our envelope for this one already, and only to take it over? */
+static bool said_already(const struct rotate *rotate, const json_t *body, const struct spot *spot)
 {
     const char *ulid = strchr(cm_json_str_or(body, "_id", ":"), ':') + 1;
     const struct kf_server *self = rotate_self(rotate);
@@ -174,7 +179,7 @@ static bool said_already(const struct rotate *rotate, const json_t *body)
     uint8_t ski[KF_SKI_SIZE];
     struct kf_octets before = {0}, after = {0};
     uint8_t *a = NULL, *b = NULL;
-    const char *was = cm_json_str_or(body, "sealed_key", "");
+    const char *was = cm_json_str_or(spot->holder, spot->key, "");
     const char *is = cm_json_str_or(said, "sealed_key", "");
     bool same = said && kf_seal_ski(self->seal_b64, ski, NULL) == 0 &&
                 cm_b64_decode(was, strlen(was), &a, &before.len) == 0 &&
@@ -198,7 +203,10 @@ static void begin_sealing(struct rotate *rotate, const json_t *body, int64_t ser
         manager || serial == 0 || strcmp(type, "credential") == 0 || strcmp(type, "keyfile") == 0;
     if (s->count > 0)
         rotate->left++;
-    if (s->count == 0 || !ours || (!manager && serial != 0 && said_already(rotate, body))) {
+    if (!manager && serial != 0 && s->count > 1)
+        s->count = 1; /* a word has room for one; the next pass finds the others */
+    if (s->count == 0 || !ours ||
+        (!manager && serial != 0 && said_already(rotate, body, &s->spot[0]))) {
         json_decref(s->body);
         cm_free(s);
         return;
@@ -271,10 +279,27 @@ static void look_at(struct rotate *rotate, const char *id)
     cs_doc_fini(&doc);
 }
 
+struct listing {
+    struct rotate *rotate;
+    json_t *ids;
+};
+
 static int note_id(void *arg, const struct cs_change *change)
 {
-    json_array_append_new(arg, json_string(change->id));
+    struct listing *listing = arg;
+    listing->rotate->since = change->seq; /* where a late pass goes on */
+    json_array_append_new(listing->ids, json_string(change->id));
     return 0;
+}
+
+/* The next documents: all of them, or those that changed since a pass that left nothing. */
+static int list_some(struct rotate *rotate, json_t *ids, struct cm_err *err)
+{
+    struct listing listing = {.rotate = rotate, .ids = ids};
+    struct cs_store *store = rotate->opts.store;
+    if (rotate->passed > 0)
+        return cs_changes(store, rotate->since, ROTATE_SLICE, note_id, &listing, err);
+    return cs_docs(store, rotate->after, false, ROTATE_SLICE, note_id, &listing, err);
 }
 
 /* What was looked at may lie in the open batch of the store, where a full disk throws it away: it
@@ -294,8 +319,8 @@ static bool slice(struct rotate *rotate)
     struct cm_err err = CM_ERR_INIT;
     size_t i;
     json_t *id;
-    bool from = rotate->after != NULL;
-    int rc = cs_docs(rotate->opts.store, rotate->after, false, ROTATE_SLICE, note_id, ids, &err);
+    bool from = rotate->passed == 0 && rotate->after != NULL;
+    int rc = list_some(rotate, ids, &err);
     size_t count = json_array_size(ids);
     if (rc < 0)
         unseen(rotate, &err);
@@ -319,6 +344,8 @@ static void begin(struct rotate *rotate)
     rotate->passing = true;
     rotate->looked = rotate->worked = false;
     rotate->left = rotate->failed = 0;
+    rotate->begun_at = cs_seq(rotate->opts.store);
+    rotate->since = rotate->passed;
     cm_free(rotate->after);
     rotate->after = NULL;
     if (rotate->secret_table == NULL)
@@ -342,5 +369,13 @@ void rotate_pass(struct rotate *rotate)
     rotate->passing = false;
     if (rotate->worked)
         cm_timer_start(rotate->timer, SLICE_MS);
+    if (rotate->left + rotate->failed == 0)
+        rotate->passed = rotate->begun_at;
     rotate_passed(rotate, rotate->left + rotate->failed);
+}
+
+void rotate_pass_late(struct rotate *rotate)
+{
+    if (rotate->passed == 0 || rotate->passed != cs_seq(rotate->opts.store))
+        rotate_pass(rotate);
 }

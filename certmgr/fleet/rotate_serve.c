@@ -12,7 +12,8 @@
 #include "keyfile/rewrap.h"
 #include "keyfile/trust_rotate.h"
 
-#define LOOK_MS       30000 /* what was refused or interrupted is looked at again */
+#define LOOK_MS       30000 /* what was refused or interrupted is looked at again … */
+#define SOON_MS       500   /* … and after what may have been the last that was waited for */
 #define SERVE_MAX     1000  /* documents that wait; the others are found by the next look */
 #define TURN_MAX      50    /* looked at in one turn */
 #define COPY_SHOWN_MS (24 * 3600 * INT64_C(1000)) /* since it came first */
@@ -24,9 +25,12 @@ struct rotate_serve {
     struct cs_store *store;
     struct fleet *fleet;
     struct kf_agent agent;
-    struct cm_timer *turn, *look;
+    struct cm_timer *turn, *look, *again;
     json_t *waiting; /* ids, an object used as ordered set */
-    bool changing;   /* the trust root */
+    struct rotate_wait *wait;
+    bool looking;  /* through the store, before former keys go (rotate_wait.c) */
+    bool soon;     /* `again` runs */
+    bool changing; /* the trust root */
     char server[KF_NAME_MAX];
     const char *what;
 };
@@ -135,7 +139,37 @@ static void take_back_order(struct rotate_serve *serve, const char *name)
     cs_doc_fini(&doc);
 }
 
-/* False: later, another change is being made. */
+/* Has this server said that it needs its former keys no more, and are they listed yet? */
+static bool is_resealed(const struct kf_trust *trust, const struct kf_server *server,
+                        const json_t *document)
+{
+    return server != NULL && server->state == KF_ACTIVE && server->old_sign_b64 != NULL &&
+           kf_trust_has_keys(trust, document) &&
+           strcmp(cm_json_str_or(document, "state", ""), "resealed") == 0;
+}
+
+/* The store was looked through: nothing is sealed for the former keys alone, or they stay. */
+static void on_looked(void *arg, const char *name, const struct rotate_found *found)
+{
+    struct rotate_serve *serve = arg;
+    const struct kf_trust *trust = fleet_trust(serve->fleet);
+    const struct kf_server *server = kf_trust_server(trust, name);
+    CM_AUTO_STR id = cm_asprintf("rotation:%s", name);
+    CM_AUTO_JSON document = cs_get_body(serve->store, id);
+    serve->looking = false;
+    bool may = found != NULL && fleet_is_manager(serve->fleet) && !serve->fleet->held;
+    if (may && is_resealed(trust, server, document) &&
+        !rotate_wait_note(serve->store, server, found)) {
+        cm_step("serve.retiring");
+        if (serve->changing)
+            wait(serve, id); /* looked at once more */
+        else
+            change(serve, document, true);
+    }
+    cm_timer_start(serve->turn, 0);
+}
+
+/* False: later, another change is being made, or another server looked at. */
 static bool serve_rotation(struct rotate_serve *serve, const char *id)
 {
     CM_AUTO_JSON document = cs_get_body(serve->store, id);
@@ -148,15 +182,20 @@ static bool serve_rotation(struct rotate_serve *serve, const char *id)
     }
     if (server == NULL || server->state != KF_ACTIVE)
         return true;
-    bool listed = kf_trust_has_keys(trust, document);
-    bool rotate = !listed && strcmp(state, "keys") == 0;
-    bool retire = listed && server->old_sign_b64 != NULL && strcmp(state, "resealed") == 0;
-    if (!rotate && !retire)
+    if (is_resealed(trust, server, document)) {
+        if (is_proposed(serve, document, true))
+            return true;
+        if (serve->changing || serve->looking)
+            return false;
+        serve->looking = rotate_wait_look(serve->wait, server); /* goes on in on_looked() */
+        return true;
+    }
+    if (kf_trust_has_keys(trust, document) || strcmp(state, "keys") != 0)
         return true;
     if (serve->changing)
         return false;
-    cm_step(retire ? "serve.retiring" : "serve.rotating");
-    change(serve, document, retire);
+    cm_step("serve.rotating");
+    change(serve, document, false);
     return true;
 }
 
@@ -164,11 +203,14 @@ static bool serve_rotation(struct rotate_serve *serve, const char *id)
 
 static void on_taken(void *arg, const struct cs_doc *doc, const struct cm_err *err)
 {
-    (void)arg;
+    struct rotate_serve *serve = arg;
     (void)doc;
     if (err != NULL && err->code != CM_ECONFLICT) /* then the server says it again */
         cm_log_err(CM_LOG_WARN, "rotate", err);
     cm_step("serve.resealed");
+    if (!serve->soon) /* it may be the last that its rotation waits for */
+        cm_timer_start(serve->again, SOON_MS);
+    serve->soon = true;
 }
 
 static bool is_replaced(const struct kf_server *server, const char *was, const char *is,
@@ -189,7 +231,19 @@ static bool is_replaced(const struct kf_server *server, const char *was, const c
     return good;
 }
 
-/* The key of a credential stands in two documents, sealed alike or (a new one is under way) not. */
+/* 1: it takes the place of what is there; 0: it is there already; negative: it is something else.
+ */
+static int compare(const struct kf_server *server, const json_t *holder, const char *is,
+                   struct cm_err *err)
+{
+    const char *was = cm_json_str_or(holder, "sealed_key", "");
+    if (strcmp(was, is) == 0)
+        return 0;
+    return is_replaced(server, was, is, err) ? 1 : -1;
+}
+
+/* The key of a credential stands in two documents, sealed alike or (a new one is under way) not;
+ * in one of them a third time, when a CSR is out. */
 static bool take_over(struct rotate_serve *serve, const struct kf_server *server, const char *type,
                       const json_t *said, struct cm_err *err)
 {
@@ -198,15 +252,20 @@ static bool take_over(struct rotate_serve *serve, const struct kf_server *server
     struct cs_doc doc;
     if (cs_get(serve->store, id, &doc, NULL) < 0)
         return true; /* gone: nothing to seal */
-    const char *was = cm_json_str_or(doc.body, "sealed_key", "");
-    bool same = strcmp(was, is) == 0;
-    bool good = same || is_replaced(server, was, is, err);
-    if (good && !same) {
-        json_t *next = json_deep_copy(doc.body);
+    CM_AUTO_JSON next = json_deep_copy(doc.body);
+    json_t *const holders[] = {next, cm_json_obj(next, "csr_out")};
+    bool good = false, changed = false;
+    for (size_t i = 0; i < 2 && holders[i] != NULL; i++) {
+        int rc = compare(server, holders[i], is, err->code == 0 ? err : NULL);
+        if (rc > 0)
+            cm_json_set_str(holders[i], "sealed_key", is);
+        good = good || rc >= 0;
+        changed = changed || rc > 0;
+    }
+    if (changed) {
         json_object_del(next, "signature");
         json_object_del(next, "serial");
-        cm_json_set_str(next, "sealed_key", is);
-        cs_publish(serve->store, next, doc.serial, on_taken, serve);
+        cs_publish(serve->store, json_incref(next), doc.serial, on_taken, serve);
     }
     cs_doc_fini(&doc);
     return good;
@@ -221,7 +280,7 @@ static void serve_reseal(struct rotate_serve *serve, const char *id)
     if (server == NULL || server->state != KF_ACTIVE || server->old_seal_b64 == NULL)
         return;
     bool one = take_over(serve, server, "keyfile", said, &err);
-    bool other = take_over(serve, server, "credential", said, one ? NULL : &err);
+    bool other = take_over(serve, server, "credential", said, &err);
     if (!one && !other)
         cm_log(CM_LOG_WARN, "rotate", id, "is not taken over: %s", err.what);
     cm_err_fini(&err);
@@ -235,7 +294,7 @@ static void turn(void *arg)
     CM_AUTO_JSON ids = json_array();
     const char *id;
     json_t *unused, *one;
-    size_t i;
+    size_t i, served = 0;
     if (!fleet_is_manager(serve->fleet) || serve->fleet->held)
         return;
     json_object_foreach(serve->waiting, id, unused)
@@ -250,10 +309,11 @@ static void turn(void *arg)
         if (strncmp(id, "reseal:", 7) == 0)
             serve_reseal(serve, id);
         else if (!serve_rotation(serve, id))
-            continue; /* on_stored() comes back */
+            continue; /* on_stored(), on_looked() come back */
         json_object_del(serve->waiting, id);
+        served++;
     }
-    if (json_object_size(serve->waiting) > 0 && !serve->changing)
+    if (json_object_size(serve->waiting) > 0 && served > 0)
         cm_timer_start(serve->turn, 0);
 }
 
@@ -269,9 +329,11 @@ static void watch(struct cs_store *store, const struct kf_trust *trust,
     }
     CM_AUTO_STR title = cm_asprintf("The keys of server %s are not replaced", server->name);
     CM_AUTO_STR where = cm_asprintf("server %s", server->name);
-    CM_AUTO_STR what =
-        cm_asprintf("Its rotation stays in state \"%s\" (%s)", cm_json_str_or(view, "state", ""),
-                    cm_json_str_or(view, "refused", "no answer"));
+    const char *why = cm_json_str_or(view, "refused", "no answer");
+    if (cm_json_obj(view, "waiting") != NULL)
+        why = "documents are sealed for its former key alone, and it has not sealed them anew";
+    CM_AUTO_STR what = cm_asprintf("Its rotation stays in state \"%s\" (%s)",
+                                   cm_json_str_or(view, "state", ""), why);
     CM_AUTO_STR hint = cm_asprintf("Look there with certmgr server rotate --status, and here with "
                                    "certmgr server rotate %s --status and certmgr trust show",
                                    server->name);
@@ -283,21 +345,31 @@ static void watch(struct cs_store *store, const struct kf_trust *trust,
                                                    .hint = hint});
 }
 
+/* A notice of this kind is shown for so long. */
+static void drop_old(struct cs_store *store, const json_t *alarm, const char *kind,
+                     const char *path, int64_t shown_ms)
+{
+    const char *where = cm_json_str_or(alarm, "where", "");
+    CM_AUTO_STR key = cm_asprintf(FLEET_ALARMS "%s%s", path,
+                                  strncmp(where, "server ", 7) == 0 ? where + 7 : where);
+    if (strcmp(cm_json_str_or(alarm, "kind", ""), kind) == 0 &&
+        cm_json_time(alarm, "since", 0) + shown_ms <= cm_now_ms())
+        fleet_alarm_clear(store, key);
+}
+
 void rotate_watch(struct cs_store *store, const struct kf_trust *trust)
 {
     CM_AUTO_JSON alarms = fleet_alarms(store);
     size_t i;
     json_t *alarm;
-    for (i = 0; i < kf_trust_count(trust); i++)
+    for (i = 0; i < kf_trust_count(trust); i++) {
         watch(store, trust, kf_trust_at(trust, i));
+        rotate_wait_watch(store, kf_trust_at(trust, i));
+    }
     json_array_foreach(alarms, i, alarm)
     {
-        const char *where = cm_json_str_or(alarm, "where", "");
-        CM_AUTO_STR key = cm_asprintf(FLEET_ALARMS "copy/%s",
-                                      strncmp(where, "server ", 7) == 0 ? where + 7 : where);
-        if (strcmp(cm_json_str_or(alarm, "kind", ""), "old_copy") == 0 &&
-            cm_json_time(alarm, "since", 0) + COPY_SHOWN_MS <= cm_now_ms())
-            fleet_alarm_clear(store, key);
+        drop_old(store, alarm, "old_copy", "copy/", COPY_SHOWN_MS);
+        drop_old(store, alarm, "rotation_left", "rotation_left/", ROTATE_LEFT_MS);
     }
 }
 
@@ -307,6 +379,14 @@ static int note_id(void *arg, const char *key, const char *id)
     (void)key;
     wait(serve, id);
     return json_object_size(serve->waiting) >= SERVE_MAX;
+}
+
+static void look_again(void *arg)
+{
+    struct rotate_serve *serve = arg;
+    serve->soon = false;
+    if (fleet_is_manager(serve->fleet) && !serve->fleet->held)
+        cs_each(serve->store, CS_BY_TYPE, "rotation", NULL, NULL, note_id, serve);
 }
 
 static void look(void *arg)
@@ -332,8 +412,10 @@ void rotate_serve(struct cm_loop *loop, struct cs_store *store, struct fleet *fl
     struct rotate_serve *serve = cm_calloc(1, sizeof(*serve));
     *serve = (struct rotate_serve){
         .loop = loop, .store = store, .fleet = fleet, .agent = agent, .waiting = json_object()};
+    serve->wait = rotate_wait_new(loop, store, on_looked, serve);
     serve->turn = cm_timer_new(loop, turn, serve);
     serve->look = cm_timer_new(loop, look, serve);
+    serve->again = cm_timer_new(loop, look_again, serve);
     cs_listen(store, on_document, serve);
     cm_timer_start(serve->look, 0);
 }
@@ -421,5 +503,7 @@ json_t *rotate_of(struct cs_store *store, const struct kf_trust *trust, const ch
         cm_json_set_time(view, "at", at);
     cm_json_set_bool(view, "stuck", at > 0 && at + ROTATE_STUCK_MS <= cm_now_ms());
     cm_json_set_str(view, "refused", cm_json_str(refused, "reason"));
+    if (old)
+        cm_json_set(view, "waiting", rotate_wait_of(store, server));
     return view;
 }

@@ -25,6 +25,11 @@ class Rotate(unittest.TestCase):
         alpha, beta, gamma = fleet.servers
         fleet.account()
         made = fleet.credential("one.rotate.example", "beta", "gamma")
+        # A CSR that is out for weeks: its key is sealed for the former key, too.
+        hand = alpha.json("request", "-d", "hand.rotate.example", "-s", "beta", "--provider",
+                          "manual")["credential"]
+        lab.wait_for("beta to know of the CSR", lambda: beta.cli(
+            "csr", "show", hand, check=False).returncode == 0, 60, 0.2)
         before = rotation.keys(beta)
         beta.cli("server", "rotate")
         rotation.wait_done(beta)
@@ -43,6 +48,8 @@ class Rotate(unittest.TestCase):
             self.assertTrue(beta.can_open(sealed), doc)
             self.assertTrue(gamma.can_open(sealed), doc)
             self.assertFalse(alpha.can_open(sealed), doc)
+        out = beta.document(f"credential:{hand}")["csr_out"]["sealed_key"]
+        self.assertTrue(beta.can_open(out))
 
     def test_manager(self):
         fleet = rotation.Fleet(self, 21, 21020, CA)

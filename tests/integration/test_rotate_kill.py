@@ -12,7 +12,8 @@ SERVER = ("rotate.begun", "rotate.tls_made", "identity.prepared", "rotate.said_k
           "rotate.listed", "agent.pinned", "identity.kept", "identity.half", "identity.exchanged",
           "rotate.tls_half", "rotate.said_resealed", "rotate.retired", "agent.dropping",
           "identity.destroying")
-MANAGER = ("serve.rotating", "serve.signed", "serve.stored", "serve.retiring", "agent.pinned")
+MANAGER = ("serve.rotating", "serve.signed", "serve.stored", "serve.looked", "serve.retiring",
+           "agent.pinned")
 SEALED = ((1, "rotate.rewrapped", ""), (1, "rotate.rewrapped", "session"),
           (0, "serve.resealed", "session"))  # they need something that is sealed
 # All processes at once, where more than one of them holds a part of what is going on.

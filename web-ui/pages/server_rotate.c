@@ -151,6 +151,7 @@ static void facts_html(struct web_ctx *ctx, struct cm_buf *page, const struct st
     CM_AUTO_STR number = cm_asprintf("%zu", (size_t)(stage - stages) + 1);
     CM_AUTO_STR count = cm_asprintf("%zu", STAGES);
     int64_t left = cm_json_int(rotation, "left", -1);
+    const json_t *waiting = cm_json_obj(rotation, "waiting");
 
     html_raw(page, "<dl class=\"facts\">");
     fact_begin(ctx, page, MSG_C_STATE);
@@ -162,6 +163,12 @@ static void facts_html(struct web_ctx *ctx, struct cm_buf *page, const struct st
         fact_begin(ctx, page, MSG_ROT_LEFT);
         html_int(page, left);
         html_raw(page, "</dd>");
+    }
+    if (waiting) {
+        fact_begin(ctx, page, MSG_ROT_UNREAD);
+        html_int(page, cm_json_int(waiting, "documents", 0));
+        html_raw(page, "</dd>");
+        fact_time(ctx, page, MSG_ROT_UNTIL, cm_json_str(waiting, "until"));
     }
     fact_time(ctx, page, MSG_ROT_BEGUN, cm_json_str(rotation, "started_at"));
     if (cm_json_str(rotation, "by")) {
@@ -221,7 +228,11 @@ static void moving_html(struct web_ctx *ctx, struct cm_buf *page, const struct s
     facts_html(ctx, page, stage, rotation, self);
     if (strcmp(stage->state, "proposed") != 0 || !waits_for_signers(ctx, page)) {
         html_raw(page, "<p>");
-        web_sentence(page, ctx->lang, self ? stage->waits_self : stage->waits, ctx->param, NULL);
+        web_sentence(page, ctx->lang,
+                     cm_json_obj(rotation, "waiting") ? MSG_ROT_WAITS_UNREAD
+                     : self                           ? stage->waits_self
+                                                      : stage->waits,
+                     ctx->param, NULL);
         html_raw(page, "</p>");
     }
     if (cm_json_bool(rotation, "stuck", false))

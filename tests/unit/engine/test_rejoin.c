@@ -133,7 +133,7 @@ static void who_joins_again_gets_a_new_key(void **state)
     h_until(h, is_seen_to, "the second look");
     CM_AUTO_JSON steps = eng_steps(h->engine, h->credential);
     CM_AUTO_STR text = cm_json_dump(steps, NULL);
-    assert_non_null(strstr(text, "Server bravo has joined again with other keys"));
+    assert_non_null(strstr(text, "Server bravo has other keys than before"));
     h_turns(h, 400);
     assert_int_equal(h_op_count(h, "key.create"), 2);
 }
@@ -163,6 +163,76 @@ static void who_missed_a_key_gets_the_next(void **state)
     set_member(h, "keyfile", "sealed_key", sealed);
     join(h, BRAVO);
     h_until(h, two_keys, "a certificate with a new key");
+}
+
+/* Its keys are replaced: the former ones (old) count as well, or (NULL) not any more. */
+static void set_keys(struct h *h, size_t i, const json_t *old)
+{
+    json_t *document = json_deep_copy(kf_trust_document(h->trust)), *server;
+    size_t k;
+    json_array_foreach(cm_json_arr(document, "servers"), k, server)
+    {
+        if (strcmp(cm_json_str_or(server, "name", ""), names[i]) != 0)
+            continue;
+        if (old == NULL) {
+            json_object_del(server, "old");
+            continue;
+        }
+        json_object_set(server, "old", (json_t *)(uintptr_t)old);
+        cm_json_set_str(server, "seal", h->identity[i].seal_b64);
+        cm_json_set_str(server, "sign", h->identity[i].sign_b64);
+        CM_AUTO_STR tls = fresh_spki();
+        cm_json_set_str(server, "tls", tls);
+    }
+    set_trust(h, document);
+    eng_rejoin_look(h->engine);
+}
+
+static bool seen_with_former(struct h *h)
+{
+    CM_AUTO_JSON value = cs_kv_get(h->store, "state", "sealed/bravo");
+    return is_seen_to(h) && cm_json_bool(value, "former", false);
+}
+
+/* As long as the former key counts nothing is to be done; what is sealed for it alone when it goes
+ * gets a new key. */
+static void what_is_left_for_a_former_key_gets_the_next(void **state)
+{
+    struct h *h = *state;
+    issued_for_two(h);
+    h_until(h, is_seen_to, "the first look");
+    const struct kf_server *bravo = kf_trust_server(h->trust, "bravo");
+    CM_AUTO_JSON old = json_pack("{s:s, s:s, s:s}", "seal", bravo->seal_b64, "sign",
+                                 bravo->sign_b64, "tls", bravo->tls_b64);
+    char *dir = temp_dir();
+    kf_identity_fini(&h->identity[BRAVO]);
+    make_identity(dir, "bravo", &h->identity[BRAVO]);
+    remove_dir(dir);
+    set_keys(h, BRAVO, old);
+    h_until(h, seen_with_former, "the look with both keys");
+    assert_int_equal(h_op_count(h, "key.create"), 1);
+    set_keys(h, BRAVO, NULL);
+    h_until(h, two_keys, "a certificate with a new key");
+    assert_int_equal(h_op_count(h, "key.create"), 2);
+}
+
+/* An order that the CA has is finished with its key: it is looked at until then. */
+static void an_order_under_way_is_looked_at_again(void **state)
+{
+    struct h *h = *state;
+    issued_for_two(h);
+    h_until(h, is_seen_to, "the first look");
+    remove_server(h, BRAVO);
+    h_turns(h, 400);
+    CM_AUTO_STR only = sealed_for(h, (const size_t[]){CHARLIE}, 1);
+    CM_AUTO_JSON order = json_pack("{s:s}", "sealed_key", only);
+    assert_int_equal(cs_kv_put(h->store, "order", h->credential, order, NULL), 0);
+    join(h, BRAVO);
+    h_turns(h, 400);
+    assert_false(is_seen_to(h));
+    assert_int_equal(cs_kv_del(h->store, "order", h->credential, NULL), 0);
+    eng_rejoin_look(h->engine);
+    h_until(h, is_seen_to, "the look after its end");
 }
 
 static void what_is_paused_stays(void **state)
@@ -267,6 +337,8 @@ int main(void)
         H_TEST(who_joins_again_gets_a_new_key),
         H_TEST(who_comes_back_with_its_keys_gets_nothing),
         H_TEST(who_missed_a_key_gets_the_next),
+        H_TEST(what_is_left_for_a_former_key_gets_the_next),
+        H_TEST(an_order_under_way_is_looked_at_again),
         H_TEST(what_is_paused_stays),
         H_TEST(the_next_key_is_not_for_who_was_removed),
         H_TEST(recipients_are_told_apart),

@@ -156,7 +156,7 @@ static void orders_that_make_no_sense(void **state)
 /* ---- new keys, former keys ---- */
 
 /* rotate_serve() lives as long as the process: so do the loops that it works on. */
-static struct cm_loop *work[4];
+static struct cm_loop *work[8];
 static size_t works;
 static int rotates, retires; /* asked of the manager's agent */
 
@@ -232,6 +232,137 @@ static void former_keys_go_when_all_is_sealed_anew(void **state)
     assert_string_equal(listed("beta")->sign_b64, cm_json_str(word, "sign"));
 }
 
+/* ---- what is sealed for the former key alone ---- */
+
+/* beta replaces its keys, and follows the trust root that lists them; its word (owned). */
+static json_t *beta_rotates(void)
+{
+    json_t *word = rotation_word(&beta);
+    hears(word, "1-00000000000000000000000000000001");
+    SETTLE_UNTIL(&alpha, (serve_some(), listed("beta")->old_sign_b64 != NULL));
+    int before = ends;
+    CM_AUTO_JSON chain = fleet_chain(alpha.fleet, version_of(&beta));
+    fleet_follow_chain(beta.fleet, cm_json_arr(chain, "documents"), on_end, NULL);
+    SETTLE_UNTIL(&beta, ends > before &&
+                            strcmp(beta.agent.identity.sign_b64, cm_json_str(word, "sign")) == 0);
+    return word;
+}
+
+static void beta_has_resealed(const json_t *word)
+{
+    CM_AUTO_JSON done = rotation_says(&beta, word, "resealed", 3);
+    hears(done, "3-00000000000000000000000000000003");
+}
+
+/* Number of documents that beta's rotation waits for. */
+static int waits_for(void)
+{
+    CM_AUTO_JSON view = known();
+    return (int)cm_json_int(cm_json_obj(view, "waiting"), "documents", 0);
+}
+
+/* A credential that beta had not pulled when it said that it needs the former keys no more. */
+static void unread(int n, const char *seal)
+{
+    CM_AUTO_STR sealed = sealed_text(seal, NULL);
+    manager_puts(&alpha, credential_of("beta", n, sealed));
+}
+
+/* beta's word about credential n: the envelope as its agent seals it anew. */
+static void beta_seals(int n, const char *was, int serial)
+{
+    CM_AUTO_STR ulid = cm_asprintf("01ARZ3NDEKTSV4RRFFQ69G%04d", n);
+    CM_AUTO_STR id = cm_asprintf("reseal:beta:%s", ulid);
+    CM_AUTO_STR rev = cm_asprintf("%d-00000000000000000000000000000009", serial);
+    CM_AUTO_JSON made =
+        must(agent_now(&beta, json_pack("{s:s, s:s}", "op", "rotate.rewrap", "sealed", was)));
+    json_t *body =
+        json_pack("{s:s, s:s, s:i, s:s, s:s, s:s}", "_id", id, "type", "reseal", "serial", serial,
+                  "server", "beta", "credential", ulid, "sealed_key", cm_json_str(made, "sealed"));
+    cm_json_set_time(body, "at", cm_now_ms());
+    CM_AUTO_JSON said = signed_doc(&beta, body);
+    hears(said, rev);
+}
+
+static json_t *credential_one(void)
+{
+    return cs_get_body(alpha.store, "credential:01ARZ3NDEKTSV4RRFFQ69G0001");
+}
+
+static void former_keys_stay_for_what_it_had_not_pulled(void **state)
+{
+    (void)state;
+    serve();
+    unread(1, listed("beta")->seal_b64);
+    CM_AUTO_JSON word = beta_rotates();
+    beta_has_resealed(word);
+    SETTLE_UNTIL(&alpha, (serve_some(), waits_for() == 1));
+    assert_non_null(listed("beta")->old_sign_b64);
+    assert_int_equal(retires, 0);
+
+    CM_AUTO_JSON before = credential_one();
+    beta_seals(1, cm_json_str(before, "sealed_key"), 1);
+    SETTLE_UNTIL(&alpha, (serve_some(), listed("beta")->old_sign_b64 == NULL));
+    assert_int_equal(retires, 1);
+    CM_AUTO_JSON after = credential_one();
+    assert_string_not_equal(cm_json_str(after, "sealed_key"), cm_json_str(before, "sealed_key"));
+    CM_AUTO_JSON record = cs_kv_get(alpha.store, "state", "rotation_wait:beta");
+    assert_null(record);
+}
+
+/* The key of a CSR that is out is taken over, too: the certificate may come in weeks. */
+static void a_csr_that_is_out_is_taken_over(void **state)
+{
+    (void)state;
+    serve();
+    CM_AUTO_STR key = sealed_text(listed("beta")->seal_b64, NULL);
+    CM_AUTO_STR next = sealed_text(listed("beta")->seal_b64, NULL);
+    json_t *body = credential_of("beta", 1, key);
+    cm_json_set(body, "csr_out", json_pack("{s:s}", "sealed_key", next));
+    manager_puts(&alpha, body);
+    CM_AUTO_JSON word = beta_rotates();
+    beta_has_resealed(word);
+    beta_seals(1, next, 1);
+    SETTLE_UNTIL(&alpha, (serve_some(), waits_for() == 1));
+    CM_AUTO_JSON half = credential_one();
+    assert_string_equal(cm_json_str(half, "sealed_key"), key);
+    beta_seals(1, key, 2);
+    SETTLE_UNTIL(&alpha, (serve_some(), listed("beta")->old_sign_b64 == NULL));
+}
+
+/* One that does not seal anew holds nobody else up, is told to people, and after a day its former
+ * keys go all the same; the manager may begin a new life meanwhile. */
+static void nobody_waits_for_ever(void **state)
+{
+    (void)state;
+    struct server gamma;
+    struct cm_err err = CM_ERR_INIT;
+    member_init(&gamma, "gamma", &alpha);
+    CM_AUTO_JSON root = renew(&alpha);
+    OK(fleet_adopt(alpha.fleet, root, &err), err);
+    serve();
+    unread(1, listed("beta")->seal_b64);
+    CM_AUTO_JSON word = beta_rotates();
+    beta_has_resealed(word);
+    SETTLE_UNTIL(&alpha, (serve_some(), waits_for() == 1));
+
+    CM_AUTO_JSON other = rotation_word(&gamma);
+    hears(other, "1-00000000000000000000000000000002");
+    SETTLE_UNTIL(&alpha, (serve_some(), listed("gamma")->old_sign_b64 != NULL));
+    server_fini(&gamma);
+
+    now = cm_now_ms();
+    look_after(ROTATE_STUCK_MS);
+    CM_AUTO_JSON stuck = alarm_of("rotation_stuck");
+    assert_non_null(strstr(cm_json_str_or(stuck, "what", ""), "for its former key alone"));
+    look_after(ROTATE_WAIT_MS);
+    serve(); /* another life */
+    SETTLE_UNTIL(&alpha, (serve_some(), listed("beta")->old_sign_b64 == NULL));
+    look_after(0);
+    CM_AUTO_JSON left = alarm_of("rotation_left");
+    assert_non_null(strstr(cm_json_str_or(left, "what", ""), "1 documents, the first is cred"));
+}
+
 /* It is removed before the manager comes to look at what it said. */
 static void a_removed_server_gets_no_new_keys(void **state)
 {
@@ -284,6 +415,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(what_the_manager_refuses_is_told, setup, teardown),
         cmocka_unit_test_setup_teardown(orders_that_make_no_sense, setup, teardown),
         cmocka_unit_test_setup_teardown(former_keys_go_when_all_is_sealed_anew, setup, teardown),
+        cmocka_unit_test_setup_teardown(former_keys_stay_for_what_it_had_not_pulled, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(a_csr_that_is_out_is_taken_over, setup, teardown),
+        cmocka_unit_test_setup_teardown(nobody_waits_for_ever, setup, teardown),
         cmocka_unit_test_setup_teardown(a_removed_server_gets_no_new_keys, setup, teardown),
         cmocka_unit_test_setup_teardown(a_refusal_ends_with_its_rotation, setup, teardown),
     };

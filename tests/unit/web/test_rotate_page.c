@@ -198,6 +198,15 @@ static void test_states(void **state)
                          rows[i].may_stop);
         reply_fini(&reply);
     }
+    tell(json_pack("{s:s, s:{s:i, s:s, s:s, s:s}}", "state", "resealed", "waiting", "documents", 23,
+                   "first", "credential:x", "since", "2026-11-22T00:00:00.000Z", "until",
+                   "2026-11-23T00:00:00.000Z"));
+    rig_get(&rig, BRAVO, &reply);
+    assert_has(&reply, "It waits until bravo.example.net has sealed anew what is sealed for its");
+    assert_has(&reply, "<dt>Documents for the former key alone</dt><dd>23</dd>");
+    assert_has(&reply, "The former keys go at the latest");
+    assert_has(&reply, "2026-11-23");
+    reply_fini(&reply);
     rig_get(&rig, "/servers", &reply);
     assert_has(&reply, "aria-label=\"Keys of bravo.example.net are being rotated\"");
     reply_fini(&reply);
