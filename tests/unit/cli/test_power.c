@@ -67,6 +67,27 @@ static void a_promotion_without_a_spare_is_warned_of(void **state)
 }
 
 /* What the file holds afterwards, and what is said. */
+/* What the former keys of a server are kept for, and what comes then. */
+static void a_rotation_tells_what_it_waits_for(void **state)
+{
+    static const struct route routes[] = {
+        {"GET", API "/servers/bravo/rotation", 200,
+         "{\"state\":\"resealed\",\"stuck\":false,\"waiting\":{\"documents\":3,\"first\":"
+         "\"keyfile:x\",\"since\":\"2026-11-22T00:00:00.000Z\",\"until\":"
+         "\"2026-11-23T00:00:00.000Z\"}}"},
+        {"GET", API "/servers/carol/rotation", 200, "{\"state\":\"resealed\",\"stuck\":false}"},
+        {NULL, NULL, 0, NULL}};
+    (void)state;
+    place_serve(&place, routes);
+    struct said *said = RUN(&place, "server", "rotate", "bravo", "--status");
+    assert_int_equal(said->status, CLI_OK);
+    assert_has(said->out, "have 3 documents sealed anew");
+    assert_has(said->out, "the first is keyfile:x\n");
+    assert_has(said->out, "at the latest on 2026-11-23T00:00:00.000Z");
+    said = RUN(&place, "server", "rotate", "carol", "--status");
+    assert_string_equal(said->out, "State:    resealed\n");
+}
+
 static void sign(int status, const char *reply, int wanted, const char *said_text, const char *kept)
 {
     const struct route routes[] = {{"POST", API "/trust/signatures", status, reply},
@@ -101,6 +122,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_rule_without_a_spare_is_warned_of, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_rotation_tells_what_it_waits_for, setup, teardown),
         cmocka_unit_test_setup_teardown(a_promotion_without_a_spare_is_warned_of, setup, teardown),
         cmocka_unit_test_setup_teardown(the_signature_goes_with_the_file, setup, teardown),
     };
