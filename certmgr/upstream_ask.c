@@ -11,6 +11,7 @@
 
 #define ASK_MS       15000
 #define ASK_BODY_MAX (64u << 10)
+#define PLACE_MAX    256 /* of the URL that a redirection names */
 
 struct asking {
     struct upstream *u;
@@ -40,12 +41,24 @@ static void end(void *arg)
     cm_free(a);
 }
 
+/* Not followed: the password would go wherever it leads. */
+static void sent_elsewhere(const struct http_result *res, struct cm_err *err)
+{
+    char place[PLACE_MAX];
+    if (http_header_get(res->headers, "Location", 0, place, sizeof(place)))
+        cm_err_hint(err,
+                    "It sends to %s, which is not followed: set the URL of the database itself",
+                    place);
+}
+
 static void refused(struct asking *a, const struct http_result *res, const json_t *body)
 {
     const char *what = a->database ? "the database" : "the server";
     cm_fail(&a->err, res->status == 401 || res->status == 403 ? CM_EDENIED : CM_EPEER,
             "%s answers HTTP %d %.200s", what, res->status, cm_json_str_or(body, "reason", ""));
-    if (res->status == 404 && a->database)
+    if (res->status >= 300 && res->status < 400)
+        sent_elsewhere(res, &a->err);
+    else if (res->status == 404 && a->database)
         cm_err_hint(&a->err, "Create the database on the hub, then try again");
     else if (a->err.code == CM_EDENIED || (res->status == 400 && !body)) /* 400: nginx */
         cm_err_hint(&a->err, "Look at the user's name and password, or at the client certificate");
@@ -75,9 +88,12 @@ static void on_answer(void *arg, const struct http_result *res)
         cm_err_copy(&a->err, res->err);
     else if (res->status != 200)
         refused(a, res, body);
-    else if (!json_is_object(body))
+    else if (!json_is_object(body) || (a->database && !json_object_get(body, "update_seq") &&
+                                       !cm_json_str(body, "db_name"))) {
         cm_fail(&a->err, CM_EPEER, "the upstream does not answer as a CouchDB does");
-    else
+        cm_err_hint(&a->err, "Look whether the URL leads to the database, and what is in between "
+                             "(a proxy, a login page)");
+    } else
         cm_json_set(a->result, a->database ? "database" : "server",
                     some(body, a->database ? of_db : of_server));
     if (a->err.code != 0 || a->database) {

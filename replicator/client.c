@@ -9,6 +9,7 @@
 #include "base/core/log.h"
 #include "base/core/mem.h"
 #include "base/net/url.h"
+#include "replicator/failure.h"
 #include "replicator/job.h"
 #include "replicator/values.h"
 
@@ -84,15 +85,6 @@ json_t *rp_reply_json(const struct http_result *res)
         cm_json_parse_lax(res->body, res->body_len, &body, NULL) < 0)
         return NULL;
     return body;
-}
-
-bool rp_reply_no_database(const struct http_result *res)
-{
-    if (res->err->code != 0 || res->status != 404)
-        return false;
-    CM_AUTO_JSON body = rp_reply_json(res);
-    const char *reason = cm_json_str_or(body, "reason", "");
-    return strcmp(reason, "Database does not exist.") == 0 || strcmp(reason, "no_db_file") == 0;
 }
 
 /* ---- waiting ------------------------------------------------------------------------------ */
@@ -225,24 +217,7 @@ void rp_job_fail(struct rp_job *job, const struct cm_err *err)
 void rp_job_fail_status(struct rp_job *job, const struct http_result *res, const char *what)
 {
     struct cm_err err = CM_ERR_INIT;
-    int64_t now = cm_now_ms(), floor_ms = 0;
-    CM_AUTO_JSON body = rp_reply_json(res);
-    if (res->err->code != 0)
-        cm_err_copy(&err, res->err);
-    else
-        cm_fail(&err, res->status == 401 || res->status == 403 ? CM_EDENIED : CM_EPEER,
-                "%s the peer: HTTP %d %s", what, res->status, cm_json_str_or(body, "reason", ""));
-    /* A proxy that misses a client certificate says 400 (nginx), and not in JSON. */
-    if (job->client->hub && (err.code == CM_EDENIED || (res->status == 400 && !body)))
-        cm_err_hint(&err, "Look at the user's name and password, or at the client certificate");
-    if (job->client->hub && rp_reply_no_database(res))
-        cm_err_hint(&err, "Create the database on the hub, then try again");
-    if (res->status == 429 || res->status == 503) {
-        int64_t at = http_retry_after(res->headers, now);
-        floor_ms = at > now ? at - now : 0;
-        if (floor_ms > RP_TIMEOUT_MAX)
-            floor_ms = RP_TIMEOUT_MAX;
-    }
+    int64_t floor_ms = rp_failure_explain(res, job->client->hub, what, &err);
     fail_after(job, &err, floor_ms);
     cm_err_fini(&err);
 }
@@ -269,7 +244,8 @@ static void on_db(struct rp_job *job, const struct http_result *res)
     int rc = res->status == 200 ? rp_upstream_check(job, db, &err) : 0;
     job->give_back = job->push && give_back;
     job->peer_seq = rp_seq_number(json_object_get(db, "update_seq"));
-    if (res->status != 200)
+    /* Whoever answers 200 to everything (a login page in between) is not taken for an empty hub. */
+    if (!cm_json_str(db, "db_name") && !json_object_get(db, "update_seq"))
         rp_job_fail_status(job, res, "opening the database of");
     else if (rc < 0)
         rp_job_fail(job, &err);

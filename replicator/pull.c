@@ -329,16 +329,27 @@ static void take_changes(struct rp_job *job, const json_t *reply)
         fetch(job);
 }
 
+/* Something else than a feed begins otherwise: a login page, say, which no shorter feed ends. */
+static bool is_page(const struct cm_buf *feed)
+{
+    const char *text = feed->data;
+    size_t at = 0;
+    while (at < feed->len && strchr(" \t\r\n", text[at]))
+        at++;
+    return at < feed->len && text[at] != '{';
+}
+
 /* The feed's bytes; heartbeats (newlines between head and rows) only show that the peer lives. */
 static int on_feed_data(void *arg, const void *data, size_t len)
 {
     struct rp_job *job = arg;
     const char *text = data;
     size_t blank = 0;
-    job->success_ms = cm_now_ms();
     while (blank < len && text[blank] == '\n')
         blank++;
     int rc = cm_buf_add(&job->pull->feed, text + blank, len - blank);
+    if (!is_page(&job->pull->feed))
+        job->success_ms = cm_now_ms();
     job->pull->over = rc < 0;
     return rc;
 }
@@ -399,6 +410,10 @@ static void on_changes(struct rp_job *job, const struct http_result *res)
 {
     struct rp_pull *pull = job->pull;
     bool ended = res->err->code == 0 && res->status == 200;
+    if (ended && is_page(&pull->feed)) {
+        rp_job_fail_status(job, res, "reading the changes of");
+        return;
+    }
     pull->over |= !rp_values_ok(cm_buf_str(&pull->feed), pull->feed.len);
     CM_AUTO_JSON reply = ended ? parse_feed(pull) : NULL;
     pull->cut =

@@ -197,6 +197,49 @@ static void a_feed_moves_on(void **state)
     f->up.lie = NULL;
 }
 
+/* A login page, or a proxy that answers everything: no hub, and nobody is up to date with it. */
+static void a_page_is_no_database(void **state)
+{
+    struct fixture *f = *state;
+    f->up.lie = &f->lie;
+    f->lie.path = "/"; /* whatever is asked */
+    f->lie.text = "<html><body>Please log in</body></html>";
+    f->client = client_start_with(&f->edge, &f->up, true, true);
+    wait_until_it_says(f, "push", "it does not answer as a CouchDB does (HTTP 200)");
+    wait_until_it_says(f, "pull", "opening the database of the peer: it does not answer as");
+    CM_AUTO_JSON push = client_part(f->client, "push");
+    assert_string_equal(cm_json_str(push, "state"), "waiting");
+    assert_null(json_object_get(push, "last_success_at"));
+    assert_null(
+        json_object_get(push, "lag_seconds")); /* not known: 0 would say that all is there */
+    f->up.lie = NULL;
+    client_settle(&f->edge, f->client);
+}
+
+/* Whoever takes the feed for a page and the question for a page says what was asked. */
+static void pages_in_the_middle(void **state)
+{
+    struct fixture *f = *state;
+    put_doc(&f->edge, doc_receipt("edge", ULID("01"), 1, "opened"), NULL);
+    tell(f, "/_revs_diff", "<html>Please log in</html>");
+    f->client = client_start_with(&f->edge, &f->up, true, true);
+    wait_until_it_says(f, "push", "comparing revisions with the peer: it does not answer as");
+    f->up.lie = NULL;
+    client_settle(&f->edge, f->client);
+    tell(f, "/_changes", "<html>Please log in</html>");
+    put_doc(&f->up, doc_settings("a", 1000, 7), NULL);
+    wait_until_it_says(f, "pull", "reading the changes of the peer: it does not answer as");
+    CM_AUTO_JSON before = client_part(f->client, "pull");
+    wait_until_it_says(f, "pull", "\"attempts\":3");
+    CM_AUTO_JSON after = client_part(f->client, "pull");
+    assert_string_equal(cm_json_str(after, "last_success_at"),
+                        cm_json_str(before, "last_success_at"));
+    assert_in_range(f->lie.told, 3, 4); /* not asked for in halves */
+    f->up.lie = NULL;
+    client_settle(&f->edge, f->client);
+    assert_true(holds(&f->edge, "settings:a"));
+}
+
 /* Its tokens become those of another store while the job runs. */
 static void an_incarnation_does_not_change_silently(void **state)
 {
@@ -429,6 +472,8 @@ int main(void)
         T(gets_only_what_was_offered),
         T(gives_only_what_was_asked_for),
         T(a_feed_moves_on),
+        T(a_page_is_no_database),
+        T(pages_in_the_middle),
         T(an_incarnation_does_not_change_silently),
         T(too_large_is_said_once),
         T(too_large_together_is_sent_in_halves),
