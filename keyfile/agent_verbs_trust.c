@@ -123,7 +123,9 @@ static int take(struct kfa *a, const json_t *document, bool first, json_t *reply
     int rc = kf_trust_parse(document, &next, err);
     if (rc == 0)
         rc = kf_trust_accept(first ? NULL : a->trust, next, err);
-    if (rc == 0)
+    /* An expired one that follows is pinned: it is a step to those after it, which others may have
+     * signed, and as long as it is the newest it lets nothing new in. */
+    if (rc == 0 && first)
         rc = check_fresh(next, err);
     if (rc == 0 && first)
         rc = check_lists_us(a, next, err);

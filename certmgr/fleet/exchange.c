@@ -116,6 +116,40 @@ void fleet_follow_chain(struct fleet *fleet, const json_t *documents, fleet_done
     follow_next(f, NULL);
 }
 
+/* ---- an agent that is behind ---- */
+
+struct telling {
+    struct fleet *fleet;
+    json_t *documents;
+    size_t at;
+    fleet_done_fn done;
+};
+
+static void tell_next(void *arg, const json_t *reply, const struct cm_err *err)
+{
+    struct telling *t = arg;
+    (void)reply;
+    if (err != NULL || t->at >= json_array_size(t->documents)) {
+        t->done(t->fleet, err);
+        json_decref(t->documents);
+        cm_free(t);
+        return;
+    }
+    json_t *request = json_object();
+    cm_json_set_str(request, "op", "trust.update");
+    cm_json_set(request, "document", json_deep_copy(json_array_get(t->documents, t->at++)));
+    t->fleet->agent.call(t->fleet->agent.arg, request, tell_next, t);
+}
+
+void fleet_tell_agent(struct fleet *fleet, int64_t from, fleet_done_fn done)
+{
+    CM_AUTO_JSON chain = fleet_chain(fleet, from);
+    struct telling *t = cm_calloc(1, sizeof(*t));
+    *t = (struct telling){.fleet = fleet, .done = done};
+    t->documents = json_incref(cm_json_arr(chain, "documents"));
+    tell_next(t, NULL, NULL);
+}
+
 /* ---- the route ---- */
 
 struct showing {

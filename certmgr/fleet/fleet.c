@@ -162,14 +162,27 @@ void fleet_sign(void *arg, json_t *take_body, bool deleted, cs_signed_fn done, v
 
 /* ---- following the trust root ---- */
 
-static void on_agent_updated(void *arg, const json_t *reply, const struct cm_err *err)
+static void on_agent_told(void *arg, const struct cm_err *err)
 {
     struct fleet *fleet = arg;
-    (void)reply;
     if (err == NULL)
         return;
     cm_log_err(CM_LOG_WARN, "fleet", err); /* deployments say so too: the agent verifies itself */
     cm_timer_start(fleet->renewal, AGENT_AGAIN_MS);
+}
+
+static void on_agent_trust(void *arg, const json_t *reply, const struct cm_err *err);
+
+/* It missed a root before this one, whose signers it does not know: which has it? */
+static void on_agent_updated(void *arg, const json_t *reply, const struct cm_err *err)
+{
+    struct fleet *fleet = arg;
+    (void)reply;
+    if (err != NULL && err->code == CM_EDENIED)
+        fleet->agent.call(fleet->agent.arg, json_pack("{s:s}", "op", "trust.get"), on_agent_trust,
+                          fleet);
+    else
+        on_agent_told(fleet, err);
 }
 
 /* The agent pins the same version (on the manager, where it made it, it has it already), and takes
@@ -294,11 +307,11 @@ static void on_agent_trust(void *arg, const json_t *reply, const struct cm_err *
     else if (version > kf_trust_version(fleet->trust) && fleet_adopt(fleet, document, &why) != 0)
         cm_log_err(CM_LOG_WARN, "fleet", &why);
     else if (version < kf_trust_version(fleet->trust))
-        tell_agent(fleet);
+        fleet_tell_agent(fleet, version, on_agent_told);
     else if (fleet_is_manager(fleet) && stored_version(fleet) < version)
         fleet_store_trust(fleet, document, on_stored, NULL); /* promoted, and killed before this */
     else if (cm_json_bool(reply, "keys_wait", false))
-        tell_agent(fleet); /* killed before it took new keys into use */
+        fleet_tell_agent(fleet, version - 1, on_agent_told); /* killed before it used new keys */
     cm_err_fini(&why);
 }
 

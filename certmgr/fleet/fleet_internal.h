@@ -71,6 +71,9 @@ void fleet_say_proposed(struct fleet *fleet, const struct cm_err *open, fleet_do
 int fleet_chain_note(struct fleet *fleet, const struct kf_trust *next, struct cm_err *err);
 /* {documents: [trust roots above version `from`, in order], proposal?} (owned). */
 json_t *fleet_chain(const struct fleet *fleet, int64_t from);
+/* The agent, which has pinned version `from`, takes one root after the other up to ours: what the
+ * newest one says may be signed by somebody of whom it has never heard.  done gets the fleet. */
+void fleet_tell_agent(struct fleet *fleet, int64_t from, fleet_done_fn done);
 
 /* ---- prove.c ---- */
 /* Was this very signature, of a document that is being put right now, found good? */

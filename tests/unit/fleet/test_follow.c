@@ -176,6 +176,41 @@ static void an_agent_that_is_behind_is_told_at_the_start(void **state)
     server_fini(&beta);
 }
 
+/* Two roots came while the agent could not take them: the second is signed by somebody who became a
+ * signer by the first.  Both have expired meanwhile. */
+static void an_agent_that_missed_new_signers_is_led_to_them(void **state)
+{
+    (void)state;
+    struct server gamma;
+    member_init(&beta, "beta", &alpha);
+    member_init(&gamma, "gamma", &alpha);
+    server_attach(&gamma);
+    CM_AUTO_JSON role =
+        must(agent_now(&alpha, json_pack("{s:s, s:s, s:s, s:s}", "op", "trust.role", "name", "beta",
+                                         "role", "standby", "url", "https://beta.example:8444")));
+    json_t *update = json_pack("{s:s, s:O}", "op", "trust.update", "document",
+                               kf_trust_document(fleet_trust(gamma.fleet)));
+    json_decref(must(agent_now(&beta, update)));
+    update =
+        json_pack("{s:s, s:O}", "op", "trust.update", "document", cm_json_obj(role, "document"));
+    json_decref(must(agent_now(&beta, update)));
+    CM_AUTO_JSON promote =
+        must(agent_now(&beta, json_pack("{s:s, s:b}", "op", "trust.promote", "lost", 1)));
+    cm_clock_fake(cm_now_ms() + 100 * DAY_MS, 0);
+    struct cm_err err = CM_ERR_INIT;
+    gamma.fail_op = "trust.update";
+    OK(fleet_adopt(gamma.fleet, cm_json_obj(role, "document"), &err), err);
+    OK(fleet_adopt(gamma.fleet, cm_json_obj(promote, "document"), &err), err);
+    settle(&gamma);
+    assert_int_equal(agent_version(&gamma), 3);
+    gamma.fail_op = NULL;
+    CM_AUTO_JSON newest = renew(&beta);
+    OK(fleet_adopt(gamma.fleet, newest, &err), err);
+    SETTLE_UNTIL(&gamma, agent_version(&gamma) == cm_json_int(newest, "version", 0));
+    server_fini(&gamma);
+    server_fini(&beta);
+}
+
 static void a_stored_root_newer_than_the_kept_one_is_taken_at_the_start(void **state)
 {
     (void)state;
@@ -256,6 +291,7 @@ int main(void)
         T(a_manager_that_was_killed_after_signing_catches_up),
         T(a_server_whose_agent_is_ahead_adopts_but_stores_nothing),
         T(an_agent_that_is_behind_is_told_at_the_start),
+        T(an_agent_that_missed_new_signers_is_led_to_them),
         T(a_stored_root_newer_than_the_kept_one_is_taken_at_the_start),
         T(the_root_is_renewed_when_a_day_old),
         T(a_root_expired_while_we_were_off_is_renewed),
