@@ -91,7 +91,7 @@ struct engine {
     size_t asking; /* of them, those that wait for people */
     struct eng_pace pace;
     struct eng_walk due, expiry; /* how far these indexes were walked */
-    int64_t walked_ms;           /* wall clock of the last walk */
+    int64_t walked_ms;           /* latest wall clock of a walk or plan */
     struct eng_task *task;       /* task_hooks.c; NULL = no commands around the work */
     /* intake.c */
     json_t *requests;      /* {request ulid: true} waiting to be answered, in order */

@@ -10,8 +10,7 @@
 
 #define DAY_MS           INT64_C(86400000)
 #define RENEW_DAYS_USUAL 30
-#define RETRY_SHORT_MS   2000           /* no attempt follows sooner, however short the life */
-#define AHEAD_MAX_MS     (367 * DAY_MS) /* the longest Retry-After (acme/header.h) and a back-off */
+#define RETRY_SHORT_MS   2000 /* no attempt follows sooner, however short the life */
 
 enum rule {
     RULE_NONE,
@@ -168,13 +167,13 @@ static struct plan plan_order(const json_t *credential, const json_t *order, enu
     bool manual = strcmp(provider, "manual") == 0;
     const json_t *out = cm_json_obj(credential, "csr_out");
     if (rule == RULE_REVOKE) /* also of what is paused: a person asked for it */
-        return make(PLAN_REVOKE, next && next <= now_ms + AHEAD_MAX_MS ? next : now_ms,
+        return make(PLAN_REVOKE, next && next <= now_ms + PLAN_AHEAD_MS ? next : now_ms,
                     "the certificate is to be revoked");
     if (strcmp(provider, "acme") != 0 && (!manual || cm_json_str(out, "csr")))
         return make(PLAN_NOTHING, 0, "waits for a person");
     if (cm_json_bool(credential, "paused", false))
         return make(PLAN_NOTHING, 0, "paused");
-    if (next > now_ms + AHEAD_MAX_MS)
+    if (next > now_ms + PLAN_AHEAD_MS)
         next = now_ms; /* nobody plans so far ahead: the clock has been set back since */
     if (rule == RULE_AGAIN && next == 0)
         return make(PLAN_NOTHING, 0, why);

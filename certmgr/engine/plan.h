@@ -5,6 +5,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+/* The longest Retry-After (acme/header.h) and a back-off.  Whoever was to try again later than this
+ * was told so by a clock that has been set back since. */
+#define PLAN_AHEAD_MS (367 * INT64_C(86400000))
+
 enum plan_action {
     PLAN_NOTHING, /* final, refused or paused */
     PLAN_ISSUE,   /* run (or resume) an order */

@@ -11,6 +11,8 @@
 
 #include <string.h>
 
+#include "base/core/num.h"
+
 #define PUMP_BATCH     64    /* documents looked at per loop turn */
 #define TIMER_LONG_MS  60000 /* the wall clock may be set: look at least so often */
 #define TIMER_SHORT_MS 100
@@ -103,11 +105,32 @@ static void walk_index(struct walk *walk, enum cs_index index, struct eng_walk *
             on_time, walk);
 }
 
+static int on_far(void *arg, const char *key, const char *id)
+{
+    struct engine *engine = arg;
+    const char *ulid = eng_id_name(id, "credential:");
+    (void)key;
+    if (ulid && !sched_job(engine, ulid))
+        json_object_set_new(engine->queue, ulid, json_true());
+    return 0;
+}
+
+/* Attempts that a clock that stood wrong has put years ahead: the plan knows them (eng_plan()), but
+ * nobody would look before. */
+static void walk_far(struct engine *engine, int64_t now_ms)
+{
+    char far[CM_TIME_TEXT];
+    cm_time_format(cm_add_sat(now_ms, PLAN_AHEAD_MS), far);
+    cs_each(engine->env.store, CS_BY_DUE, "", far, "", on_far, engine);
+}
+
 static void walk_times(struct engine *engine)
 {
     struct walk walk = {.engine = engine, .now_ms = cm_now_ms()};
     if (walk.now_ms < engine->walked_ms) /* the clock was set back: times passed come again */
         engine->due = engine->expiry = (struct eng_walk){.key = ""};
+    if (walk.now_ms < engine->walked_ms || engine->walked_ms == 0)
+        walk_far(engine, walk.now_ms);
     engine->walked_ms = walk.now_ms;
     walk_index(&walk, CS_BY_DUE, &engine->due);
     walk_index(&walk, CS_BY_EXPIRY, &engine->expiry);
@@ -142,10 +165,13 @@ static void look_at(struct engine *engine, const char *ulid)
     CM_AUTO_JSON order = body ? cs_kv_get(engine->env.store, "order", ulid) : NULL;
     if (!body)
         return;
-    struct plan plan = eng_plan(body, order, cm_now_ms());
+    int64_t now = cm_now_ms();
+    struct plan plan = eng_plan(body, order, now);
+    if (now > engine->walked_ms)
+        engine->walked_ms = now; /* the latest by which anything was planned */
     if (plan.action == PLAN_NOTHING)
         return;
-    if (plan.when_ms > cm_now_ms()) {
+    if (plan.when_ms > now) {
         arm(engine, plan.when_ms);
         return;
     }

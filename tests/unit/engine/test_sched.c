@@ -71,11 +71,62 @@ static void never_more_than_the_configured_number(void **state)
     assert_int_equal(h->ca.new_orders, 8);
 }
 
+static bool has_failed(struct h *h)
+{
+    CM_AUTO_JSON body = h_body(h, "credential", h->credential);
+    return strcmp(cm_json_str_or(body, "status", ""), "error") == 0 && h->engine->job_count == 0;
+}
+
+static bool is_issued(struct h *h)
+{
+    return h->ca.downloads >= 1 && h->engine->job_count == 0;
+}
+
+/* The next attempt was put into 2036: once the clock is right again, nobody waits for that. */
+static void what_a_wrong_clock_put_off_is_tried_once_it_is_right(void **state)
+{
+    struct h *h = *state;
+    int64_t right = cm_now_ms();
+    h_account(h);
+    h->ca.refuse_orders = 1000;
+    h->ca.refuse_type = "serverInternal";
+    cm_clock_fake(right + INT64_C(3653) * 86400000, -1);
+    assert_int_equal(h_submit(h, h_fields("www.example.com")), 0);
+    h_until(h, has_failed, "the failure");
+    h_turns(h, 50); /* … and its next attempt to be planned */
+    h->ca.refuse_orders = 0;
+    cm_clock_fake(right, -1);
+    sched_again(h->engine); /* as its timer does within a minute */
+    h_until(h, is_issued, "the attempt");
+}
+
+static void what_a_wrong_clock_put_off_is_tried_after_a_restart(void **state)
+{
+    struct h *h = *state;
+    int64_t right = cm_now_ms();
+    h_account(h);
+    h->ca.refuse_orders = 1000;
+    h->ca.refuse_type = "serverInternal";
+    cm_clock_fake(right + INT64_C(3653) * 86400000, -1);
+    assert_int_equal(h_submit(h, h_fields("www.example.com")), 0);
+    h_until(h, has_failed, "the failure");
+    h_turns(h, 50); /* … and its next attempt to be planned */
+    h->ca.refuse_orders = 0;
+    cm_clock_fake(right, -1);
+    /* As after a failure before anything of an order was kept; what is open goes on anyway. */
+    assert_int_equal(cs_kv_del(h->store, "order", h->credential, NULL), 0);
+    assert_int_equal(cs_commit(h->store, NULL), 0);
+    h_restart(h);
+    h_until(h, is_issued, "the attempt");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         H_TEST(more_requests_than_places_wait_their_turn),
         H_TEST(never_more_than_the_configured_number),
+        H_TEST(what_a_wrong_clock_put_off_is_tried_once_it_is_right),
+        H_TEST(what_a_wrong_clock_put_off_is_tried_after_a_restart),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
