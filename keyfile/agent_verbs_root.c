@@ -67,6 +67,14 @@ static int trust_threshold(struct kfa *a, int64_t id, const json_t *request, jso
     return kfa_publish(a, rc, made, reply, err);
 }
 
+static int refuse_expired(struct cm_err *err)
+{
+    cm_fail(err, CM_EDENIED, "the proposal has expired");
+    cm_err_hint(err, "It is a month old, or the clock of one of the two servers stands wrong "
+                     "(timedatectl status). Ask for the same change again, and sign that.");
+    return CM_EDENIED;
+}
+
 /* A proposal that is complete already is pinned: so it comes back to whom it was made by. */
 static int trust_sign(struct kfa *a, int64_t id, const json_t *request, json_t *reply,
                       struct cm_err *err)
@@ -86,7 +94,7 @@ static int trust_sign(struct kfa *a, int64_t id, const json_t *request, json_t *
     bool expired = kf_trust_expires_ms(next) <= cm_now_ms();
     kf_trust_free(next);
     if (expired)
-        return cm_fail(err, CM_EDENIED, "the proposal has expired");
+        return refuse_expired(err);
     if (complete)
         return kfa_publish(a, 0, json_deep_copy(document), reply, err);
     rc = kf_trust_cosign(&a->identity, a->trust, document, &made, err);
