@@ -103,8 +103,8 @@ int cs_care_new(struct cs_store *store, const json_t *body, struct cs_result *re
         return 0;
     cm_fail(err, CM_EFULL, "the certificate store is %d %% full: nothing new is taken",
             store->map_percent);
-    cm_err_hint(err, "Existing certificates are still renewed. Delete what is no longer needed, or "
-                     "open the store with a larger map.");
+    cm_err_hint(err, "Existing certificates are still renewed. Restart certmgr: it opens the store "
+                     "with room for twice as much.");
     return cs_refuse(result, CM_EFULL, "the certificate store is %d %% full: nothing new is taken",
                      store->map_percent);
 }

@@ -40,7 +40,8 @@ int cs_env_fail(const struct cs_env *env, int rc, const char *what, struct cm_er
     }
     if (rc == MDB_MAP_FULL) {
         cm_fail(err, CM_EFULL, "%s: the certificate store has reached its largest size", what);
-        cm_err_hint(err, "Delete what is no longer needed, or open the store with a larger map.");
+        cm_err_hint(err, "Restart certmgr: it opens the store with room for twice as much. Nothing "
+                         "that was confirmed is lost.");
         return CM_EFULL;
     }
     if (rc == EROFS || rc == EACCES) {
@@ -146,6 +147,19 @@ static void tell_bus_errors(void)
     (void)sigaction(SIGBUS, &action, NULL);
 }
 
+/* Room for twice what is there, at least: a store that grew is not full after the next start.  The
+ * map is address space, not memory. */
+static size_t map_size_for(const struct cs_env *env)
+{
+    CM_AUTO_STR data = cm_asprintf("%s/data.mdb", env->dir);
+    struct stat st;
+    size_t size = CS_MAP_SIZE_DEFAULT;
+    if (stat(data, &st) == 0)
+        while (size / 2 < (size_t)st.st_size && size < CS_MAP_SIZE_MAX)
+            size *= 2;
+    return size;
+}
+
 static int open_lmdb(struct cs_env *env, size_t map_size, struct cm_err *err)
 {
     int dead = 0;
@@ -154,7 +168,7 @@ static int open_lmdb(struct cs_env *env, size_t map_size, struct cm_err *err)
     tell_bus_errors();
     int rc = mdb_env_create(&env->lmdb);
     if (rc == 0)
-        rc = mdb_env_set_mapsize(env->lmdb, map_size ? map_size : CS_MAP_SIZE_DEFAULT);
+        rc = mdb_env_set_mapsize(env->lmdb, map_size ? map_size : map_size_for(env));
     if (rc == 0)
         rc = mdb_env_open(env->lmdb, env->dir, ENV_FLAGS, 0600);
     /* Readers of killed processes would pin old pages for ever. */

@@ -9,7 +9,9 @@
 #include "base/core/err.h"
 #include "certstore/key.h"
 
+/* The map of a new store; at the start doubled until half of it is free, up to the largest. */
 #define CS_MAP_SIZE_DEFAULT ((size_t)16 << 30)
+#define CS_MAP_SIZE_MAX     ((size_t)8 << 40)
 #define CS_DISK_FULL_BELOW  (1u << 20) /* free bytes under which an I/O error means "disk full" */
 
 struct MDB_env;

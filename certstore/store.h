@@ -52,7 +52,7 @@ typedef void (*cs_sign_fn)(void *arg, json_t *take_body, bool deleted, cs_signed
 
 struct cs_opts {
     const char *dir;     /* made with mode 0700 when missing */
-    size_t map_size;     /* 0 = 16 GiB, sparse */
+    size_t map_size;     /* 0 = 16 GiB, or twice the file if that is more; sparse */
     bool create;         /* make a new store when none is there */
     bool policy;         /* signatures, schema and types are enforced (off: certstore-lab) */
     cs_verify_fn verify; /* with policy */

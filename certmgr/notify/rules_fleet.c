@@ -81,7 +81,8 @@ static void map_rule(int percent, json_t *open)
     cm_json_set_str(c, "what",
                     refuses ? "New credentials are refused; existing ones are still renewed"
                             : "At 90 % new credentials are refused");
-    cm_json_set_str(c, "hint", "Delete what is no longer needed (certmgr store stat)");
+    cm_json_set_str(c, "hint",
+                    "Restart certmgr there: it opens the store with room for twice as much");
     cm_json_set_str(c, "path", "/status");
 }
 

@@ -75,7 +75,7 @@ static void full_map(const char *dir)
     EXPECT("full map", put_text(store, "first", 10, &err) == 0);
     EXPECT("full map", fill(store, "map", &err) == CM_EFULL);
     EXPECT("full map", strstr(err.what, "has reached its largest size"));
-    EXPECT("full map", strstr(err.hint, "larger map"));
+    EXPECT("full map", strstr(err.hint, "room for twice as much"));
     cm_err_fini(&err);
     still_reads(store, "full map");
     /* Room that is made is used at once. */

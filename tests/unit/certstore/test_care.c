@@ -103,6 +103,23 @@ static void full_map_keeps_the_fleet_alive(void **state)
 }
 
 /* Room that was freed counts as room again. */
+/* What a restart is for: the advice of a store that is nearly full. */
+static void the_next_start_makes_room_for_a_store_that_grew(void **state)
+{
+    struct rig *rig = *state;
+    struct cs_stat before = {0}, after = {0};
+    CM_AUTO_STR data = cm_asprintf("%s/data.mdb", rig->dir);
+    struct cs_opts opts = {.dir = rig->dir, .policy = true, .verify = toy_verify, .port_arg = rig};
+    cs_close(rig->store);
+    assert_int_equal(cs_open(&opts, &rig->store, NULL), 0);
+    assert_int_equal(cs_stat(rig->store, &before, NULL), 0);
+    cs_close(rig->store);
+    assert_int_equal(truncate(data, before.map_size / 2 + 1), 0); /* sparse */
+    assert_int_equal(cs_open(&opts, &rig->store, NULL), 0);
+    assert_int_equal(cs_stat(rig->store, &after, NULL), 0);
+    assert_int_equal(after.map_size, 2 * before.map_size);
+}
+
 static void freed_room_is_used_again(void **state)
 {
     struct rig *rig = *state;
@@ -416,6 +433,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(full_map_keeps_the_fleet_alive),
         T(freed_room_is_used_again),
+        T(the_next_start_makes_room_for_a_store_that_grew),
         T(dead_reader_is_freed),
         T(stuck_reader_is_told),
         T(copy_is_a_whole_store),
