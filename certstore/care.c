@@ -9,6 +9,7 @@
 #include "base/core/file.h"
 #include "base/core/log.h"
 #include "base/core/mem.h"
+#include "certstore/crash.h"
 #include "certstore/internal.h"
 
 /* Below it the exact use does not matter, and counting it would only cost time. */
@@ -168,6 +169,8 @@ json_t *cs_stat_json(struct cs_store *store)
 
 int cs_copy(struct cs_store *store, const char *path, struct cm_err *err)
 {
+    if (store->damaged)
+        return cs_crash_refuse(err);
     const char *slash = strrchr(path, '/');
     CM_AUTO_STR dir = slash ? cm_strndup(path, (size_t)(slash - path) + 1) : cm_strdup(".");
     int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/core/mem.h"
+#include "certstore/crash.h"
 #include "certstore/internal.h"
 
 #define PROBLEMS_MAX 100
@@ -232,6 +233,10 @@ int cs_check(struct cs_store *store, json_t **ret_report, struct cm_err *err)
         cm_json_set_int(*ret_report, "documents", c.docs + c.deleted);
         cm_json_set_int(*ret_report, "revisions", c.revisions);
         cm_json_set(*ret_report, "problems", json_incref(c.problems));
+        if (store->damaged && json_array_size(c.problems) == 0) {
+            cs_crash_forget(store->dir);
+            store->damaged = false;
+        }
     }
     cs_view_end(store, &view);
     json_decref(c.problems);

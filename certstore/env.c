@@ -5,7 +5,6 @@
 #include <fcntl.h>
 #include <linux/magic.h>
 #include <lmdb.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
@@ -17,6 +16,7 @@
 #include "base/core/file.h"
 #include "base/core/log.h"
 #include "base/core/mem.h"
+#include "certstore/crash.h"
 
 #define ENV_FLAGS (MDB_NOTLS)
 
@@ -44,12 +44,20 @@ int cs_env_fail(const struct cs_env *env, int rc, const char *what, struct cm_er
                          "that was confirmed is lost.");
         return CM_EFULL;
     }
-    if (rc == EROFS || rc == EACCES) {
+    if (rc == EROFS) {
+        cm_fail(err, CM_EIO, "%s: %s", what, cm_errno_text(rc));
+        cm_err_hint(err,
+                    "Mostly the system mounted it so after an error of the disk (dmesg). Make the "
+                    "file system of %s writable again: certmgr goes on within a minute.",
+                    env->dir);
+        return CM_EIO;
+    }
+    if (rc == EACCES) {
         cm_fail(err, CM_EIO, "%s: %s", what, cm_errno_text(rc));
         cm_err_hint(err, "%s must be writable by the user that runs certmgr.", env->dir);
         return CM_EIO;
     }
-    if (rc == MDB_CORRUPTED || rc == MDB_PAGE_NOTFOUND || rc == MDB_INVALID) {
+    if (rc == MDB_CORRUPTED || rc == MDB_PAGE_NOTFOUND || rc == MDB_INVALID || rc == MDB_BAD_TXN) {
         cm_fail(err, CM_EIO, "%s: the certificate store is damaged (%s)", what, mdb_strerror(rc));
         cm_err_hint(err, "Restore the newest backup of %s.", env->dir);
         return CM_EIO;
@@ -126,27 +134,6 @@ static int lock_dir(struct cs_env *env, bool create, struct cm_err *err)
     return 0;
 }
 
-/* A data file that was cut off, or whose disk fails, is found out by reading it through the map:
- * the kernel ends the process then.  It should not end without a word. */
-static void on_bus_error(int number)
-{
-    static const char text[] =
-        "certmgr: the data file of the certificate store (data.mdb) cannot be read to its end: it "
-        "was "
-        "cut off, or its disk fails. Look at the disk, and restore the newest backup.\n";
-    (void)number;
-    if (write(STDERR_FILENO, text, sizeof(text) - 1) < 0)
-        return;
-}
-
-/* SA_RESETHAND: reading again then ends the process as it would have. */
-static void tell_bus_errors(void)
-{
-    struct sigaction action = {.sa_handler = on_bus_error, .sa_flags = (int)SA_RESETHAND};
-    (void)sigemptyset(&action.sa_mask);
-    (void)sigaction(SIGBUS, &action, NULL);
-}
-
 /* Room for twice what is there, at least: a store that grew is not full after the next start.  The
  * map is address space, not memory. */
 static size_t map_size_for(const struct cs_env *env)
@@ -165,7 +152,7 @@ static int open_lmdb(struct cs_env *env, size_t map_size, struct cm_err *err)
     int dead = 0;
     MDB_txn *txn = NULL;
     MDB_dbi dbi = 0;
-    tell_bus_errors();
+    cs_crash_watch(env->dir);
     int rc = mdb_env_create(&env->lmdb);
     if (rc == 0)
         rc = mdb_env_set_mapsize(env->lmdb, map_size ? map_size : map_size_for(env));
@@ -315,12 +302,10 @@ void cs_env_foreign(struct cs_env *env, int64_t *ret_pid, int64_t *ret_txn)
 
 int cs_env_copy(struct cs_env *env, int fd, struct cm_err *err)
 {
-    int rc = mdb_env_copyfd2(env->lmdb, fd, MDB_CP_COMPACT);
+    int rc = CS_READING(mdb_env_copyfd2(env->lmdb, fd, MDB_CP_COMPACT));
     if (rc == 0 && fsync(fd) != 0)
         rc = errno;
     if (rc == ENOSPC || rc == EDQUOT)
         return cm_fail(err, CM_EFULL, "no room for the copy of the certificate store");
-    return rc == 0 ? 0
-                   : cm_fail(err, CM_EIO, "the certificate store cannot be copied: %s",
-                             mdb_strerror(rc));
+    return rc == 0 ? 0 : cs_env_fail(env, rc, "the certificate store cannot be copied", err);
 }

@@ -84,6 +84,7 @@ struct cs_store {
     struct cm_told forks; /* in the log (put.c) */
 
     /* care.c */
+    bool damaged;                   /* reading it ended a process (crash.h) */
     int map_percent;                /* of the map in use, as last measured */
     int64_t measured_ms;            /* monotonic; 0 = never */
     int64_t view_begun_ms;          /* monotonic: of the outermost view */

@@ -11,6 +11,7 @@
 #include "base/core/clock.h"
 #include "base/core/log.h"
 #include "base/core/mem.h"
+#include "certstore/crash.h"
 #include "certstore/internal.h"
 
 #define TABLE        "state"
@@ -28,6 +29,8 @@ json_t *cs_scrub_status(struct cs_store *store)
     json_object_del(v, "slices");
     if (!json_object_get(v, "problems"))
         cm_json_set(v, "problems", json_array());
+    if (store->damaged)
+        json_array_insert_new(cm_json_arr(v, "problems"), 0, json_string(CS_CRASH_PROBLEM));
     return v;
 }
 
@@ -127,6 +130,8 @@ static int slice(struct cs_store *store, json_t *state, struct cm_err *err)
 
 int cs_scrub(struct cs_store *store, bool now, struct cm_err *err)
 {
+    if (store->damaged) /* it would end us again, at each start */
+        return now ? cs_crash_refuse(err) : 0;
     if (store->open)
         return 1; /* what is not durable yet cannot be compared; next turn */
     if (!store->scrub)

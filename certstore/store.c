@@ -8,6 +8,7 @@
 #include "base/core/file.h"
 #include "base/core/log.h"
 #include "base/core/mem.h"
+#include "certstore/crash.h"
 #include "certstore/lockfile.h"
 #include "certstore/varint.h"
 
@@ -166,6 +167,13 @@ int cs_open(const struct cs_opts *opts, struct cs_store **ret, struct cm_err *er
         return rc;
     }
     cs_housekeep_load(store);
+    store->damaged = cs_crash_noted(store->dir);
+    if (store->damaged) {
+        struct cm_err why = CM_ERR_INIT;
+        (void)cs_crash_refuse(&why);
+        cm_log_err(CM_LOG_ERROR, "certstore", &why);
+        cm_err_fini(&why);
+    }
     *ret = store;
     return 0;
 }
@@ -332,7 +340,8 @@ static int commit_txn(struct cs_store *store, struct cm_err *err)
         rc = cs_txn_commit(&store->txn, err);
     if (rc == CM_EIO) {
         /* After a failed sync nobody knows what the disk holds: only a restart reads it anew. */
-        cm_err_hint(err, "Check the disk, then restart: the store takes no writes until then.");
+        if (err->hint[0] == '\0')
+            cm_err_hint(err, "Check the disk, then restart: the store takes no writes until then.");
         store->broken = true;
         cm_err_fini(&store->why);
         cm_err_copy(&store->why, err);

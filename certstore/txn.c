@@ -1,6 +1,7 @@
 /* LMDB transactions and cursors in the terms of the store. */
 #include <lmdb.h>
 
+#include "certstore/crash.h"
 #include "certstore/env.h"
 
 static MDB_val val_of(const struct cs_key *key)
@@ -27,7 +28,7 @@ int cs_txn_begin(struct cs_env *env, bool write, struct cs_txn *ret, struct cm_e
 
 int cs_txn_commit(struct cs_txn *txn, struct cm_err *err)
 {
-    int rc = mdb_txn_commit(txn->lmdb);
+    int rc = CS_READING(mdb_txn_commit(txn->lmdb));
     txn->lmdb = NULL;
     cs_env_look(txn->env);
     return rc == 0 ? 0 : cs_env_fail(txn->env, rc, "cannot save to the certificate store", err);
@@ -54,7 +55,7 @@ int cs_txn_get(struct cs_txn *txn, const struct cs_key *key, struct cs_slice *re
     if (key->bad)
         return CM_ENOENT; /* longer than any stored key */
     cs_env_step(txn->env);
-    int rc = mdb_get(txn->lmdb, txn->env->dbi, &k, &v);
+    int rc = CS_READING(mdb_get(txn->lmdb, txn->env->dbi, &k, &v));
     if (rc == MDB_NOTFOUND)
         return CM_ENOENT;
     if (rc != 0)
@@ -71,7 +72,7 @@ int cs_txn_put(struct cs_txn *txn, const struct cs_key *key, size_t size, void *
         return cm_fail(err, CM_ELIMIT, "a key of the certificate store is over %d bytes",
                        CS_KEY_MAX);
     cs_env_step(txn->env);
-    int rc = mdb_put(txn->lmdb, txn->env->dbi, &k, &v, MDB_RESERVE);
+    int rc = CS_READING(mdb_put(txn->lmdb, txn->env->dbi, &k, &v, MDB_RESERVE));
     if (rc != 0)
         return cs_env_fail(txn->env, rc, "cannot write to the certificate store", err);
     *ret = v.mv_data;
@@ -82,7 +83,7 @@ int cs_txn_del(struct cs_txn *txn, const struct cs_key *key, struct cm_err *err)
 {
     MDB_val k = val_of(key);
     cs_env_step(txn->env);
-    int rc = mdb_del(txn->lmdb, txn->env->dbi, &k, NULL);
+    int rc = CS_READING(mdb_del(txn->lmdb, txn->env->dbi, &k, NULL));
     if (rc == MDB_NOTFOUND)
         return CM_ENOENT;
     if (rc != 0)
@@ -119,7 +120,7 @@ static int cursor_get(struct cs_cursor *cursor, MDB_val *k, MDB_cursor_op op,
 {
     MDB_val v;
     cs_env_step(cursor->txn->env);
-    int rc = mdb_cursor_get(cursor->lmdb, k, &v, op);
+    int rc = CS_READING(mdb_cursor_get(cursor->lmdb, k, &v, op));
     if (rc == MDB_NOTFOUND)
         return CM_ENOENT;
     if (rc != 0)

@@ -157,7 +157,7 @@ static void read_only(const char *mount_point)
         die("cannot make the file system read-only", NULL);
     EXPECT("read-only", cs_open(&opts, &store, &err) == CM_EIO);
     EXPECT("read-only", strstr(err.what, "Read-only file system"));
-    EXPECT("read-only", strstr(err.hint, "must be writable"));
+    EXPECT("read-only", strstr(err.hint, "writable again"));
     cm_err_fini(&err);
     if (mount("none", mount_point, NULL, MS_REMOUNT, NULL) != 0)
         die("cannot make the file system writable", NULL);
