@@ -49,6 +49,33 @@ static const struct {
      "the answer is longer than allowed here", "check that the address is the right one"},
 };
 
+/* What is wrong with the server's certificate, by libcurl's words (its code is one for all), and
+ * what helps against just that. */
+static const struct {
+    const char *part;
+    const char *hint;
+} untrusted[] = {
+    {"certificate has expired", "have the certificate of that server renewed; if it was, the clock "
+                                "of this server is wrong"},
+    {"certificate is not yet valid", "check the clock of this server, and from when on the "
+                                     "certificate of that server is valid"},
+    {"subject name", "use the name that the certificate was made for, or have one made for the "
+                     "name used here"},
+    {"issuer certificate", "give the certificate of the CA that issued it as the CA bundle of this "
+                           "connection; the server has to send the intermediate ones itself"},
+    {"self-signed certificate", "give the certificate of the CA that issued it as the CA bundle of "
+                                "this connection; the server has to send the intermediate ones "
+                                "itself"},
+};
+
+static const char *hint_of(int curl, const char *why, const char *general)
+{
+    for (size_t i = 0; i < sizeof(untrusted) / sizeof(untrusted[0]); i++)
+        if (curl == CURLE_PEER_FAILED_VERIFICATION && strstr(why, untrusted[i].part))
+            return untrusted[i].hint;
+    return general;
+}
+
 static void explain_fault(const struct http_failure *failure, struct cm_err *err)
 {
     if (failure->fault == CM_ELIMIT)
@@ -90,7 +117,9 @@ static void explain_code(const struct http_failure *failure, struct cm_err *err)
     else if (strstr(why, "alert certificate required")) /* RFC 8446 section 6.2 */
         cm_err_hint(err, "the server demands a client certificate: set one for this connection");
     else
-        cm_err_hint(err, "%s", known ? reasons[i].hint : "check the network path to this host");
+        cm_err_hint(err, "%s",
+                    known ? hint_of(failure->curl, why, reasons[i].hint)
+                          : "check the network path to this host");
     err->retry = known ? reasons[i].retry : CM_RETRY_TRANSIENT;
 }
 

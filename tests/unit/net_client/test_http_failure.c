@@ -69,6 +69,29 @@ static void a_refused_client_certificate_is_recognised(void **state)
     assert_null(strstr(err.hint, "client certificate"));
 }
 
+/* The words are libcurl's and OpenSSL's (test_http_tls.c meets three of them for real). */
+static void each_fault_of_a_certificate_has_its_way_out(void **state)
+{
+    (void)state;
+    static const char *const table[][2] = {
+        {"SSL certificate problem: certificate has expired", "renewed"},
+        {"SSL certificate problem: certificate is not yet valid", "the clock of this server, and"},
+        {"SSL: no alternative certificate subject name matches target host name 'h'", "the name"},
+        {"SSL: certificate subject name 'a' does not match target host name 'h'", "the name"},
+        {"SSL certificate problem: unable to get local issuer certificate", "CA bundle of this"},
+        {"SSL certificate problem: unable to get issuer certificate", "CA bundle of this"},
+        {"SSL certificate problem: self-signed certificate", "CA bundle of this"},
+        {"SSL certificate problem: self-signed certificate in certificate chain", "intermediate"},
+        {"SSL certificate problem: CA signature digest algorithm too weak", "check the host name"},
+    };
+    for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
+        struct cm_err err = explain(CURLE_PEER_FAILED_VERIFICATION, 0, false, table[i][0]);
+        if (!strstr(err.hint, table[i][1]))
+            fail_msg("%s: %s", table[i][0], err.hint);
+        assert_string_equal(err.cause[0], table[i][0]);
+    }
+}
+
 static void our_own_reasons_come_first(void **state)
 {
     (void)state;
@@ -89,6 +112,7 @@ int main(void)
         cmocka_unit_test(every_failure_names_the_host),
         cmocka_unit_test(the_cause_is_the_library_s_message),
         cmocka_unit_test(a_refused_client_certificate_is_recognised),
+        cmocka_unit_test(each_fault_of_a_certificate_has_its_way_out),
         cmocka_unit_test(our_own_reasons_come_first),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

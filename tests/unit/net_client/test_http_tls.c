@@ -20,15 +20,16 @@ static char cert_file[100], key_file[100], other_cert[100], other_key[100];
 static char pin[CM_SHA256_HEX];
 
 /* A self-signed P-256 certificate for 127.0.0.1. */
-static void make_identity(const char *cert_path, const char *key_path, char spki[CM_SHA256_HEX])
+static void make_identity(const char *cert_path, const char *key_path, char spki[CM_SHA256_HEX],
+                          long ends_s)
 {
     EVP_PKEY *key = EVP_EC_gen("P-256");
     X509 *cert = X509_new();
     X509_NAME *name = X509_get_subject_name(cert);
     X509_set_version(cert, 2);
     ASN1_INTEGER_set(X509_get_serialNumber(cert), 1);
-    X509_gmtime_adj(X509_getm_notBefore(cert), -3600);
-    X509_gmtime_adj(X509_getm_notAfter(cert), 3600);
+    X509_gmtime_adj(X509_getm_notBefore(cert), -7200);
+    X509_gmtime_adj(X509_getm_notAfter(cert), ends_s);
     X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_ASC, (const unsigned char *)"127.0.0.1", -1, -1,
                                0);
     X509_set_issuer_name(cert, name);
@@ -76,8 +77,8 @@ static int group_setup(void **state)
     snprintf(key_file, sizeof(key_file), "%s/key.pem", dir);
     snprintf(other_cert, sizeof(other_cert), "%s/other-cert.pem", dir);
     snprintf(other_key, sizeof(other_key), "%s/other-key.pem", dir);
-    make_identity(cert_file, key_file, pin);
-    make_identity(other_cert, other_key, NULL);
+    make_identity(cert_file, key_file, pin, 3600);
+    make_identity(other_cert, other_key, NULL, 3600);
     return 0;
 }
 
@@ -145,6 +146,7 @@ static void unknown_certificates_are_refused(void **state)
     assert_int_equal(o.code, CM_EDENIED);
     assert_int_equal(o.retry, CM_RETRY_CONFIGURATION);
     assert_non_null(strstr(o.what, "not trusted"));
+    assert_non_null(strstr(o.hint, "as the CA bundle of this connection"));
     assert_int_equal(o.status, 0);
     assert_int_equal(server.requests, 0);
     o = call((struct http_call_opts){.ca_bundle = other_cert});
@@ -167,7 +169,26 @@ static void the_host_name_is_checked(void **state)
     snprintf(url, sizeof(url), "https://www.example.com:%d/echo", server.port);
     o = call((struct http_call_opts){.url = url, .ca_bundle = cert_file, .resolve = "127.0.0.1"});
     assert_int_equal(o.code, CM_EDENIED);
+    assert_non_null(strstr(o.hint, "use the name that the certificate was made for"));
     assert_int_equal(server.requests, before);
+}
+
+static void an_expired_certificate_is_called_so(void **state)
+{
+    (void)state;
+    char old_cert[120], old_key[120];
+    snprintf(old_cert, sizeof(old_cert), "%s/old.pem", dir);
+    snprintf(old_key, sizeof(old_key), "%s/old.key", dir);
+    make_identity(old_cert, old_key, NULL, -3600);
+    SSL_CTX *tls = SSL_CTX_new(TLS_server_method());
+    assert_int_equal(SSL_CTX_use_certificate_file(tls, old_cert, SSL_FILETYPE_PEM), 1);
+    assert_int_equal(SSL_CTX_use_PrivateKey_file(tls, old_key, SSL_FILETYPE_PEM), 1);
+    raw_start(&server, tls);
+    struct outcome o = call((struct http_call_opts){.ca_bundle = old_cert});
+    unlink(old_cert);
+    unlink(old_key);
+    assert_int_equal(o.code, CM_EDENIED);
+    assert_non_null(strstr(o.hint, "have the certificate of that server renewed"));
 }
 
 static void a_pinned_key_replaces_all_ca_checks(void **state)
@@ -232,6 +253,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(unknown_certificates_are_refused),
         TEST(the_host_name_is_checked),
+        TEST(an_expired_certificate_is_called_so),
         TEST(a_pinned_key_replaces_all_ca_checks),
         TEST(insecure_takes_any_certificate_for_that_call_alone),
         TEST(client_certificates),
