@@ -85,8 +85,9 @@ json_t *upstream_peers(struct upstream *u)
         cm_json_set_str(row, "peer", server->name);
         cm_json_set_bool(row, "feed", false);
         if (u->doc) {
+            int64_t at = cm_json_int(u->heard, server->name, 0), now = cm_now_ms();
             cm_json_set_str(row, "through", "hub");
-            cm_json_set_time(row, "last_seen_at", cm_json_int(u->heard, server->name, 0));
+            cm_json_set_time(row, "last_seen_at", at < now ? at : now); /* its clock, its word */
         }
         json_array_append_new(peers, row);
     }

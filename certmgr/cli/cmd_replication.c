@@ -165,14 +165,15 @@ static void print_direction(const json_t *row)
 
 static void print_peer(const json_t *row)
 {
-    char docs[24];
+    char docs[24], seconds[24];
     const char *through = cm_json_str(row, "through");
     printf(
-        "%-32s %-10s lag %-8s %s %s\n", cm_json_str_or(row, "peer", ""),
+        "%-32s %-10s lag %s documents, %s s; %s %s\n", cm_json_str_or(row, "peer", ""),
         cm_json_bool(row, "feed", false) ? "connected"
         : through                        ? "behind hub"
                                          : "away",
-        number(row, "lag_documents", docs), through ? "newest document" : "last seen",
+        number(row, "lag_documents", docs), number(row, "lag_seconds", seconds),
+        through ? "newest document" : "last seen",
         cm_json_str_or(row, "last_seen_at", through ? "never" : "never since this server started"));
 }
 

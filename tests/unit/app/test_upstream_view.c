@@ -79,10 +79,27 @@ static void who_was_removed_is_not_missed(void **state)
     listed(" gamma");
 }
 
+/* Behind a hub the time is the writer's: a clock ahead, or a made-up serial, is not shown as such.
+ */
+static void nobody_was_seen_in_the_future(void **state)
+{
+    (void)state;
+    up.doc = json_object();
+    up.heard =
+        json_pack("{s:I, s:I}", "beta", (json_int_t)9007199254740991, "gamma", (json_int_t)1000);
+    int64_t before = cm_now_ms();
+    CM_AUTO_JSON peers = upstream_peers(&up);
+    assert_in_range(cm_json_time(json_array_get(peers, 0), "last_seen_at", 0), before, cm_now_ms());
+    assert_int_equal(cm_json_time(json_array_get(peers, 1), "last_seen_at", 0), 1000);
+    json_decref(up.doc);
+    json_decref(up.heard);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(the_manager_is_no_peer_of_itself, setup, teardown),
+        cmocka_unit_test_setup_teardown(nobody_was_seen_in_the_future, setup, teardown),
         cmocka_unit_test_setup_teardown(who_was_removed_is_not_missed, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

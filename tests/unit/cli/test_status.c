@@ -125,6 +125,24 @@ static void alarms_are_shown_without_mail(void **state)
          "ALARM:                 The title: What is wrong\n  what to do:          Do it\n", NULL);
 }
 
+/* Each server's lag in documents and in seconds; what is not known is no 0. */
+static void the_lag_of_each_server(void **state)
+{
+    static const struct route routes[] = {
+        {"GET", API "/replication", 200,
+         "{\"peers\":[{\"peer\":\"bravo\",\"feed\":true,\"lag_documents\":0,\"lag_seconds\":0,"
+         "\"last_seen_at\":\"T1\"},{\"peer\":\"charlie\",\"lag_documents\":7,\"lag_seconds\":95,"
+         "\"last_seen_at\":\"T2\"},{\"peer\":\"delta\",\"through\":\"hub\"}]}"},
+        {NULL, NULL, 0, NULL}};
+    (void)state;
+    place_serve(&place, routes);
+    struct said *said = RUN(&place, "replication", "status");
+    assert_int_equal(said->status, CLI_OK);
+    assert_has(said->out, "connected  lag 0 documents, 0 s; last seen T1\n");
+    assert_has(said->out, "away       lag 7 documents, 95 s; last seen T2\n");
+    assert_has(said->out, "behind hub lag ? documents, ? s; newest document never\n");
+}
+
 static void held(const char *view, const char *has, const char *has_not)
 {
     const struct route routes[] = {{"GET", API "/status", 200, view}, {NULL, NULL, 0, NULL}};
@@ -200,6 +218,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(the_status_is_told_in_lines, setup, teardown),
         cmocka_unit_test_setup_teardown(a_lost_manager_is_no_dead_end, setup, teardown),
+        cmocka_unit_test_setup_teardown(the_lag_of_each_server, setup, teardown),
         cmocka_unit_test_setup_teardown(alarms_are_shown_without_mail, setup, teardown),
         cmocka_unit_test_setup_teardown(what_ends_a_hold, setup, teardown),
         cmocka_unit_test_setup_teardown(the_store_tells_of_verdicts, setup, teardown),
