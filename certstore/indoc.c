@@ -158,6 +158,24 @@ static void write_text(struct cs_place place, struct cs_indoc *in)
     in->text = cm_realloc(in->text, in->text_len + 1); /* hundreds may wait for their verdicts */
 }
 
+/* Levels of arrays and objects: no more than the reader of JSON lets through. */
+static int levels(const json_t *v)
+{
+    int most = 0;
+    const char *name;
+    json_t *member;
+    for (size_t i = 0; i < json_array_size(v); i++) {
+        int below = levels(json_array_get(v, i));
+        most = below > most ? below : most;
+    }
+    json_object_foreach((json_t *)(uintptr_t)v, name, member)
+    {
+        int below = levels(member);
+        most = below > most ? below : most;
+    }
+    return most + (json_is_array(v) || json_is_object(v));
+}
+
 int cs_indoc_take(json_t *take_doc, bool policy, struct cs_place place, struct cs_indoc *ret,
                   struct cs_result *result)
 {
@@ -183,6 +201,9 @@ int cs_indoc_take(json_t *take_doc, bool policy, struct cs_place place, struct c
     size_t max = cs_doc_max(ret->id);
     if (ret->text_len > max)
         return cs_refuse(result, CM_ELIMIT, "document is over %zu KiB", max >> 10);
+    if (levels(ret->body) > CS_DOC_LEVELS)
+        return cs_refuse(result, CM_ELIMIT, "document is nested deeper than %d levels",
+                         CS_DOC_LEVELS);
     return 0;
 }
 

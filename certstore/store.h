@@ -24,6 +24,8 @@
 #define CS_BATCH_MAX      1000 /* documents of one _bulk_docs */
 #define CS_QUARANTINE_MAX 1000
 #define CS_KV_KEY_MAX     200
+/* Arrays and objects within each other; _bulk_get puts five more around a document. */
+#define CS_DOC_LEVELS (CM_JSON_DEPTH_MAX - 5)
 /* A peer may be CS_GENERATION_JUMP ahead of what we know, or of a version in each CS_GENERATION_MS
  * from CS_GENERATION_FROM to the signed serial: 28 million at the end of 2026. */
 #define CS_GENERATION_JUMP 10000

@@ -13,11 +13,13 @@
 #include "replicator/stream.h"
 
 #define RP_PEER_NAME_MAX 255
-#define RP_SEEN_MAX      4096        /* peers remembered for status pages */
-#define RP_LOCALS_MAX    64          /* _local documents of one peer */
-#define RP_LOCAL_SIZE    (64u << 10) /* bytes of one of them */
-#define RP_DIFF_MAX      20000       /* revisions in one _revs_diff */
-#define RP_OUT_MAX       (16u << 20) /* bytes one step of a stream may add */
+#define RP_SEEN_MAX      4096 /* peers remembered for status pages */
+#define RP_LOCALS_MAX    64   /* _local documents of one peer */
+/* Bytes of one of them.  CouchDB keeps the last 50 sessions of a job, each with three sequences of
+ * its source: 400 and more bytes in a cluster of eight shards. */
+#define RP_LOCAL_SIZE (128u << 10)
+#define RP_DIFF_MAX   20000       /* revisions in one _revs_diff */
+#define RP_OUT_MAX    (16u << 20) /* bytes one step of a stream may add */
 
 struct rp_server {
     struct cm_loop *loop;

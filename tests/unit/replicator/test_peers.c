@@ -254,6 +254,32 @@ static void test_local_size(void **state)
     assert_string_equal(cm_json_str(f->a.body, "error"), "document_too_large");
 }
 
+/* What CouchDB has written at the end of 50 sessions, its source a cluster with long sequences. */
+static void test_local_of_a_cluster(void **state)
+{
+    struct fixture *f = *state;
+    CM_AUTO_STR seq = cm_malloc(513);
+    memset(seq, 'x', 512);
+    seq[512] = '\0';
+    json_t *history = json_array();
+    for (int i = 0; i < 50; i++)
+        json_array_append_new(history,
+                              json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:i,s:i,s:i,s:i,s:i,s:i,s:i}",
+                                        "session_id", "0123456789abcdef0123456789abcdef",
+                                        "start_time", "Mon, 23 Nov 2026 01:00:00 GMT", "end_time",
+                                        "Mon, 23 Nov 2026 01:30:00 GMT", "start_last_seq", seq,
+                                        "end_last_seq", seq, "recorded_seq", seq, "missing_checked",
+                                        1000000, "missing_found", 1000000, "docs_read", 1000000,
+                                        "docs_written", 1000000, "doc_write_failures", 0,
+                                        "bulk_get_docs", 1000000, "bulk_get_attempts", 10000));
+    CM_AUTO_JSON doc =
+        json_pack("{s:i,s:s,s:s,s:o}", "replication_id_version", 4, "session_id",
+                  "0123456789abcdef0123456789abcdef", "source_last_seq", seq, "history", history);
+    CM_AUTO_STR text = cm_json_dump(doc, NULL);
+    ask(&f->node, &f->a, "PUT", "/db/_local/job", text);
+    assert_int_equal(f->a.status, 201);
+}
+
 static void test_local_rooms(void **state)
 {
     struct fixture *f = *state;
@@ -357,6 +383,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_local_rooms, setup, teardown),
         cmocka_unit_test_setup_teardown(test_reading_by_revision, setup, teardown),
         cmocka_unit_test_setup_teardown(test_local_size, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_local_of_a_cluster, setup, teardown),
         cmocka_unit_test_setup_teardown(test_too_many_documents, setup, teardown),
         cmocka_unit_test_setup_teardown(test_removed_while_listening, setup, teardown),
         cmocka_unit_test_setup_teardown(test_lag_of_a_peer, setup, teardown),

@@ -203,6 +203,44 @@ static void an_unread_document_is_listed(void **state)
     assert_non_null(taken);
 }
 
+/* [[[…1…]]], as a member of a document so many levels deep. */
+static char *nested(int levels)
+{
+    char *text = cm_calloc(1, (size_t)(2 * levels));
+    memset(text, '[', (size_t)levels - 1);
+    text[levels - 1] = '1';
+    memset(text + levels, ']', (size_t)levels - 1);
+    return text;
+}
+
+/* What is taken can be read by the others, with all that an answer puts around it. */
+static void a_document_is_as_deep_as_an_answer_can_be(void **state)
+{
+    struct fixture *f = *state;
+    struct node other = {0};
+    CM_AUTO_STR deepest = nested(CS_DOC_LEVELS);
+    CM_AUTO_STR deeper = nested(CS_DOC_LEVELS + 1);
+    CM_AUTO_STR body = cm_asprintf("{\"new_edits\":false,\"docs\":["
+                                   "{\"_id\":\"deepest\",\"_rev\":\"1-a\",\"v\":%s},"
+                                   "{\"_id\":\"deeper\",\"_rev\":\"1-a\",\"v\":%s}]}",
+                                   deepest, deeper);
+    ask(&f->node, &f->a, "POST", BULK, body);
+    assert_int_equal(f->a.status, 201);
+    assert_int_equal(json_array_size(f->a.body), 1);
+    assert_string_equal(cm_json_str(json_array_get(f->a.body, 0), "id"), "deeper");
+    assert_non_null(strstr(cm_json_str(json_array_get(f->a.body, 0), "reason"), "27 levels"));
+    CM_AUTO_STR single = cm_asprintf("{\"v\":%s}", deeper);
+    ask(&f->node, &f->a, "PUT", "/db/single", single);
+    assert_int_equal(f->a.status, 413);
+    node_start(&f->rig, &other, "b", true);
+    struct rp_client *client = client_start_with(&other, &f->node, true, false);
+    client_settle(&other, client);
+    assert_true(same_leaves(&f->node, &other, "deepest"));
+    assert_int_equal(cs_doc_count(other.store), 1);
+    rp_client_end(client);
+    node_close(&other);
+}
+
 /* A hub has ids that we cannot have: it never hears that one of them is missing. */
 static void an_unread_id_is_not_missing(void **state)
 {
@@ -227,6 +265,7 @@ int main(void)
         LAB(an_unread_document_is_refused_alone),
         LAB(an_unread_edit_is_refused_alone),
         cmocka_unit_test_setup_teardown(an_unread_document_is_listed, start_fleet, teardown),
+        LAB(a_document_is_as_deep_as_an_answer_can_be),
         LAB(an_unread_id_is_not_missing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
