@@ -7,7 +7,8 @@
 #include "base/core/json.h"
 #include "replicator/job.h"
 
-#define PLACE_MAX 256 /* of the URL that a redirection names */
+#define PLACE_MAX  256 /* of the URL that a redirection names */
+#define CODING_MAX 32
 
 bool rp_reply_no_database(const struct http_result *res)
 {
@@ -32,6 +33,7 @@ static void redirected(const struct http_result *res, const char *what, struct c
 
 static void hint(const struct http_result *res, const json_t *body, struct cm_err *err)
 {
+    char coding[CODING_MAX];
     /* A proxy that misses a client certificate says 400 (nginx), and not in JSON. */
     if (err->code == CM_EDENIED || (res->status == 400 && !body))
         cm_err_hint(err, "Look at the user's name and password, or at the client certificate");
@@ -39,6 +41,10 @@ static void hint(const struct http_result *res, const json_t *body, struct cm_er
         cm_err_hint(err, "Create the database on the hub, then try again");
     else if (res->status == 407)
         cm_err_hint(err, "A proxy in between wants a login: take the way to the hub out of it");
+    else if (http_header_get(res->headers, "Content-Encoding", 0, coding, sizeof(coding)))
+        cm_err_hint(err,
+                    "It answers compressed (%s), which was not asked for: switch that off there",
+                    coding);
     else if (res->status >= 200 && res->status < 300)
         cm_err_hint(err, "Look whether the URL leads to the database, and what is in between (a "
                          "proxy, a login page)");

@@ -339,7 +339,8 @@ static bool is_page(const struct cm_buf *feed)
     return at < feed->len && text[at] != '{';
 }
 
-/* The feed's bytes; heartbeats (newlines between head and rows) only show that the peer lives. */
+/* The feed's bytes; heartbeats (newlines between head and rows) only show that the peer lives.
+ * Everything else is a success when it was understood. */
 static int on_feed_data(void *arg, const void *data, size_t len)
 {
     struct rp_job *job = arg;
@@ -348,7 +349,7 @@ static int on_feed_data(void *arg, const void *data, size_t len)
     while (blank < len && text[blank] == '\n')
         blank++;
     int rc = cm_buf_add(&job->pull->feed, text + blank, len - blank);
-    if (!is_page(&job->pull->feed))
+    if (blank == len && job->pull->live)
         job->success_ms = cm_now_ms();
     job->pull->over = rc < 0;
     return rc;

@@ -46,6 +46,9 @@ static void each_with_its_way_out(void **state)
     assert_int_equal(err.retry, CM_RETRY_CONFIGURATION);
     explain(302, "", html, true, &err);
     says(&err, "opening the database of the peer: HTTP 302 ", "");
+    explain(200, "Content-Encoding: gzip\r\n", "\037\213", true, &err);
+    says(&err, "opening the database of the peer: it does not answer as a CouchDB does (HTTP 200)",
+         "It answers compressed (gzip)");
     explain(401, "", "{\"reason\":\"Name or password is incorrect.\"}", true, &err);
     says(&err, "opening the database of the peer: HTTP 401 Name or password is incorrect.",
          "user's name and password");

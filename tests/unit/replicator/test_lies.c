@@ -216,6 +216,28 @@ static void a_page_is_no_database(void **state)
     client_settle(&f->edge, f->client);
 }
 
+/* A feed that makes no sense, tried again and again: each time it came, and was no success. */
+static void what_makes_no_sense_is_no_success(void **state)
+{
+    struct fixture *f = *state;
+    static const char *const feeds[] = {"{\"results\":[{\"seq\":", "{\"ok\":true}"};
+    f->client = client_start_with(&f->edge, &f->up, true, false);
+    client_settle(&f->edge, f->client);
+    tell(f, "/_changes", feeds[0]);
+    put_doc(&f->up, doc_settings("a", 1000, 7), NULL); /* the last true answer of the longpoll */
+    wait_until_it_says(f, "pull", "\"attempts\":1");
+    CM_AUTO_JSON before = client_part(f->client, "pull");
+    wait_until_it_says(f, "pull", "\"attempts\":3");
+    tell(f, "/_changes", feeds[1]);
+    wait_until_it_says(f, "pull", "does not parse");
+    CM_AUTO_JSON after = client_part(f->client, "pull");
+    assert_string_equal(cm_json_str(after, "last_success_at"),
+                        cm_json_str(before, "last_success_at"));
+    f->up.lie = NULL;
+    client_settle(&f->edge, f->client);
+    assert_true(holds(&f->edge, "settings:a"));
+}
+
 /* Whoever takes the feed for a page and the question for a page says what was asked. */
 static void pages_in_the_middle(void **state)
 {
@@ -473,6 +495,7 @@ int main(void)
         T(gives_only_what_was_asked_for),
         T(a_feed_moves_on),
         T(a_page_is_no_database),
+        T(what_makes_no_sense_is_no_success),
         T(pages_in_the_middle),
         T(an_incarnation_does_not_change_silently),
         T(too_large_is_said_once),
