@@ -78,10 +78,12 @@ void cs_care(struct cs_store *store)
     cm_err_fini(&err);
 }
 
-/* What keeps an existing fleet alive may still be new: a renewal asks, proves, deploys, reports. */
+/* What keeps an existing fleet alive may still be new: a renewal asks, proves, deploys, reports;
+ * and keys that have to be replaced do not wait for room. */
 static bool keeps_alive(const json_t *body)
 {
-    static const char *const types[] = {"receipt", "challenge", "keyfile", "archive", "trust"};
+    static const char *const types[] = {"receipt", "challenge", "keyfile",  "archive",
+                                        "trust",   "server",    "rotation", "reseal"};
     const char *type = cm_json_str_or(body, "type", "");
     const char *action = cm_json_str_or(body, "action", "");
     for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++)

@@ -60,6 +60,18 @@ static void fill_to(struct rig *rig, int percent)
     }
 }
 
+static json_t *rotation(const char *server, int64_t serial)
+{
+    json_t *doc = json_pack("{s:s, s:i, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s}", "type",
+                            "rotation", "serial", (int)serial, "server", server, "state", "keys",
+                            "seal", "AAAA", "sign", "AAAA", "tls", "AAAA", "proof_seal", "AAAA",
+                            "proof_sign", "AAAA", "proof_tls", "AAAA", "at", TIME_A);
+    CM_AUTO_STR id = cm_asprintf("rotation:%s", server);
+    cm_json_set_str(doc, "_id", id);
+    toy_sign(doc, false);
+    return doc;
+}
+
 static json_t *receipt(const char *server, int64_t serial)
 {
     json_t *doc = json_object();
@@ -95,14 +107,16 @@ static void full_map_keeps_the_fleet_alive(void **state)
     struct cs_result reported = put(rig, receipt("alpha", 4));
     if (reported.code != 0)
         fail_msg("receipt: %s", reported.reason);
+    struct cs_result rotated = put(rig, rotation("alpha", 6));
+    if (rotated.code != 0)
+        fail_msg("rotation: %s", rotated.reason);
     assert_int_equal(replicate(rig, at_rev(settings("far", 5, 1, false), "1-ab")).code, 0);
     commit(rig);
     assert_int_equal(days_of(rig, "settings:old"), 11);
     assert_int_equal(days_of(rig, "settings:new"), -1);
-    assert_sound(rig, 3);
+    assert_sound(rig, 4);
 }
 
-/* Room that was freed counts as room again. */
 /* What a restart is for: the advice of a store that is nearly full. */
 static void the_next_start_makes_room_for_a_store_that_grew(void **state)
 {
@@ -120,6 +134,7 @@ static void the_next_start_makes_room_for_a_store_that_grew(void **state)
     assert_int_equal(after.map_size, 2 * before.map_size);
 }
 
+/* Room that was freed counts as room again. */
 static void freed_room_is_used_again(void **state)
 {
     struct rig *rig = *state;
