@@ -149,6 +149,7 @@ static void on_timer(void *arg)
 void sched_again(struct engine *engine)
 {
     engine->due = engine->expiry = (struct eng_walk){.key = ""};
+    engine->walked_ms = 0; /* what is far ahead may have been held back, too */
     if (engine->queue)
         walk_times(engine);
 }

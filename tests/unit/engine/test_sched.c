@@ -1,6 +1,8 @@
 /* More requests than there are places for jobs: who runs, who waits, who is next. */
 #include "tests/unit/engine/harness.h"
 
+#include "certmgr/engine/guard.h"
+
 #define MANY 60
 
 static bool many_issued(struct h *h)
@@ -82,6 +84,11 @@ static bool is_issued(struct h *h)
     return h->ca.downloads >= 1 && h->engine->job_count == 0;
 }
 
+static bool is_renewed(struct h *h)
+{
+    return h->ca.downloads >= 2 && h->engine->job_count == 0;
+}
+
 /* The next attempt was put into 2036: once the clock is right again, nobody waits for that. */
 static void what_a_wrong_clock_put_off_is_tried_once_it_is_right(void **state)
 {
@@ -120,6 +127,34 @@ static void what_a_wrong_clock_put_off_is_tried_after_a_restart(void **state)
     h_until(h, is_issued, "the attempt");
 }
 
+/* A renewal that nobody asked for waits, too, until a CA confirms the clock that was set back. */
+static void a_renewal_that_a_wrong_clock_put_off_waits_for_the_ca_s_date_only(void **state)
+{
+    struct h *h = *state;
+    int64_t right = cm_now_ms();
+    h_account(h);
+    json_decref(h_issue(h, "www.example.com"));
+    unsigned before = h->ca.downloads;
+    h_turns(h, 50);
+    h->ca.refuse_orders = 1000;
+    h->ca.refuse_type = "serverInternal";
+    cm_clock_fake(right + INT64_C(3653) * 86400000, -1);
+    sched_again(h->engine);
+    h_until(h, has_failed, "the failure");
+    h_turns(h, 50);
+    assert_int_equal(cs_kv_del(h->store, "order", h->credential, NULL), 0);
+    assert_int_equal(cs_commit(h->store, NULL), 0);
+    h->ca.refuse_orders = 0;
+    cm_clock_fake(right, -1);
+    h->engine->guard->clock.doubt = true;
+    sched_again(h->engine);
+    h_turns(h, 50);
+    assert_int_equal(h->ca.downloads, before);
+    h->engine->guard->clock.doubt = false;
+    sched_again(h->engine); /* as the guard does when the CA has answered */
+    h_until(h, is_renewed, "the renewal");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -127,6 +162,7 @@ int main(void)
         H_TEST(never_more_than_the_configured_number),
         H_TEST(what_a_wrong_clock_put_off_is_tried_once_it_is_right),
         H_TEST(what_a_wrong_clock_put_off_is_tried_after_a_restart),
+        H_TEST(a_renewal_that_a_wrong_clock_put_off_waits_for_the_ca_s_date_only),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
