@@ -179,7 +179,7 @@ static void goes_on_after_a_restart(void **state)
 {
     struct fixture *f = *state;
     CM_AUTO_JSON yes = json_pack("{s:s}", "after", "");
-    CM_AUTO_JSON doc = known(f);
+    json_decref(known(f));
     f->of_manager = join(f, &f->manager, true);
     rig_wait(&f->rig, is_over, f);
     rp_client_end(f->of_manager);
