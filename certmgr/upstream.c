@@ -107,7 +107,6 @@ static void follow_manager(struct upstream *u)
 /* ---- the secret --------------------------------------------------------------------------- */
 
 struct opening {
-    struct cm_loop *loop;
     upstream_secret_fn done;
     void *arg;
 };
@@ -127,7 +126,7 @@ static void on_nothing(void *arg)
 void upstream_open_secret(struct upstream *u, upstream_secret_fn done, void *arg)
 {
     struct opening *o = cm_calloc(1, sizeof(*o));
-    *o = (struct opening){.loop = u->opts.loop, .done = done, .arg = arg};
+    *o = (struct opening){.done = done, .arg = arg};
     if (!cm_json_str(u->doc, "sealed")) {
         cm_loop_defer(u->opts.loop, on_nothing, o);
         return;

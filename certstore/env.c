@@ -261,7 +261,6 @@ int cs_env_usage(struct cs_env *env, bool exact, struct cs_usage *ret, struct cm
     ret->used = ((uint64_t)info.me_last_pgno + 1 - unused) * stat.ms_psize;
     ret->file = (uint64_t)file.st_size;
     ret->readers = info.me_numreaders;
-    ret->readers_max = info.me_maxreaders;
     return 0;
 }
 

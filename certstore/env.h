@@ -25,7 +25,7 @@ struct cs_usage {
     uint64_t map_size;
     uint64_t used; /* pages that hold something, without those that may be used again */
     uint64_t file; /* of data.mdb */
-    unsigned readers, readers_max;
+    unsigned readers;
 };
 
 struct cs_env {

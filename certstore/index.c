@@ -184,7 +184,6 @@ int cs_index_update(struct cs_store *store, const char *id, const struct cs_inde
 
 /* Splits an index key into its text and the document id; both are copied out. */
 struct index_entry {
-    uint8_t index;
     char text[CS_KEY_MAX];
     char id[CS_KEY_MAX];
 };
@@ -196,7 +195,6 @@ static bool entry_parse(const struct cs_slice *key, struct index_entry *ret)
     if (!nul || key->len > CS_KEY_MAX)
         return false;
     size_t text_len = (size_t)(nul - data - 2), id_len = key->len - text_len - 3;
-    ret->index = (uint8_t)data[1];
     memcpy(ret->text, data + 2, text_len + 1);
     memcpy(ret->id, nul + 1, id_len);
     ret->id[id_len] = '\0';

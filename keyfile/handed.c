@@ -24,7 +24,7 @@ struct work {
     STACK_OF(X509) * pile; /* as handed in */
     STACK_OF(X509) * more; /* `known` */
     STACK_OF(X509) * line; /* sorted: leaf first; all references */
-    bool key, request;     /* what else was in the text */
+    bool request;          /* it was in the text, too */
     json_t *notes;
 };
 

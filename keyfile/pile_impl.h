@@ -8,7 +8,6 @@
 struct kf_pile_work {
     const char *password;
     struct kf_pile *pile;
-    int keys;       /* found; only one is taken */
     int64_t rounds; /* spent */
 };
 

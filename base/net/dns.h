@@ -56,7 +56,6 @@ struct dns_record {
     char *text;       /* address; target of CNAME, DNAME and NS; MNAME; whole TXT; value of CAA */
     char *tag;        /* CAA, lower case */
     unsigned flags;   /* CAA: 128 = critical */
-    uint32_t serial;  /* SOA */
     uint32_t minimum; /* SOA: how long "no such name" is kept */
 };
 
@@ -84,7 +83,6 @@ struct dns_reply {
     const char *name;    /* that was asked */
     const char *servers; /* "address:port,…" asked, or "the resolver" */
     unsigned type;
-    int64_t ms; /* it took */
 };
 
 struct dns_question {

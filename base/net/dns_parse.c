@@ -117,7 +117,6 @@ static bool read_names(struct dns_record *record, struct reader data)
     cm_free(mailbox);
     if (!ok)
         return false;
-    record->serial = number(data.wire + data.at, 4);
     record->minimum = number(data.wire + data.at + 16, 4);
     return true;
 }

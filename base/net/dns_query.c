@@ -9,7 +9,6 @@
 
 #include <string.h>
 
-#include "base/core/clock.h"
 #include "base/core/mem.h"
 #include "base/net/dns_parse.h"
 
@@ -23,7 +22,6 @@ struct ask_query {
     char *name, *servers;
     unsigned type, keep_s;
     bool authoritative, walking, keep_no;
-    int64_t began;
     struct dns_reply reply;
 };
 
@@ -125,7 +123,6 @@ static bool worth_a_walk(const struct ask_query *query)
 
 static void end(struct ask_query *query)
 {
-    query->reply.ms = cm_mono_ms() - query->began;
     dns_query_answered(&query->head);
 }
 
@@ -212,7 +209,6 @@ struct dns_query *dns_ask(struct dns_client *client, const struct dns_question *
         .keep_s = question->keep_s,
         .keep_no = question->keep_no,
         .authoritative = question->authoritative,
-        .began = cm_mono_ms(),
     };
     dns_query_begin(client, &query->head);
     const struct dns_asked what = asked(query);

@@ -15,7 +15,6 @@
 #define HINT_BESIDE "docs/beside-a-web-server.md"
 
 struct tls_alpn_look {
-    struct cm_loop *loop;
     char name[HOSTNAME_MAX];
     uint8_t digest[TLS_ALPN_DIGEST];
     int fd, port;
@@ -206,7 +205,7 @@ struct tls_alpn_look *tls_alpn_look(struct cm_loop *loop, const char *address, i
 {
     struct tls_alpn_look *look = cm_calloc(1, sizeof(*look));
     *look = (struct tls_alpn_look){
-        .loop = loop, .fd = -1, .port = port, .timeout_ms = timeout_ms, .fn = fn, .arg = arg};
+        .fd = -1, .port = port, .timeout_ms = timeout_ms, .fn = fn, .arg = arg};
     (void)cm_strcpy(look->name, sizeof(look->name), name);
     memcpy(look->digest, digest, TLS_ALPN_DIGEST);
     look->timer = cm_timer_new(loop, on_time, look);

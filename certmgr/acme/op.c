@@ -41,7 +41,6 @@ static void on_end(void *arg, const json_t *none, const struct cm_err *err)
         .url = op->job->request.url,
         .headers = reply->headers ? reply->headers : "",
         .body = reply->body ? reply->body : "",
-        .body_len = reply->body_len,
         .json = reply->json,
         .retry_after = acme_retry_after(reply->headers, cm_now_ms()),
         .unknown = reply->unknown,

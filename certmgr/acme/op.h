@@ -35,7 +35,6 @@ struct acme_op_reply {
     const char *url;     /* asked */
     const char *headers; /* raw block */
     const char *body;
-    size_t body_len;
     const json_t *json;  /* the body when it is an object, or NULL */
     int64_t retry_after; /* wall clock ms of Retry-After, 0 = none */
     bool unknown;        /* with once: it may or may not have been done */

@@ -40,7 +40,7 @@ struct probe {
     size_t address_count, at; /* next address */
     struct ch_fetch *fetch;
     struct ch_alpn *look;
-    bool passed, running, tried; /* tried: had its turn in this round */
+    bool passed, tried; /* tried: had its turn in this round */
     struct findings
         *found; /* NULL = nothing went wrong: they are large, and there are many hosts */
     size_t bad_at;
@@ -131,7 +131,6 @@ static void finish(struct ch_check *check, const struct cm_err *err)
 static void probe_end(struct probe *probe, bool passed)
 {
     struct ch_check *check = probe->check;
-    probe->running = false;
     probe->passed = passed;
     check->running--;
     start_probes(check);
@@ -312,7 +311,7 @@ static void start_probes(struct ch_check *check)
     bool all_passed = false;
     struct probe *probe;
     while (check->running < PROBES_AT_ONCE && (probe = next_probe(check, &all_passed))) {
-        probe->running = probe->tried = true;
+        probe->tried = true;
         check->running++;
         check->refs++;
         dns_addrs(check->dns, probe->host, on_addresses, probe);

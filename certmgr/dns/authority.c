@@ -17,7 +17,6 @@ struct host {
 };
 
 struct dns_authority {
-    struct cm_loop *loop;
     struct dns_client *dns;
     struct dns_find *find;
     dns_authority_fn done;
@@ -135,7 +134,6 @@ struct dns_authority *dns_authority_find(struct cm_loop *loop, struct dns_client
                                          const char *name, dns_authority_fn done, void *arg)
 {
     struct dns_authority *a = cm_calloc(1, sizeof(*a));
-    a->loop = loop;
     a->dns = dns;
     a->done = done;
     a->arg = arg;

@@ -20,7 +20,6 @@
 #define SECRETS_MAX 8 /* in one document: an account's key, the next one, the former ones */
 
 struct succession {
-    struct cm_loop *loop;
     struct cs_store *store;
     struct fleet *fleet;
     struct kf_agent agent;
@@ -369,7 +368,6 @@ struct succession *succession_new(struct cm_loop *loop, struct cs_store *store, 
                                   struct kf_agent agent)
 {
     struct succession *s = cm_calloc(1, sizeof(*s));
-    s->loop = loop;
     s->store = store;
     s->fleet = fleet;
     s->agent = agent;

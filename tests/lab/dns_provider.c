@@ -21,7 +21,6 @@ struct args {
     int rest;
 };
 struct one {
-    struct args *args;
     struct cm_loop *loop;
     const char *value;
     json_t *trace;
@@ -158,7 +157,7 @@ static int run(struct args *a, int argc, char **argv)
     const char *fqdn = argv[a->rest + 1];
     for (int i = a->rest + 2; i < argc && open < 8; i++) {
         struct one *one = &ones[open++];
-        *one = (struct one){a, loop, argv[i], json_array(), &open, &status};
+        *one = (struct one){loop, argv[i], json_array(), &open, &status};
         if (adding)
             dnsp_add(&env, &account, fqdn, argv[i], on_trace, on_done, one);
         else

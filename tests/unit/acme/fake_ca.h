@@ -131,7 +131,7 @@ struct fake {
     const char *csr_text;
     struct fake_event *queue;
     unsigned long event_seq;
-    int64_t start_ms, wall_ms, mono_ms;
+    int64_t wall_ms, mono_ms;
     /* the nth port call from now does its work, or not, and its reply never comes; 0 = off */
     unsigned crash_at;
     bool crash_before_effect, crashed;

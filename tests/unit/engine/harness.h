@@ -89,8 +89,6 @@ struct h {
     int sign_code;              /* … or with this code … */
     unsigned sign_skip;         /* … after so many that are made */
     unsigned spoil_credentials; /* documents that then hold a member which no schema knows */
-    bool silent;                /* the agent never answers again */
-    json_t *held;               /* (unused requests of a silent agent are dropped at the end) */
     /* last callback */
     bool called;
     struct cm_err err;

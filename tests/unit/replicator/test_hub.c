@@ -19,9 +19,8 @@ struct fixture {
     struct node hub, manager, edge, late;
     struct rp_client *of_manager, *of_edge, *of_late;
     char foreign[128]; /* last document that on_foreign named */
-    const char *fresh; /* DOC is to arrive at … */
-    struct node *at;
-    size_t refusals; /* that the edge's list is to have */
+    struct node *at;   /* DOC is to arrive there */
+    size_t refusals;   /* that the edge's list is to have */
 };
 
 static void on_foreign(void *arg, const char *id)
