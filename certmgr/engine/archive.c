@@ -156,22 +156,12 @@ void eng_archive_former(struct engine *engine, const char *ulid, const json_t *f
 /* ---- removal ------------------------------------------------------------------------------------
  */
 
-static int edit_gone(void *arg, json_t *body, struct cm_err *err)
-{
-    (void)arg;
-    (void)err;
-    if (!json_object_get(body, "serial"))
-        return 1;
-    eng_tombstone(body);
-    return 0;
-}
-
 static void bury(struct engine *engine, const char *type, const char *name)
 {
     CM_AUTO_STR id = cm_asprintf("%s:%s", type, name);
     CM_AUTO_JSON body = cs_peek_body(engine->env.store, id);
     if (body)
-        eng_edit(engine, id, type, edit_gone, on_done, engine);
+        eng_edit(engine, id, type, eng_edit_gone, on_done, engine);
 }
 
 struct leave {
@@ -246,7 +236,7 @@ static size_t sweep_type(struct engine *engine, enum cs_index index, const char 
             !is_over(body, cm_now_ms()))
             continue;
         count++;
-        eng_edit(engine, json_string_value(id), type, edit_gone, on_done, engine);
+        eng_edit(engine, json_string_value(id), type, eng_edit_gone, on_done, engine);
     }
     return count;
 }

@@ -46,6 +46,16 @@ void eng_tombstone(json_t *body)
     cm_json_set_bool(body, "_deleted", true);
 }
 
+int eng_edit_gone(void *arg, json_t *body, struct cm_err *err)
+{
+    (void)arg;
+    (void)err;
+    if (!json_object_get(body, "serial"))
+        return 1;
+    eng_tombstone(body);
+    return 0;
+}
+
 bool eng_is_gone(const struct engine *engine, const char *ulid)
 {
     CM_AUTO_STR id = cm_asprintf("credential:%s", ulid);

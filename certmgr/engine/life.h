@@ -37,6 +37,8 @@ void eng_revoke_again(json_t *body, int64_t now_ms);
 bool eng_is_gone(const struct engine *engine, const char *ulid);
 /* A tombstone of body. */
 void eng_tombstone(json_t *body);
+/* An eng_edit_fn without an argument: a tombstone of what exists; where nothing does, nothing. */
+int eng_edit_gone(void *arg, json_t *body, struct cm_err *err);
 
 /* ---- archive.c (manager) ---- */
 /* A certificate goes: archive:<ulid>-<fingerprint's first 16 digits>, without keys.  why:

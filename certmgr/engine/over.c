@@ -58,16 +58,6 @@ static void note(struct engine *engine, const char *key)
     cm_err_fini(&err);
 }
 
-static int edit_gone(void *arg, json_t *body, struct cm_err *err)
-{
-    (void)arg;
-    (void)err;
-    if (!json_object_get(body, "serial"))
-        return 1;
-    eng_tombstone(body);
-    return 0;
-}
-
 static void on_gone(void *arg, const struct cs_doc *doc, const struct cm_err *err)
 {
     (void)arg;
@@ -94,7 +84,7 @@ static void look_at(struct engine *engine, const char *id)
     }
     int64_t days = own ? OVER_DAYS : OVER_OTHERS_DAYS;
     if (cm_json_time(mark, "at", 0) + days * OVER_SWEEP_MS < cm_now_ms())
-        eng_edit(engine, id, "request", edit_gone, on_gone, NULL);
+        eng_edit(engine, id, "request", eng_edit_gone, on_gone, NULL);
 }
 
 /* ---- marks ------------------------------------------------------------------------------------
