@@ -260,6 +260,16 @@ void cli_print_json(const json_t *value)
     printf("%s\n", text);
 }
 
+void cli_print_notes(const json_t *reply)
+{
+    size_t i;
+    json_t *note;
+    json_array_foreach(cm_json_arr(reply, "notes"), i, note)
+    {
+        fprintf(stderr, "note: %s\n", json_is_string(note) ? json_string_value(note) : "");
+    }
+}
+
 /* joined: the "=" of "--name=value", or NULL. */
 static struct cli_option *option_of(struct cli_option *options, const char *word,
                                     const char *joined)

@@ -60,6 +60,8 @@ void cli_tell_error(FILE *out, const char *indent, const json_t *error);
 int cli_usage(const struct cli *cli, const char *what);
 /* Prints a JSON value, one object per call, for --json. */
 void cli_print_json(const json_t *value);
+/* The "notes" of a reply, a line each, on stderr. */
+void cli_print_notes(const json_t *reply);
 /* "label: value" on stdout, values in one column; NULL and lists without items print nothing. */
 void cli_line(const char *label, const char *value);
 void cli_lines(const char *label, const json_t *values);

@@ -85,12 +85,7 @@ static int cmd_csr_upload(struct cli *cli)
         cli_print_json(reply);
     if (status != CLI_OK || cli->json)
         return status;
-    size_t i;
-    json_t *note;
-    json_array_foreach(cm_json_arr(reply, "notes"), i, note)
-    {
-        fprintf(stderr, "note: %s\n", json_string_value(note));
-    }
+    cli_print_notes(reply);
     printf("%s: the certificate was handed in; see certmgr show %s\n", cli->argv[0], cli->argv[0]);
     return CLI_OK;
 }

@@ -144,12 +144,7 @@ static int cmd_import(struct cli *cli)
         cli_print_json(reply);
     if (status != CLI_OK || cli->json)
         return status;
-    size_t i;
-    json_t *note;
-    json_array_foreach(cm_json_arr(reply, "notes"), i, note)
-    {
-        fprintf(stderr, "note: %s\n", json_string_value(note));
-    }
+    cli_print_notes(reply);
     printf("%s\n", cm_json_str_or(reply, "credential", ""));
     return CLI_OK;
 }
