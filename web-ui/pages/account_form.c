@@ -1,5 +1,5 @@
 /* Adding and changing ACME accounts.  See account_form.h. */
-#include "web-ui/pages/account_form.h"
+#include "web-ui/pages/account_draw.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -7,27 +7,17 @@
 
 #include "base/core/clock.h"
 #include "base/core/mem.h"
-#include "base/net/url.h"
 #include "web-ui/field.h"
 #include "web-ui/html.h"
 #include "web-ui/precondition.h"
-#include "web-ui/presets.h"
 #include "web-ui/reply.h"
 #include "web-ui/shell.h"
 #include "web-ui/widget.h"
 
 #define VALUE_MAX 4096
 
-struct draw {
-    struct web_ctx *ctx;
-    struct cm_buf *page;
-    const struct account_form *form;
-    const struct acme_preset *preset;
-    struct cm_buf value; /* of the field at hand */
-};
-
 /* What stands in a field: as posted, of the account, of the preset, or a default. */
-static const char *value_of(struct draw *draw, const char *name)
+static const char *value_of(struct account_draw *draw, const char *name)
 {
     const json_t *account = draw->form->account;
     const json_t *value = json_object_get(account, name);
@@ -63,7 +53,7 @@ static const char *value_of(struct draw *draw, const char *name)
     return cm_buf_str(&draw->value);
 }
 
-static bool is_checked(const struct draw *draw, const char *name)
+static bool is_checked(const struct account_draw *draw, const char *name)
 {
     if (draw->form->posted)
         return web_form_get(draw->form->posted, name) != NULL;
@@ -74,7 +64,7 @@ static bool is_checked(const struct draw *draw, const char *name)
 
 /* ---- presets ---- */
 
-static void presets(struct draw *draw)
+static void presets(struct account_draw *draw)
 {
     struct web_ctx *ctx = draw->ctx;
     struct cm_buf *page = draw->page;
@@ -104,14 +94,7 @@ static void presets(struct draw *draw)
 
 /* ---- fields ---- */
 
-struct row {
-    const char *name, *type;
-    enum web_msg label, hint;
-    unsigned rows;
-    bool required;
-};
-
-static void one_field(struct draw *draw, const struct row *row)
+void account_field(struct account_draw *draw, const struct account_row *row)
 {
     struct web_field field = {.name = row->name,
                               .label = row->label,
@@ -127,24 +110,24 @@ static void one_field(struct draw *draw, const struct row *row)
     web_field(draw->ctx, draw->page, &field);
 }
 
-static void main_card(struct draw *draw)
+static void main_card(struct account_draw *draw)
 {
-    static const struct row name = {"name", NULL, MSG_A_NAME, MSG_A_NAME_HINT, 0, true};
-    static const struct row rows[] = {
+    static const struct account_row name = {"name", NULL, MSG_A_NAME, MSG_A_NAME_HINT, 0, true};
+    static const struct account_row rows[] = {
         {"directory", "url", MSG_A_DIRECTORY, MSG_A_DIRECTORY_HINT, 0, true},
         {"contacts", NULL, MSG_A_CONTACTS, MSG_A_CONTACTS_HINT, 2, false},
     };
 
     html_raw(draw->page, "<div class=\"card\">");
     if (!draw->form->account)
-        one_field(draw, &name);
+        account_field(draw, &name);
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
-        one_field(draw, &rows[i]);
+        account_field(draw, &rows[i]);
     html_raw(draw->page, "</div>");
 }
 
 /* Where the terms can be read: the URL that was agreed to, or the preset's page. */
-static const char *terms_of(const struct draw *draw)
+static const char *terms_of(const struct account_draw *draw)
 {
     const char *url = cm_json_str(cm_json_obj(draw->form->account, "terms_agreed"), "url");
     const char *directory = cm_json_str(draw->form->account, "directory");
@@ -156,7 +139,7 @@ static const char *terms_of(const struct draw *draw)
     return url && directory && strcmp(url, directory) == 0 ? NULL : url;
 }
 
-static void terms_card(struct draw *draw)
+static void terms_card(struct account_draw *draw)
 {
     struct web_ctx *ctx = draw->ctx;
     struct cm_buf *page = draw->page;
@@ -185,7 +168,7 @@ static void terms_card(struct draw *draw)
     html_raw(page, "</fieldset>");
 }
 
-static void challenge_field(struct draw *draw)
+static void challenge_field(struct account_draw *draw)
 {
     static const struct web_option options[] = {{"http-01", "HTTP-01"},
                                                 {"tls-alpn-01", "TLS-ALPN-01"}};
@@ -199,10 +182,10 @@ static void challenge_field(struct draw *draw)
 }
 
 /* From when on servers serve what this CA issues; of the CA's preset where nothing is chosen. */
-static void activation_card(struct draw *draw)
+static void activation_card(struct account_draw *draw)
 {
-    static const struct row wait = {"activation_s",          "number", MSG_A_ACTIVATION_S,
-                                    MSG_A_ACTIVATION_S_HINT, 0,        false};
+    static const struct account_row wait = {"activation_s",          "number", MSG_A_ACTIVATION_S,
+                                            MSG_A_ACTIVATION_S_HINT, 0,        false};
     const struct web_option options[] = {{"", web_msg(draw->ctx, MSG_A_ACTIVATION_CA)},
                                          {"at_once", web_msg(draw->ctx, MSG_A_ACTIVATION_AT_ONCE)},
                                          {"ocsp", web_msg(draw->ctx, MSG_A_ACTIVATION_OCSP)},
@@ -216,33 +199,35 @@ static void activation_card(struct draw *draw)
     html_raw(draw->page, "<fieldset class=\"card\">");
     html_leaf(draw->page, "legend", web_msg(draw->ctx, MSG_A_ACTIVATION_TITLE), NULL);
     web_field_select(draw->ctx, draw->page, &field, options, sizeof(options) / sizeof(options[0]));
-    one_field(draw, &wait);
+    account_field(draw, &wait);
     html_raw(draw->page, "</fieldset>");
 }
 
-static void validation_card(struct draw *draw)
+static void validation_card(struct account_draw *draw)
 {
-    static const struct row tls = {"tls_port",          "number", MSG_A_TLS_PORT,
-                                   MSG_A_TLS_PORT_HINT, 0,        false};
-    static const struct row port = {"http_port", "number", MSG_A_PORT, MSG_A_PORT_HINT, 0, false};
-    static const struct row staging = {"staging",          NULL, MSG_A_STAGING,
-                                       MSG_A_STAGING_HINT, 0,    false};
-    static const struct row pem = {"ca_pem", NULL, MSG_A_CA_PEM, MSG_A_CA_PEM_HINT, 4, false};
+    static const struct account_row tls = {"tls_port",          "number", MSG_A_TLS_PORT,
+                                           MSG_A_TLS_PORT_HINT, 0,        false};
+    static const struct account_row port = {"http_port",     "number", MSG_A_PORT,
+                                            MSG_A_PORT_HINT, 0,        false};
+    static const struct account_row staging = {"staging",          NULL, MSG_A_STAGING,
+                                               MSG_A_STAGING_HINT, 0,    false};
+    static const struct account_row pem = {"ca_pem",          NULL, MSG_A_CA_PEM,
+                                           MSG_A_CA_PEM_HINT, 4,    false};
 
     html_raw(draw->page, "<fieldset class=\"card\">");
     html_leaf(draw->page, "legend", web_msg(draw->ctx, MSG_A_VALIDATION), NULL);
     web_field_check(draw->ctx, draw->page, "self_check", "1", MSG_A_SELF_CHECK,
                     is_checked(draw, "self_check"));
     challenge_field(draw);
-    one_field(draw, &port);
-    one_field(draw, &tls);
-    one_field(draw, &pem);
-    one_field(draw, &staging);
+    account_field(draw, &port);
+    account_field(draw, &tls);
+    account_field(draw, &pem);
+    account_field(draw, &staging);
     html_raw(draw->page, "</fieldset>");
 }
 
 /* With what the HMAC key signs (RFC 7518 3.2): HS256 everywhere but where the CA says so. */
-static void alg_field(struct draw *draw)
+void account_alg_field(struct account_draw *draw)
 {
     static const struct web_option options[] = {
         {"HS256", "HS256"}, {"HS384", "HS384"}, {"HS512", "HS512"}};
@@ -256,7 +241,7 @@ static void alg_field(struct draw *draw)
 }
 
 /* The key as it was read: whether all of it came along can be counted. */
-static void bound_key(struct draw *draw, const json_t *eab)
+static void bound_key(struct account_draw *draw, const json_t *eab)
 {
     struct web_ctx *ctx = draw->ctx;
     CM_AUTO_STR bytes = cm_asprintf("%" PRId64, cm_json_int(eab, "key_bytes", 0));
@@ -273,11 +258,12 @@ static void bound_key(struct draw *draw, const json_t *eab)
     html_raw(draw->page, "</p>");
 }
 
-static void binding_card(struct draw *draw)
+static void binding_card(struct account_draw *draw)
 {
-    static const struct row kid = {"eab_kid", NULL, MSG_A_EAB_KID, MSG_A_EAB_KID_HINT, 0, false};
-    static const struct row hmac = {"eab_hmac",          "password", MSG_A_EAB_HMAC,
-                                    MSG_A_EAB_HMAC_HINT, 0,          false};
+    static const struct account_row kid = {"eab_kid",          NULL, MSG_A_EAB_KID,
+                                           MSG_A_EAB_KID_HINT, 0,    false};
+    static const struct account_row hmac = {"eab_hmac",          "password", MSG_A_EAB_HMAC,
+                                            MSG_A_EAB_HMAC_HINT, 0,          false};
     struct web_ctx *ctx = draw->ctx;
     const json_t *eab = cm_json_obj(draw->form->account, "eab");
     const char *bound = cm_json_str(eab, "kid");
@@ -311,16 +297,16 @@ static void binding_card(struct draw *draw)
     if (registered) {
         html_leaf(draw->page, "p", web_msg(ctx, MSG_A_EAB_IN_USE), "class", "hint", NULL);
     } else {
-        one_field(draw, &kid);
-        one_field(draw, &hmac);
-        alg_field(draw);
+        account_field(draw, &kid);
+        account_field(draw, &hmac);
+        account_alg_field(draw);
     }
     html_raw(draw->page, "</fieldset>");
 }
 
 /* ---- the page ---- */
 
-static void state_of(struct draw *draw)
+static void state_of(struct account_draw *draw)
 {
     struct web_ctx *ctx = draw->ctx;
     struct cm_buf *page = draw->page;
@@ -341,7 +327,7 @@ static void state_of(struct draw *draw)
     html_raw(page, "</section>");
 }
 
-static void hidden(struct draw *draw)
+static void hidden(struct account_draw *draw)
 {
     const struct account_form *form = draw->form;
     char version[VERSION_TEXT];
@@ -355,157 +341,26 @@ static void hidden(struct draw *draw)
                   cm_json_str(form->account, "name"), NULL);
 }
 
-/* A form that does one thing with the account at hand. */
-static void act_form(struct draw *draw)
-{
-    struct cm_buf action;
-
-    cm_buf_init(&action, 2048);
-    cm_buf_puts(&action, "/accounts/");
-    url_encode(&action, cm_json_str_or(draw->form->account, "name", ""));
-    cm_buf_puts(&action, "/act");
-    html_open(draw->page, "form", "method", "post", "action", cm_buf_str(&action), NULL);
-    web_page_token(draw->ctx, draw->page);
-    cm_buf_fini(&action);
-}
-
-static void link_to(struct draw *draw, enum web_msg label, const char *url)
-{
-    if (!url)
-        return;
-    html_raw(draw->page, "<p>");
-    html_text(draw->page, web_msg(draw->ctx, label));
-    html_raw(draw->page, ": ");
-    html_leaf(draw->page, "a", url, "href", url, "rel", "noreferrer", NULL);
-    html_raw(draw->page, "</p>");
-}
-
-static void new_terms_card(struct draw *draw)
-{
-    struct web_ctx *ctx = draw->ctx;
-    struct cm_buf *page = draw->page;
-    const json_t *terms = cm_json_obj(draw->form->account, "new_terms");
-
-    if (!terms)
-        return;
-    html_raw(page, "<section class=\"card tone-bad\" aria-labelledby=\"terms-title\">");
-    html_leaf(page, "h2", web_msg(ctx, MSG_A_NEW_TERMS), "id", "terms-title", NULL);
-    html_leaf(page, "p", web_msg(ctx, MSG_A_NEW_TERMS_LEAD), NULL);
-    link_to(draw, MSG_A_NEW_TERMS_PAGE, cm_json_str(terms, "page"));
-    link_to(draw, MSG_A_NEW_TERMS_URL, cm_json_str(terms, "url"));
-    act_form(draw);
-    html_leaf(page, "button", web_msg(ctx, MSG_A_NEW_TERMS_AGREE), "type", "submit", "name", "act",
-              "value", "agree", NULL);
-    html_raw(page, "</form></section>");
-}
-
-static void rebind_card(struct draw *draw)
-{
-    static const struct row kid = {"eab_kid", NULL, MSG_A_EAB_KID, MSG_A_EAB_KID_HINT, 0, true};
-    static const struct row hmac = {"eab_hmac",          "password", MSG_A_EAB_HMAC,
-                                    MSG_A_EAB_HMAC_HINT, 0,          true};
-    struct web_ctx *ctx = draw->ctx;
-    struct cm_buf *page = draw->page;
-
-    if (!cm_json_str(draw->form->account, "kid"))
-        return;
-    html_raw(page, "<section class=\"card\" aria-labelledby=\"rebind-title\">");
-    html_leaf(page, "h2", web_msg(ctx, MSG_A_REBIND), "id", "rebind-title", NULL);
-    html_leaf(page, "p", web_msg(ctx, MSG_A_REBIND_LEAD), "class", "hint", NULL);
-    act_form(draw);
-    one_field(draw, &kid);
-    one_field(draw, &hmac);
-    alg_field(draw);
-    web_field_errors(draw->ctx, page, "confirm", draw->form->errors);
-    web_field_check(ctx, page, "confirm", "1", MSG_A_REBIND_SURE, false);
-    html_leaf(page, "button", web_msg(ctx, MSG_A_REBIND), "class", "danger", "type", "submit",
-              "name", "act", "value", "rebind", NULL);
-    html_raw(page, "</form></section>");
-}
-
 /* A key that another program has registered. */
-static void import_card(struct draw *draw)
+static void import_card(struct account_draw *draw)
 {
-    static const struct row key = {"key", NULL, MSG_A_KEY, MSG_A_KEY_HINT, 4, false};
-    static const struct row pass = {"key_passphrase",    "password", MSG_A_KEY_PASS,
-                                    MSG_A_KEY_PASS_HINT, 0,          false};
+    static const struct account_row key = {"key", NULL, MSG_A_KEY, MSG_A_KEY_HINT, 4, false};
+    static const struct account_row pass = {"key_passphrase",    "password", MSG_A_KEY_PASS,
+                                            MSG_A_KEY_PASS_HINT, 0,          false};
 
     if (draw->form->account)
         return;
     html_raw(draw->page, "<fieldset class=\"card\">");
     html_leaf(draw->page, "legend", web_msg(draw->ctx, MSG_A_IMPORT), NULL);
-    one_field(draw, &key);
-    one_field(draw, &pass);
+    account_field(draw, &key);
+    account_field(draw, &pass);
     html_raw(draw->page, "</fieldset>");
-}
-
-static void export_card(struct draw *draw)
-{
-    static const struct row pass = {"passphrase",           "password", MSG_A_EXPORT_PASS,
-                                    MSG_A_EXPORT_PASS_HINT, 0,          false};
-    struct web_ctx *ctx = draw->ctx;
-    struct cm_buf *page = draw->page;
-    CM_AUTO_STR action =
-        cm_asprintf("/accounts/%s/export", cm_json_str_or(draw->form->account, "name", ""));
-
-    html_raw(page, "<section class=\"card\" aria-labelledby=\"export-title\">");
-    html_leaf(page, "h2", web_msg(ctx, MSG_A_EXPORT), "id", "export-title", NULL);
-    html_open(page, "form", "method", "post", "action", action, NULL);
-    web_page_token(ctx, page);
-    one_field(draw, &pass);
-    html_leaf(page, "button", web_msg(ctx, MSG_A_EXPORT), "type", "submit", NULL);
-    html_raw(page, "</form></section>");
-}
-
-/* What can be done with it at its CA, and its removal. */
-static void acts_card(struct draw *draw)
-{
-    static const struct {
-        const char *act;
-        enum web_msg label;
-    } acts[] = {
-        {"update", MSG_A_ACT_UPDATE}, {"find", MSG_A_ACT_FIND}, {"roll-over", MSG_A_ACT_ROLL_OVER}};
-    struct web_ctx *ctx = draw->ctx;
-    struct cm_buf *page = draw->page;
-
-    html_raw(page, "<section class=\"card\" aria-labelledby=\"acts-title\">");
-    html_leaf(page, "h2", web_msg(ctx, MSG_A_ACTS), "id", "acts-title", NULL);
-    html_leaf(page, "p", web_msg(ctx, MSG_A_ACTS_LEAD), "class", "hint", NULL);
-    act_form(draw);
-    html_raw(page, "<div class=\"actions\">");
-    for (size_t i = 0; i < sizeof(acts) / sizeof(acts[0]); i++)
-        html_leaf(page, "button", web_msg(ctx, acts[i].label), "type", "submit", "name", "act",
-                  "value", acts[i].act, NULL);
-    html_raw(page, "</div></form></section>");
-}
-
-/* What cannot be taken back wants a word more than a click: page_account_act_post() looks at it. */
-static void end_card(struct draw *draw)
-{
-    static const struct {
-        const char *act;
-        enum web_msg label;
-    } acts[] = {{"deactivate", MSG_A_ACT_DEACTIVATE}, {"delete", MSG_A_ACT_DELETE}};
-    struct web_ctx *ctx = draw->ctx;
-    struct cm_buf *page = draw->page;
-
-    html_raw(page, "<section class=\"card\" aria-labelledby=\"end-title\">");
-    html_leaf(page, "h2", web_msg(ctx, MSG_A_END), "id", "end-title", NULL);
-    html_leaf(page, "p", web_msg(ctx, MSG_A_END_LEAD), "class", "hint", NULL);
-    act_form(draw);
-    web_field_errors(ctx, page, "sure", draw->form->errors);
-    web_field_check(ctx, page, "sure", "1", MSG_A_END_SURE, false);
-    html_raw(page, "<div class=\"actions\">");
-    for (size_t i = 0; i < sizeof(acts) / sizeof(acts[0]); i++)
-        html_leaf(page, "button", web_msg(ctx, acts[i].label), "class", "danger", "type", "submit",
-                  "name", "act", "value", acts[i].act, NULL);
-    html_raw(page, "</div></form></section>");
 }
 
 void account_form(struct web_ctx *ctx, int status, const struct account_form *form)
 {
     struct cm_buf page;
-    struct draw draw = {
+    struct account_draw draw = {
         .ctx = ctx, .page = &page, .form = form, .preset = acme_preset(form->preset)};
     const char *title =
         form->account ? cm_json_str(form->account, "name") : web_msg(ctx, MSG_A_ADD);
@@ -521,7 +376,7 @@ void account_form(struct web_ctx *ctx, int status, const struct account_form *fo
     html_raw(&page, "</p>");
     html_leaf(&page, "h1", title, NULL);
     state_of(&draw);
-    new_terms_card(&draw);
+    account_new_terms(&draw);
     html_leaf(&page, "p", web_msg(ctx, form->account ? MSG_A_EDIT_LEAD : MSG_A_ADD_LEAD), "class",
               "lead", NULL);
     if (!form->account)
@@ -540,10 +395,7 @@ void account_form(struct web_ctx *ctx, int status, const struct account_form *fo
     html_leaf(&page, "a", web_msg(ctx, MSG_CANCEL), "class", "button", "href", "/accounts", NULL);
     html_raw(&page, "</div></form>");
     if (form->account) {
-        rebind_card(&draw);
-        acts_card(&draw);
-        export_card(&draw);
-        end_card(&draw);
+        account_acts(&draw);
         account_budget(ctx, &page, cm_json_str_or(form->account, "name", ""));
     }
     html_raw(&page, "</div>");
