@@ -1,7 +1,6 @@
 /* Wires the front.  Every port handed to a lower layer is one small function here. */
 #include "certmgr/app.h"
 
-#include "base/core/clock.h"
 #include "base/core/json.h"
 #include "base/core/log.h"
 #include "base/core/mem.h"

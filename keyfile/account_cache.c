@@ -5,7 +5,7 @@
 
 #include "base/core/bytes.h"
 #include "base/core/mem.h"
-#include "keyfile/seal.h"
+#include "keyfile/envelope.h"
 
 struct account {
     struct kf_binding binding;

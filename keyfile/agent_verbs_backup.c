@@ -4,7 +4,6 @@
 #include "base/core/bytes.h"
 #include "base/core/file.h"
 #include "keyfile/agent_impl.h"
-#include "keyfile/pkey.h"
 #include "keyfile/seal.h"
 #include "keyfile/secret.h"
 #include "keyfile/trust_build.h"

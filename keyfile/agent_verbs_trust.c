@@ -1,7 +1,6 @@
 /* Verbs about the trust root: founding, pinning, following, admitting, removing, renewing. */
 #include <string.h>
 
-#include "base/core/bytes.h"
 #include "keyfile/agent_impl.h"
 #include "keyfile/invite.h"
 #include "keyfile/pkey.h"

@@ -13,7 +13,6 @@
 #include "keyfile/certinfo.h"
 #include "keyfile/ossl.h"
 #include "keyfile/pem.h"
-#include "keyfile/pkey.h"
 
 #define SAN_MAX 1000 /* names; the largest public CAs stop at 100 to 250 */
 

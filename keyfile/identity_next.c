@@ -8,7 +8,6 @@
 #include <unistd.h>
 
 #include "base/core/file.h"
-#include "base/core/log.h"
 #include "base/core/mem.h"
 #include "base/core/step.h"
 

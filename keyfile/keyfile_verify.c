@@ -1,16 +1,15 @@
 /* A keyfile document before it is deployed: signature, serial, recipients, key and certificate. */
 #include <string.h>
 
-#include "base/core/clock.h"
 #include "base/core/json.h"
 #include "base/core/mem.h"
 #include "keyfile/binding.h"
 #include "keyfile/certinfo.h"
 #include "keyfile/deploy.h"
+#include "keyfile/envelope.h"
 #include "keyfile/ossl.h"
 #include "keyfile/pem.h"
 #include "keyfile/pkey.h"
-#include "keyfile/seal.h"
 
 void kf_keyfile_fini(struct kf_keyfile *keyfile)
 {

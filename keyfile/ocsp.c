@@ -5,7 +5,6 @@
 #include <openssl/x509v3.h>
 #include <string.h>
 
-#include "base/core/clock.h"
 #include "base/core/mem.h"
 #include "keyfile/cert.h"
 #include "keyfile/ossl.h"

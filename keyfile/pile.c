@@ -5,7 +5,6 @@
 #include <openssl/pem.h>
 #include <string.h>
 
-#include "base/core/bytes.h"
 #include "base/core/mem.h"
 #include "keyfile/ossl.h"
 #include "keyfile/pile_impl.h"

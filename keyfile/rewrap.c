@@ -9,7 +9,6 @@
 #include "keyfile/der.h"
 #include "keyfile/ossl.h"
 #include "keyfile/pkey.h"
-#include "keyfile/seal.h"
 
 #define HEAD_MAX 8 /* identifier and length octets */
 

@@ -16,7 +16,6 @@
 #include "base/core/mem.h"
 #include "base/core/told.h"
 #include "base/net/url.h"
-#include "certstore/rev.h"
 #include "replicator/job.h"
 #include "replicator/remedy.h"
 #include "replicator/rows.h"

@@ -3,7 +3,6 @@
 
 #include <string.h>
 
-#include "base/core/json.h"
 #include "base/core/mem.h"
 #include "base/net/multipart.h"
 #include "base/net/url.h"

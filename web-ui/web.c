@@ -11,7 +11,6 @@
 #include <strings.h>
 #include <unistd.h>
 
-#include "base/core/log.h"
 #include "base/core/mem.h"
 #include "base/net/url.h"
 #include "web-ui/csrf.h"

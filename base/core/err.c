@@ -6,7 +6,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "base/core/clock.h"
 #include "base/core/json.h"
 #include "base/core/mem.h"
 #include "base/core/utf8.h"

@@ -12,7 +12,6 @@
 #include <stddef.h>
 #include <stdlib.h>
 
-#include "base/core/err.h"
 #include "base/core/log.h"
 #include "base/core/mem.h"
 

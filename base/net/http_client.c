@@ -11,11 +11,9 @@
 #include <string.h>
 #include <strings.h>
 
-#include "base/core/bytes.h"
 #include "base/core/clock.h"
 #include "base/core/mem.h"
 #include "base/net/curl_loop.h"
-#include "base/net/hostname.h"
 #include "base/net/http_failure.h"
 #include "base/net/http_setup.h"
 #include "base/net/url.h"

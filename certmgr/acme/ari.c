@@ -6,7 +6,6 @@
 #include "base/core/clock.h"
 #include "base/core/json.h"
 #include "base/core/num.h"
-#include "certmgr/acme/resource.h"
 #include "certmgr/acme/text.h"
 
 int acme_ari_read(const json_t *reply, struct acme_ari *ret, struct cm_err *err)

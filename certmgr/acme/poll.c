@@ -9,7 +9,6 @@
 #include "certmgr/acme/job.h"
 
 #include "base/core/clock.h"
-#include "base/core/log.h"
 #include "certmgr/acme/header.h"
 
 #define DEADLINE_DEFAULT_MS INT64_C(86400000) /* when the CA gives no `expires` */

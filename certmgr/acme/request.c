@@ -13,7 +13,6 @@
 #include "base/core/clock.h"
 #include "base/core/log.h"
 #include "base/core/mem.h"
-#include "base/core/num.h"
 #include "certmgr/acme/header.h"
 #include "certmgr/acme/op.h"
 

@@ -7,7 +7,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "base/core/clock.h"
 #include "base/core/log.h"
 #include "base/core/mem.h"
 

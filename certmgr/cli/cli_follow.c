@@ -6,7 +6,6 @@
 #include <time.h>
 
 #include "base/core/buf.h"
-#include "base/core/clock.h"
 #include "base/core/json.h"
 #include "base/core/mem.h"
 #include "base/net/http_client.h"

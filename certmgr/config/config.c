@@ -4,10 +4,8 @@
  */
 #include "certmgr/config/config.h"
 
-#include "base/core/buf.h"
 #include "base/core/file.h"
 #include "base/core/mem.h"
-#include "base/core/num.h"
 #include "certmgr/config/config_items.h"
 
 #include <ctype.h>

@@ -7,7 +7,6 @@
  */
 #include <string.h>
 
-#include "base/core/clock.h"
 #include "base/core/mem.h"
 #include "base/core/num.h"
 #include "base/net/http_client.h"

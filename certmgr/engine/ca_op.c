@@ -1,7 +1,6 @@
 /* One acme_op over the ports of a job that is in no table.  See ca_op.h. */
 #include "certmgr/engine/ca_op.h"
 
-#include "certmgr/acme/ca.h"
 #include "certmgr/engine/guard.h"
 #include "certmgr/engine/job.h"
 

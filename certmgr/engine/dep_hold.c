@@ -3,7 +3,6 @@
 
 #include <string.h>
 
-#include "base/core/clock.h"
 #include "base/core/json.h"
 
 #define HOLD_MAX_MS (INT64_C(32) * 86400000) /* nothing begins later (keyfile/chain.c) */

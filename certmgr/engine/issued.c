@@ -1,7 +1,6 @@
 /* Documents of a certificate that has just been issued.  See issued.h. */
 #include "certmgr/engine/issued.h"
 
-#include "base/core/clock.h"
 #include "base/core/json.h"
 #include "base/core/mem.h"
 #include "base/net/hostname.h"

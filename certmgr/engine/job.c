@@ -1,7 +1,6 @@
 /* A job's life: what it reads, where it begins, how it ends.  See job.h. */
 #include "certmgr/engine/job.h"
 
-#include "certmgr/engine/import.h"
 #include "certmgr/engine/manual.h"
 
 #include <stdio.h>

@@ -5,7 +5,6 @@
  */
 #include <string.h>
 
-#include "base/core/num.h"
 #include "certmgr/acme/ca.h"
 #include "certmgr/engine/guard.h"
 #include "certmgr/engine/job.h"

@@ -5,7 +5,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "base/core/clock.h"
 #include "base/core/json.h"
 
 #define DAY_MS           INT64_C(86400000)

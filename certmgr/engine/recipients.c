@@ -3,7 +3,6 @@
 
 #include "keyfile/envelope.h"
 #include "keyfile/rewrap.h"
-#include "keyfile/seal.h"
 
 static const struct kf_server *server_of(const struct engine *engine, const json_t *name)
 {

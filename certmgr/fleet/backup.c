@@ -12,7 +12,6 @@
 #include "base/core/bytes.h"
 #include "base/core/clock.h"
 #include "base/core/file.h"
-#include "base/core/log.h"
 #include "base/core/mem.h"
 #include "base/core/step.h"
 #include "certmgr/fleet/agent_sync.h"

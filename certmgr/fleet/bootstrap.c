@@ -13,7 +13,6 @@
 #include "base/net/tls_key.h"
 #include "certmgr/fleet/agent_sync.h"
 #include "certstore/store.h"
-#include "keyfile/trust.h"
 
 #include <stdio.h>
 #include <string.h>

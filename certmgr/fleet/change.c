@@ -4,7 +4,6 @@
  */
 #include "base/core/clock.h"
 #include "base/core/json.h"
-#include "base/core/log.h"
 #include "base/core/mem.h"
 #include "base/core/step.h"
 #include "certmgr/fleet/fleet_internal.h"

@@ -3,7 +3,6 @@
  * and signs the new trust root; here are only the store and the wire.
  */
 #include "base/core/bytes.h"
-#include "base/core/clock.h"
 #include "base/core/json.h"
 #include "base/core/log.h"
 #include "base/core/mem.h"

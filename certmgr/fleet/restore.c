@@ -10,7 +10,6 @@
 
 #include "base/core/bytes.h"
 #include "base/core/file.h"
-#include "base/core/log.h"
 #include "base/core/mem.h"
 #include "base/core/num.h"
 #include "base/core/step.h"

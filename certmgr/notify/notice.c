@@ -1,7 +1,6 @@
 /* The memory of what was told. */
 #include "certmgr/notify/notice.h"
 
-#include "base/core/clock.h"
 #include "base/core/json.h"
 
 static void tell(json_t *events, const char *event, const char *key, const json_t *row,

@@ -8,7 +8,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "base/core/bytes.h"
 #include "base/core/clock.h"
 #include "base/core/json.h"
 #include "base/core/log.h"

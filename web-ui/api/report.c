@@ -1,8 +1,6 @@
 /* /api/v1/report: what became of the certificates lately. */
 #include "certmgr/engine/report.h"
 
-#include "base/core/clock.h"
-#include "base/core/num.h"
 #include "web-ui/api/api.h"
 #include "web-ui/reply.h"
 #include "web-ui/report.h"

@@ -8,7 +8,6 @@
 #include "web-ui/api/api.h"
 #include "web-ui/api/power.h"
 #include "web-ui/reply.h"
-#include "web-ui/view.h"
 
 /* ?state: digests of what is held, to be compared with another server's; every document is read. */
 static bool add_state(struct web_ctx *ctx, json_t *view)

@@ -3,13 +3,10 @@
 #include <string.h>
 
 #include "base/core/mem.h"
-#include "web-ui/html.h"
 #include "web-ui/pages/account_form.h"
 #include "web-ui/pages/pages.h"
 #include "web-ui/reply.h"
-#include "web-ui/shell.h"
 #include "web-ui/view.h"
-#include "web-ui/widget.h"
 
 static void exported(void *arg, const json_t *value, const struct cm_err *err)
 {

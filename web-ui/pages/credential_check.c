@@ -4,7 +4,6 @@
 #include "base/core/mem.h"
 #include "certmgr/engine/preflight.h"
 #include "web-ui/pages/credential_form.h"
-#include "web-ui/pages/pages.h"
 #include "web-ui/reply.h"
 
 struct check {

@@ -4,7 +4,6 @@
 #include "base/core/mem.h"
 #include "base/core/num.h"
 #include "web-ui/credential.h"
-#include "web-ui/field.h"
 #include "web-ui/pages/credential_form.h"
 #include "web-ui/pages/pages.h"
 #include "web-ui/reply.h"

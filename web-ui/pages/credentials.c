@@ -1,7 +1,6 @@
 /* TLS Credentials by host name, expiry, status or server. */
 #include <string.h>
 
-#include "base/core/clock.h"
 #include "base/core/mem.h"
 #include "base/net/url.h"
 #include "web-ui/html.h"

@@ -11,7 +11,6 @@
 #include "web-ui/stream.h"
 #include "web-ui/user.h"
 #include "web-ui/view.h"
-#include "web-ui/widget.h"
 
 static void render(struct web_ctx *ctx, int status, const char *token, const char *name,
                    const json_t *errors)

@@ -10,7 +10,6 @@
 #include "web-ui/pages/pages.h"
 #include "web-ui/sentence.h"
 #include "web-ui/shell.h"
-#include "web-ui/view.h"
 #include "web-ui/widget.h"
 
 #include <string.h>

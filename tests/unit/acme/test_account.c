@@ -9,7 +9,6 @@
 #include <string.h>
 
 #include "base/core/mem.h"
-#include "certmgr/acme/problem.h"
 #include "tests/unit/acme/fake_ca.h"
 
 static void terms_need_a_person(void **state)

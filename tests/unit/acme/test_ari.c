@@ -7,7 +7,6 @@
 #include <cmocka.h>
 #include <string.h>
 
-#include "base/core/clock.h"
 #include "base/core/json.h"
 #include "certmgr/acme/ari.h"
 

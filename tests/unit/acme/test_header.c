@@ -9,7 +9,6 @@
 #include <string.h>
 
 #include "base/core/buf.h"
-#include "base/core/clock.h"
 #include "certmgr/acme/header.h"
 
 static void values(void **state)

@@ -3,7 +3,6 @@
 #include "tests/unit/engine/harness.h"
 
 #include "certmgr/acme/presets.h"
-#include "certmgr/engine/advice.h"
 
 #define ECC "https://acme.ssl.com/sslcom-dv-ecc"
 #define RSA "https://acme.ssl.com/sslcom-dv-rsa"

@@ -1,7 +1,6 @@
 /* The names beside those that were asked for, and their way into a request. */
 #include "tests/unit/engine/harness.h"
 
-#include "base/net/hostname.h"
 #include "certmgr/engine/companions.h"
 
 /* "name<of name<of" of the companions. */

@@ -1,8 +1,6 @@
 /* The bad end of an attempt, while somebody asks for the next one. */
 #include "tests/unit/engine/harness.h"
 
-#include "certmgr/engine/life.h"
-
 static const struct eng_actor ada = {.who = "ada", .via = "cli"};
 
 static bool is_held(struct h *h)

@@ -1,7 +1,6 @@
 /* Revocation, archive and removal of a credential, against a small CA. */
 #include "tests/unit/engine/harness.h"
 
-#include "certmgr/engine/ca_op.h"
 #include "certmgr/engine/job.h"
 #include "certmgr/engine/life.h"
 

@@ -1,7 +1,6 @@
 /* Servers that were removed, and those that joined again with other keys. */
 #include "tests/unit/engine/harness.h"
 
-#include "certmgr/engine/import.h"
 #include "certmgr/engine/recipients.h"
 #include "keyfile/pkey.h"
 #include "keyfile/seal.h"

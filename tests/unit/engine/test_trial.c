@@ -2,7 +2,6 @@
 #include "tests/unit/engine/harness.h"
 
 #include "certmgr/acme/presets.h"
-#include "certmgr/engine/guard.h"
 
 static const struct eng_actor actor = {.who = "ada", .via = "form"};
 static struct h_ca staging;

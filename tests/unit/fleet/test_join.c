@@ -7,7 +7,6 @@
 
 #include "base/net/http_client.h"
 #include "base/net/http_server.h"
-#include "base/net/tls.h"
 
 static struct server alpha, beta;
 static struct http_listener *listener;

@@ -3,7 +3,6 @@
 
 #include <openssl/pkcs12.h>
 
-#include "keyfile/binding.h"
 #include "keyfile/handover.h"
 
 #define ULID     "01JDEXAMPE0000000000000000"

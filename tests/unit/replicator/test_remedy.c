@@ -5,7 +5,6 @@
 #include <string.h>
 
 #include "base/core/mem.h"
-#include "certstore/rev.h"
 #include "replicator/remedy.h"
 
 #define ID   "settings:good"

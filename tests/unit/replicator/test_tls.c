@@ -5,8 +5,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "base/core/mem.h"
-
 struct identity {
     char cert[300], key[300], spki[65];
 };

@@ -3,7 +3,6 @@
 
 #include <string.h>
 
-#include "base/core/clock.h"
 #include "base/core/json.h"
 #include "base/core/mem.h"
 

@@ -1,7 +1,6 @@
 /* The REST API: replies, problem details (RFC 9457), strict bodies, and its own description. */
 #include "tests/unit/web/rig.h"
 
-#include "web-ui/asset.h"
 #include "web-ui/router.h"
 
 static json_t *call(struct rig *rig, const char *method, const char *path, const char *body,
