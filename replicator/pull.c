@@ -12,22 +12,16 @@
 #include "base/core/json.h"
 #include "base/core/log.h"
 #include "base/core/mem.h"
-#include "base/net/url.h"
 #include "certstore/rev.h"
 #include "certstore/schema.h"
 #include "replicator/pull.h"
-#include "replicator/rows.h"
-#include "replicator/values.h"
 
-#define PATH_MAX_LEN  (3 * RP_SEQ_MAX + 512)
 #define TOLD_MAX      20 /* lines about refused documents in a minute */
 #define PAGE_MIN      10
 #define EMPTY_FEED_MS 1000 /* a feed that ends sooner with nothing is asked again after so long */
 
 static void next_batch(struct rp_job *job);
 static void batch_done(struct rp_job *job);
-static void take_changes(struct rp_job *job, const json_t *reply);
-static void ask_changes(struct rp_job *job, const json_t *since);
 
 bool rp_pull_wants(const struct rp_job *job, const char *id)
 {
@@ -103,7 +97,7 @@ static void batch_done(struct rp_job *job)
     if (pull->ahead) {
         CM_AUTO_JSON reply = pull->ahead;
         pull->ahead = NULL;
-        take_changes(job, reply);
+        rp_pull_take(job, reply);
         return;
     }
     if (pull->asked_ahead) /* its reply goes on */
@@ -121,7 +115,7 @@ static void batch_done(struct rp_job *job)
 /* ---- putting ------------------------------------------------------------------------------ */
 
 /* Some lines a minute: the list of refused documents has them all. */
-static void tell_refusal(struct rp_job *job, const char *id, const char *why)
+void rp_pull_tell(struct rp_job *job, const char *id, const char *why)
 {
     int64_t minute = cm_mono_ms() / 60000;
     if (minute != job->told_minute)
@@ -168,7 +162,7 @@ static int put_doc(struct rp_job *job, const struct rp_item *item, struct cm_err
     if (res.code != 0) {
         session->write_failures++;
         job->refused++;
-        tell_refusal(job, id, res.reason);
+        rp_pull_tell(job, id, res.reason);
         rp_heal_note(job->client, id);
         return 0;
     }
@@ -196,7 +190,7 @@ void rp_pull_refuse(struct rp_job *job, const char *id, const char *rev, const c
 {
     struct rp_client *client = job->client;
     struct cm_err err = CM_ERR_INIT;
-    tell_refusal(job, id, why);
+    rp_pull_tell(job, id, why);
     job->refused++;
     job->save.session.write_failures++;
     if (!client->lab && cs_quarantine_note(client->store, id, rev, client->peer, why, &err) < 0)
@@ -277,7 +271,7 @@ static void note_behind(struct rp_job *job, const json_t *reply, const json_t *l
     job->behind = cm_json_int(reply, "pending", at >= 0 ? behind : -1);
 }
 
-static void take_changes(struct rp_job *job, const json_t *reply)
+void rp_pull_take(struct rp_job *job, const json_t *reply)
 {
     struct rp_pull *pull = job->pull;
     const json_t *rows = cm_json_arr(reply, "results");
@@ -329,152 +323,11 @@ static void take_changes(struct rp_job *job, const json_t *reply)
         fetch(job);
 }
 
-/* Something else than a feed begins otherwise: a login page, say, which no shorter feed ends. */
-static bool is_page(const struct cm_buf *feed)
-{
-    const char *text = feed->data;
-    size_t at = 0;
-    while (at < feed->len && strchr(" \t\r\n", text[at]))
-        at++;
-    return at < feed->len && text[at] != '{';
-}
-
-/* The feed's bytes; heartbeats (newlines between head and rows) only show that the peer lives.
- * Everything else is a success when it was understood. */
-static int on_feed_data(void *arg, const void *data, size_t len)
-{
-    struct rp_job *job = arg;
-    const char *text = data;
-    size_t blank = 0;
-    while (blank < len && text[blank] == '\n')
-        blank++;
-    int rc = cm_buf_add(&job->pull->feed, text + blank, len - blank);
-    if (blank == len && job->pull->live)
-        job->success_ms = cm_now_ms();
-    job->pull->over = rc < 0;
-    return rc;
-}
-
-/* A document may have leaves without end, on a hub that lets anybody write: fewer rows, then one
- * without its leaves.  False when that was it, or something else is wrong: half of a row says
- * nothing about the row. */
-static bool ask_for_fewer(struct rp_job *job)
-{
-    struct rp_pull *pull = job->pull;
-    if (!pull->over || pull->winners || (pull->cut && pull->page == 1))
-        return false;
-    pull->winners = pull->page == 1;
-    pull->page = pull->page > 1 ? pull->page / 2 : 1;
-    ask_changes(job, pull->open ? pull->next : pull->since);
-    return true;
-}
-
-/* The feed's text as JSON (owned), or NULL. */
-static json_t *parse_feed(struct rp_pull *pull)
-{
-    json_t *reply = NULL;
-    if (pull->over || pull->feed.len == 0)
-        return NULL;
-    rp_rows_mend(pull->feed.data, pull->feed.len);
-    cm_json_parse_lax(pull->feed.data, pull->feed.len, &reply, NULL);
-    return reply;
-}
-
-/* One whole row that cannot be read, whatever is asked: the feed goes on behind it.  The reply that
- * says so (owned), or NULL: its place is not to be seen. */
-static json_t *pass_over_row(struct rp_job *job)
-{
-    struct rp_pull *pull = job->pull;
-    struct cm_err err = CM_ERR_INIT;
-    static const char why[] = "a row of the feed cannot be read; it is passed over";
-    json_t *seq = rp_rows_first_seq(cm_buf_str(&pull->feed), pull->feed.len);
-    if (!seq || !pull->winners || pull->cut ||
-        json_equal(seq, pull->open ? pull->next : pull->since)) {
-        json_decref(seq);
-        return NULL;
-    }
-    CM_AUTO_STR place = json_is_string(seq)
-                            ? cm_strdup(json_string_value(seq))
-                            : cm_asprintf("%lld", (long long)json_integer_value(seq));
-    tell_refusal(job, "_changes", why);
-    job->refused++;
-    if (!job->client->lab &&
-        cs_quarantine_note(job->client->store, "_changes", place, job->client->peer, why, &err) < 0)
-        cm_log_err(CM_LOG_WARN, "replicator", &err);
-    cm_err_fini(&err);
-    pull->winners = false;
-    pull->page = 0; /* there may be more behind it */
-    return json_pack("{s:[],s:o}", "results", "last_seq", seq);
-}
-
-static void on_changes(struct rp_job *job, const struct http_result *res)
-{
-    struct rp_pull *pull = job->pull;
-    bool ended = res->err->code == 0 && res->status == 200;
-    if (ended && is_page(&pull->feed)) {
-        rp_job_fail_status(job, res, "reading the changes of");
-        return;
-    }
-    pull->over |= !rp_values_ok(cm_buf_str(&pull->feed), pull->feed.len);
-    CM_AUTO_JSON reply = ended ? parse_feed(pull) : NULL;
-    pull->cut =
-        ended && !reply && !pull->over && !rp_rows_whole(cm_buf_str(&pull->feed), pull->feed.len);
-    pull->over |= ended && !reply;
-    if ((res->err->code != 0 || res->status == 200) && ask_for_fewer(job))
-        return;
-    if (!reply && pull->over)
-        reply = pass_over_row(job);
-    if (!reply && !ended) {
-        rp_job_fail_status(job, res, "reading the changes of");
-        return;
-    }
-    cm_buf_fini(&pull->feed);
-    if (pull->open)
-        pull->ahead = reply ? json_incref(reply) : json_null();
-    else
-        take_changes(job, reply);
-}
-
-static void add_since(struct cm_buf *path, const json_t *since)
-{
-    if (json_is_integer(since))
-        cm_buf_printf(path, "%lld", (long long)json_integer_value(since));
-    else if (json_is_string(since))
-        url_encode(path, json_string_value(since));
-    else
-        cm_buf_putc(path, '0');
-}
-
-static void ask_changes(struct rp_job *job, const json_t *since)
-{
-    struct rp_pull *pull = job->pull;
-    struct cm_buf path;
-    cm_buf_init(&path, PATH_MAX_LEN);
-    cm_buf_printf(&path, "/_changes?%slimit=%zu", pull->winners ? "" : "style=all_docs&",
-                  pull->page);
-    if (pull->live)
-        cm_buf_printf(&path, "&feed=longpoll&heartbeat=%d", RP_HEARTBEAT_MS);
-    cm_buf_puts(&path, "&since=");
-    add_since(&path, since);
-    pull->asked_at = cm_mono_ms();
-    cm_buf_fini(&pull->feed);
-    cm_buf_init(&pull->feed, RP_BODY_MAX);
-    pull->over = false;
-    rp_job_call(job,
-                &(struct rp_call_spec){.method = "GET",
-                                       .path = cm_buf_str(&path),
-                                       .feed = pull->live,
-                                       .limit_ok = true,
-                                       .on_data = on_feed_data},
-                on_changes);
-    cm_buf_fini(&path);
-}
-
 static void next_batch(struct rp_job *job)
 {
     job->pull->gathering = false;
     show_state(job);
-    ask_changes(job, job->pull->since);
+    rp_pull_ask(job, job->pull->since);
 }
 
 void rp_pull_ahead(struct rp_job *job)
@@ -483,7 +336,7 @@ void rp_pull_ahead(struct rp_job *job)
     if (pull->live || pull->asked_ahead || job->call)
         return;
     pull->asked_ahead = true;
-    ask_changes(job, pull->next);
+    rp_pull_ask(job, pull->next);
 }
 
 /* ---- life --------------------------------------------------------------------------------- */

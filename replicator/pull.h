@@ -1,7 +1,7 @@
 /*
- * Inside of the pulling job: its batch, shared by pull.c (feed, batches), bulk.c (_bulk_get),
- * gets.c (one GET per document, for peers without _bulk_get) and later.c (what comes at the second
- * go).
+ * Inside of the pulling job: its batch, shared by pull.c (batches), pull_feed.c (the peer's
+ * changes), bulk.c (_bulk_get), gets.c (one GET per document, for peers without _bulk_get) and
+ * later.c (what comes at the second go).
  */
 #pragma once
 
@@ -58,13 +58,22 @@ int rp_pull_put(struct rp_job *job, const struct rp_reading *reading, struct cm_
 /* Counts and lists a document that cannot be had. */
 void rp_pull_leave_out(struct rp_job *job, const json_t *entry);
 
+/* A line of the log about what is refused, as long as there are few in a minute. */
+void rp_pull_tell(struct rp_job *job, const char *id, const char *why);
 /* A revision that never becomes a document to judge: listed, so that people see it. */
 void rp_pull_refuse(struct rp_job *job, const char *id, const char *rev, const char *why);
 /* Is this a document that travels to us? */
 bool rp_pull_wants(const struct rp_job *job, const char *id);
 
+/* The rows of the next batch, as the peer's feed gives them (borrowed; NULL: it does not parse). */
+void rp_pull_take(struct rp_job *job, const json_t *reply);
 /* Asks for the rows of the next batch while the last documents of this one are being checked. */
 void rp_pull_ahead(struct rp_job *job);
+
+/* ---- pull_feed.c ---- */
+/* Asks for the changes since then; the answer goes to rp_pull_take(), or waits as `ahead` for the
+ * end of the batch that is under way. */
+void rp_pull_ask(struct rp_job *job, const json_t *since);
 
 /* ---- later.c ---- */
 /* The peer listed it, but could not give it (entry: {id, rev, error?, reason?}). */
