@@ -142,10 +142,16 @@ static int password_for_pem(char *out, int size, int writing, void *arg)
 }
 
 /* RFC 1421 encryption, as OpenSSL wrote before PKCS #8: its derivation is a single round. */
+static bool is_old(const struct block *block)
+{
+    return block->header && *block->header;
+}
+
+/* What a wrong password decrypts to ends as it should once in 256 times: it only is no key then. */
 static int open_old(struct kf_pile_work *w, struct block *block, struct cm_err *err)
 {
     EVP_CIPHER_INFO cipher;
-    if (!block->header || !*block->header)
+    if (!is_old(block))
         return 0;
     if (PEM_get_EVP_CIPHER_INFO(block->header, &cipher) != 1 ||
         PEM_do_header(&cipher, block->der, &block->len, password_for_pem,
@@ -197,7 +203,9 @@ static int take_key(struct kf_pile_work *w, struct block *block, struct cm_err *
                        block->label);
     if (rc != 0)
         return rc;
-    return key ? kf_pile_key(w, key, err) : damaged_key(err);
+    if (!key)
+        return is_old(block) ? wrong_password(w, err) : damaged_key(err);
+    return kf_pile_key(w, key, err);
 }
 
 static int take_block(struct kf_pile_work *w, struct block *block, struct cm_err *err)

@@ -115,6 +115,18 @@ static void keys_of_all_forms(void **state)
     good(text, "", 1);
 }
 
+/* Once in 256 times the old encryption does not notice it: the key is none then. */
+static void no_wrong_password_is_a_damaged_key(void **state)
+{
+    (void)state;
+    CM_AUTO_STR key = written(write_old);
+    CM_AUTO_STR text = cm_asprintf("%s%s", key, f.leaf);
+    for (int i = 0; i < 1000; i++) {
+        CM_AUTO_STR password = cm_asprintf("wrong password %d", i);
+        REFUSED(read_text(text, password), CM_EINVAL, "password is wrong", f.err);
+    }
+}
+
 static void each_lack_has_a_name(void **state)
 {
     (void)state;
@@ -276,6 +288,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(pem_in_any_order),
         cmocka_unit_test(keys_of_all_forms),
+        cmocka_unit_test(no_wrong_password_is_a_damaged_key),
         cmocka_unit_test(each_lack_has_a_name),
         cmocka_unit_test(kinds_that_are_not_served),
         cmocka_unit_test(limits),
