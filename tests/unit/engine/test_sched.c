@@ -89,10 +89,9 @@ static bool is_renewed(struct h *h)
     return h->ca.downloads >= 2 && h->engine->job_count == 0;
 }
 
-/* The next attempt was put into 2036: once the clock is right again, nobody waits for that. */
-static void what_a_wrong_clock_put_off_is_tried_once_it_is_right(void **state)
+/* The first attempt fails by a clock ten years ahead; then both are right again. */
+static void fail_in_2036(struct h *h)
 {
-    struct h *h = *state;
     int64_t right = cm_now_ms();
     h_account(h);
     h->ca.refuse_orders = 1000;
@@ -103,6 +102,13 @@ static void what_a_wrong_clock_put_off_is_tried_once_it_is_right(void **state)
     h_turns(h, 50); /* … and its next attempt to be planned */
     h->ca.refuse_orders = 0;
     cm_clock_fake(right, -1);
+}
+
+/* The next attempt was put into 2036: once the clock is right again, nobody waits for that. */
+static void what_a_wrong_clock_put_off_is_tried_once_it_is_right(void **state)
+{
+    struct h *h = *state;
+    fail_in_2036(h);
     sched_again(h->engine); /* as its timer does within a minute */
     h_until(h, is_issued, "the attempt");
 }
@@ -110,16 +116,7 @@ static void what_a_wrong_clock_put_off_is_tried_once_it_is_right(void **state)
 static void what_a_wrong_clock_put_off_is_tried_after_a_restart(void **state)
 {
     struct h *h = *state;
-    int64_t right = cm_now_ms();
-    h_account(h);
-    h->ca.refuse_orders = 1000;
-    h->ca.refuse_type = "serverInternal";
-    cm_clock_fake(right + INT64_C(3653) * 86400000, -1);
-    assert_int_equal(h_submit(h, h_fields("www.example.com")), 0);
-    h_until(h, has_failed, "the failure");
-    h_turns(h, 50); /* … and its next attempt to be planned */
-    h->ca.refuse_orders = 0;
-    cm_clock_fake(right, -1);
+    fail_in_2036(h);
     /* As after a failure before anything of an order was kept; what is open goes on anyway. */
     assert_int_equal(cs_kv_del(h->store, "order", h->credential, NULL), 0);
     assert_int_equal(cs_commit(h->store, NULL), 0);
