@@ -11,9 +11,7 @@ struct cursor {
 
 static void skip_blanks(struct cursor *in)
 {
-    while (in->at < in->end &&
-           (*in->at == ' ' || *in->at == '\n' || *in->at == '\t' || *in->at == '\r'))
-        in->at++;
+    in->at = cm_json_blanks(in->at, in->end);
 }
 
 static bool take(struct cursor *in, char c)

@@ -235,9 +235,7 @@ static bool read_string(struct reader *in, const char **ret, size_t *ret_len)
 
 static void skip_blanks(struct reader *in)
 {
-    while (in->at < in->end &&
-           (*in->at == ' ' || *in->at == '\n' || *in->at == '\t' || *in->at == '\r'))
-        in->at++;
+    in->at = cm_json_blanks(in->at, in->end);
 }
 
 /* Takes the character when it comes next, blanks before it skipped. */

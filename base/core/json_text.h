@@ -21,6 +21,14 @@ json_t *cm_json_read(const char *text, size_t len);
 /* Length of the prefix that stands in a JSON string as it is.  *high: has bytes above 0x7f. */
 size_t cm_json_plain(const char *text, size_t len, bool *high);
 
+/* Behind the blanks between two tokens (RFC 8259, section 2). */
+static inline const char *cm_json_blanks(const char *at, const char *end)
+{
+    while (at < end && (*at == ' ' || *at == '\n' || *at == '\t' || *at == '\r'))
+        at++;
+    return at;
+}
+
 /* cm_buf_add() where it only copies, which is nearly always. */
 static inline void cm_json_add(struct cm_buf *out, const void *data, size_t len)
 {
